@@ -1,0 +1,45 @@
+// rmsnorm_forward: scale every row to unit root-mean-square, then by a learned weight.
+//
+//   rstd[n] = 1 / sqrt(mean_c(x[n,c]^2) + eps)
+//   y[n,c]  = x[n,c] * rstd[n] * weight[c]
+//
+// Shapes    x (N, C) f32; weight (C) f32; y (N, C) operand; rstd (N) f32, kept for rmsnorm_backward. C a multiple of 4.
+// Dispatch  one workgroup per row: (N, 1, 1).
+// Writes    overwrites y and rstd; sums in f32, in a fixed order.
+// Source    Zhang & Sennrich 2019, arXiv:1910.07467, eq. 4.
+override WORKGROUP: u32; // threads per row; a power of two
+
+struct Params { C: u32, eps: f32 }
+
+@group(0) @binding(0) var<uniform> params: Params;
+@group(0) @binding(1) var<storage, read> x: array<vec4<f32>>;
+@group(0) @binding(2) var<storage, read> weight: array<vec4<f32>>;
+@group(0) @binding(3) var<storage, read_write> y: array<vec4<operand>>;
+@group(0) @binding(4) var<storage, read_write> rstd: array<f32>;
+
+var<workgroup> partial: array<f32, WORKGROUP>;
+
+@compute @workgroup_size(WORKGROUP)
+fn rmsnorm_forward(
+  @builtin(workgroup_id) workgroup: vec3<u32>,
+  @builtin(local_invocation_index) thread: u32,
+) {
+  let n = workgroup.x;
+  let C4 = params.C / 4u;
+  var sum = 0.0;
+  for (var c = thread; c < C4; c += WORKGROUP) {
+    let value = x[n * C4 + c];
+    sum += dot(value, value);
+  }
+  partial[thread] = sum;
+  workgroupBarrier();
+  for (var stride = WORKGROUP / 2u; stride > 0u; stride /= 2u) {
+    if (thread < stride) { partial[thread] += partial[thread + stride]; }
+    workgroupBarrier();
+  }
+  let scale = 1.0 / sqrt(partial[0] / f32(params.C) + params.eps);
+  if (thread == 0u) { rstd[n] = scale; }
+  for (var c = thread; c < C4; c += WORKGROUP) {
+    y[n * C4 + c] = vec4<operand>(x[n * C4 + c] * scale * weight[c]);
+  }
+}

@@ -1,0 +1,178 @@
+// This module is browser compatible.
+import type { Gpu } from "./device.ts";
+import { getPipeline, type Kernel, type Variant } from "./kernel.ts";
+import { byteLength, label, type Tensor } from "./tensor.ts";
+
+/** One dispatch of a kernel. */
+export interface Dispatch {
+  variant?: Variant;
+  params: Record<string, number>;
+  /** The kernel's `reads`, then its `writes`, in order. */
+  tensors: Tensor[];
+  workgroups: [number, number?, number?];
+}
+
+/** Told of every dispatch; the profiler gives each one a pass of its own with timestamps. */
+export interface DispatchObserver {
+  pass(kernel: string): GPUComputePassDescriptor;
+  beforeFinish(encoder: GPUCommandEncoder): void;
+}
+
+const MAX_DISPATCHES = 8192;
+const PARAM_SLOT_BYTES = 256;
+const uniforms = new WeakMap<Gpu, GPUBuffer>();
+
+/**
+ * Records dispatches and copies, and submits them as one command buffer. The sizes of all dispatches travel in one
+ * uniform buffer, written once per submit and bound with dynamic offsets, so bind groups depend on the tensors alone and
+ * are made once.
+ */
+export class Commands {
+  #encoder: GPUCommandEncoder;
+  #pass: GPUComputePassEncoder | undefined;
+  #uniform: GPUBuffer;
+  #params = new ArrayBuffer(64 * PARAM_SLOT_BYTES);
+  #words = new DataView(this.#params);
+  #count = 0;
+
+  constructor(readonly gpu: Gpu, readonly observer?: DispatchObserver) {
+    this.#encoder = gpu.device.createCommandEncoder();
+    let uniform = uniforms.get(gpu);
+    if (!uniform) {
+      uniform = gpu.device.createBuffer({
+        label: "params",
+        size: MAX_DISPATCHES * PARAM_SLOT_BYTES,
+        usage: GPUBufferUsage.UNIFORM | GPUBufferUsage.COPY_DST,
+      });
+      uniforms.set(gpu, uniform);
+    }
+    this.#uniform = uniform;
+  }
+
+  /**
+   * Records one dispatch. A dispatch without workgroups is left out: an empty batch is no error.
+   *
+   * @throws {RangeError} If parameters or tensors do not fit the kernel, or a dimension has over 65,535 workgroups.
+   */
+  dispatch(kernel: Kernel, { variant = {}, params, tensors, workgroups }: Dispatch): void {
+    const [x, y = 1, z = 1] = workgroups;
+    if (x * y * z === 0) return;
+    if (Math.max(x, y, z) > 65535) {
+      throw new RangeError(
+        `${kernel.name}: expected at most 65535 workgroups, found (${workgroups})`,
+      );
+    }
+    if (tensors.length !== kernel.reads.length + kernel.writes.length) {
+      throw new RangeError(`${kernel.name}: expected ${[...kernel.reads, ...kernel.writes]}`);
+    }
+    if (this.#count === MAX_DISPATCHES) this.submit();
+    const entry = getPipeline(this.gpu, kernel, variant);
+    const key = tensors.map((tensor) => tensor.storage.id).join();
+    let group = entry.bindGroups.get(key);
+    if (!group) {
+      group = this.#bind(kernel, entry.layout, tensors);
+      entry.bindGroups.set(key, group);
+    }
+    const pass = this.#openPass(kernel.name);
+    pass.setPipeline(entry.pipeline);
+    pass.setBindGroup(0, group, [this.#writeParams(kernel, params)]);
+    pass.dispatchWorkgroups(x, y, z);
+    if (this.observer) this.#endPass();
+  }
+
+  /** Copies `source` over the start of `target`, or between byte offsets. */
+  copy(
+    target: Tensor,
+    source: Tensor,
+    { targetByte = 0, sourceByte = 0, bytes = byteLength(source) } = {},
+  ): void {
+    this.#endPass();
+    this.#encoder.copyBufferToBuffer(
+      source.storage.buffer,
+      source.storage.offsetBytes + sourceByte,
+      target.storage.buffer,
+      target.storage.offsetBytes + targetByte,
+      Math.ceil(bytes / 4) * 4,
+    );
+  }
+
+  /** Fills the tensor with zeros. */
+  clear(tensor: Tensor): void {
+    this.#endPass();
+    const { buffer, offsetBytes, sizeBytes } = tensor.storage;
+    this.#encoder.clearBuffer(buffer, offsetBytes, sizeBytes);
+  }
+
+  /** Submits all that was recorded; the object can go on recording. */
+  submit(): void {
+    this.#endPass();
+    this.gpu.check();
+    const { queue } = this.gpu.device;
+    this.observer?.beforeFinish(this.#encoder);
+    if (this.#count > 0) {
+      queue.writeBuffer(this.#uniform, 0, this.#params, 0, this.#count * PARAM_SLOT_BYTES);
+    }
+    queue.submit([this.#encoder.finish()]);
+    this.#encoder = this.gpu.device.createCommandEncoder();
+    this.#count = 0;
+  }
+
+  #openPass(kernel: string): GPUComputePassEncoder {
+    return this.#pass ??= this.#encoder.beginComputePass(this.observer?.pass(kernel));
+  }
+
+  #endPass(): void {
+    this.#pass?.end();
+    this.#pass = undefined;
+  }
+
+  #writeParams(kernel: Kernel, params: Record<string, number>): number {
+    const offset = this.#count++ * PARAM_SLOT_BYTES;
+    if (offset === this.#params.byteLength) {
+      const larger = new ArrayBuffer(2 * offset);
+      new Uint8Array(larger).set(new Uint8Array(this.#params));
+      this.#params = larger;
+      this.#words = new DataView(larger);
+    }
+    let at = offset;
+    for (const name in kernel.params) {
+      const value = params[name];
+      if (value === undefined) {
+        throw new RangeError(`${kernel.name}: expected the parameter "${name}", found none`);
+      }
+      if (kernel.params[name] === "u32") this.#words.setUint32(at, value, true);
+      else this.#words.setFloat32(at, value, true);
+      at += 4;
+    }
+    return offset;
+  }
+
+  #bind(kernel: Kernel, layout: GPUBindGroupLayout, tensors: Tensor[]): GPUBindGroup {
+    const written = tensors.slice(kernel.reads.length);
+    for (const [index, tensor] of tensors.entries()) {
+      const clash = written.find((other) =>
+        other.storage.buffer === tensor.storage.buffer && other !== tensor &&
+        (index < kernel.reads.length || other.storage.id !== tensor.storage.id)
+      );
+      if (clash) {
+        throw new RangeError(`${kernel.name}: ${label(tensor)} is read or written twice`);
+      }
+    }
+    const uniform = { buffer: this.#uniform, size: PARAM_SLOT_BYTES };
+    return this.gpu.device.createBindGroup({
+      label: kernel.name,
+      layout,
+      entries: [
+        { binding: 0, resource: uniform },
+        ...tensors.map(({ storage }, index) => ({
+          binding: index + 1,
+          resource: {
+            buffer: storage.buffer,
+            offset: storage.offsetBytes,
+            size: storage.sizeBytes,
+          },
+        })),
+      ],
+    });
+  }
+}

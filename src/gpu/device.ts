@@ -1,0 +1,173 @@
+// This module is browser compatible.
+import { UserError } from "../errors.ts";
+
+/** What a device is, for headers, run records and benchmarks. */
+export interface DeviceInfo {
+  engine: string;
+  vendor: string;
+  architecture: string;
+  description: string;
+  /** True for a CPU adapter such as lavapipe or SwiftShader. */
+  software: boolean;
+}
+
+/**
+ * An open WebGPU device and what is known of it. One owner holds it; kernels get it through {@link Commands}.
+ */
+export class Gpu {
+  readonly features: { f16: boolean; subgroups: boolean; timestamps: boolean };
+  /** Bytes of all live tensors, and the most there were at one time. */
+  memory = { bytes: 0, peakBytes: 0 };
+  /** Directives that every shader using subgroups needs on this engine; Deno's naga rejects what Chrome demands. */
+  readonly subgroupDirective: string;
+  #failure: Error | undefined;
+  #pending: Promise<unknown>[] = [];
+
+  constructor(readonly device: GPUDevice, readonly info: DeviceInfo) {
+    this.features = {
+      f16: device.features.has("shader-f16"),
+      subgroups: device.features.has("subgroups" as GPUFeatureName),
+      timestamps: device.features.has("timestamp-query"),
+    };
+    this.subgroupDirective = info.engine === "deno" ? "" : "enable subgroups; ";
+    device.addEventListener("uncapturederror", (event) => {
+      this.fail(new Error(`WebGPU reported: ${(event as GPUUncapturedErrorEvent).error.message}`));
+    });
+    device.lost.then((lost) => {
+      if (lost.reason === "destroyed") return;
+      this.fail(
+        new Error(
+          `The GPU device was lost (${lost.message || "no reason given"}): ` +
+            "restart the command; with --resume a training run goes on from its last checkpoint",
+        ),
+      );
+    });
+  }
+
+  /** Remembers the first failure; {@link check} throws it where a caller can act on it. */
+  fail(error: Error): void {
+    this.#failure ??= error;
+  }
+
+  /** Throws the first error the device has reported since it was opened. */
+  check(): void {
+    if (this.#failure) throw this.#failure;
+  }
+
+  /** Adds work whose failure is to be thrown by {@link settled}: an error scope, say. */
+  watch(work: Promise<unknown>): void {
+    this.#pending.push(work.catch((error) => this.fail(error)));
+  }
+
+  /** Waits for everything watched, then {@link check}s. */
+  async settled(): Promise<void> {
+    await Promise.all(this.#pending.splice(0));
+    this.check();
+  }
+
+  /** Waits until the queue is empty. Costs 11 ms and the thread in Deno: not for the inside of a step. */
+  async idle(): Promise<void> {
+    await this.device.queue.onSubmittedWorkDone();
+    await this.settled();
+  }
+
+  close(): void {
+    this.device.destroy();
+  }
+}
+
+const WANTED_FEATURES = ["shader-f16", "timestamp-query", "subgroups"] as GPUFeatureName[];
+const WANTED_LIMITS = [
+  "maxBufferSize",
+  "maxStorageBufferBindingSize",
+  "maxComputeWorkgroupStorageSize",
+  "maxComputeInvocationsPerWorkgroup",
+  "maxComputeWorkgroupSizeX",
+  "maxStorageBuffersPerShaderStage",
+] as const;
+
+/** The adapters an engine offers, hardware before software, without doubles. */
+export async function listAdapters(gpu: GPU): Promise<GPUAdapter[]> {
+  const wishes: GPURequestAdapterOptions[] = [
+    { powerPreference: "high-performance" },
+    { powerPreference: "low-power" },
+    { forceFallbackAdapter: true },
+  ];
+  const adapters = new Map<string, GPUAdapter>();
+  for (const wish of wishes) {
+    const adapter = await gpu.requestAdapter(wish);
+    if (adapter) adapters.set(adapterName(adapter), adapter);
+  }
+  return [...adapters.values()].sort((a, b) => Number(isSoftware(a)) - Number(isSoftware(b)));
+}
+
+/** What a person calls the adapter: its description, else vendor and architecture. */
+export function adapterName(adapter: GPUAdapter): string {
+  const { vendor, architecture, device, description } = adapter.info;
+  return description || [vendor, architecture, device].filter(Boolean).join(" ") || "unnamed";
+}
+
+function isSoftware(adapter: GPUAdapter): boolean {
+  return /llvmpipe|lavapipe|swiftshader|software|basic render/i.test(
+    `${adapterName(adapter)} ${adapter.info.architecture}`,
+  );
+}
+
+/**
+ * Opens a device with everything the adapter has of what the kernels can use.
+ *
+ * @param gpu The engine's entry: `navigator.gpu`, or Dawn's.
+ * @param choice Index into {@link listAdapters} or a part of an adapter's name; the first one if undefined.
+ * @throws {UserError} If no adapter is there or none matches `choice`.
+ */
+export async function openGpu(
+  gpu: GPU,
+  { engine = "deno", choice }: { engine?: string; choice?: string } = {},
+): Promise<Gpu> {
+  const adapters = await listAdapters(gpu);
+  const names = adapters.map((adapter, index) => `${index}: ${adapterName(adapter)}`);
+  const adapter = choice === undefined
+    ? adapters[0]
+    : adapters.find((candidate, index) =>
+      String(index) === choice ||
+      adapterName(candidate).toLowerCase().includes(choice.toLowerCase())
+    );
+  if (!adapter) {
+    throw new UserError(
+      adapters.length === 0
+        ? "Expected a WebGPU adapter, found none: install a Vulkan driver (Debian: apt install mesa-vulkan-drivers)"
+        : `Expected --adapter to be an index or a part of a name, found "${choice}": there is ${
+          names.join(", ")
+        }`,
+    );
+  }
+  const requiredLimits: Record<string, number> = {};
+  for (const name of WANTED_LIMITS) requiredLimits[name] = adapter.limits[name];
+  const device = await requestDevice(adapter, requiredLimits);
+  return new Gpu(device, {
+    engine,
+    vendor: adapter.info.vendor,
+    architecture: adapter.info.architecture,
+    description: adapterName(adapter),
+    software: isSoftware(adapter),
+  });
+}
+
+/** Asks for every wanted feature, even unlisted ones (Deno does not list `subgroups`), then without those refused. */
+async function requestDevice(
+  adapter: GPUAdapter,
+  requiredLimits: Record<string, number>,
+): Promise<GPUDevice> {
+  try {
+    return await adapter.requestDevice({
+      requiredFeatures: WANTED_FEATURES,
+      requiredLimits,
+    });
+  } catch {
+    const requiredFeatures = WANTED_FEATURES.filter((name) => adapter.features.has(name));
+    return await adapter.requestDevice({
+      requiredFeatures,
+      requiredLimits,
+    });
+  }
+}

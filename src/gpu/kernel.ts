@@ -1,0 +1,121 @@
+// This module is browser compatible.
+import { UserError } from "../errors.ts";
+import type { Gpu } from "./device.ts";
+
+/**
+ * A WGSL file and how it is bound: group 0 holds the `Params` uniform at binding 0, then the inputs, then the outputs.
+ * The entry point is the kernel's name, which is the file's stem.
+ */
+export interface Kernel {
+  name: string;
+  code: string;
+  /** The fields of `Params`, in order; all are 4 bytes wide. */
+  params: Readonly<Record<string, "u32" | "f32">>;
+  reads: readonly string[];
+  writes: readonly string[];
+  /** True if the code uses subgroup builtins. */
+  subgroups?: boolean;
+}
+
+/**
+ * What makes one pipeline of a kernel. `overrides` are WGSL overrides. `types` and `constants` become `alias` and `const`
+ * declarations in front of the source: a type cannot be an override, and Deno's naga takes none in the size of a
+ * function-scope array. One file then serves f32 and f16 storage, under the same tests.
+ */
+export interface Variant {
+  overrides?: Record<string, number>;
+  types?: Record<string, "f32" | "f16">;
+  constants?: Record<string, number>;
+}
+
+export interface Pipeline {
+  pipeline: GPUComputePipeline;
+  layout: GPUBindGroupLayout;
+  bindGroups: Map<string, GPUBindGroup>;
+}
+
+const pipelines = new WeakMap<Gpu, Map<string, Pipeline>>();
+
+/**
+ * The pipeline of a kernel's variant, compiled on first use.
+ *
+ * @throws {UserError} If the device lacks a feature the variant needs. Compilation errors reach {@link Gpu.settled}.
+ */
+export function getPipeline(gpu: Gpu, kernel: Kernel, variant: Variant): Pipeline {
+  let cache = pipelines.get(gpu);
+  if (!cache) pipelines.set(gpu, cache = new Map());
+  const key = kernel.name + JSON.stringify(variant);
+  let entry = cache.get(key);
+  if (!entry) cache.set(key, entry = compile(gpu, kernel, variant));
+  return entry;
+}
+
+function compile(gpu: Gpu, kernel: Kernel, variant: Variant): Pipeline {
+  const { device } = gpu;
+  device.pushErrorScope("validation");
+  const buffers: GPUBufferBindingLayout[] = [
+    { type: "uniform", hasDynamicOffset: true },
+    ...kernel.reads.map(() => ({ type: "read-only-storage" as const })),
+    ...kernel.writes.map(() => ({ type: "storage" as const })),
+  ];
+  const limit = device.limits.maxStorageBuffersPerShaderStage;
+  if (buffers.length - 1 > limit) {
+    throw new UserError(
+      `Kernel ${kernel.name} needs ${
+        buffers.length - 1
+      } storage buffers, the device offers ${limit}: pick another --adapter`,
+    );
+  }
+  const layout = device.createBindGroupLayout({
+    label: kernel.name,
+    entries: buffers.map((buffer, binding) => ({
+      binding,
+      visibility: GPUShaderStage.COMPUTE,
+      buffer,
+    })),
+  });
+  const pipeline = device.createComputePipeline({
+    label: kernel.name,
+    layout: device.createPipelineLayout({ bindGroupLayouts: [layout] }),
+    compute: {
+      module: device.createShaderModule({
+        label: `shaders/${kernel.name}.wgsl`,
+        code: prelude(gpu, kernel, variant) + kernel.code,
+      }),
+      entryPoint: kernel.name,
+      constants: variant.overrides,
+    },
+  });
+  gpu.watch(
+    device.popErrorScope().then((error) => {
+      if (error) {
+        throw new Error(
+          `Cannot compile shaders/${kernel.name}.wgsl (${
+            JSON.stringify(variant)
+          }): ${error.message}`,
+        );
+      }
+    }),
+  );
+  return { pipeline, layout, bindGroups: new Map() };
+}
+
+/** Directives and declarations in front of the source, without a newline so that reported line numbers still match. */
+function prelude(gpu: Gpu, kernel: Kernel, variant: Variant): string {
+  const types = Object.entries(variant.types ?? {});
+  let text = "";
+  if (types.some(([, type]) => type === "f16")) {
+    if (!gpu.features.f16) {
+      throw new UserError(
+        `Expected a device with shader-f16 for --precision f16, found "${gpu.info.description}" without: use --precision f32`,
+      );
+    }
+    text += "enable f16; ";
+  }
+  if (kernel.subgroups) text += gpu.subgroupDirective;
+  for (const [name, type] of types) text += `alias ${name} = ${type}; `;
+  for (const [name, value] of Object.entries(variant.constants ?? {})) {
+    text += `const ${name} = ${value}u; `;
+  }
+  return text;
+}

@@ -1,0 +1,141 @@
+// This module is browser compatible.
+import { UserError } from "../errors.ts";
+import type { Gpu } from "./device.ts";
+
+export type Dtype = "f32" | "f16" | "u32";
+
+/** A range of a GPU buffer that kernels bind as a whole. The id stands for it in bind group caches. */
+interface Storage {
+  id: number;
+  buffer: GPUBuffer;
+  offsetBytes: number;
+  sizeBytes: number;
+}
+
+/** Numbers on the GPU: row-major, the last dimension contiguous. Views share the storage and differ in shape. */
+export interface Tensor {
+  readonly storage: Storage;
+  readonly shape: readonly number[];
+  readonly dtype: Dtype;
+}
+
+const BYTES: Record<Dtype, number> = { f32: 4, f16: 2, u32: 4 };
+let nextId = 0;
+
+export function elementCount(shape: readonly number[]): number {
+  return shape.reduce((product, size) => product * size, 1);
+}
+
+export function byteLength(tensor: Tensor): number {
+  return elementCount(tensor.shape) * BYTES[tensor.dtype];
+}
+
+/**
+ * Allocates a zeroed tensor.
+ *
+ * @throws {UserError} If the adapter cannot bind that many bytes at once.
+ */
+export function createTensor(gpu: Gpu, label: string, dtype: Dtype, shape: number[]): Tensor {
+  // Kernels read and write four elements at a time, so the storage is padded to whole 16 bytes.
+  const sizeBytes = Math.max(16, Math.ceil(elementCount(shape) * BYTES[dtype] / 16) * 16);
+  const limit = Math.min(
+    gpu.device.limits.maxBufferSize,
+    gpu.device.limits.maxStorageBufferBindingSize,
+  );
+  if (sizeBytes > limit) {
+    throw new UserError(
+      `Cannot allocate "${label}" (${shape.join(", ")}) ${dtype}: expected at most ${
+        mib(limit)
+      } MiB in one buffer on "${gpu.info.description}", found ${
+        mib(sizeBytes)
+      } MiB: lower --per-device-train-batch-size or --max-length, or pick another --adapter`,
+    );
+  }
+  const buffer = gpu.device.createBuffer({
+    label,
+    size: sizeBytes,
+    usage: GPUBufferUsage.STORAGE | GPUBufferUsage.COPY_SRC | GPUBufferUsage.COPY_DST,
+  });
+  gpu.memory.bytes += sizeBytes;
+  gpu.memory.peakBytes = Math.max(gpu.memory.peakBytes, gpu.memory.bytes);
+  return { storage: { id: nextId++, buffer, offsetBytes: 0, sizeBytes }, shape, dtype };
+}
+
+const mib = (bytes: number) => (bytes / 2 ** 20).toFixed(0);
+
+/** The same storage seen with another shape: fewer rows of a workspace, or other dimensions. */
+export function view(tensor: Tensor, shape: number[]): Tensor {
+  if (elementCount(shape) * BYTES[tensor.dtype] > tensor.storage.sizeBytes) {
+    throw new RangeError(
+      `Cannot view ${label(tensor)} as (${shape.join(", ")}): expected at most ${
+        tensor.storage.sizeBytes / BYTES[tensor.dtype]
+      } elements, found ${elementCount(shape)}`,
+    );
+  }
+  return { storage: tensor.storage, shape, dtype: tensor.dtype };
+}
+
+export function destroyTensor(gpu: Gpu, tensor: Tensor): void {
+  gpu.memory.bytes -= tensor.storage.sizeBytes;
+  tensor.storage.buffer.destroy();
+}
+
+/** Copies data to the start of the tensor; the queue orders it before later submits. */
+export function writeTensor(
+  gpu: Gpu,
+  tensor: Tensor,
+  data: Float32Array | Uint32Array | Float16Array,
+): void {
+  if (data.length > elementCount(tensor.shape)) {
+    throw new RangeError(
+      `Cannot write to ${label(tensor)}: expected at most ${
+        elementCount(tensor.shape)
+      } elements, found ${data.length}`,
+    );
+  }
+  const bytes = new Uint8Array(data.buffer, data.byteOffset, data.byteLength);
+  const whole = bytes.length & ~3;
+  const { buffer, offsetBytes } = tensor.storage;
+  if (whole > 0) gpu.device.queue.writeBuffer(buffer, offsetBytes, bytes.slice(0, whole));
+  if (whole < bytes.length) { // an odd number of f16: WebGPU writes whole words only
+    const word = new Uint8Array(4);
+    word.set(bytes.subarray(whole));
+    gpu.device.queue.writeBuffer(buffer, offsetBytes + whole, word);
+  }
+}
+
+/** Reads the tensor back. Waits for the queue (11 ms and the thread in Deno): not for the inside of a step. */
+export async function readTensor(gpu: Gpu, tensor: Tensor): Promise<Float32Array> {
+  const bytes = await readBytes(gpu, tensor);
+  if (tensor.dtype === "f16") {
+    return Float32Array.from(new Float16Array(bytes, 0, elementCount(tensor.shape)));
+  }
+  return new Float32Array(bytes, 0, elementCount(tensor.shape));
+}
+
+/** {@link readTensor} for whole numbers. */
+export async function readTensorU32(gpu: Gpu, tensor: Tensor): Promise<Uint32Array> {
+  return new Uint32Array(await readBytes(gpu, tensor), 0, elementCount(tensor.shape));
+}
+
+async function readBytes(gpu: Gpu, tensor: Tensor): Promise<ArrayBuffer> {
+  gpu.check();
+  const size = Math.ceil(byteLength(tensor) / 4) * 4;
+  const staging = gpu.device.createBuffer({
+    label: "readback",
+    size,
+    usage: GPUBufferUsage.MAP_READ | GPUBufferUsage.COPY_DST,
+  });
+  const encoder = gpu.device.createCommandEncoder();
+  encoder.copyBufferToBuffer(tensor.storage.buffer, tensor.storage.offsetBytes, staging, 0, size);
+  gpu.device.queue.submit([encoder.finish()]);
+  await staging.mapAsync(GPUMapMode.READ);
+  await gpu.settled(); // a map can succeed on a lost device
+  const bytes = staging.getMappedRange().slice(0);
+  staging.destroy();
+  return bytes;
+}
+
+export function label(tensor: Tensor): string {
+  return `"${tensor.storage.buffer.label}" (${tensor.shape.join(", ")}) ${tensor.dtype}`;
+}

@@ -1,0 +1,34 @@
+// This module is browser compatible.
+import { label, type Tensor } from "../gpu/tensor.ts";
+
+/** The type GEMM operands are stored in: f16 halves the traffic where the device has it. Sums are always f32. */
+export type Operand = "f32" | "f16";
+
+/**
+ * Checks a tensor against the shape a kernel expects.
+ *
+ * @throws {RangeError} If the shape differs.
+ */
+export function expectShape(kernel: string, name: string, tensor: Tensor, shape: number[]): void {
+  if (
+    tensor.shape.length !== shape.length || tensor.shape.some((size, axis) => size !== shape[axis])
+  ) {
+    throw new RangeError(
+      `${kernel}: expected ${name} of shape (${shape.join(", ")}), found ${label(tensor)}`,
+    );
+  }
+}
+
+/** The dtype of a tensor that holds GEMM operands. */
+export function operandType(kernel: string, tensor: Tensor): Operand {
+  if (tensor.dtype === "u32") {
+    throw new RangeError(`${kernel}: expected f32 or f16, found ${label(tensor)}`);
+  }
+  return tensor.dtype;
+}
+
+/** Workgroups in two dimensions for `count` of them, since one dimension ends at 65,535. */
+export function grid(count: number): [number, number] {
+  const y = Math.ceil(count / 65535);
+  return [Math.ceil(count / Math.max(1, y)), y];
+}

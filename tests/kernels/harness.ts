@@ -1,0 +1,118 @@
+/** What every kernel test uses: a device, seeded numbers, guarded outputs, and a comparison that names the worst element. */
+import assert from "node:assert/strict";
+import { Commands } from "../../src/gpu/commands.ts";
+import { type Gpu, openGpu } from "../../src/gpu/device.ts";
+import {
+  createTensor,
+  type Dtype,
+  elementCount,
+  readTensor,
+  type Tensor,
+  writeTensor,
+} from "../../src/gpu/tensor.ts";
+import { loadEngine } from "../../src/platform/engine.ts";
+
+const engine = Deno.env.get("SMOLDPO_ENGINE") ?? "deno";
+
+/** The device of the test run; SMOLDPO_ENGINE=dawn runs the same tests on Dawn. */
+export const gpu: Gpu = await openGpu(await loadEngine(engine), { engine });
+
+/** Types a kernel is tested with: f16 joins in where the device has it. */
+export const operandTypes: ("f32" | "f16")[] = gpu.features.f16 ? ["f32", "f16"] : ["f32"];
+if (!gpu.features.f16) {
+  console.log(`skipped: f16 kernels, for "${gpu.info.description}" lacks shader-f16`);
+}
+
+/** Uniform numbers in [-1, 1), the same for the same seed (mulberry32). */
+export function random(seed: number): () => number {
+  let state = seed >>> 0;
+  return () => {
+    state = (state + 0x6d2b79f5) >>> 0;
+    let t = Math.imul(state ^ (state >>> 15), 1 | state);
+    t = (t + Math.imul(t ^ (t >>> 7), 61 | t)) ^ t;
+    return ((t ^ (t >>> 14)) >>> 0) / 2 ** 31 - 1;
+  };
+}
+
+/** `count` seeded numbers in [-scale, scale), rounded to what `dtype` holds so that references see the same input. */
+export function values(seed: number, count: number, dtype: Dtype = "f32", scale = 1): Float32Array {
+  const next = random(seed);
+  const data = Float32Array.from({ length: count }, () => next() * scale);
+  return dtype === "f16" ? Float32Array.from(Float16Array.from(data)) : data;
+}
+
+/** A tensor holding `data`. */
+export function upload(
+  data: Float32Array | Uint32Array,
+  shape: number[],
+  dtype: Dtype = data instanceof Uint32Array ? "u32" : "f32",
+): Tensor {
+  const tensor = createTensor(gpu, "input", dtype, shape);
+  writeTensor(gpu, tensor, dtype === "f16" ? Float16Array.from(data) : data);
+  return tensor;
+}
+
+const GUARD = 64;
+
+/**
+ * An output tensor full of NaN with guard elements behind it, so that an element never written and a write past the end
+ * both show.
+ */
+export function output(shape: number[], dtype: "f32" | "f16" = "f32"): Tensor {
+  const count = elementCount(shape) + GUARD;
+  const whole = createTensor(gpu, "output", dtype, [count]);
+  const fill = new Float32Array(count).fill(NaN);
+  fill.fill(GUARD, count - GUARD);
+  writeTensor(gpu, whole, dtype === "f16" ? Float16Array.from(fill) : fill);
+  return { ...whole, shape };
+}
+
+/** Reads an {@link output}, and checks the guards behind it. */
+export async function read(tensor: Tensor): Promise<Float32Array> {
+  const count = elementCount(tensor.shape);
+  const all = await readTensor(gpu, { ...tensor, shape: [count + GUARD] });
+  const touched = all.subarray(count).findIndex((value) => value !== GUARD);
+  assert.equal(touched, -1, `wrote past the end: guard ${touched} holds ${all[count + touched]}`);
+  return all.subarray(0, count);
+}
+
+/** Runs what `record` records, as one submit. */
+export function run(record: (commands: Commands) => void): void {
+  const commands = new Commands(gpu);
+  record(commands);
+  commands.submit();
+}
+
+/**
+ * Asserts |found - expected| <= absolute + relative * |expected| everywhere; NaN never passes.
+ */
+export function assertClose(
+  found: ArrayLike<number>,
+  expected: ArrayLike<number>,
+  { absolute, relative = 0, name = "value" }: {
+    absolute: number;
+    relative?: number;
+    name?: string;
+  },
+): void {
+  assert.equal(found.length, expected.length, `${name}: number of elements`);
+  let worst = -1;
+  let worstRatio = 1;
+  for (let i = 0; i < expected.length; i++) {
+    const ratio = Math.abs(found[i] - expected[i]) / (absolute + relative * Math.abs(expected[i]));
+    if (!(ratio <= worstRatio)) {
+      worst = i;
+      worstRatio = Number.isNaN(ratio) ? Infinity : ratio;
+    }
+  }
+  assert.equal(
+    worst,
+    -1,
+    `${name}[${worst}]: expected ${expected[worst]}, found ${found[worst]}, ${
+      worstRatio.toFixed(2)
+    } times the tolerance`,
+  );
+}
+
+/** Relative rounding of one stored result: half a unit in the last place, doubled for the way there. */
+export const EPSILON = { f32: 2 ** -22, f16: 2 ** -10 };

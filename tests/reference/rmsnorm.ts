@@ -1,0 +1,18 @@
+/** RMSNorm in double precision: y (N, C) and rstd (N) for x (N, C). */
+export function rmsnormForward(
+  x: ArrayLike<number>,
+  weight: ArrayLike<number>,
+  N: number,
+  C: number,
+  eps: number,
+): { y: Float64Array; rstd: Float64Array } {
+  const y = new Float64Array(N * C);
+  const rstd = new Float64Array(N);
+  for (let n = 0; n < N; n++) {
+    let sum = 0;
+    for (let c = 0; c < C; c++) sum += x[n * C + c] ** 2;
+    rstd[n] = 1 / Math.sqrt(sum / C + eps);
+    for (let c = 0; c < C; c++) y[n * C + c] = x[n * C + c] * rstd[n] * weight[c];
+  }
+  return { y, rstd };
+}
