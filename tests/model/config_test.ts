@@ -1,0 +1,154 @@
+import assert from "node:assert/strict";
+import { UserError } from "../../src/errors.ts";
+import { parseLlamaConfig } from "../../src/model/config.ts";
+
+const smolLM = {
+  architectures: ["LlamaForCausalLM"],
+  model_type: "llama",
+  hidden_size: 576,
+  num_hidden_layers: 30,
+  num_attention_heads: 9,
+  num_key_value_heads: 3,
+  intermediate_size: 1536,
+  vocab_size: 49152,
+  max_position_embeddings: 2048,
+  rms_norm_eps: 1e-5,
+  rope_theta: 10000,
+  rope_scaling: null,
+  hidden_act: "silu",
+  attention_bias: false,
+  attention_dropout: 0,
+  tie_word_embeddings: true,
+  bos_token_id: 0,
+  eos_token_id: 0,
+};
+
+Deno.test("config: SmolLM-135M's fields", () => {
+  const { raw, ...config } = parseLlamaConfig(smolLM);
+  assert.equal(raw, smolLM);
+  assert.deepEqual(config, {
+    hiddenSize: 576,
+    numLayers: 30,
+    numHeads: 9,
+    numKvHeads: 3,
+    headSize: 64,
+    intermediateSize: 1536,
+    vocabSize: 49152,
+    ropeTheta: 10000,
+    ropeScaling: null,
+    rmsNormEps: 1e-5,
+    tieWordEmbeddings: true,
+    maxPositionEmbeddings: 2048,
+    bosTokenId: 0,
+    eosTokenIds: [0],
+  });
+});
+
+Deno.test("config: transformers' defaults for what is absent or null", () => {
+  const config = parseLlamaConfig({
+    model_type: "llama",
+    hidden_size: 64,
+    num_hidden_layers: 1,
+    num_attention_heads: 4,
+    intermediate_size: 12,
+    vocab_size: 331,
+    eos_token_id: null,
+    head_dim: null,
+  });
+  assert.equal(config.numKvHeads, 4);
+  assert.equal(config.headSize, 16);
+  assert.equal(config.rmsNormEps, 1e-6);
+  assert.equal(config.ropeTheta, 10000);
+  assert.equal(config.tieWordEmbeddings, false);
+  assert.equal(config.maxPositionEmbeddings, 2048);
+  assert.equal(config.bosTokenId, null);
+  assert.deepEqual(config.eosTokenIds, []);
+});
+
+Deno.test("config: several end tokens, head_dim of its own", () => {
+  const config = parseLlamaConfig({ ...smolLM, eos_token_id: [0, 2], head_dim: 128 });
+  assert.deepEqual(config.eosTokenIds, [0, 2]);
+  assert.equal(config.headSize, 128);
+});
+
+Deno.test("config: rope scaling in the old and the new spelling", () => {
+  const llama3 = {
+    factor: 32,
+    low_freq_factor: 1,
+    high_freq_factor: 4,
+    original_max_position_embeddings: 8192,
+  };
+  const expected = {
+    type: "llama3",
+    factor: 32,
+    lowFreqFactor: 1,
+    highFreqFactor: 4,
+    originalMaxPositionEmbeddings: 8192,
+  };
+  const scaling = (fields: unknown) =>
+    parseLlamaConfig({ ...smolLM, ...fields as object }).ropeScaling;
+  assert.deepEqual(scaling({ rope_scaling: { ...llama3, rope_type: "llama3" } }), expected);
+  assert.deepEqual(scaling({ rope_scaling: { ...llama3, type: "llama3" } }), expected);
+  assert.deepEqual(scaling({ rope_parameters: { ...llama3, rope_type: "llama3" } }), expected);
+  assert.deepEqual(scaling({ rope_scaling: { type: "linear", factor: 4 } }), {
+    type: "linear",
+    factor: 4,
+  });
+  const { rope_theta: _, ...withoutTheta } = smolLM;
+  const modern = parseLlamaConfig({
+    ...withoutTheta,
+    rope_parameters: { rope_type: "default", rope_theta: 5e5 },
+  });
+  assert.equal(modern.ropeScaling, null);
+  assert.equal(modern.ropeTheta, 5e5);
+});
+
+Deno.test("config: everything unsupported or malformed is refused by name", () => {
+  const cases: [Record<string, unknown>, RegExp][] = [
+    [{ architectures: ["MistralForCausalLM"] }, /"architectures".*MistralForCausalLM/],
+    [{ architectures: "LlamaForCausalLM" }, /"architectures"/],
+    [{ model_type: "qwen2" }, /"model_type" to be llama or absent, found "qwen2"/],
+    [{ model_type: undefined, architectures: undefined }, /"model_type": "llama", found nothing/],
+    [{ attention_bias: true }, /"attention_bias" to be false/],
+    [{ mlp_bias: true }, /"mlp_bias" to be false/],
+    [{ attention_dropout: 0.1 }, /"attention_dropout"/],
+    [{ hidden_act: "gelu" }, /"hidden_act" to be silu or absent, found "gelu"/],
+    [{ quantization_config: { bits: 4 } }, /"quantization_config"/],
+    [{ partial_rotary_factor: 0.5 }, /"partial_rotary_factor"/],
+    [{ rope_scaling: { type: "dynamic", factor: 2 } }, /rope scaling.*"dynamic"/],
+    [{ rope_scaling: { rope_type: "yarn", factor: 2 } }, /rope scaling.*"yarn"/],
+    [{ rope_parameters: { rope_type: "longrope" } }, /rope scaling.*"longrope"/],
+    [{ rope_scaling: { type: "linear" } }, /"factor" to be a positive number, found nothing/],
+    [{ rope_scaling: { type: "llama3", factor: 8 } }, /"low_freq_factor"/],
+    [
+      { rope_scaling: { type: "llama3", factor: 8, low_freq_factor: 4, high_freq_factor: 4 } },
+      /"high_freq_factor" to be above low_freq_factor/,
+    ],
+    [{ rope_scaling: "linear" }, /"rope_scaling" to be an object, found "linear"/],
+    [{ rope_parameters: { rope_theta: 5 } }, /one "rope_theta", found 10000 and/],
+    [{ hidden_size: undefined }, /"hidden_size" to be a positive integer, found nothing/],
+    [{ hidden_size: "576" }, /"hidden_size" to be a positive integer, found "576"/],
+    [{ hidden_size: 0 }, /"hidden_size"/],
+    [{ num_hidden_layers: 2.5 }, /"num_hidden_layers"/],
+    [{ hidden_size: 90 }, /"hidden_size" to be a multiple of 4/],
+    [{ intermediate_size: 1537 }, /"intermediate_size" to be a multiple of 4/],
+    [{ num_key_value_heads: 2 }, /"num_key_value_heads" to be a divisor/],
+    [{ head_dim: 12 }, /head size.*found 12/],
+    [{ head_dim: 256 }, /head size.*found 256/],
+    [{ num_attention_heads: 7, num_key_value_heads: 7 }, /head size/],
+    [{ rms_norm_eps: -1 }, /"rms_norm_eps"/],
+    [{ tie_word_embeddings: "yes" }, /"tie_word_embeddings" to be true or false/],
+    [{ eos_token_id: 49152 }, /"eos_token_id" to be token ids from 0 to 49151, found 49152/],
+    [{ eos_token_id: ["x"] }, /"eos_token_id"/],
+    [{ bos_token_id: -1 }, /"bos_token_id"/],
+  ];
+  for (const [fields, message] of cases) {
+    assert.throws(() => parseLlamaConfig({ ...smolLM, ...fields }, "m/config.json"), (error) => {
+      assert.ok(error instanceof UserError);
+      assert.match(error.message, message);
+      assert.match(error.message, /^m\/config\.json/);
+      return true;
+    });
+  }
+  assert.throws(() => parseLlamaConfig([]), /expected a JSON object, found a list of 0/);
+});
