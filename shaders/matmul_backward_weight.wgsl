@@ -1,0 +1,85 @@
+// matmul_backward_weight: the gradient of matmul_forward with respect to its weight.
+//
+//   forward  y[m,n]       = sum_k x[m,k] * weight[n,k]
+//   here     dweight[n,k] += sum_m dy[m,n] * x[m,k]
+//
+// Shapes    dy (M, stride) lhs, stride >= N; x (M, K) rhs; dweight (N, K) f32. K and stride multiples of 4.
+// Dispatch  (ceil(K / 64), ceil(N / 64), 1): 64 threads per 64 x 64 tile of dweight, 8 x 8 sums a thread.
+// Writes    accumulates into dweight; sums in f32 over ascending m.
+struct Params { M: u32, N: u32, K: u32, stride: u32 }
+
+@group(0) @binding(0) var<uniform> params: Params;
+@group(0) @binding(1) var<storage, read> dy: array<vec4<lhs>>;
+@group(0) @binding(2) var<storage, read> input: array<vec4<rhs>>;
+@group(0) @binding(3) var<storage, read_write> dweight: array<vec4<f32>>;
+
+const DEPTH = 16u; // steps of the sum per operand tile
+
+// Operand tiles, one step of the sum per row: 64 rows of the left and 64 columns of the right operand as vec4s.
+var<workgroup> left: array<array<vec4<f32>, 16>, DEPTH>;
+var<workgroup> right: array<array<vec4<f32>, 16>, DEPTH>;
+
+struct Sums { low: array<vec4<f32>, 8>, high: array<vec4<f32>, 8> } // 8 rows of columns 4 x .. and 32 + 4 x ..
+
+fn add_step(sums: ptr<function, Sums>, step: u32, x: u32, y: u32) {
+  let a0 = left[step][2u * y];
+  let a1 = left[step][2u * y + 1u];
+  let low = right[step][x];
+  let high = right[step][x + 8u];
+  (*sums).low[0] += a0[0] * low; (*sums).high[0] += a0[0] * high;
+  (*sums).low[1] += a0[1] * low; (*sums).high[1] += a0[1] * high;
+  (*sums).low[2] += a0[2] * low; (*sums).high[2] += a0[2] * high;
+  (*sums).low[3] += a0[3] * low; (*sums).high[3] += a0[3] * high;
+  (*sums).low[4] += a1[0] * low; (*sums).high[4] += a1[0] * high;
+  (*sums).low[5] += a1[1] * low; (*sums).high[5] += a1[1] * high;
+  (*sums).low[6] += a1[2] * low; (*sums).high[6] += a1[2] * high;
+  (*sums).low[7] += a1[3] * low; (*sums).high[7] += a1[3] * high;
+}
+
+@compute @workgroup_size(64)
+fn matmul_backward_weight(
+  @builtin(workgroup_id) workgroup: vec3<u32>,
+  @builtin(local_invocation_index) thread: u32,
+) {
+  let x = thread % 8u;
+  let y = thread / 8u;
+  let n0 = 16u * workgroup.y;
+  let k0 = 16u * workgroup.x;
+  let K4 = params.K / 4u;
+  let stride4 = params.stride / 4u;
+  var sums: Sums;
+  for (var m0 = 0u; m0 < params.M; m0 += DEPTH) {
+    for (var i = y; i < DEPTH; i += 8u) {
+      let r = m0 + i;
+      for (var j = x; j < 16u; j += 8u) {
+        let c = n0 + j;
+        var v = vec4<f32>();
+        if (r < params.M && c < stride4) { v = vec4<f32>(dy[r * stride4 + c]); }
+        left[i][j] = v;
+      }
+    }
+    for (var i = y; i < DEPTH; i += 8u) {
+      let r = m0 + i;
+      for (var j = x; j < 16u; j += 8u) {
+        let c = k0 + j;
+        var v = vec4<f32>();
+        if (r < params.M && c < K4) { v = vec4<f32>(input[r * K4 + c]); }
+        right[i][j] = v;
+      }
+    }
+    workgroupBarrier();
+    for (var step = 0u; step < DEPTH; step += 4u) { // unrolled by hand: naga guards every turn of a loop
+      add_step(&sums, step, x, y);
+      add_step(&sums, step + 1u, x, y);
+      add_step(&sums, step + 2u, x, y);
+      add_step(&sums, step + 3u, x, y);
+    }
+    workgroupBarrier();
+  }
+  for (var i = 0u; i < 8u; i++) {
+    let n = 4u * n0 + 8u * y + i;
+    if (n >= params.N) { break; }
+    if (k0 + x < K4) { dweight[n * K4 + k0 + x] += sums.low[i]; }
+    if (k0 + x + 8u < K4) { dweight[n * K4 + k0 + x + 8u] += sums.high[i]; }
+  }
+}

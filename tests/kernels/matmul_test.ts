@@ -1,0 +1,94 @@
+import assert from "node:assert/strict";
+import {
+  matmulBackwardInput,
+  matmulBackwardWeight,
+  matmulForward,
+  paddedColumns,
+} from "../../src/kernels/matmul.ts";
+import * as reference from "../reference/matmul.ts";
+import {
+  assertClose,
+  EPSILON,
+  operandTypes,
+  output,
+  read,
+  run,
+  upload,
+  values,
+} from "./harness.ts";
+
+// M, N, K: one element, primes, at and just over the 64 x 64 x 16 tile, and SmolLM's query-key-value projection.
+const shapes = [[1, 1, 4], [7, 13, 20], [64, 64, 16], [65, 67, 36], [130, 263, 48], [70, 960, 576]];
+
+/**
+ * Each of K additions rounds a partial sum of about sqrt(K) / 3 by up to 2^-24 of it; these errors add up like a random
+ * walk to about K / 6 such units, and the worst of 70,000 elements lies five deviations out. Plus that of storing it.
+ */
+function tolerance(K: number, stored: "f32" | "f16") {
+  return { absolute: Math.max(K, 8) * 2 ** -24, relative: 2 * EPSILON[stored] };
+}
+
+for (const operand of operandTypes) {
+  Deno.test(`matmul_forward equals the reference, ${operand}`, async () => {
+    for (const [M, N, K] of shapes) {
+      const stride = paddedColumns(N);
+      const x = values(1, M * K, operand);
+      const weight = values(2, N * K, operand);
+      const residual = values(3, M * stride);
+      for (const added of [undefined, residual]) {
+        const y = output([M, stride], added ? "f32" : operand);
+        run((commands) =>
+          matmulForward(
+            commands,
+            y,
+            upload(x, [M, K], operand),
+            upload(weight, [N, K], operand),
+            added && upload(added, [M, stride]),
+          )
+        );
+        const expected = reference.matmulForward(x, weight, added, { M, N, K, stride });
+        assertClose(await read(y), expected, tolerance(K, added ? "f32" : operand));
+      }
+    }
+  });
+
+  Deno.test(`matmul_backward_input and _weight equal the reference, ${operand}`, async () => {
+    for (const [M, N, K] of shapes) {
+      const stride = paddedColumns(N);
+      const dy = values(4, M * stride, operand);
+      const x = values(5, M * K, operand);
+      const weight = values(6, N * K, operand);
+      const before = values(7, N * K);
+      const dx = output([M, K], operand);
+      const dweight = output([N, K]);
+      const upstream = upload(dy, [M, stride], operand);
+      const start = upload(before, [N, K]);
+      run((commands) => {
+        commands.copy(dweight, start);
+        matmulBackwardInput(commands, dx, upstream, upload(weight, [N, K], operand));
+        matmulBackwardWeight(commands, dweight, upstream, upload(x, [M, K], operand));
+      });
+      const expected = reference.matmulBackward(dy, x, weight, { M, N, K, stride });
+      assertClose(await read(dx), expected.dx, { ...tolerance(N, operand), name: "dx" });
+      assertClose(
+        await read(dweight),
+        expected.dweight.map((sum, i) => sum + before[i]),
+        { ...tolerance(M, "f32"), name: "dweight" },
+      );
+    }
+  });
+}
+
+Deno.test("a row of matmul_forward has the same bits wherever it stands in a batch", async () => {
+  const [N, K] = [67, 36];
+  const stride = paddedColumns(N);
+  const x = values(8, 70 * K);
+  const weight = upload(values(9, N * K), [N, K]);
+  const whole = output([70, stride]);
+  const alone = output([1, stride]);
+  run((commands) => {
+    matmulForward(commands, whole, upload(x, [70, K]), weight);
+    matmulForward(commands, alone, upload(x.slice(66 * K, 67 * K), [1, K]), weight);
+  });
+  assert.deepEqual(await read(alone), (await read(whole)).slice(66 * stride, 67 * stride));
+});
