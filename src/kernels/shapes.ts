@@ -1,5 +1,5 @@
 // This module is browser compatible.
-import { label, type Tensor } from "../gpu/tensor.ts";
+import { type Dtype, label, type Tensor } from "../gpu/tensor.ts";
 
 /** The type GEMM operands are stored in: f16 halves the traffic where the device has it. Sums are always f32. */
 export type Operand = "f32" | "f16";
@@ -15,6 +15,22 @@ export function expectShape(kernel: string, name: string, tensor: Tensor, shape:
   ) {
     throw new RangeError(
       `${kernel}: expected ${name} of shape (${shape.join(", ")}), found ${label(tensor)}`,
+    );
+  }
+}
+
+/** Checks the dtype of a tensor. */
+export function expectDtype(kernel: string, name: string, tensor: Tensor, dtype: Dtype): void {
+  if (tensor.dtype !== dtype) {
+    throw new RangeError(`${kernel}: expected ${name} in ${dtype}, found ${label(tensor)}`);
+  }
+}
+
+/** Checks a size that a kernel takes in steps of `factor`. */
+export function expectMultiple(kernel: string, name: string, size: number, factor: number): void {
+  if (size % factor !== 0) {
+    throw new RangeError(
+      `${kernel}: expected ${name} to be a multiple of ${factor}, found ${size}`,
     );
   }
 }
