@@ -1,0 +1,48 @@
+// This module is browser compatible.
+
+import { Template } from "@huggingface/jinja"; // chat templates are Jinja programs; this is the interpreter made for them
+import { UserError } from "../errors.ts";
+import type { TextTokenizer } from "./tokenizer.ts";
+
+/** One turn of a conversation. */
+export interface Message {
+  role: string;
+  content: string;
+}
+
+const parsed = new Map<string, Template>();
+
+/**
+ * Turns a conversation into text as `apply_chat_template` of transformers does.
+ *
+ * @param template A Jinja template, usually `tokenizer.chatTemplate`.
+ * @param options.addGenerationPrompt Whether to end with what comes before an answer.
+ * @param options.tokenizer Whose special tokens the template may name.
+ * @throws {UserError} If the template has a mistake or rejects the conversation.
+ */
+export function renderChat(
+  template: string,
+  messages: readonly Message[],
+  { addGenerationPrompt, tokenizer }: {
+    addGenerationPrompt: boolean;
+    tokenizer: Pick<TextTokenizer, "bosToken" | "eosToken" | "padToken">;
+  },
+): string {
+  try {
+    let program = parsed.get(template);
+    if (program === undefined) parsed.set(template, program = new Template(template));
+    return program.render({
+      messages,
+      add_generation_prompt: addGenerationPrompt,
+      bos_token: tokenizer.bosToken ?? "",
+      eos_token: tokenizer.eosToken ?? "",
+      pad_token: tokenizer.padToken ?? "",
+    });
+  } catch (error) {
+    throw new UserError(
+      `Cannot apply the chat template to a conversation of ${
+        messages.map(({ role }) => role).join(", ") || "no turns"
+      }: ${(error as Error).message}`,
+    );
+  }
+}
