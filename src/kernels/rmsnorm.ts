@@ -1,4 +1,6 @@
 // This module is browser compatible.
+import backwardCode from "../../shaders/rmsnorm_backward.wgsl" with { type: "text" };
+import backwardWeightCode from "../../shaders/rmsnorm_backward_weight.wgsl" with { type: "text" };
 import forwardCode from "../../shaders/rmsnorm_forward.wgsl" with { type: "text" };
 import type { Commands } from "../gpu/commands.ts";
 import type { Kernel } from "../gpu/kernel.ts";
@@ -12,6 +14,22 @@ const forwardKernel: Kernel = {
   reads: ["x", "weight"],
   writes: ["y", "rstd"],
 };
+const backwardKernel: Kernel = {
+  name: "rmsnorm_backward",
+  code: backwardCode,
+  params: { C: "u32" },
+  reads: ["dy", "x", "weight", "rstd"],
+  writes: ["dx"],
+};
+const backwardWeightKernel: Kernel = {
+  name: "rmsnorm_backward_weight",
+  code: backwardWeightCode,
+  params: { N: "u32", C: "u32" },
+  reads: ["dy", "x", "rstd"],
+  writes: ["dweight"],
+};
+/** Channels that one workgroup of rmsnorm_backward_weight sums. */
+const WEIGHT_COLUMNS = 32;
 
 /**
  * Root-mean-square normalization of rows (Zhang & Sennrich 2019, arXiv:1910.07467).
@@ -42,5 +60,62 @@ export function rmsnormForward(
     params: { C, eps },
     tensors: [x, weight, y, rstd],
     workgroups: [N],
+  });
+}
+
+/**
+ * Gradient of {@link rmsnormForward} with respect to x, added to dx.
+ *
+ * @param dx Accumulated into, f32 (N, C).
+ * @param dy Upstream gradient, f32 or f16 (N, C).
+ * @throws {RangeError} If the shapes disagree.
+ */
+export function rmsnormBackward(
+  commands: Commands,
+  dx: Tensor,
+  dy: Tensor,
+  x: Tensor,
+  weight: Tensor,
+  rstd: Tensor,
+): void {
+  const [N, C] = x.shape;
+  expectShape("rmsnorm_backward", "dx", dx, [N, C]);
+  expectShape("rmsnorm_backward", "dy", dy, [N, C]);
+  expectShape("rmsnorm_backward", "weight", weight, [C]);
+  expectShape("rmsnorm_backward", "rstd", rstd, [N]);
+  commands.dispatch(backwardKernel, {
+    variant: {
+      overrides: { WORKGROUP: 64 },
+      types: { operand: operandType("rmsnorm_backward", dy) },
+    },
+    params: { C },
+    tensors: [dy, x, weight, rstd, dx],
+    workgroups: [N],
+  });
+}
+
+/**
+ * Gradient of {@link rmsnormForward} with respect to the gain, added to dweight.
+ *
+ * @param dweight Accumulated into, f32 (C).
+ * @param dy Upstream gradient, f32 or f16 (N, C).
+ * @throws {RangeError} If the shapes disagree.
+ */
+export function rmsnormBackwardWeight(
+  commands: Commands,
+  dweight: Tensor,
+  dy: Tensor,
+  x: Tensor,
+  rstd: Tensor,
+): void {
+  const [N, C] = x.shape;
+  expectShape("rmsnorm_backward_weight", "dweight", dweight, [C]);
+  expectShape("rmsnorm_backward_weight", "dy", dy, [N, C]);
+  expectShape("rmsnorm_backward_weight", "rstd", rstd, [N]);
+  commands.dispatch(backwardWeightKernel, {
+    variant: { types: { operand: operandType("rmsnorm_backward_weight", dy) } },
+    params: { N, C },
+    tensors: [dy, x, rstd, dweight],
+    workgroups: [Math.ceil(C / WEIGHT_COLUMNS)],
   });
 }

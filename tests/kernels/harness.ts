@@ -54,12 +54,15 @@ export function upload(
 
 const GUARD = 64;
 
+/** Elements of a tensor's storage without the guards: kernels may write whole vec4s. */
+const padded = (tensor: Pick<Tensor, "shape">) => Math.ceil(elementCount(tensor.shape) / 4) * 4;
+
 /**
  * An output tensor full of NaN with guard elements behind it, so that an element never written and a write past the end
  * both show.
  */
 export function output(shape: number[], dtype: "f32" | "f16" = "f32"): Tensor {
-  const count = elementCount(shape) + GUARD;
+  const count = padded({ shape }) + GUARD;
   const whole = createTensor(gpu, "output", dtype, [count]);
   const fill = new Float32Array(count).fill(NaN);
   fill.fill(GUARD, count - GUARD);
@@ -69,11 +72,11 @@ export function output(shape: number[], dtype: "f32" | "f16" = "f32"): Tensor {
 
 /** Reads an {@link output}, and checks the guards behind it. */
 export async function read(tensor: Tensor): Promise<Float32Array> {
-  const count = elementCount(tensor.shape);
-  const all = await readTensor(gpu, { ...tensor, shape: [count + GUARD] });
-  const touched = all.subarray(count).findIndex((value) => value !== GUARD);
-  assert.equal(touched, -1, `wrote past the end: guard ${touched} holds ${all[count + touched]}`);
-  return all.subarray(0, count);
+  const end = padded(tensor);
+  const all = await readTensor(gpu, { ...tensor, shape: [end + GUARD] });
+  const touched = all.subarray(end).findIndex((value) => value !== GUARD);
+  assert.equal(touched, -1, `wrote past the end: guard ${touched} holds ${all[end + touched]}`);
+  return all.subarray(0, elementCount(tensor.shape));
 }
 
 /** Runs what `record` records, as one submit. */

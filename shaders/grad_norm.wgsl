@@ -1,0 +1,77 @@
+// grad_norm: the global gradient norm, and all that follows from it before the update, without the CPU.
+//
+//   norm   = sqrt(sum of partials) / loss_scale
+//   finite = norm is neither infinite nor NaN; where not, the step is skipped and the loss scale halved
+//   clip   = min(1, max_norm / (norm + 1e-6)), or 1 where max_norm is 0      (as PyTorch's clip_grad_norm_)
+//   bias_i = 1 - beta_i^step                                              (Kingma & Ba 2015, arXiv:1412.6980)
+//
+// After GROWTH_INTERVAL steps without overflow a dynamic loss scale doubles (Micikevicius et al. 2018, arXiv:1710.03740).
+//
+// Shapes    partials (count) f32; state: see src/kernels/optimizer.ts.
+// Dispatch  (1, 1, 1).
+// Writes    updates state.
+override WORKGROUP: u32; // threads; a power of two
+override DYNAMIC: bool; // adapt the loss scale; false keeps it
+
+struct Params { count: u32, max_norm: f32, log_beta1: f32, log_beta2: f32 }
+struct State {
+  loss_scale: f32,
+  clean_steps: u32, // since the last overflow or growth
+  step: u32, // updates made, this one included unless skipped
+  skipped: u32, // steps skipped so far
+  multiplier: f32, // turns a stored gradient into the clipped one; 0 where the step is skipped
+  norm: f32, // before clipping
+  bias1: f32,
+  bias2: f32,
+}
+
+@group(0) @binding(0) var<uniform> params: Params;
+@group(0) @binding(1) var<storage, read> partials: array<f32>;
+@group(0) @binding(2) var<storage, read_write> state: State;
+
+const GROWTH_INTERVAL = 2000u;
+const LARGEST_SCALE = 16777216.0; // 2^24
+var<workgroup> partial: array<f32, WORKGROUP>;
+
+// By bits, for compilers may assume that floats are finite.
+fn is_finite(x: f32) -> bool { return (bitcast<u32>(x) & 0x7f800000u) != 0x7f800000u; }
+
+// 1 - exp(x) for x <= 0; the series where the difference would cancel.
+fn one_minus_exp(x: f32) -> f32 {
+  if (x < -0.25) { return 1.0 - exp(x); }
+  return -x * (1.0 + x / 2.0 * (1.0 + x / 3.0 * (1.0 + x / 4.0 * (1.0 + x / 5.0 * (1.0 + x / 6.0 * (1.0 + x / 7.0))))));
+}
+
+@compute @workgroup_size(WORKGROUP)
+fn grad_norm(@builtin(local_invocation_index) thread: u32) {
+  var sum = 0.0;
+  for (var i = thread; i < params.count; i += WORKGROUP) { sum += partials[i]; }
+  partial[thread] = sum;
+  workgroupBarrier();
+  for (var stride = WORKGROUP / 2u; stride > 0u; stride /= 2u) {
+    if (thread < stride) { partial[thread] += partial[thread + stride]; }
+    workgroupBarrier();
+  }
+  if (thread != 0u) { return; }
+  let scale = state.loss_scale;
+  let norm = sqrt(partial[0]) / scale;
+  state.norm = norm;
+  if (!is_finite(partial[0])) {
+    state.multiplier = 0.0;
+    state.skipped += 1u;
+    state.clean_steps = 0u;
+    if (DYNAMIC) { state.loss_scale = max(1.0, scale / 2.0); }
+    return;
+  }
+  var clip = 1.0;
+  if (params.max_norm > 0.0) { clip = min(1.0, params.max_norm / (norm + 1e-6)); }
+  state.multiplier = clip / scale;
+  state.step += 1u;
+  state.bias1 = one_minus_exp(f32(state.step) * params.log_beta1);
+  state.bias2 = one_minus_exp(f32(state.step) * params.log_beta2);
+  state.clean_steps += 1u;
+  if (DYNAMIC && state.clean_steps == GROWTH_INTERVAL) {
+    state.clean_steps = 0u;
+    state.loss_scale = min(LARGEST_SCALE, 2.0 * scale);
+  }
+}

@@ -1,0 +1,125 @@
+// This module is browser compatible.
+import backwardCode from "../../shaders/logprob_backward.wgsl" with { type: "text" };
+import forwardCode from "../../shaders/logprob_forward.wgsl" with { type: "text" };
+import scoreCode from "../../shaders/sequence_score.wgsl" with { type: "text" };
+import type { Commands } from "../gpu/commands.ts";
+import type { Kernel } from "../gpu/kernel.ts";
+import type { Tensor } from "../gpu/tensor.ts";
+import { expectShape } from "./shapes.ts";
+
+const params = { V: "u32", stride: "u32", first_row: "u32" } as const;
+
+const forwardKernel: Kernel = {
+  name: "logprob_forward",
+  code: forwardCode,
+  params,
+  reads: ["logits", "row_scored", "scored"],
+  writes: ["lse", "logprob"],
+};
+const backwardKernel: Kernel = {
+  name: "logprob_backward",
+  code: backwardCode,
+  params,
+  reads: ["lse", "row_scored", "scored", "dscore"],
+  writes: ["logits"],
+};
+const scoreKernel: Kernel = {
+  name: "sequence_score",
+  code: scoreCode,
+  params: { first: "u32" },
+  reads: ["sequences", "scored", "logprob"],
+  writes: ["scores"],
+};
+
+/** An entry of {@link ScoredTensors.rowScored} without a scored position. */
+export const NO_POSITION = 0xffffffff;
+
+/**
+ * The scored positions of a batch on the GPU. A scored position is (row, target token, sequence, weight): the log-probability
+ * of the target after the row counts with the weight in the sequence's score.
+ */
+export interface ScoredTensors {
+  /** Up to two positions of each gathered row, {@link NO_POSITION} where there are fewer; u32 (R, 2). */
+  rowScored: Tensor;
+  /** Row, target, sequence, bits of the weight; sorted by sequence; u32 (S, 4). */
+  scored: Tensor;
+  /** First position, first position of the completion, end, slot in the scores; u32 (B, 4). */
+  sequences: Tensor;
+}
+
+/**
+ * Log-probabilities of scored tokens from a chunk of rows of logits, without keeping the softmax.
+ *
+ * @param lse Log-sum-exp of each row, f32 (R).
+ * @param logprob f32 (S).
+ * @param logits f32 (rows of the chunk, stride), its first V columns count.
+ * @param firstRow The chunk's first row in the batch.
+ * @throws {RangeError} If the shapes disagree.
+ */
+export function logprobForward(
+  commands: Commands,
+  lse: Tensor,
+  logprob: Tensor,
+  logits: Tensor,
+  { rowScored, scored }: ScoredTensors,
+  { V, firstRow }: { V: number; firstRow: number },
+): void {
+  const [rows, stride] = logits.shape;
+  expectShape("logprob_forward", "lse", lse, [rowScored.shape[0]]);
+  expectShape("logprob_forward", "logprob", logprob, [scored.shape[0]]);
+  commands.dispatch(forwardKernel, {
+    variant: { overrides: { WORKGROUP: 128 } },
+    params: { V, stride, first_row: firstRow },
+    tensors: [logits, rowScored, scored, lse, logprob],
+    workgroups: [rows],
+  });
+}
+
+/**
+ * Turns a chunk of logits into the gradient of the loss with respect to them, in place.
+ *
+ * @param logits As in {@link logprobForward}; overwritten, its padding with 0.
+ * @param dscore Derivative of the loss by each sequence's score, f32 (B).
+ * @throws {RangeError} If the shapes disagree.
+ */
+export function logprobBackward(
+  commands: Commands,
+  logits: Tensor,
+  lse: Tensor,
+  dscore: Tensor,
+  { rowScored, scored }: ScoredTensors,
+  { V, firstRow }: { V: number; firstRow: number },
+): void {
+  const [rows, stride] = logits.shape;
+  expectShape("logprob_backward", "lse", lse, [rowScored.shape[0]]);
+  commands.dispatch(backwardKernel, {
+    variant: { overrides: { WORKGROUP: 128 } },
+    params: { V, stride, first_row: firstRow },
+    tensors: [lse, rowScored, scored, dscore, logits],
+    workgroups: [rows],
+  });
+}
+
+/**
+ * Sums log-probabilities per sequence: the weighted score, the completion's sum and the sum over all scored tokens.
+ *
+ * @param scores f32 (slots, 4): score, completion sum, total sum, 0.
+ * @param first First of the `count` sequences to sum.
+ * @throws {RangeError} If the shapes disagree.
+ */
+export function sequenceScore(
+  commands: Commands,
+  scores: Tensor,
+  logprob: Tensor,
+  { scored, sequences }: ScoredTensors,
+  { first, count }: { first: number; count: number },
+): void {
+  expectShape("sequence_score", "logprob", logprob, [scored.shape[0]]);
+  expectShape("sequence_score", "scores", scores, [scores.shape[0], 4]);
+  commands.dispatch(scoreKernel, {
+    variant: { overrides: { WORKGROUP: 64 } },
+    params: { first },
+    tensors: [sequences, scored, logprob, scores],
+    workgroups: [count],
+  });
+}
