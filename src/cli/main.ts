@@ -1,0 +1,113 @@
+/**
+ * The one entry of the command line: `deno task train --help`. Finds the command, reads its options, wires interrupts,
+ * and turns errors into exit codes: 0 done, 1 a defect of ours, 2 a mistake the user can mend, 130 interrupted.
+ *
+ * @module
+ */
+import { type Command, COMMANDS, type Options, resolveOptions } from "../config.ts";
+import { nearestName } from "../config/values.ts";
+import { UserError } from "../errors.ts";
+import { type Context, type Output, processOutput } from "./context.ts";
+import { parseFlags } from "./flags.ts";
+import { commandHelp, overview } from "./help.ts";
+
+/** What a module src/cli/<command>.ts exports. */
+export interface CommandModule<C extends Command = Command> {
+  /** @returns The exit code. */
+  run(options: Options<C>, context: Context<C>): Promise<number>;
+}
+
+type Load = <C extends Command>(command: C) => Promise<CommandModule<C>>;
+
+const INTERRUPTED = 130;
+
+// Loaded on demand: `inspect` needs no GPU code, and help needs nothing.
+const loadModule: Load = (command) => import(`./${command}.ts`);
+
+/**
+ * @param words The command line: command and flags.
+ * @param load Finds a command's module.
+ * @returns The exit code.
+ */
+export async function main(
+  words: readonly string[],
+  stdout: Output,
+  stderr: Output,
+  load: Load = loadModule,
+): Promise<number> {
+  try {
+    return await dispatch(words, stdout, stderr, load);
+  } catch (error) {
+    const mendable = error instanceof UserError;
+    const text = error instanceof Error ? error.stack ?? error.message : String(error);
+    stderr.write(`${mendable ? `error: ${error.message}` : text}\n`);
+    return mendable ? 2 : 1;
+  }
+}
+
+async function dispatch(
+  [word, ...words]: readonly string[],
+  stdout: Output,
+  stderr: Output,
+  load: Load,
+): Promise<number> {
+  if (word === undefined || word === "--help" || word === "-h") {
+    stdout.write(overview());
+    return word === undefined ? 2 : 0;
+  }
+  const command = COMMANDS.find((name) => name === word);
+  if (command === undefined) {
+    throw new UserError(
+      `Expected one of ${COMMANDS.join(", ")}, found "${word}": did you mean ${
+        nearestName(word, COMMANDS)
+      }?`,
+    );
+  }
+  const { help, given } = parseFlags(words);
+  if (help) {
+    stdout.write(commandHelp(command));
+    return 0;
+  }
+  const resolved = resolveOptions(command, { flags: given, file: await configFile(given) });
+  const module = await load(command);
+  return await withInterrupt(
+    stderr,
+    (signal) => module.run(resolved.options, { stdout, stderr, signal, resolved }),
+  );
+}
+
+async function configFile(
+  given: readonly (readonly [spelling: string, value: unknown])[],
+): Promise<{ name: string; content: unknown } | undefined> {
+  const name = given.find(([spelling]) => spelling === "config")?.[1];
+  if (typeof name !== "string") return undefined;
+  try {
+    return { name, content: JSON.parse(await Deno.readTextFile(name)) };
+  } catch (error) {
+    const reason = error instanceof Error ? error.message : String(error);
+    throw new UserError(`Cannot read the configuration ${name}: ${reason}`);
+  }
+}
+
+/** The first interrupt asks the command to finish; the second one ends the process at once. */
+async function withInterrupt(
+  stderr: Output,
+  run: (signal: AbortSignal) => Promise<number>,
+): Promise<number> {
+  const controller = new AbortController();
+  const interrupt = () => {
+    if (controller.signal.aborted) Deno.exit(INTERRUPTED);
+    stderr.write("\nInterrupted: finishing the step; once more to stop at once\n");
+    controller.abort();
+  };
+  Deno.addSignalListener("SIGINT", interrupt);
+  try {
+    return await run(controller.signal);
+  } finally {
+    Deno.removeSignalListener("SIGINT", interrupt);
+  }
+}
+
+if (import.meta.main) {
+  Deno.exitCode = await main(Deno.args, processOutput(Deno.stdout), processOutput(Deno.stderr));
+}

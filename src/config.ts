@@ -1,0 +1,196 @@
+// This module is browser compatible.
+/**
+ * From what the user gave to the configuration of a run: defaults, then the preset, then the configuration file, then
+ * flags; and last what follows from the rest, with its reason. Every value remembers where it came from.
+ *
+ * @module
+ */
+import { UserError } from "./errors.ts";
+import type { Command } from "./config/kinds.ts";
+import type { OptionName, Options, OptionValue } from "./config/options.ts";
+import { PRESETS } from "./config/presets.ts";
+import { findOption, kebabCase, optionNames, parseValue, specOf } from "./config/values.ts";
+
+export { type Command, COMMANDS } from "./config/kinds.ts";
+export type { OptionName, Options, OptionValue } from "./config/options.ts";
+
+/** Where a value came from. */
+export interface Origin {
+  source: "default" | "preset" | "file" | "flag" | "automatic";
+  /** The preset, the file, or the reason of an automatic choice. */
+  detail?: string;
+}
+
+/** A command's options, each with its origin. */
+export interface Resolved<C extends Command = Command> {
+  command: C;
+  options: Options<C>;
+  origins: Readonly<Record<string, Origin>>;
+}
+
+/** What a user gave: option names as written, and strings or values out of JSON. */
+export interface Given {
+  flags?: Iterable<readonly [spelling: string, value: unknown]>;
+  file?: { name: string; content: unknown };
+}
+
+/**
+ * @param command Decides which options there are.
+ * @param given Flags and the configuration file.
+ * @param now For the name of a new run directory.
+ * @throws {UserError} If an option is unknown, does not belong to the command, is given twice, has a wrong value, or
+ * contradicts another.
+ */
+export function resolveOptions<C extends Command>(
+  command: C,
+  given: Given = {},
+  now: Date = new Date(),
+): Resolved<C> {
+  const names = optionNames(command);
+  const flags = readFlags(command, given.flags ?? []);
+  const file = given.file ? readFile(command, given.file) : new Map<OptionName, unknown>();
+  const presetName = (flags.get("preset") ?? file.get("preset") ?? null) as OptionValue<"preset">;
+  const preset = presetName === null ? {} : PRESETS[presetName];
+
+  const values: Partial<Record<OptionName, unknown>> = {};
+  const origins: Partial<Record<OptionName, Origin>> = {};
+  for (const name of names) {
+    const spec = specOf(name);
+    if (flags.has(name)) {
+      values[name] = flags.get(name);
+      origins[name] = { source: "flag" };
+    } else if (file.has(name)) {
+      values[name] = file.get(name);
+      origins[name] = { source: "file", detail: given.file!.name };
+    } else if (name in preset) {
+      values[name] = preset[name];
+      origins[name] = { source: "preset", detail: presetName! };
+    } else {
+      values[name] = spec.defaults?.[command] ?? spec.default;
+      origins[name] = { source: "default" };
+    }
+  }
+  for (const [name, { value, because }] of automatic(command, values, origins, now)) {
+    values[name] = value;
+    origins[name] = { source: "automatic", detail: because };
+  }
+  refuseContradictions(values, origins);
+  // Every name of the command is set and every value went through its own parser or comes from a typed table.
+  return { command, options: values as Options<C>, origins: origins as Record<OptionName, Origin> };
+}
+
+/**
+ * The number of layers that `--train-layers` asks for.
+ *
+ * @param numLayers Decoder layers of the model.
+ * @throws {UserError} If the model has fewer.
+ */
+export function trainedLayerCount(
+  trainLayers: OptionValue<"trainLayers">,
+  numLayers: number,
+): number {
+  if (trainLayers === "all") return numLayers;
+  // The seed freezes 25 of 30 layers; of other depths the first five sixths.
+  if (trainLayers === "last-sixth") return numLayers - Math.floor(numLayers * 5 / 6);
+  if (trainLayers > numLayers) {
+    throw new UserError(
+      `Expected --train-layers of at most ${numLayers}, the model's layers, found ${trainLayers}`,
+    );
+  }
+  return trainLayers;
+}
+
+function readFlags(command: Command, flags: NonNullable<Given["flags"]>): Map<OptionName, unknown> {
+  const read = new Map<OptionName, unknown>();
+  for (const [spelling, raw] of flags) {
+    const label = `--${spelling}`;
+    const name = findOption(command, spelling, label);
+    if (read.has(name)) throw new UserError(`Expected --${kebabCase(name)} once, found it twice`);
+    read.set(name, parseValue(name, raw, label));
+  }
+  return read;
+}
+
+function readFile(
+  command: Command,
+  { name: fileName, content }: NonNullable<Given["file"]>,
+): Map<OptionName, unknown> {
+  if (typeof content !== "object" || content === null || Array.isArray(content)) {
+    throw new UserError(`Expected ${fileName} to hold a JSON object of options by name`);
+  }
+  const read = new Map<OptionName, unknown>();
+  for (const [spelling, raw] of Object.entries(content)) {
+    const label = `"${spelling}" in ${fileName}`;
+    const name = findOption(command, spelling, label);
+    if (name === "config") throw new UserError(`Expected no configuration file within ${fileName}`);
+    if (read.has(name)) throw new UserError(`Expected ${label} once, found it in two spellings`);
+    read.set(name, parseValue(name, raw, label));
+  }
+  return read;
+}
+
+type Values = Partial<Record<OptionName, unknown>>;
+type Origins = Partial<Record<OptionName, Origin>>;
+
+/** Yields what follows from other options, where the user has not said otherwise. */
+function* automatic(
+  command: Command,
+  values: Values,
+  origins: Origins,
+  now: Date,
+): Iterable<[OptionName, { value: unknown; because: string }]> {
+  const isDefault = (name: OptionName) => origins[name]?.source === "default";
+  if (command === "train") {
+    if (isDefault("model") && isDefault("learningRate")) {
+      const because = "the shipped model is small, and small models take larger steps";
+      yield ["learningRate", { value: 1e-4, because }];
+    }
+    if (isDefault("dataset") && isDefault("evalDataset")) {
+      const because = "held-out pairs of the shipped dataset";
+      yield ["evalDataset", { value: "fixtures/pairs/eval.jsonl", because }];
+    }
+  }
+  if ("trainLayers" in values && values.trainLayers !== "all") {
+    const because = "layers above the embedding are frozen";
+    if (isDefault("trainEmbeddings")) yield ["trainEmbeddings", { value: false, because }];
+    if (isDefault("head")) yield ["head", { value: "frozen", because }];
+  }
+  if ("output" in values && values.output === null) {
+    const resumed = /^(.+)[/\\]checkpoints[/\\][^/\\]+[/\\]?$/.exec(String(values.resume))?.[1];
+    yield ["output", {
+      value: resumed ?? `runs/${command}-${timestamp(now)}`,
+      because: resumed ? "the run that is resumed" : "a directory of its own for each run",
+    }];
+  }
+}
+
+/** @returns `20261122-090500` for five past nine. */
+function timestamp(date: Date): string {
+  return date.toISOString().replace(/\..*/, "").replace(/[-:]/g, "").replace("T", "-");
+}
+
+function refuseContradictions(values: Values, origins: Origins): void {
+  const given = (name: OptionName) => ["flag", "file"].includes(origins[name]?.source ?? "");
+  const refuse = (expected: string, found: string) => {
+    throw new UserError(`Expected ${expected}, found ${found}`);
+  };
+  if (values.labelSmoothing && !["sigmoid", "robust"].includes(values.lossType as string)) {
+    refuse("--label-smoothing only with --loss-type sigmoid or robust", `${values.lossType}`);
+  }
+  if (Number(values.warmupSteps) > 1 && !Number.isInteger(values.warmupSteps)) {
+    refuse("--warmup-steps to be whole, or a share below 1", `${values.warmupSteps}`);
+  }
+  if (given("saveTotalLimit") && values.saveSteps === 0) {
+    refuse("--save-total-limit only with --save-steps", "no checkpoints to be written");
+  }
+  if (values.resume === "latest" && origins.output?.source === "automatic") {
+    refuse("--resume with the --output directory to go on in, or with a checkpoint", "neither");
+  }
+  if ("promptIds" in values) {
+    const prompts = [values.prompt, values.promptIds].filter((prompt) => prompt !== null);
+    if (prompts.length !== 1) {
+      refuse("one of --prompt and --prompt-ids", prompts.length ? "both" : "neither");
+    }
+    if (values.chat && values.promptIds) refuse("--chat only with --prompt", "--prompt-ids");
+  }
+}

@@ -1,0 +1,271 @@
+// This module is browser compatible.
+import {
+  boolean,
+  choice,
+  type Command,
+  integer,
+  integers,
+  number,
+  type OptionSpec,
+  text,
+  type ValueOf,
+} from "./kinds.ts";
+
+const ALL = ["train", "sft", "eval", "score", "generate", "inspect", "bench"] as const;
+const TRAINING = ["train", "sft"] as const;
+const PREFERENCE = ["train", "eval"] as const;
+const DATA = ["train", "sft", "eval", "score", "inspect"] as const;
+
+/**
+ * Every option of every command, once. Names are those of TRL where TRL has one, in camel case; as a flag `learningRate`
+ * is `--learning-rate` or `--learning_rate`, in a configuration file any of the three. Types, help, parsing, the
+ * resolved configuration of a run: all follow from this table.
+ */
+export const OPTIONS = {
+  // What to work on
+  preset: choice(
+    ["train", "eval", "inspect"],
+    "Recipe that sets many of the options below; flags go before it",
+    {
+      default: null,
+      choices: ["seed", "standard", "trl"],
+    },
+  ),
+  config: text(ALL, "JSON file with options by name; flags go before it", {
+    default: null,
+    placeholder: "FILE",
+  }),
+  model: text(ALL, "Model directory: config.json, safetensors, tokenizer", {
+    default: "fixtures/model",
+    placeholder: "DIR",
+    aliases: ["model-name-or-path"],
+  }),
+  randomWeights: boolean(
+    ["sft", "bench"],
+    "Start from random weights; of the model directory only configuration and tokenizer count",
+    { default: false },
+  ),
+  reference: text(PREFERENCE, "Reference model directory (default: the model before training)", {
+    default: null,
+    placeholder: "DIR",
+  }),
+  dataset: text(DATA, "Rows to work on: .jsonl, .jsonl.gz or .json", {
+    default: "fixtures/pairs/train.jsonl",
+    placeholder: "FILE",
+    aliases: ["dataset-name"],
+    defaults: {
+      sft: "fixtures/text/train.jsonl.gz",
+      eval: "fixtures/pairs/eval.jsonl",
+      score: "fixtures/pairs/eval.jsonl",
+    },
+  }),
+  evalDataset: text(TRAINING, "Held-out rows, evaluated before and after training", {
+    default: null,
+    placeholder: "FILE",
+  }),
+  output: text(TRAINING, "Run directory to write; a new one in runs/ where none is named", {
+    default: null,
+    placeholder: "DIR",
+    aliases: ["output-dir"],
+  }),
+
+  // The loss
+  lossType: choice(PREFERENCE, "Preference loss", {
+    default: "sigmoid",
+    choices: ["sigmoid", "robust", "ipo", "hinge"],
+  }),
+  beta: number(PREFERENCE, "How strongly the policy is tied to the reference", {
+    default: 0.1,
+    above: 0,
+  }),
+  labelSmoothing: number(
+    PREFERENCE,
+    "Probability that a preference is the wrong way round (sigmoid, robust)",
+    { default: 0, min: 0, below: 0.5 },
+  ),
+  logprob: choice(PREFERENCE, "How token log-probabilities make up that of a sequence", {
+    default: "sum",
+    choices: ["sum", "mean"],
+  }),
+  score: choice(
+    ["train", "sft", "eval", "inspect"],
+    "Tokens that count: the completion's, or the prompt's too",
+    { default: "completion", choices: ["completion", "all"], defaults: { sft: "all" } },
+  ),
+
+  // The optimizer
+  learningRate: number(TRAINING, "Step size of AdamW; 1e-4 for the shipped model", {
+    default: 1e-6,
+    above: 0,
+    defaults: { sft: 2e-5 },
+  }),
+  weightDecay: number(TRAINING, "Decoupled weight decay of AdamW", { default: 0, min: 0 }),
+  decayNorms: boolean(TRAINING, "Decay the weights of the norms too", { default: false }),
+  adamBeta1: number(TRAINING, "Decay of the mean of gradients", { default: 0.9, min: 0, below: 1 }),
+  adamBeta2: number(TRAINING, "Decay of the mean of squared gradients", {
+    default: 0.999,
+    min: 0,
+    below: 1,
+  }),
+  adamEpsilon: number(TRAINING, "Keeps AdamW from dividing by zero", { default: 1e-8, above: 0 }),
+  maxGradNorm: number(TRAINING, "Clip the gradients' global norm to this; 0: off", {
+    default: 1,
+    min: 0,
+  }),
+  lrSchedulerType: choice(TRAINING, "Course of the learning rate after the warm-up", {
+    default: "constant",
+    choices: ["constant", "linear", "cosine"],
+  }),
+  warmupSteps: number(
+    TRAINING,
+    "Steps in which the learning rate rises from 0; below 1: share of all steps",
+    { default: 0, min: 0 },
+  ),
+
+  // How long and in what portions
+  numTrainEpochs: number(TRAINING, "Passes over the dataset", {
+    default: 1,
+    above: 0,
+    aliases: ["epochs"],
+  }),
+  maxSteps: integer(
+    TRAINING,
+    "Stop after this many optimizer steps, whatever the epochs; -1: off",
+    { default: -1, min: -1 },
+  ),
+  perDeviceTrainBatchSize: integer(TRAINING, "Pairs (sft: rows) computed together", {
+    default: 8,
+    min: 1,
+    aliases: ["batch-size"],
+  }),
+  gradientAccumulationSteps: integer(TRAINING, "Batches that make up one optimizer step", {
+    default: 1,
+    min: 1,
+  }),
+  maxLength: integer(DATA, "Longest sequence, prompt and completion, in tokens", {
+    default: 512,
+    min: 2,
+  }),
+  truncation: choice(DATA, "What to cut from a longer one", {
+    default: "keep_start",
+    choices: ["keep_start", "keep_end", "prompt_first", "proportional", "drop"],
+    aliases: ["truncation-mode"],
+  }),
+  appendEos: boolean(
+    DATA,
+    "End completions given as text with the end token; chat templates write their own",
+    { default: true },
+  ),
+  shuffle: boolean(TRAINING, "Take the rows in a new order each epoch", { default: true }),
+
+  // What is trained
+  trainLayers: integer(TRAINING, "Decoder layers to train, counted from the last", {
+    default: "all",
+    min: 0,
+    words: ["all", "last-sixth"],
+  }),
+  head: choice(
+    TRAINING,
+    "LM head: frozen, a trained copy of its own, or trained as one with the embedding",
+    { default: null, choices: ["frozen", "untied", "tied"] },
+  ),
+  trainFinalNorm: boolean(TRAINING, "Train the norm before the head", { default: true }),
+  trainEmbeddings: boolean(TRAINING, "Train the token embedding", { default: true }),
+  cacheTrunk: boolean(
+    ["train"],
+    "Keep what frozen layers give for a pair for the next epoch, where memory allows",
+    { default: true },
+  ),
+
+  // The run
+  seed: integer(
+    ["train", "sft", "generate", "bench"],
+    "Of shuffling, random weights and sampling",
+    { default: 42, min: 0, max: 2 ** 32 - 1 },
+  ),
+  saveSteps: integer(TRAINING, "Write a checkpoint every so many steps; 0: none", {
+    default: 0,
+    min: 0,
+  }),
+  saveTotalLimit: integer(TRAINING, "Checkpoints to keep, the newest ones", { default: 2, min: 1 }),
+  resume: text(
+    TRAINING,
+    "Go on from this checkpoint; without a value from the newest one of the output directory",
+    { default: null, placeholder: "DIR", bare: "latest", aliases: ["resume-from-checkpoint"] },
+  ),
+  loggingSteps: integer(TRAINING, "Steps between progress lines where no terminal shows a bar", {
+    default: 10,
+    min: 1,
+  }),
+
+  // What to generate
+  prompt: text(["generate"], "Text to answer or to continue", {
+    default: null,
+    placeholder: "TEXT",
+  }),
+  promptIds: integers(["generate"], "Token ids to continue, instead of a text"),
+  compare: text(["generate"], "Second model directory, answered side by side", {
+    default: null,
+    placeholder: "DIR",
+  }),
+  chat: boolean(
+    ["generate"],
+    "Put the prompt into the chat template (default: where the model has one)",
+    { default: null },
+  ),
+  maxNewTokens: integer(["generate"], "Longest completion, in tokens", { default: 64, min: 1 }),
+  temperature: number(["generate"], "Randomness of sampling; 0: always the likeliest token", {
+    default: 0,
+    min: 0,
+  }),
+  topK: integer(["generate"], "Sample among so many likeliest tokens; 0: all", {
+    default: 0,
+    min: 0,
+  }),
+  topP: number(["generate"], "Sample among the likeliest tokens that make up this probability", {
+    default: 1,
+    above: 0,
+    max: 1,
+  }),
+  repetitionPenalty: number(
+    ["generate"],
+    "Divide the logits of tokens already seen by this; 1: off",
+    { default: 1, above: 0 },
+  ),
+  ignoreEos: boolean(["generate"], "Do not stop at the end token", { default: false }),
+
+  // What to show and to measure
+  rows: integer(["inspect"], "Rows to show", { default: 3, min: 1 }),
+  suite: choice(["bench"], "What to measure", {
+    default: "all",
+    choices: ["all", "kernels", "step", "decode"],
+  }),
+
+  // The device
+  precision: choice(
+    ["train", "sft", "eval", "score", "generate", "bench"],
+    "Of matrix operands; auto: f16 where the device has it",
+    { default: "auto", choices: ["auto", "f32", "f16"] },
+  ),
+  adapter: text(
+    ["train", "sft", "eval", "score", "generate", "bench"],
+    "GPU by index or part of its name; list: print them (default: hardware before software)",
+    { default: null, placeholder: "NAME" },
+  ),
+  engine: choice(["train", "sft", "eval", "score", "generate", "bench"], "WebGPU implementation", {
+    default: "deno",
+    choices: ["deno", "dawn"],
+  }),
+  json: boolean(ALL, "Print JSON on stdout and nothing else there", { default: false }),
+} satisfies Record<string, OptionSpec>;
+
+type Table = typeof OPTIONS;
+export type OptionName = keyof Table;
+
+/** The resolved value of one option. */
+export type OptionValue<N extends OptionName> = ValueOf<Table[N]>;
+
+/** The options of a command, resolved. */
+export type Options<C extends Command = Command> = {
+  readonly [N in OptionName as C extends Table[N]["commands"][number] ? N : never]: OptionValue<N>;
+};

@@ -1,0 +1,142 @@
+// This module is browser compatible.
+import { distance } from "fastest-levenshtein";
+import { UserError } from "../errors.ts";
+import type { Command, NumberOption, OptionSpec } from "./kinds.ts";
+import { type OptionName, OPTIONS } from "./options.ts";
+
+const SPECS: Readonly<Record<OptionName, OptionSpec>> = OPTIONS;
+
+/** @returns What the table says of an option, without its exact type. */
+export function specOf(name: OptionName): OptionSpec {
+  return SPECS[name];
+}
+
+/** @returns The names of a command's options in the order of the table. */
+export function optionNames(command: Command): OptionName[] {
+  return (Object.keys(SPECS) as OptionName[]).filter((name) =>
+    SPECS[name].commands.includes(command)
+  );
+}
+
+/** @returns `learning-rate` for `learningRate`, `learning_rate` or itself. */
+export function kebabCase(name: string): string {
+  return name.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`).replaceAll("_", "-");
+}
+
+/**
+ * @param command The command it is given to.
+ * @param spelling A name in camel, snake or kebab case, or an alias, without dashes before it.
+ * @param label How to show it in an error: `--beta`, `"beta" in run.json`.
+ * @throws {UserError} If no option is called so, or none of this command; with the nearest name.
+ */
+export function findOption(command: Command, spelling: string, label: string): OptionName {
+  const wanted = kebabCase(spelling);
+  const all = Object.keys(SPECS) as OptionName[];
+  const found = all.find((name) =>
+    kebabCase(name) === wanted || SPECS[name].aliases?.includes(wanted)
+  );
+  if (found !== undefined && SPECS[found].commands.includes(command)) return found;
+  const why = found === undefined
+    ? `did you mean --${nearestName(wanted, spellings(command))}?`
+    : `that is an option of ${SPECS[found].commands.join(", ")}`;
+  throw new UserError(
+    `Expected an option of ${command}, found ${label}: ${why} (${command} --help lists them)`,
+  );
+}
+
+function spellings(command: Command): string[] {
+  return optionNames(command).flatMap((name) => {
+    const negated = SPECS[name].kind === "boolean" ? [`no-${kebabCase(name)}`] : [];
+    return [kebabCase(name), ...negated, ...SPECS[name].aliases ?? []];
+  });
+}
+
+/** @returns The candidate with the fewest letters to change. */
+export function nearestName(word: string, candidates: readonly string[]): string {
+  return candidates.reduce((best, candidate) =>
+    distance(word, candidate) < distance(word, best) ? candidate : best
+  );
+}
+
+/**
+ * Reads the value of an option as flags, JSON files and requests give it.
+ *
+ * @param raw A string, or a value out of JSON.
+ * @throws {UserError} If it is of the wrong type, out of bounds or not one of the choices.
+ */
+export function parseValue(name: OptionName, raw: unknown, label: string): unknown {
+  const spec = SPECS[name];
+  const value = raw === null && spec.default === null ? null : readAs(spec, raw);
+  if (value === undefined) {
+    const found = raw === undefined ? "nothing" : JSON.stringify(raw);
+    const hint = spec.kind === "choice" && typeof raw === "string"
+      ? `: did you mean ${nearestName(raw, spec.choices)}?`
+      : "";
+    throw new UserError(`Expected ${label} to be ${describe(spec)}, found ${found}${hint}`);
+  }
+  return value;
+}
+
+function readAs(spec: OptionSpec, raw: unknown): unknown {
+  switch (spec.kind) {
+    case "text":
+      return typeof raw === "string" && raw !== "" ? raw : undefined;
+    case "choice":
+      return spec.choices.find((choice) => choice === raw);
+    case "boolean":
+      if (typeof raw === "boolean") return raw;
+      return /^true$/i.test(String(raw)) ? true : /^false$/i.test(String(raw)) ? false : undefined;
+    case "number":
+      return spec.words?.find((word) => word === raw) ?? readNumber(spec, raw);
+    case "integers":
+      return readIntegers(raw);
+  }
+}
+
+function readNumber(spec: NumberOption, raw: unknown): number | undefined {
+  if (typeof raw !== "number" && (typeof raw !== "string" || raw.trim() === "")) return undefined;
+  const value = Number(raw);
+  const { min = -Infinity, max = Infinity, above = -Infinity, below = Infinity } = spec;
+  const fits = Number.isFinite(value) && value >= min && value <= max &&
+    value > above && value < below && (!spec.integer || Number.isSafeInteger(value));
+  return fits ? value : undefined;
+}
+
+function readIntegers(raw: unknown): number[] | undefined {
+  const parts = typeof raw === "string" ? raw.split(",").map((part) => part.trim()) : raw;
+  if (!Array.isArray(parts) || parts.length === 0) return undefined;
+  const whole = parts.every((part) => /^\d{1,10}$/.test(String(part)));
+  return whole ? parts.map(Number) : undefined;
+}
+
+/** @returns What values an option takes, as in "a number above 0". */
+export function describe(spec: OptionSpec): string {
+  switch (spec.kind) {
+    case "text":
+      return "a text";
+    case "choice":
+      return `one of ${spec.choices.join(", ")}`;
+    case "boolean":
+      return "true or false";
+    case "number": {
+      const limits = bounds(spec).join(" and ");
+      const words = (spec.words ?? []).map((word) => `${word} or `).join("");
+      return `${words}${spec.integer ? "a whole number" : "a number"} ${limits}`.trim();
+    }
+    case "integers":
+      return "whole numbers separated by commas";
+  }
+}
+
+/** @returns The bounds of a number in words: "at least 0", "below 1". */
+export function bounds(spec: NumberOption): string[] {
+  const named = {
+    "at least": spec.min,
+    "above": spec.above,
+    "at most": spec.max,
+    "below": spec.below,
+  };
+  return Object.entries(named)
+    .filter(([, bound]) => bound !== undefined)
+    .map(([word, bound]) => `${word} ${bound}`);
+}

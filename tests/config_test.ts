@@ -1,0 +1,204 @@
+import assert from "node:assert/strict";
+import { COMMANDS, resolveOptions, trainedLayerCount } from "../src/config.ts";
+import { OPTIONS } from "../src/config/options.ts";
+import { PRESETS } from "../src/config/presets.ts";
+import { parseValue, specOf } from "../src/config/values.ts";
+import type { OptionName } from "../src/config.ts";
+import { UserError } from "../src/errors.ts";
+
+const NOON = new Date("2026-11-22T12:00:00Z");
+const NAMES = Object.keys(OPTIONS) as OptionName[];
+
+function refuses(run: () => unknown, message: RegExp): void {
+  assert.throws(run, (error: unknown) => {
+    assert.ok(error instanceof UserError, String(error));
+    assert.match(error.message, message);
+    return true;
+  });
+}
+
+Deno.test("every default and every preset value passes its own parser", () => {
+  for (const name of NAMES) {
+    const spec = specOf(name);
+    for (const value of [spec.default, ...Object.values(spec.defaults ?? {})]) {
+      assert.equal(parseValue(name, value, name), value);
+    }
+  }
+  for (const preset of Object.values(PRESETS)) {
+    for (const [name, value] of Object.entries(preset)) {
+      assert.equal(parseValue(name as OptionName, value, name), value);
+    }
+  }
+});
+
+Deno.test("every command resolves with nothing given", () => {
+  for (const command of COMMANDS) {
+    const flags: [string, string][] = command === "generate" ? [["prompt", "Hi"]] : [];
+    const { options, origins } = resolveOptions(command, { flags }, NOON);
+    assert.deepEqual(Object.keys(options), Object.keys(origins));
+    assert.equal(options.model, "fixtures/model");
+  }
+});
+
+Deno.test("flags go before the file, the file before the preset, the preset before defaults", () => {
+  const { options, origins } = resolveOptions("train", {
+    flags: [["beta", "0.3"]],
+    file: { name: "c.json", content: { preset: "seed", beta: 0.2, learning_rate: "3e-4" } },
+  });
+  assert.equal(options.beta, 0.3);
+  assert.deepEqual(origins.beta, { source: "flag" });
+  assert.equal(options.learningRate, 3e-4);
+  assert.deepEqual(origins.learningRate, { source: "file", detail: "c.json" });
+  assert.equal(options.logprob, "mean");
+  assert.deepEqual(origins.logprob, { source: "preset", detail: "seed" });
+  assert.equal(options.adamBeta1, 0.9);
+  assert.deepEqual(origins.adamBeta1, { source: "default" });
+});
+
+Deno.test("the presets are the recipes of their sources", () => {
+  const seed = resolveOptions("train", { flags: [["preset", "seed"]] }).options;
+  assert.deepEqual(
+    [seed.beta, seed.logprob, seed.score, seed.learningRate, seed.weightDecay, seed.maxGradNorm],
+    [0.8, "mean", "all", 1e-4, 0.01, 0],
+  );
+  assert.deepEqual(
+    [seed.trainLayers, seed.head, seed.trainFinalNorm, seed.trainEmbeddings, seed.decayNorms],
+    ["last-sixth", "untied", false, false, true],
+  );
+  const trl = resolveOptions("train", { flags: [["preset", "trl"]] }).options;
+  assert.deepEqual(
+    [trl.beta, trl.logprob, trl.score, trl.learningRate, trl.lrSchedulerType, trl.numTrainEpochs],
+    [0.1, "sum", "completion", 1e-6, "linear", 3],
+  );
+  const standard = resolveOptions("train", { flags: [["preset", "standard"]] }).options;
+  assert.deepEqual(
+    [standard.beta, standard.logprob, standard.lrSchedulerType, standard.warmupSteps],
+    [0.1, "sum", "cosine", 0.1],
+  );
+});
+
+Deno.test("names are taken in kebab, snake and camel case, and by alias", () => {
+  for (const spelling of ["num-train-epochs", "num_train_epochs", "numTrainEpochs", "epochs"]) {
+    assert.equal(
+      resolveOptions("train", { flags: [[spelling, "2.5"]] }).options.numTrainEpochs,
+      2.5,
+    );
+  }
+});
+
+Deno.test("unknown, foreign and doubled options are refused", () => {
+  const train = (...flags: [string, unknown][]) => () => resolveOptions("train", { flags });
+  refuses(train(["lerning-rate", "1"]), /found --lerning-rate: did you mean --learning-rate\?/);
+  refuses(train(["top-k", "1"]), /found --top-k: that is an option of generate/);
+  refuses(train(["__proto__", "1"]), /found --__proto__: did you mean/);
+  refuses(train(["beta", "1"], ["beta", "2"]), /^Expected --beta once, found it twice$/);
+  refuses(train(["epochs", "1"], ["num_train_epochs", "2"]), /^Expected --num-train-epochs once/);
+  const file = (content: unknown) => () =>
+    resolveOptions("train", { file: { name: "c.json", content } });
+  refuses(file({ betta: 1 }), /found "betta" in c\.json: did you mean --beta\?/);
+  refuses(file({ maxSteps: 1, max_steps: 1 }), /once, found it in two spellings/);
+  refuses(file({ config: "d.json" }), /no configuration file within c\.json/);
+  refuses(file([1]), /^Expected c\.json to hold a JSON object/);
+});
+
+Deno.test("values of the wrong kind or out of bounds are refused", () => {
+  const wrong: [string, unknown, RegExp][] = [
+    ["beta", "0", /--beta to be a number above 0, found "0"/],
+    ["beta", "", /found ""/],
+    ["beta", undefined, /found nothing/],
+    ["beta", null, /found null/],
+    ["beta", "1e999", /found "1e999"/],
+    ["beta", "0x", /found "0x"/],
+    ["beta", [1], /found \[1\]/],
+    ["label-smoothing", "0.5", /at least 0 and below 0\.5/],
+    ["max-steps", "1.5", /a whole number at least -1/],
+    ["max-length", "1", /a whole number at least 2, found "1"/],
+    ["seed", "4294967296", /at most 4294967295/],
+    ["loss-type", "sigmod", /one of sigmoid, .*, found "sigmod": did you mean sigmoid\?/],
+    ["train-layers", "some", /all or last-sixth or a whole number/],
+    ["shuffle", "maybe", /true or false, found "maybe"/],
+    ["model", "", /a text, found ""/],
+    ["model", 3, /a text, found 3/],
+  ];
+  for (const [name, value, message] of wrong) {
+    refuses(() => resolveOptions("train", { flags: [[name, value]] }), message);
+  }
+  for (const ids of ["", "1,,2", "1,-2", "1.5", "a"]) {
+    refuses(
+      () => resolveOptions("generate", { flags: [["prompt-ids", ids]] }),
+      /separated by commas/,
+    );
+  }
+});
+
+Deno.test("values are read as their kind", () => {
+  const { options } = resolveOptions("generate", {
+    flags: [["prompt-ids", "1, 2,30"], ["ignore-eos", "True"]],
+  });
+  assert.deepEqual(options.promptIds, [1, 2, 30]);
+  assert.equal(options.ignoreEos, true);
+  const train =
+    resolveOptions("train", { flags: [["max-steps", "-1"], ["train-layers", "2"]] }).options;
+  assert.equal(train.maxSteps, -1);
+  assert.equal(train.trainLayers, 2);
+});
+
+Deno.test("automatic choices say why", () => {
+  const { options, origins } = resolveOptions("train", {}, NOON);
+  assert.equal(options.learningRate, 1e-4);
+  assert.equal(options.evalDataset, "fixtures/pairs/eval.jsonl");
+  assert.equal(options.output, "runs/train-20261122-120000");
+  for (const name of ["learningRate", "evalDataset", "output"]) {
+    assert.equal(origins[name].source, "automatic");
+    assert.ok(origins[name].detail);
+  }
+  const own = resolveOptions("train", { flags: [["model", "m"], ["dataset", "d.jsonl"]] }).options;
+  assert.equal(own.learningRate, 1e-6);
+  assert.equal(own.evalDataset, null);
+});
+
+Deno.test("with frozen layers the embedding and the head stay, unless the user says otherwise", () => {
+  const top = resolveOptions("train", { flags: [["train-layers", "1"]] }).options;
+  assert.deepEqual([top.trainEmbeddings, top.head, top.trainFinalNorm], [false, "frozen", true]);
+  const own = resolveOptions("train", {
+    flags: [["train-layers", "1"], ["head", "tied"], ["train-embeddings", true]],
+  }).options;
+  assert.deepEqual([own.trainEmbeddings, own.head], [true, "tied"]);
+});
+
+Deno.test("a resumed checkpoint's run directory is the output", () => {
+  const { options } = resolveOptions("train", {
+    flags: [["resume", "runs/a/checkpoints/step-5/"]],
+  });
+  assert.equal(options.output, "runs/a");
+});
+
+Deno.test("contradictions are refused", () => {
+  const train = (...flags: [string, unknown][]) => () => resolveOptions("train", { flags });
+  refuses(
+    train(["loss-type", "ipo"], ["label-smoothing", "0.1"]),
+    /only with --loss-type sigmoid or robust, found ipo/,
+  );
+  refuses(train(["warmup-steps", "1.5"]), /whole, or a share below 1, found 1\.5/);
+  refuses(train(["save-total-limit", "1"]), /only with --save-steps/);
+  refuses(train(["resume", "latest"]), /--resume with the --output directory/);
+  refuses(() => resolveOptions("generate"), /one of --prompt and --prompt-ids, found neither/);
+  refuses(
+    () => resolveOptions("generate", { flags: [["prompt", "a"], ["prompt-ids", "1"]] }),
+    /found both/,
+  );
+  refuses(
+    () => resolveOptions("generate", { flags: [["chat", true], ["prompt-ids", "1"]] }),
+    /--chat only with --prompt/,
+  );
+});
+
+Deno.test("trainedLayerCount counts from the last layer", () => {
+  assert.equal(trainedLayerCount("all", 30), 30);
+  assert.equal(trainedLayerCount("last-sixth", 30), 5);
+  assert.equal(trainedLayerCount("last-sixth", 5), 1);
+  assert.equal(trainedLayerCount("last-sixth", 1), 1);
+  assert.equal(trainedLayerCount(0, 4), 0);
+  assert.equal(trainedLayerCount(4, 4), 4);
+  refuses(() => trainedLayerCount(5, 4), /at most 4, the model's layers, found 5/);
+});
