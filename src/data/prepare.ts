@@ -1,0 +1,167 @@
+// This module is browser compatible.
+
+import { UserError } from "../errors.ts";
+import type { TextTokenizer } from "../text/tokenizer.ts";
+import { type EncodedExample, encodeExample } from "./encode.ts";
+import type { ParsedRow } from "./examples.ts";
+import type { DatasetRow } from "./rows.ts";
+import { type TokenSequence, truncate, type Truncation } from "./truncate.ts";
+
+/** How rows become token sequences. */
+export interface DataOptions {
+  /** Longest sequence, prompt and completion together; at least 2. */
+  maxLengthTokens: number;
+  truncation: Truncation;
+  /** Whether completions given as text end with the tokenizer's end-of-text token; see `encodeExample`. */
+  appendEos: boolean;
+  /** Which tokens will count: rows in which none is left are dropped. */
+  score: "completion" | "all";
+  /** V of the model: larger token ids are an error. */
+  vocabSize: number;
+}
+
+/** What became of the rows. */
+export interface DataCounts {
+  rows: number;
+  kept: number;
+  /** Rows whose prompt leaves no room for a token that counts. */
+  droppedPromptTooLong: number;
+  /** Rows longer than the maximum, under `truncation: "drop"`. */
+  droppedTooLong: number;
+  /** Rows with a completion that says nothing, unless prompts count too. */
+  droppedEmptyCompletion: number;
+  /** Kept rows that were cut, and the tokens that they lost. */
+  truncatedRows: number;
+  truncatedTokens: number;
+  /** Kept rows whose prompt had to give tokens to the completion because they reach across the boundary. */
+  boundaryMerged: number;
+}
+
+/** A row's sequences, one per completion. */
+export interface PreparedRow {
+  /** In dataset order, dropped rows counted. */
+  index: number;
+  sequences: TokenSequence[];
+}
+
+/** A dataset, ready for the model. */
+export interface Prepared<Row> {
+  rows: Row[];
+  counts: DataCounts;
+  /** The shape of the rows, in words. */
+  format: string;
+  /** SHA-256 over token ids and boundaries of the kept rows, hexadecimal. */
+  hash: string;
+}
+
+/**
+ * Understands, encodes and cuts all rows of a dataset.
+ *
+ * @throws {UserError} If a row is malformed, of another shape than the first, or holds ids beyond the vocabulary, or if
+ * no row is left.
+ */
+export async function prepareRows(
+  source: AsyncIterable<DatasetRow> | Iterable<DatasetRow>,
+  parse: (row: DatasetRow) => ParsedRow,
+  tokenizer: TextTokenizer | null,
+  options: DataOptions,
+): Promise<Prepared<PreparedRow>> {
+  const rows: PreparedRow[] = [];
+  const digests: ArrayBuffer[] = [];
+  const counts: DataCounts = {
+    rows: 0,
+    kept: 0,
+    droppedPromptTooLong: 0,
+    droppedTooLong: 0,
+    droppedEmptyCompletion: 0,
+    truncatedRows: 0,
+    truncatedTokens: 0,
+    boundaryMerged: 0,
+  };
+  let format: string | null = null;
+  for await (const row of source) {
+    const index = counts.rows++;
+    const parsed = parse(row);
+    format ??= parsed.format;
+    if (parsed.format !== format) {
+      throw new UserError(
+        `Cannot use ${row.where}: expected rows of one shape (${format}, as the first), found ${parsed.format}`,
+      );
+    }
+    const encoded = encodeExample(parsed.example, tokenizer, options);
+    checkVocabulary(encoded.sequences, options.vocabSize, row.where);
+    const sequences = fit(encoded, options, counts);
+    if (sequences === null) continue;
+    rows.push({ index, sequences });
+    digests.push(await digest(sequences));
+  }
+  counts.kept = rows.length;
+  if (format === null) {
+    throw new UserError("Cannot use the dataset: expected at least one row, found none");
+  }
+  if (counts.kept === 0) {
+    throw new UserError(
+      `Cannot use the dataset: expected a row with tokens that count, found ${counts.rows} rows, of which ` +
+        `${counts.droppedEmptyCompletion} have an empty completion, ${counts.droppedPromptTooLong} a prompt of ` +
+        `${options.maxLengthTokens} tokens or more, and ${counts.droppedTooLong} are longer; raise the maximum length`,
+    );
+  }
+  const hash = new Uint8Array(
+    await crypto.subtle.digest("SHA-256", await new Blob(digests).arrayBuffer()),
+  );
+  return { rows, counts, format, hash: hash.toHex() };
+}
+
+function checkVocabulary(sequences: TokenSequence[], vocabSize: number, where: string): void {
+  for (const { ids } of sequences) {
+    const wrong = ids.find((id) => id >= vocabSize);
+    if (wrong !== undefined) {
+      throw new UserError(
+        `Cannot use ${where}: expected token ids from 0 to ${vocabSize - 1}, found ${wrong}; ` +
+          `do tokenizer and model belong together?`,
+      );
+    }
+  }
+}
+
+/** Cuts a row to the maximum length and counts what that did; null if the row is dropped. */
+function fit(
+  { sequences, hasEmptyCompletion, boundaryMerged }: EncodedExample,
+  { maxLengthTokens, truncation, score }: DataOptions,
+  counts: DataCounts,
+): TokenSequence[] | null {
+  const counted = ({ ids, promptLength }: TokenSequence) =>
+    ids.length - (score === "all" ? 1 : promptLength);
+  if (
+    !sequences.every((sequence) => counted(sequence) > 0) || hasEmptyCompletion && score !== "all"
+  ) {
+    counts.droppedEmptyCompletion++;
+    return null;
+  }
+  const cut = truncate(sequences, maxLengthTokens, truncation);
+  if (cut === null) {
+    counts.droppedTooLong++;
+    return null;
+  }
+  if (!cut.every((sequence) => counted(sequence) > 0)) {
+    counts.droppedPromptTooLong++;
+    return null;
+  }
+  const lost = totalTokens(sequences) - totalTokens(cut);
+  if (lost > 0) counts.truncatedRows++;
+  counts.truncatedTokens += lost;
+  if (boundaryMerged) counts.boundaryMerged++;
+  return cut;
+}
+
+function totalTokens(sequences: TokenSequence[]): number {
+  return sequences.reduce((sum, { ids }) => sum + ids.length, 0);
+}
+
+/** Rows are digested one by one, because Web Crypto takes no stream and a dataset need not fit in memory twice. */
+function digest(sequences: TokenSequence[]): Promise<ArrayBuffer> {
+  const parts = sequences.flatMap((
+    { ids, promptLength },
+  ) => [Uint32Array.of(promptLength, ids.length), ids]);
+  return new Blob(parts).arrayBuffer().then((bytes) => crypto.subtle.digest("SHA-256", bytes));
+}

@@ -1,0 +1,24 @@
+// This module is browser compatible.
+
+import type { TextTokenizer } from "../text/tokenizer.ts";
+import { parseSequence } from "./examples.ts";
+import { type DataCounts, type DataOptions, prepareRows } from "./prepare.ts";
+import type { DatasetRow } from "./rows.ts";
+import type { TokenSequence } from "./truncate.ts";
+
+/**
+ * Loads a dataset for next-token training, of any shape that `parseSequence` knows.
+ *
+ * @param source Rows, usually from `readRows`.
+ * @param tokenizer Needed unless the rows are token ids.
+ * @returns `sequences` in dataset order; `counts`; `format`, the shape of the rows in words; `hash` of the kept tokens.
+ * @throws {UserError} As `prepareRows`.
+ */
+export async function loadSequences(
+  source: AsyncIterable<DatasetRow> | Iterable<DatasetRow>,
+  tokenizer: TextTokenizer | null,
+  options: DataOptions,
+): Promise<{ sequences: TokenSequence[]; counts: DataCounts; format: string; hash: string }> {
+  const { rows, ...rest } = await prepareRows(source, parseSequence, tokenizer, options);
+  return { sequences: rows.map(({ sequences: [sequence] }) => sequence), ...rest };
+}

@@ -1,0 +1,179 @@
+import assert from "node:assert/strict";
+import { parsePair, parseSequence } from "../../src/data/examples.ts";
+import { UserError } from "../../src/errors.ts";
+
+const row = (value: Record<string, unknown>) => ({ where: "f.jsonl, line 3", value });
+const user = (content: string) => ({ role: "user", content });
+const assistant = (content: string) => ({ role: "assistant", content });
+
+Deno.test("pairs: text with prompt", () => {
+  assert.deepEqual(parsePair(row({ prompt: "p", chosen: "c", rejected: "r", more: 1 })), {
+    format: "text with prompt",
+    example: { kind: "text", prompt: "p", completions: ["c", "r"] },
+  });
+});
+
+Deno.test("pairs: HH-RLHF text is split after the last shared opening of an answer", () => {
+  const split = (chosen: string, rejected: string) => parsePair(row({ chosen, rejected })).example;
+  const start = "\n\nHuman: a\n\nAssistant: b\n\nHuman: c\n\nAssistant:";
+  assert.deepEqual(split(`${start} yes`, `${start} you`), {
+    kind: "text",
+    prompt: start,
+    completions: [" yes", " you"],
+  });
+  // The conversations part at the last question already: its answers are no completions of one prompt.
+  const first = "\n\nHuman: a\n\nAssistant:";
+  assert.deepEqual(
+    split(`${first} b\n\nHuman: c\n\nAssistant: d`, `${first} b\n\nHuman: e\n\nAssistant: f`),
+    {
+      kind: "text",
+      prompt: first,
+      completions: [" b\n\nHuman: c\n\nAssistant: d", " b\n\nHuman: e\n\nAssistant: f"],
+    },
+  );
+  assert.deepEqual(split(start, `${start} x`), {
+    kind: "text",
+    prompt: start,
+    completions: ["", " x"],
+  });
+  assert.deepEqual(split(start, start), { kind: "text", prompt: start, completions: ["", ""] });
+});
+
+Deno.test("pairs: message lists, with and without prompt", () => {
+  const explicit = parsePair(
+    row({ prompt: [user("q")], chosen: [assistant("c")], rejected: [assistant("r")] }),
+  );
+  const shared = parsePair(
+    row({ chosen: [user("q"), assistant("c")], rejected: [user("q"), assistant("r")] }),
+  );
+  const repeated = parsePair(
+    row({
+      prompt: "q",
+      chosen: [user("q"), assistant("c")],
+      rejected: [user("q"), assistant("r")],
+    }),
+  );
+  for (const { example } of [explicit, shared, repeated]) {
+    assert.deepEqual(example, {
+      kind: "messages",
+      prompt: [user("q")],
+      completions: [[assistant("c")], [assistant("r")]],
+    });
+  }
+  assert.notEqual(explicit.format, shared.format);
+});
+
+Deno.test("pairs: shared turns end where both go on with an answer", () => {
+  const split = (chosen: unknown[], rejected: unknown[]) =>
+    parsePair(row({ chosen, rejected })).example;
+  const start = [user("q"), assistant("a"), user("q2")];
+  assert.deepEqual(split([...start, assistant("c")], [...start, assistant("r")]).prompt, start);
+  assert.deepEqual(split([...start, assistant("c")], [...start, assistant("c")]).prompt, start);
+  const parted = split(
+    [user("q"), assistant("a"), user("x"), assistant("c")],
+    [user("q"), assistant("a"), user("y"), assistant("r")],
+  );
+  assert.deepEqual(parted.prompt, [user("q")]);
+  assert.equal(parted.completions[0].length, 3);
+});
+
+Deno.test("pairs: token ids", () => {
+  assert.deepEqual(parsePair(row({ prompt_ids: [1], chosen_ids: [2, 3], rejected_ids: [] })), {
+    format: "token ids",
+    example: { kind: "tokens", prompt: [1], completions: [[2, 3], []] },
+  });
+});
+
+Deno.test("pairs: what is none of these is refused, naming file, line and field", () => {
+  const cases: [Record<string, unknown>, RegExp][] = [
+    [{}, /chosen: nothing, rejected: nothing/],
+    [{ prompt: "p", chosen: "c" }, /rejected: nothing/],
+    [{ prompt: "p", chosen: "c", rejected: [] }, /rejected: a list of 0/],
+    [{ prompt: 3, chosen: "c", rejected: "r" }, /"prompt" to be a string, found 3/],
+    [{ chosen: "c", rejected: "r" }, /a "prompt", or "\\n\\nAssistant:"/],
+    [{ chosen: "\n\nAssistant: c", rejected: "\n\nHuman: r" }, /neither/],
+    [
+      { prompt_ids: [1], chosen_ids: [2] },
+      /"rejected_ids" to be a list of token ids, found nothing/,
+    ],
+    [
+      { prompt_ids: [1], chosen_ids: [2, -1], rejected_ids: [3] },
+      /"chosen_ids" to hold token ids, found -1/,
+    ],
+    [
+      { prompt_ids: ["1"], chosen_ids: [2], rejected_ids: [3] },
+      /"prompt_ids" to hold token ids, found "1"/,
+    ],
+    [{ prompt_ids: [1.5], chosen_ids: [2], rejected_ids: [3] }, /found 1.5/],
+    [{ chosen: ["c"], rejected: [user("r")] }, /"chosen" to hold messages/],
+    [
+      { chosen: [{ role: "user" }], rejected: [] },
+      /"role" and "content" as strings, found {"role":"user"}/,
+    ],
+    [{ chosen: [assistant("c")], rejected: [assistant("r")] }, /share a beginning/],
+    [{ chosen: [user("a"), user("b")], rejected: [user("a"), user("c")] }, /share a beginning/],
+    [
+      { prompt: "x", chosen: [user("q"), assistant("c")], rejected: [user("q"), assistant("r")] },
+      /"prompt" to be a message list or the first user message/,
+    ],
+  ];
+  for (const [value, message] of cases) {
+    assert.throws(() => parsePair(row(value)), (error) => {
+      assert.ok(error instanceof UserError);
+      assert.match(error.message, message);
+      assert.match(error.message, /^Cannot use f.jsonl, line 3: expected /);
+      return true;
+    });
+  }
+});
+
+Deno.test("sequences: every shape", () => {
+  const example = (value: Record<string, unknown>) => parseSequence(row(value)).example;
+  assert.deepEqual(example({ text: "t" }), { kind: "text", prompt: "", completions: ["t"] });
+  assert.deepEqual(example({ prompt: "p", completion: "c" }), {
+    kind: "text",
+    prompt: "p",
+    completions: ["c"],
+  });
+  assert.deepEqual(example({ prompt: [user("q")], completion: [assistant("a")] }), {
+    kind: "messages",
+    prompt: [user("q")],
+    completions: [[assistant("a")]],
+  });
+  const turns = [user("q"), assistant("a"), user("q2"), assistant("a2")];
+  assert.deepEqual(example({ messages: turns }), {
+    kind: "messages",
+    prompt: turns.slice(0, 3),
+    completions: [turns.slice(3)],
+  });
+  assert.deepEqual(example({ input_ids: [1, 2, 3], prompt_length: 2 }), {
+    kind: "tokens",
+    prompt: [1, 2],
+    completions: [[3]],
+  });
+  assert.deepEqual(example({ input_ids: [1, 2] }), {
+    kind: "tokens",
+    prompt: [],
+    completions: [[1, 2]],
+  });
+});
+
+Deno.test("sequences: what is none of these is refused", () => {
+  const cases: [Record<string, unknown>, RegExp][] = [
+    [{}, /found an empty row/],
+    [{ question: "q", answer: "a" }, /found question, answer/],
+    [{ text: 1 }, /"text" to be a string, found 1/],
+    [{ prompt: "p" }, /"completion" to be a string, found nothing/],
+    [{ prompt: [user("q")] }, /"completion" to be a list of messages, found nothing/],
+    [{ messages: [user("q")] }, /a message of the "assistant", found none/],
+    [{ input_ids: [1], prompt_length: 2 }, /"prompt_length" from 0 to 1, found 2/],
+    [{ input_ids: [1], prompt_length: -1 }, /"prompt_length" from 0 to 1/],
+  ];
+  for (const [value, message] of cases) {
+    assert.throws(() => parseSequence(row(value)), (error) => {
+      assert.ok(error instanceof UserError);
+      assert.match(error.message, message);
+      return true;
+    });
+  }
+});

@@ -1,0 +1,271 @@
+import assert from "node:assert/strict";
+import { type DataOptions, loadPairs } from "../../src/data/pairs.ts";
+import { readRows } from "../../src/data/rows.ts";
+import { UserError } from "../../src/errors.ts";
+import { openDataset, openDirectory } from "../../src/platform/files.ts";
+import { loadTokenizer } from "../../src/text/tokenizer.ts";
+import { byteTokenizer, END, IM_END, IM_START } from "../text/byte_tokenizer.ts";
+
+const reference = new URL("../../../shared/reference/", import.meta.url).pathname;
+const hasReference = await Deno.stat(reference).then(() => true, () => false);
+
+const options: DataOptions = {
+  maxLengthTokens: 64,
+  truncation: "keep_start",
+  appendEos: false,
+  score: "completion",
+  vocabSize: 200,
+};
+
+const rows = (...values: Record<string, unknown>[]) =>
+  values.map((value, i) => ({ where: `f.jsonl, line ${i + 1}`, value }));
+const tokens = (prompt_ids: number[], chosen_ids: number[], rejected_ids: number[]) => ({
+  prompt_ids,
+  chosen_ids,
+  rejected_ids,
+});
+
+Deno.test("pairs: token ids are used verbatim", async () => {
+  const { pairs, counts, format } = await loadPairs(
+    rows(tokens([1, 0], [0, 5], [7])),
+    null,
+    { ...options, appendEos: true },
+  );
+  assert.deepEqual(pairs, [{
+    index: 0,
+    chosen: { ids: Uint32Array.of(1, 0, 0, 5), promptLength: 2 },
+    rejected: { ids: Uint32Array.of(1, 0, 7), promptLength: 2 },
+  }]);
+  assert.equal(format, "token ids");
+  assert.equal(counts.kept, 1);
+});
+
+Deno.test("pairs: prompt and completion are encoded one by one, and end when asked to", async () => {
+  const tokenizer = await byteTokenizer(["a b"]);
+  const [ab] = tokenizer.encode("ab"), [a] = tokenizer.encode("a"), [b] = tokenizer.encode("b");
+  const row = { prompt: "ba", chosen: "b", rejected: "ab<|endoftext|>" };
+  const load = async (appendEos: boolean) =>
+    (await loadPairs(rows(row), tokenizer, { ...options, appendEos })).pairs[0];
+  const { chosen, rejected } = await load(false);
+  assert.deepEqual([...chosen.ids], [b, a, b], "no token crosses the boundary");
+  assert.equal(chosen.promptLength, 2);
+  assert.deepEqual([...rejected.ids], [b, a, ab, END]);
+  const ended = await load(true);
+  assert.deepEqual([...ended.chosen.ids], [b, a, b, END]);
+  assert.deepEqual([...ended.rejected.ids], [b, a, ab, END], "an end that is there is not doubled");
+});
+
+Deno.test("pairs: a tokenizer's beginning of text stands once, before the prompt", async () => {
+  const tokenizer = await byteTokenizer([], { add_bos_token: true });
+  const load = async (prompt: string) =>
+    (await loadPairs(rows({ prompt, chosen: "b", rejected: "c" }), tokenizer, options)).pairs[0]
+      .chosen;
+  const [a] = tokenizer.encode("a"), [b] = tokenizer.encode("b");
+  assert.deepEqual(await load("a"), { ids: Uint32Array.of(END, a, b), promptLength: 2 });
+  assert.deepEqual(await load("<|endoftext|>a"), {
+    ids: Uint32Array.of(END, a, b),
+    promptLength: 2,
+  });
+  assert.deepEqual(await load(""), { ids: Uint32Array.of(END, b), promptLength: 1 });
+});
+
+Deno.test("pairs: messages go through the chat template, which writes the end itself", async () => {
+  const tokenizer = await byteTokenizer();
+  const { pairs, counts } = await loadPairs(
+    rows({
+      prompt: [{ role: "user", content: "q" }],
+      chosen: [{ role: "assistant", content: "yes" }],
+      rejected: [{ role: "assistant", content: "n" }],
+    }),
+    tokenizer,
+    { ...options, appendEos: true },
+  );
+  const { ids, promptLength } = pairs[0].chosen;
+  assert.equal(
+    tokenizer.decode(ids.slice(0, promptLength)),
+    "<|im_start|>user\nq<|im_end|>\n<|im_start|>assistant\n",
+  );
+  assert.equal(tokenizer.decode(ids.slice(promptLength)), "yes<|im_end|>\n");
+  assert.equal(tokenizer.decode(pairs[0].rejected.ids.slice(promptLength)), "n<|im_end|>\n");
+  assert.equal(counts.boundaryMerged, 0);
+});
+
+Deno.test("pairs: where a token crosses the boundary, the prompt ends before it, and that is counted", async () => {
+  const chat_template =
+    "{% for m in messages %}{{ m.role[0] + m.content }}{% endfor %}{% if add_generation_prompt %}a{% endif %}";
+  const tokenizer = await byteTokenizer(["a x"], { chat_template });
+  const pair = (answer: string) => ({
+    prompt: [{ role: "user", content: "q" }],
+    chosen: [{ role: "assistant", content: answer }],
+    rejected: [{ role: "assistant", content: "z" }],
+  });
+  const { pairs, counts } = await loadPairs(rows(pair("xy"), pair("y")), tokenizer, options);
+  assert.equal(
+    tokenizer.decode(pairs[0].chosen.ids.slice(0, pairs[0].chosen.promptLength)),
+    "uq",
+  );
+  assert.equal(tokenizer.decode(pairs[0].chosen.ids), "uqaxy");
+  assert.equal(
+    tokenizer.decode(pairs[0].rejected.ids.slice(0, pairs[0].rejected.promptLength)),
+    "uqa",
+  );
+  assert.equal(counts.boundaryMerged, 1);
+});
+
+Deno.test("pairs: everything dropped or cut is counted, and the index goes on", async () => {
+  const { pairs, counts } = await loadPairs(
+    rows(
+      tokens([1, 2], [3], []),
+      tokens([1, 2, 3, 4], [3], [4]),
+      tokens([1, 2], [3, 4, 5], [3, 4, 6]),
+      tokens([1, 2], [3, 4], [5]),
+    ),
+    null,
+    { ...options, maxLengthTokens: 4 },
+  );
+  assert.deepEqual(pairs.map(({ index }) => index), [2, 3]);
+  assert.deepEqual(counts, {
+    rows: 4,
+    kept: 2,
+    droppedPromptTooLong: 1,
+    droppedTooLong: 0,
+    droppedEmptyCompletion: 1,
+    truncatedRows: 1,
+    truncatedTokens: 2,
+    boundaryMerged: 0,
+    identicalPairs: 1,
+  });
+  const { counts: dropping } = await loadPairs(
+    rows(tokens([1], [3, 4, 5, 6], [4]), tokens([1], [2], [3])),
+    null,
+    { ...options, maxLengthTokens: 4, truncation: "drop" },
+  );
+  assert.equal(dropping.droppedTooLong, 1);
+  assert.equal(dropping.kept, 1);
+});
+
+Deno.test("pairs: where prompts count too, rows with nothing but a prompt stay", async () => {
+  const values = rows(tokens([1, 2, 3, 4], [3], [4]), tokens([1, 2], [], []), tokens([1], [], [2]));
+  const { pairs, counts } = await loadPairs(values, null, {
+    ...options,
+    maxLengthTokens: 4,
+    score: "all",
+  });
+  assert.deepEqual(pairs.map(({ index }) => index), [0, 1]);
+  assert.equal(pairs[0].chosen.promptLength, 4);
+  assert.equal(counts.droppedEmptyCompletion, 1, "one token alone is predicted by nothing");
+});
+
+Deno.test("pairs: a completion of blanks says nothing, with or without an end token", async () => {
+  const tokenizer = await byteTokenizer();
+  const values = rows(
+    { prompt: "p", chosen: "c", rejected: "  \n" },
+    { prompt: "p", chosen: "", rejected: "r" },
+    { prompt: "p", chosen: "c", rejected: "r" },
+  );
+  const { counts } = await loadPairs(values, tokenizer, { ...options, appendEos: true });
+  assert.equal(counts.droppedEmptyCompletion, 2);
+  assert.equal(counts.kept, 1);
+});
+
+Deno.test("pairs: the hash covers kept tokens and boundaries, nothing else", async () => {
+  const hash = async (...values: Record<string, unknown>[]) =>
+    (await loadPairs(rows(...values), null, options)).hash;
+  const base = await hash(tokens([1, 2], [3], [4]));
+  assert.match(base, /^[0-9a-f]{64}$/);
+  assert.equal(await hash({ ...tokens([1, 2], [3], [4]), note: "x" }), base);
+  assert.equal(await hash(tokens([9], [], [9]), tokens([1, 2], [3], [4])), base, "a dropped row");
+  const others = [
+    await hash(tokens([1, 2], [4], [3])),
+    await hash(tokens([1], [2, 3], [2, 4])),
+    await hash(tokens([1, 2], [3], [5])),
+    await hash(tokens([1, 2], [3], [4]), tokens([1, 2], [3], [4])),
+  ];
+  assert.equal(new Set([base, ...others]).size, 5);
+});
+
+Deno.test("pairs: bad rows are the user's to mend", async () => {
+  const tokenizer = await byteTokenizer([], { eos_token: null, chat_template: null });
+  const messages = {
+    prompt: [{ role: "user", content: "q" }],
+    chosen: [{ role: "assistant", content: "a" }],
+    rejected: [{ role: "assistant", content: "b" }],
+  };
+  const text = { prompt: "p", chosen: "c", rejected: "r" };
+  const rejects = async (
+    values: Record<string, unknown>[],
+    message: RegExp,
+    changes: Partial<DataOptions> = {},
+  ) =>
+    await assert.rejects(
+      loadPairs(rows(...values), tokenizer, { ...options, ...changes }),
+      (error) => {
+        assert.ok(error instanceof UserError, `${error}`);
+        assert.match(error.message, message);
+        return true;
+      },
+    );
+  await rejects(
+    [text, tokens([1], [2], [3])],
+    /line 2: expected rows of one shape \(text with prompt/,
+  );
+  await rejects([tokens([1], [2], [200])], /line 1: expected token ids from 0 to 199, found 200/);
+  await rejects([tokens([1], [2 ** 40], [2])], /token ids/);
+  await rejects([messages], /expected a chat template/);
+  await rejects([text], /expected the tokenizer to name an eos_token/, { appendEos: true });
+  await rejects([], /at least one row/);
+  await rejects([tokens([1], [], [2])], /found 1 rows, of which 1 have an empty completion/);
+  await assert.rejects(loadPairs(rows(text), null, options), /expected a tokenizer.json/);
+});
+
+Deno.test("pairs: golden texts give the golden tokens", async (test) => {
+  if (!hasReference) return console.log("skipped: no ../shared/reference beside the repository");
+  const files = [
+    ["text-seed", "text", "pairs"],
+    ["tiny-dialogue", "text", "pairs"],
+    ["tiny-dialogue", "eval-text", "eval"],
+  ];
+  for (const [name, text, ids] of files) {
+    await test.step(`${name}/${text}`, async () => {
+      const path = `${reference}golden/${name}`;
+      const { max_length } = JSON.parse(await Deno.readTextFile(`${path}/case.json`));
+      const { pairs } = await loadPairs(
+        readRows(await openDataset(`${path}/${text}.jsonl`)),
+        await loadTokenizer(await openDirectory(`${path}/model`)),
+        { ...options, maxLengthTokens: max_length, score: "all", vocabSize: 768 },
+      );
+      const expected = (await Deno.readTextFile(`${path}/${ids}.jsonl`)).trimEnd().split("\n");
+      assert.equal(pairs.length, expected.length);
+      for (const [i, { index, chosen, rejected }] of pairs.entries()) {
+        const golden = JSON.parse(expected[i]);
+        assert.equal(index, i);
+        assert.deepEqual([...chosen.ids], golden.chosen);
+        assert.deepEqual([...rejected.ids], golden.rejected);
+        assert.equal(chosen.promptLength, golden.chosen_prompt_length);
+        assert.equal(rejected.promptLength, golden.rejected_prompt_length);
+      }
+    });
+  }
+});
+
+Deno.test("pairs: HH-RLHF as it comes", async () => {
+  if (!hasReference) return console.log("skipped: no ../shared/reference beside the repository");
+  const tokenizer = await loadTokenizer(await openDirectory(`${reference}tokenizer`));
+  const { pairs, counts } = await loadPairs(
+    readRows(await openDataset(`${reference}data/hh-harmless-train.jsonl.gz`)),
+    tokenizer,
+    { ...options, maxLengthTokens: 512, appendEos: true, vocabSize: 49152 },
+  );
+  assert.equal(counts.rows, 1200);
+  assert.equal(counts.droppedEmptyCompletion, 2);
+  assert.equal(counts.kept + counts.droppedEmptyCompletion + counts.droppedPromptTooLong, 1200);
+  for (const { chosen, rejected } of pairs) {
+    const length = chosen.promptLength;
+    assert.equal(rejected.promptLength, length);
+    assert.deepEqual(chosen.ids.slice(0, length), rejected.ids.slice(0, length));
+    assert.ok(tokenizer!.decode(chosen.ids.slice(0, length)).endsWith("\n\nAssistant:"));
+  }
+  assert.ok(
+    !pairs.some(({ chosen }) => chosen.ids.includes(IM_START) || chosen.ids.includes(IM_END)),
+  );
+});
