@@ -235,6 +235,7 @@ export const OPTIONS = {
   ignoreEos: boolean(["generate"], "Do not stop at the end token", { default: false }),
 
   // What to show and to measure
+  row: integer(["inspect"], "First row to show, counted from 0", { default: 0, min: 0 }),
   rows: integer(["inspect"], "Rows to show", { default: 3, min: 1 }),
   suite: choice(["bench"], "What to measure", {
     default: "all",

@@ -37,6 +37,9 @@ export interface DataCounts {
   boundaryMerged: number;
 }
 
+/** Why a row is dropped: the count that it goes into. */
+export type DropReason = Extract<keyof DataCounts, `dropped${string}`>;
+
 /** A row's sequences, one per completion. */
 export interface PreparedRow {
   /** In dataset order, dropped rows counted. */
@@ -90,8 +93,15 @@ export async function prepareRows(
     }
     const encoded = encodeExample(parsed.example, tokenizer, options);
     checkVocabulary(encoded.sequences, options.vocabSize, row.where);
-    const sequences = fit(encoded, options, counts);
-    if (sequences === null) continue;
+    const sequences = fit(encoded, options);
+    if (typeof sequences === "string") {
+      counts[sequences]++;
+      continue;
+    }
+    const lost = totalTokens(encoded.sequences) - totalTokens(sequences);
+    if (lost > 0) counts.truncatedRows++;
+    counts.truncatedTokens += lost;
+    if (encoded.boundaryMerged) counts.boundaryMerged++;
     rows.push({ index, sequences });
     digests.push(await digest(sequences));
   }
@@ -124,34 +134,23 @@ function checkVocabulary(sequences: TokenSequence[], vocabSize: number, where: s
   }
 }
 
-/** Cuts a row to the maximum length and counts what that did; null if the row is dropped. */
-function fit(
-  { sequences, hasEmptyCompletion, boundaryMerged }: EncodedExample,
+/**
+ * Cuts a row to the maximum length.
+ *
+ * @returns Its sequences, or why it is dropped.
+ */
+export function fit(
+  { sequences, hasEmptyCompletion }: EncodedExample,
   { maxLengthTokens, truncation, score }: DataOptions,
-  counts: DataCounts,
-): TokenSequence[] | null {
-  const counted = ({ ids, promptLength }: TokenSequence) =>
-    ids.length - (score === "all" ? 1 : promptLength);
-  if (
-    !sequences.every((sequence) => counted(sequence) > 0) || hasEmptyCompletion && score !== "all"
-  ) {
-    counts.droppedEmptyCompletion++;
-    return null;
+): TokenSequence[] | DropReason {
+  const counts = ({ ids, promptLength }: TokenSequence) =>
+    ids.length > (score === "all" ? 1 : promptLength);
+  if (!sequences.every(counts) || hasEmptyCompletion && score !== "all") {
+    return "droppedEmptyCompletion";
   }
   const cut = truncate(sequences, maxLengthTokens, truncation);
-  if (cut === null) {
-    counts.droppedTooLong++;
-    return null;
-  }
-  if (!cut.every((sequence) => counted(sequence) > 0)) {
-    counts.droppedPromptTooLong++;
-    return null;
-  }
-  const lost = totalTokens(sequences) - totalTokens(cut);
-  if (lost > 0) counts.truncatedRows++;
-  counts.truncatedTokens += lost;
-  if (boundaryMerged) counts.boundaryMerged++;
-  return cut;
+  if (cut === null) return "droppedTooLong";
+  return cut.every(counts) ? cut : "droppedPromptTooLong";
 }
 
 function totalTokens(sequences: TokenSequence[]): number {

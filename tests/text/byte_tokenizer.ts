@@ -10,8 +10,8 @@ export const CHATML =
 export const END = 0, IM_START = 1, IM_END = 2;
 
 /**
- * The files of a byte-level tokenizer: ids 0 to 2 are special, 3 on the printable bytes from
- * "!" on in GPT-2's order with space and newline first, then `merges`. Bytes beyond ASCII are missing.
+ * The files of a byte-level tokenizer: ids 0 to 2 are special, then come space, line break, escape and the printable
+ * characters of ASCII, then what `merges` make. All other bytes are missing.
  */
 export function byteTokenizerFiles(merges: string[] = [], config = {}): Record<string, string> {
   const printable = Array.from({ length: 94 }, (_, i) => String.fromCharCode(0x21 + i));
@@ -20,6 +20,7 @@ export function byteTokenizerFiles(merges: string[] = [], config = {}): Record<s
     ...special,
     "Ġ",
     "Ċ",
+    "ě",
     ...printable,
     ...merges.map((merge) => merge.replace(" ", "")),
   ];

@@ -1,0 +1,117 @@
+import { styleText } from "node:util";
+import type { Options } from "../config.ts";
+import {
+  type InspectedRow,
+  type InspectedSequence,
+  type InspectedToken,
+  inspectRow,
+} from "../data/inspect.ts";
+import type { DataOptions, DropReason } from "../data/prepare.ts";
+import { readRows } from "../data/rows.ts";
+import { UserError } from "../errors.ts";
+import { readJsonObject } from "../formats/json.ts";
+import { parseLlamaConfig } from "../model/config.ts";
+import { openDataset, openDirectory } from "../platform/files.ts";
+import { loadTokenizer } from "../text/tokenizer.ts";
+import type { Context } from "./context.ts";
+
+const REASONS: Record<DropReason, string> = {
+  droppedEmptyCompletion: "a completion is empty",
+  droppedPromptTooLong: "the prompt leaves no room for a completion",
+  droppedTooLong: "it is longer than the maximum length",
+};
+
+const LABEL_COLUMNS = "completion, scored (999) ".length;
+
+/** Shows what the model will see of a dataset's rows. */
+export async function run(
+  options: Options<"inspect">,
+  { stdout }: Pick<Context<"inspect">, "stdout">,
+): Promise<number> {
+  const directory = await openDirectory(options.model);
+  const tokenizer = await loadTokenizer(directory);
+  const { vocabSize } = parseLlamaConfig(
+    await readJsonObject(directory, "config.json"),
+    `${directory.name}/config.json`,
+  );
+  const data: DataOptions = {
+    maxLengthTokens: options.maxLength,
+    truncation: options.truncation,
+    appendEos: options.appendEos,
+    score: options.score,
+    vocabSize,
+  };
+  const colored = stdout.columns() !== null && !Deno.noColor;
+  let index = 0, shown = 0;
+  for await (const row of readRows(await openDataset(options.dataset))) {
+    if (index++ < options.row) continue;
+    if (shown++ === options.rows) break;
+    const inspected = inspectRow(row, tokenizer, data);
+    stdout.write(
+      options.json
+        ? `${JSON.stringify({ index: index - 1, ...inspected })}\n`
+        : rowText(index - 1, inspected, colored),
+    );
+  }
+  if (shown === 0) {
+    throw new UserError(
+      `Cannot show row ${options.row} of ${options.dataset}: expected a row from 0 to ${index - 1}`,
+    );
+  }
+  return 0;
+}
+
+function rowText(index: number, row: InspectedRow, colored: boolean): string {
+  const notes = [
+    ...(row.dropped === null ? [] : [`dropped: ${REASONS[row.dropped]}`]),
+    ...(row.boundaryMerged ? ["a token crosses the end of the prompt"] : []),
+  ];
+  return [
+    `row ${index}: ${row.where} (${row.format})`,
+    ...notes.map((note) => `  ${note}`),
+    ...row.sequences.flatMap((sequence) => [
+      `  ${sequence.name}`,
+      ...runs(sequence).map((run) => `    ${runText(run, colored)}`),
+    ]),
+    "",
+    "",
+  ].join("\n");
+}
+
+/** Neighbouring tokens with the same lot. */
+function runs({ tokens }: InspectedSequence): InspectedToken[][] {
+  const result: InspectedToken[][] = [];
+  for (const token of tokens) {
+    const run = result.at(-1);
+    if (run !== undefined && lot(run[0]) === lot(token)) run.push(token);
+    else result.push([token]);
+  }
+  return result;
+}
+
+function lot({ part, cut, scored }: InspectedToken): string {
+  return `${part}${cut ? ", cut" : scored ? ", scored" : ""}`;
+}
+
+function runText(run: InspectedToken[], colored: boolean): string {
+  const label = `${lot(run[0])} (${run.length})`.padEnd(LABEL_COLUMNS);
+  if (!colored) return `${label}|${run.map(visible).join("|")}|`;
+  const { cut, scored } = run[0];
+  const [even, odd] = cut
+    ? ["bgRed", "bgRedBright"] as const
+    : scored
+    ? ["bgGreen", "bgGreenBright"] as const
+    : ["bgWhite", "bgWhiteBright"] as const;
+  const texts = run.map((token, i) =>
+    styleText(["black", i % 2 === 0 ? even : odd], visible(token), { validateStream: false })
+  );
+  return label + texts.join("");
+}
+
+function visible({ id, text }: InspectedToken): string {
+  return text === "" ? ` ${id} ` : text.replaceAll("\n", "⏎").replaceAll("\t", "⇥").replace(
+    // deno-lint-ignore no-control-regex -- text from a dataset must not steer the terminal
+    /[\x00-\x1f\x7f-\x9f]/g,
+    (control) => `\\x${control.charCodeAt(0).toString(16).padStart(2, "0")}`,
+  );
+}

@@ -1,0 +1,85 @@
+// This module is browser compatible.
+
+import type { TextTokenizer } from "../text/tokenizer.ts";
+import { encodeExample } from "./encode.ts";
+import { parsePair, parseSequence } from "./examples.ts";
+import { type DataOptions, type DropReason, fit } from "./prepare.ts";
+import type { DatasetRow } from "./rows.ts";
+
+/** A token as the model will see it, or not. */
+export interface InspectedToken {
+  id: number;
+  /** Its text; where it is a part of a character, its spelling in the vocabulary; "" without tokenizer. */
+  text: string;
+  part: "prompt" | "completion";
+  /** What truncation makes of it. */
+  cut: boolean;
+  /** Whether its log-probability counts. */
+  scored: boolean;
+}
+
+/** One side of a row. */
+export interface InspectedSequence {
+  name: "chosen" | "rejected" | "completion";
+  tokens: InspectedToken[];
+}
+
+/** What the model will see of a row. */
+export interface InspectedRow {
+  where: string;
+  /** The shape of the row, in words. */
+  format: string;
+  /** Why training leaves the row out, or null. */
+  dropped: DropReason | null;
+  /** Whether the prompt had to give tokens to the completion because they reach across the boundary. */
+  boundaryMerged: boolean;
+  sequences: InspectedSequence[];
+}
+
+/**
+ * Shows what the model will see of a row, preference data or not: every token, where the prompt ends, what is cut, and
+ * which tokens count. It takes the same path as training.
+ *
+ * @throws {UserError} If the row is malformed.
+ */
+export function inspectRow(
+  row: DatasetRow,
+  tokenizer: TextTokenizer | null,
+  options: DataOptions,
+): InspectedRow {
+  const isPair = ["chosen", "rejected", "prompt_ids", "chosen_ids"].some((field) =>
+    field in row.value
+  );
+  const { example, format } = isPair ? parsePair(row) : parseSequence(row);
+  const encoded = encodeExample(example, tokenizer, options);
+  // Cutting a list of positions tells which positions are left.
+  const positions = encoded.sequences.map(({ ids, promptLength }) => ({
+    ids: ids.map((_, position) => position),
+    promptLength,
+  }));
+  const kept = fit({ ...encoded, sequences: positions }, options);
+  const dropped = typeof kept === "string" ? kept : null;
+  const names = isPair ? ["chosen", "rejected"] as const : ["completion"] as const;
+  const sequences = encoded.sequences.map(({ ids, promptLength }, side): InspectedSequence => {
+    const left = typeof kept === "string" ? [] : [...kept[side].ids];
+    const firstScored = options.score === "all" || typeof kept === "string"
+      ? 1
+      : kept[side].promptLength;
+    const scored = new Set(left.slice(firstScored));
+    const whole = new Set(left);
+    const tokens = Array.from(ids, (id, position): InspectedToken => ({
+      id,
+      text: tokenizer === null ? "" : tokenText(tokenizer, id),
+      part: position < promptLength ? "prompt" : "completion",
+      cut: dropped === null && !whole.has(position),
+      scored: scored.has(position),
+    }));
+    return { name: names[side], tokens };
+  });
+  return { where: row.where, format, dropped, boundaryMerged: encoded.boundaryMerged, sequences };
+}
+
+function tokenText(tokenizer: TextTokenizer, id: number): string {
+  const text = tokenizer.decode([id]);
+  return text.includes("\ufffd") ? tokenizer.token(id) : text;
+}
