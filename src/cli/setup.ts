@@ -1,0 +1,11 @@
+/** `deno task setup`: looks for a WebGPU adapter and installs Mesa's where that is possible; for tests, which run next. */
+import { UserError } from "../errors.ts";
+import { ensureAdapter } from "../platform/adapter_setup.ts";
+
+try {
+  await ensureAdapter(console.error);
+} catch (error) {
+  if (!(error instanceof UserError)) throw error;
+  console.error(`error: ${error.message}`);
+  Deno.exitCode = 2;
+}
