@@ -9,9 +9,9 @@
 //
 // src/dpo/losses.ts is the same in double precision, with the papers; LOSS is the index in its table.
 //
-// Shapes    scores (2P, 4) and reference (slots, 4) f32 as sequence_score writes them, chosen before rejected; pairs (P) u32: the
-//           pair's slot in reference; state: the optimizer's, for the loss scale; dscore (2P) f32; metrics (P, 8) f32: loss,
-//           reward of chosen and rejected, completion log-prob of chosen and rejected, delta, score of chosen and rejected.
+// Shapes    scores and reference (2P, 4) f32 as sequence_score writes them, chosen before rejected; state: the optimizer's, for
+//           the loss scale; dscore (2P) f32; metrics (P, 8) f32: loss, reward of chosen and rejected, completion log-prob of
+//           chosen and rejected, delta, score of chosen and rejected.
 // Dispatch  one thread per pair: (ceil(count / 64), 1, 1), from pair `first`.
 // Writes    overwrites dscore and metrics of its pairs. dscore carries gradient_scale (1 / pairs of the step) and the loss scale.
 override LOSS: u32;
@@ -22,10 +22,9 @@ struct State { loss_scale: f32 }
 @group(0) @binding(0) var<uniform> params: Params;
 @group(0) @binding(1) var<storage, read> scores: array<vec4<f32>>;
 @group(0) @binding(2) var<storage, read> reference: array<vec4<f32>>;
-@group(0) @binding(3) var<storage, read> pairs: array<u32>;
-@group(0) @binding(4) var<storage, read> state: State;
-@group(0) @binding(5) var<storage, read_write> dscore: array<vec2<f32>>;
-@group(0) @binding(6) var<storage, read_write> metrics: array<array<vec4<f32>, 2>>;
+@group(0) @binding(3) var<storage, read> state: State;
+@group(0) @binding(4) var<storage, read_write> dscore: array<vec2<f32>>;
+@group(0) @binding(5) var<storage, read_write> metrics: array<array<vec4<f32>, 2>>;
 
 struct Loss { value: f32, dchosen: f32, drejected: f32 }
 
@@ -68,8 +67,8 @@ fn dpo_loss(@builtin(global_invocation_id) id: vec3<u32>) {
   let pair = params.first + id.x;
   let chosen = scores[2u * pair];
   let rejected = scores[2u * pair + 1u];
-  let reference_chosen = reference[2u * pairs[pair]];
-  let reference_rejected = reference[2u * pairs[pair] + 1u];
+  let reference_chosen = reference[2u * pair];
+  let reference_rejected = reference[2u * pair + 1u];
   let reward = params.beta * vec2<f32>(chosen.x - reference_chosen.x, rejected.x - reference_rejected.x);
   let delta = (chosen.x - reference_chosen.x) - (rejected.x - reference_rejected.x);
   let loss = preference_loss(delta);

@@ -9,7 +9,7 @@
 
 import { UserError } from "../errors.ts";
 import { type LlamaConfig, parseLlamaConfig } from "../model/config.ts";
-import { checkpointTensors } from "../model/tensors.ts";
+import { checkpointTensors } from "../model/params.ts";
 import { type Directory, type FileReader, readChunks, type WritableDirectory } from "./files.ts";
 import { describe, isObject, readJsonObject } from "./json.ts";
 import {

@@ -96,6 +96,14 @@ export class Commands {
     );
   }
 
+  /** Copies a tensor into a buffer that is no tensor: a staging buffer. */
+  copyToBuffer(target: GPUBuffer, targetByte: number, source: Tensor): void {
+    this.#endPass();
+    const { buffer, offsetBytes } = source.storage;
+    const bytes = Math.ceil(byteLength(source) / 4) * 4;
+    this.#encoder.copyBufferToBuffer(buffer, offsetBytes, target, targetByte, bytes);
+  }
+
   /** Fills the tensor with zeros. */
   clear(tensor: Tensor): void {
     this.#endPass();

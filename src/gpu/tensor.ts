@@ -10,6 +10,8 @@ interface Storage {
   buffer: GPUBuffer;
   offsetBytes: number;
   sizeBytes: number;
+  /** Storages that start further in, by their first byte; see {@link rowsFrom}. */
+  parts?: Map<number, Storage>;
 }
 
 /** Numbers on the GPU: row-major, the last dimension contiguous. Views share the storage and differ in shape. */
@@ -73,6 +75,33 @@ export function view(tensor: Tensor, shape: number[]): Tensor {
     );
   }
   return { storage: tensor.storage, shape, dtype: tensor.dtype };
+}
+
+/**
+ * Rows `first .. first + count` as a tensor of their own.
+ *
+ * @throws {RangeError} If the first row does not begin at a multiple of the device's storage offset alignment.
+ */
+export function rowsFrom(gpu: Gpu, tensor: Tensor, first: number, count: number): Tensor {
+  const shape = [count, ...tensor.shape.slice(1)];
+  if (first === 0) return view(tensor, shape);
+  const start = first * elementCount(tensor.shape.slice(1)) * BYTES[tensor.dtype];
+  if (start % gpu.device.limits.minStorageBufferOffsetAlignment !== 0) {
+    throw new RangeError(`Cannot take rows of ${label(tensor)} from ${first}: not aligned`);
+  }
+  const parts = tensor.storage.parts ??= new Map<number, Storage>();
+  let storage = parts.get(start);
+  if (!storage) {
+    const { buffer, offsetBytes, sizeBytes } = tensor.storage;
+    storage = {
+      id: nextId++,
+      buffer,
+      offsetBytes: offsetBytes + start,
+      sizeBytes: sizeBytes - start,
+    };
+    parts.set(start, storage);
+  }
+  return view({ storage, shape, dtype: tensor.dtype }, shape);
 }
 
 export function destroyTensor(gpu: Gpu, tensor: Tensor): void {

@@ -15,7 +15,7 @@ const kernel: Kernel = {
     label_smoothing: "f32",
     gradient_scale: "f32",
   },
-  reads: ["scores", "reference", "pairs", "state"],
+  reads: ["scores", "reference", "state"],
   writes: ["dscore", "metrics"],
 };
 
@@ -48,8 +48,7 @@ export interface DpoLossOptions {
  * @param dscore Derivative by chosen and rejected score, times the loss scale, f32 (2P).
  * @param metrics {@link PAIR_METRICS} of each pair, f32 (P, 8).
  * @param scores Of the policy, chosen before rejected, f32 (2P, 4).
- * @param reference Of the reference, by slot, f32 (2 slots, 4).
- * @param pairs Slot of each pair, u32 (P).
+ * @param reference Of the reference, f32 (2P, 4).
  * @param state The optimizer's.
  * @throws {RangeError} If the shapes disagree.
  */
@@ -59,18 +58,18 @@ export function dpoLoss(
   metrics: Tensor,
   scores: Tensor,
   reference: Tensor,
-  pairs: Tensor,
   state: Tensor,
   { loss, beta, labelSmoothing, gradientScale, first, count }: DpoLossOptions,
 ): void {
-  const [P] = pairs.shape;
+  const [P] = metrics.shape;
   expectShape("dpo_loss", "dscore", dscore, [2 * P]);
   expectShape("dpo_loss", "metrics", metrics, [P, PAIR_METRICS.length]);
   expectShape("dpo_loss", "scores", scores, [2 * P, 4]);
+  expectShape("dpo_loss", "reference", reference, [2 * P, 4]);
   commands.dispatch(kernel, {
     variant: { overrides: { LOSS: loss } },
     params: { first, count, beta, label_smoothing: labelSmoothing, gradient_scale: gradientScale },
-    tensors: [scores, reference, pairs, state, dscore, metrics],
+    tensors: [scores, reference, state, dscore, metrics],
     workgroups: [Math.ceil(count / 64)],
   });
 }

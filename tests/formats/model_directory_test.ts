@@ -3,7 +3,7 @@ import { UserError } from "../../src/errors.ts";
 import { openModel, saveModel } from "../../src/formats/model_directory.ts";
 import { type NamedTensor, serializeSafetensors } from "../../src/formats/safetensors.ts";
 import { parseLlamaConfig } from "../../src/model/config.ts";
-import { checkpointTensors } from "../../src/model/tensors.ts";
+import { checkpointTensors } from "../../src/model/params.ts";
 import { openDirectory } from "../../src/platform/files.ts";
 import { collect, MemoryDirectory } from "./memory_directory.ts";
 

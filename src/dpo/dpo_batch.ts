@@ -1,0 +1,68 @@
+// This module is browser compatible.
+import type { PreferencePair } from "../data/pairs.ts";
+import type { Commands } from "../gpu/commands.ts";
+import type { Readback } from "../gpu/readback.ts";
+import type { Tensor } from "../gpu/tensor.ts";
+import { dpoLoss } from "../kernels/dpo_loss.ts";
+import type { GpuBatch, HeadGroup, PackedBatch } from "../model/batch.ts";
+import type { Model } from "../model/model.ts";
+import type { Optimizer } from "../train/optimizer.ts";
+import type { TrainingBatch } from "../train/step.ts";
+import { LOSS_TYPES, type LossOptions } from "./losses.ts";
+import type { Reference } from "./reference.ts";
+import type { TrunkCache } from "./trunk_cache.ts";
+
+/** What all micro-batches of a DPO run share. */
+export interface DpoRun {
+  model: Model;
+  optimizer: Optimizer;
+  reference: Reference;
+  trunkCache: TrunkCache;
+  lossType: string;
+  loss: LossOptions;
+}
+
+/** A micro-batch of preference pairs. */
+export class DpoBatch implements TrainingBatch {
+  #reference: Tensor | undefined;
+  #metrics: Tensor | undefined;
+
+  /**
+   * @param pairsInStep Pairs of all micro-batches of the step: the loss is the mean over them.
+   * @param onMetrics Gets PAIR_METRICS of the batch's pairs, f32 (P, 8).
+   */
+  constructor(
+    readonly run: DpoRun,
+    readonly pairs: readonly PreferencePair[],
+    readonly packed: PackedBatch,
+    readonly pairsInStep: number,
+    readonly readback: Readback,
+    readonly onMetrics: (metrics: Float32Array) => void,
+  ) {}
+
+  cachedTrunk(commands: Commands): Tensor | undefined {
+    return this.run.trunkCache.load(commands, this.pairs);
+  }
+
+  afterTrunk(commands: Commands, batch: GpuBatch, trunk: Tensor): void {
+    this.run.trunkCache.store(commands, this.pairs, trunk);
+    const { reference } = this.run;
+    this.#reference = reference.scores(commands, this.pairs, batch, trunk, this.readback);
+  }
+
+  loss(commands: Commands, group: HeadGroup, scores: Tensor, dscore: Tensor): void {
+    const { lossType, loss, optimizer, model } = this.run;
+    this.#metrics = model.runtime.workspace.get("pair metrics", "f32", [this.pairs.length, 8]);
+    dpoLoss(commands, dscore, this.#metrics, scores, this.#reference!, optimizer.state, {
+      loss: LOSS_TYPES.indexOf(lossType),
+      ...loss,
+      gradientScale: 1 / this.pairsInStep,
+      first: group.firstSequence / 2,
+      count: group.sequenceCount / 2,
+    });
+  }
+
+  report(commands: Commands, readback: Readback): void {
+    readback.record(commands, this.#metrics!, (data) => this.onMetrics(new Float32Array(data)));
+  }
+}

@@ -1,0 +1,146 @@
+// This module is browser compatible.
+import type { PreferencePair, TokenSequence } from "../data/pairs.ts";
+import {
+  packBatch,
+  type PackedBatch,
+  type ScoredPosition,
+  type SequenceRange,
+  type Tree,
+} from "../model/batch.ts";
+
+/** How token log-probabilities make up the score of a sequence. */
+export interface ScoreOptions {
+  /** The completion's tokens, or all but the first one, which nothing predicts. */
+  scope: "completion" | "all";
+  reduction: "sum" | "mean";
+}
+
+/** Options of packing that change the work but not the result. */
+export interface PackOptions extends ScoreOptions {
+  /** Rows that the head computes together at most; see headChunkRows. */
+  chunkRows: number;
+  /** Compute what chosen and rejected begin with in common once. Default true; false is there to be compared with. */
+  sharePrefix?: boolean;
+}
+
+/** A sequence as rows of the packed batch: its first `shared` tokens lie at `prefixRow`, the others at `branchRow`. */
+interface Placement {
+  prefixRow: number;
+  branchRow: number;
+  shared: number;
+}
+
+/**
+ * Packs preference pairs as trees: the longest common beginning of chosen and rejected once, then both continuations. Exact
+ * under causal attention (Wang & Hegde 2024, arXiv:2410.20305). Sequences are in the order chosen 0, rejected 0, chosen 1, ...
+ */
+export function packPairs(pairs: readonly PreferencePair[], options: PackOptions): PackedBatch {
+  const trees: Tree[] = [];
+  const scored: ScoredPosition[] = [];
+  const ranges: SequenceRange[] = [];
+  const rowCounts: number[] = [];
+  let row = 0;
+  for (const { chosen, rejected } of pairs) {
+    const shared = options.sharePrefix === false ? 0 : commonLength(chosen.ids, rejected.ids);
+    const pieces = [chosen, rejected].map(({ ids }) => ids.subarray(shared));
+    const prefix = chosen.ids.subarray(0, shared);
+    if (shared > 0 || options.sharePrefix !== false) trees.push({ prefix, branches: pieces });
+    else for (const piece of pieces) trees.push({ prefix, branches: [piece] });
+    const before = scored.length;
+    let branchRow = row + shared;
+    for (const sequence of [chosen, rejected]) {
+      addScored(scored, ranges, sequence, { prefixRow: row, branchRow, shared }, options);
+      branchRow += sequence.ids.length - shared;
+    }
+    row = branchRow;
+    rowCounts.push(new Set(scored.slice(before).map((position) => position.row)).size);
+  }
+  return packBatch(trees, scored, ranges, groupRows(rowCounts, 2, options.chunkRows));
+}
+
+/** Packs single sequences, for next-token training: each one's weights are `weight` per scored token. */
+export function packSequences(
+  sequences: readonly TokenSequence[],
+  { scope, weight, chunkRows }: {
+    scope: ScoreOptions["scope"];
+    weight: number;
+    chunkRows: number;
+  },
+): PackedBatch {
+  const scored: ScoredPosition[] = [];
+  const ranges: SequenceRange[] = [];
+  const rowCounts: number[] = [];
+  let row = 0;
+  for (const sequence of sequences) {
+    const before = scored.length;
+    const placement = { prefixRow: row, branchRow: row, shared: 0 };
+    addScored(scored, ranges, sequence, placement, { scope, reduction: "sum" }, weight);
+    row += sequence.ids.length;
+    rowCounts.push(scored.length - before);
+  }
+  const trees = sequences.map(({ ids }) => ({ prefix: [], branches: [ids] }));
+  return packBatch(trees, scored, ranges, groupRows(rowCounts, 1, chunkRows));
+}
+
+/** Tokens whose log-probability counts. */
+export function scoredTokens({ ids, promptLength }: TokenSequence, scope: ScoreOptions["scope"]) {
+  return ids.length - (scope === "all" ? 1 : Math.max(1, promptLength));
+}
+
+/** Tokens of a pair packed as a tree, the common beginning counted once. */
+export function treeTokens({ chosen, rejected }: PreferencePair): number {
+  return chosen.ids.length + rejected.ids.length - commonLength(chosen.ids, rejected.ids);
+}
+
+function commonLength(a: Uint32Array, b: Uint32Array): number {
+  const end = Math.min(a.length, b.length);
+  let length = 0;
+  while (length < end && a[length] === b[length]) length++;
+  return length;
+}
+
+function addScored(
+  scored: ScoredPosition[],
+  ranges: SequenceRange[],
+  sequence: TokenSequence,
+  { prefixRow, branchRow, shared }: Placement,
+  { scope, reduction }: ScoreOptions,
+  tokenWeight = 1,
+): void {
+  const { ids } = sequence;
+  const promptLength = Math.max(1, sequence.promptLength);
+  const first = scope === "all" ? 1 : promptLength;
+  const count = ids.length - first;
+  const weight = reduction === "mean" ? tokenWeight / Math.max(1, count) : tokenWeight;
+  const begin = scored.length;
+  for (let position = first; position < ids.length; position++) {
+    const before = position - 1; // the row that predicts this token
+    scored.push({
+      row: before < shared ? prefixRow + before : branchRow + before - shared,
+      target: ids[position],
+      sequence: ranges.length,
+      weight,
+    });
+  }
+  const completion = begin + Math.max(0, promptLength - first);
+  ranges.push({ begin, completion, end: scored.length, slot: ranges.length });
+}
+
+/**
+ * Sizes, in sequences, of consecutive groups whose rows fit a chunk. `rowCounts` are the rows of units of `sequences` that stay
+ * together: pairs have two. A unit too large for a chunk stands alone.
+ */
+function groupRows(rowCounts: readonly number[], sequences: number, chunkRows: number): number[] {
+  const groups: number[] = [];
+  let rows = 0;
+  for (const count of rowCounts) {
+    if (groups.length > 0 && rows + count <= chunkRows) {
+      groups[groups.length - 1] += sequences;
+      rows += count;
+    } else {
+      groups.push(sequences);
+      rows = count;
+    }
+  }
+  return groups;
+}

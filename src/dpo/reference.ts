@@ -1,0 +1,83 @@
+// This module is browser compatible.
+import type { PreferencePair } from "../data/pairs.ts";
+import type { Commands } from "../gpu/commands.ts";
+import type { Readback } from "../gpu/readback.ts";
+import { type Tensor, writeTensor } from "../gpu/tensor.ts";
+import type { GpuBatch } from "../model/batch.ts";
+import { topForward, trunkForward } from "../model/forward.ts";
+import { headForward } from "../model/head.ts";
+import { type Model, scoreTensor } from "../model/model.ts";
+import type { Weights } from "../model/weights.ts";
+
+/** Numbers kept per pair: score, completion sum, total sum and 0 of chosen, then of rejected. */
+const NUMBERS_PER_PAIR = 8;
+
+/**
+ * The reference model's scores of pairs. It never changes, so each pair is scored once, at its first visit, and then looked up.
+ * A reference that is the policy as it was shares the policy's frozen trunk, and only its own top is computed.
+ */
+export class Reference {
+  #scores = new Map<PreferencePair, Float32Array>();
+
+  /**
+   * @param policy Lends its scratch memory.
+   * @param weights The reference's; frozen ones may be the policy's own.
+   * @param sharesTrunk Whether everything below `policy.begin` is the policy's own.
+   */
+  constructor(
+    readonly policy: Model,
+    readonly weights: Weights,
+    readonly sharesTrunk: boolean,
+  ) {}
+
+  /** Whether all of the pairs have been scored. */
+  knows(pairs: readonly PreferencePair[]): boolean {
+    return pairs.every((pair) => this.#scores.has(pair));
+  }
+
+  /** Remembers scores computed elsewhere, f32 (2P, 4), of the given pairs. */
+  remember(pairs: readonly PreferencePair[], scores: Float32Array): void {
+    for (const [i, pair] of pairs.entries()) {
+      const begin = i * NUMBERS_PER_PAIR;
+      this.#scores.set(pair, scores.slice(begin, begin + NUMBERS_PER_PAIR));
+    }
+  }
+
+  /**
+   * The scores of a batch, f32 (2P, 4), looked up or computed; computed ones are remembered at the readback's next fetch.
+   *
+   * @param trunk The policy's, used if shared.
+   */
+  scores(
+    commands: Commands,
+    pairs: readonly PreferencePair[],
+    batch: GpuBatch,
+    trunk: Tensor,
+    readback: Readback,
+  ): Tensor {
+    const scores = scoreTensor(this.policy, "reference scores", 2 * pairs.length);
+    if (this.knows(pairs)) {
+      const known = new Float32Array(pairs.length * NUMBERS_PER_PAIR);
+      for (const [i, pair] of pairs.entries()) {
+        known.set(this.#scores.get(pair)!, i * NUMBERS_PER_PAIR);
+      }
+      writeTensor(this.policy.gpu, scores, known);
+      return scores;
+    }
+    this.compute(commands, batch, scores, trunk);
+    readback.record(commands, scores, (data) => this.remember(pairs, new Float32Array(data)));
+    return scores;
+  }
+
+  /** Records the reference's forward pass over a batch. */
+  compute(commands: Commands, batch: GpuBatch, scores: Tensor, policyTrunk: Tensor): void {
+    const { runtime, begin } = this.policy;
+    const { weights, sharesTrunk } = this;
+    const trunk = sharesTrunk
+      ? policyTrunk
+      : trunkForward(commands, runtime, weights, batch, 0, "reference trunk");
+    const first = sharesTrunk ? begin : 0;
+    const { y } = topForward(commands, runtime, weights, batch, trunk, first, false);
+    headForward(commands, runtime, weights, batch, scores, y);
+  }
+}

@@ -1,0 +1,31 @@
+// This module is browser compatible.
+import { createTensor, type Tensor, writeTensor } from "../gpu/tensor.ts";
+import type { Gpu } from "../gpu/device.ts";
+import { Workspace } from "../gpu/workspace.ts";
+import type { Runtime } from "./forward.ts";
+import { ropeTable } from "./rope_frequencies.ts";
+import type { Weights } from "./weights.ts";
+
+/** A model that can run: weights on the GPU, scratch memory, and where its frozen trunk ends. */
+export interface Model {
+  gpu: Gpu;
+  runtime: Runtime;
+  weights: Weights;
+  /** The first layer above the trunk: that which trains, or 0. */
+  begin: number;
+}
+
+/**
+ * @param positions Longest sequence that the model will see, in tokens.
+ * @param begin See {@link Model}.
+ */
+export function createModel(gpu: Gpu, weights: Weights, positions: number, begin = 0): Model {
+  const table = createTensor(gpu, "rope table", "f32", [positions, weights.config.headSize]);
+  writeTensor(gpu, table, ropeTable(weights.config, positions));
+  return { gpu, runtime: { workspace: new Workspace(gpu), ropeTable: table }, weights, begin };
+}
+
+/** Scratch for the scores of a batch of B sequences, f32 (B, 4). */
+export function scoreTensor({ runtime }: Model, name: string, sequences: number): Tensor {
+  return runtime.workspace.get(name, "f32", [sequences, 4]);
+}

@@ -1,0 +1,90 @@
+// This module is browser compatible.
+import type { Commands } from "../gpu/commands.ts";
+import type { Gpu } from "../gpu/device.ts";
+import { createTensor, type Tensor, writeTensor } from "../gpu/tensor.ts";
+import {
+  adamw,
+  gradNorm,
+  gradNormPartial,
+  partialCount,
+  STATE_WORDS,
+} from "../kernels/optimizer.ts";
+import { refreshOperands, trainedParameters, type Weights } from "../model/weights.ts";
+
+/** AdamW's options that stay the same over a run. */
+export interface OptimizerOptions {
+  beta1: number;
+  beta2: number;
+  epsilon: number;
+  weightDecay: number;
+  /** Whether the gains of norms decay too, as everything does in plain `torch.optim.AdamW`. */
+  decayNorms: boolean;
+  /** Clip the global gradient norm to this; 0: off. */
+  maxGradNorm: number;
+}
+
+/** AdamW's memory on the GPU. */
+export interface Optimizer {
+  options: OptimizerOptions;
+  /** Loss scale, counters, norm; see STATE. u32 (STATE_WORDS). */
+  state: Tensor;
+  /** Mean and mean square of the gradient, by parameter name. */
+  moments: Map<string, { m: Tensor; v: Tensor }>;
+  partials: Tensor;
+  /** Whether overflows adapt the loss scale: at f16. */
+  dynamic: boolean;
+}
+
+/** f16 gradients of a mean loss over a batch are small; 2^12 lifts them, and overflow would lower it. */
+const FIRST_LOSS_SCALE = 2 ** 12;
+
+export function createOptimizer(gpu: Gpu, weights: Weights, options: OptimizerOptions): Optimizer {
+  const moments = new Map<string, { m: Tensor; v: Tensor }>();
+  let slots = 0;
+  for (const { spec, gradient } of trainedParameters(weights)) {
+    moments.set(spec.name, {
+      m: createTensor(gpu, `${spec.name} m`, "f32", spec.shape),
+      v: createTensor(gpu, `${spec.name} v`, "f32", spec.shape),
+    });
+    slots += partialCount(gradient);
+  }
+  const dynamic = weights.precision === "f16";
+  const state = createTensor(gpu, "optimizer state", "u32", [STATE_WORDS]);
+  writeTensor(gpu, state, Float32Array.of(dynamic ? FIRST_LOSS_SCALE : 1));
+  const partials = createTensor(gpu, "grad norm partials", "f32", [slots]);
+  return { options, state, moments, partials, dynamic };
+}
+
+/** Sets all gradients to zero. */
+export function zeroGradients(commands: Commands, weights: Weights): void {
+  for (const { gradient } of trainedParameters(weights)) commands.clear(gradient);
+}
+
+/** Global norm, clipping, overflow check and AdamW for every trained parameter, without the CPU. */
+export function optimizerStep(
+  commands: Commands,
+  weights: Weights,
+  { options, state, moments, partials, dynamic }: Optimizer,
+  learningRate: number,
+): void {
+  const { beta1, beta2, epsilon, maxGradNorm } = options;
+  const trained = trainedParameters(weights);
+  let slot = 0;
+  for (const { gradient } of trained) {
+    gradNormPartial(commands, partials, gradient, slot);
+    slot += partialCount(gradient);
+  }
+  gradNorm(commands, state, partials, { maxNorm: maxGradNorm, dynamic, beta1, beta2 });
+  for (const { spec, master, gradient } of trained) {
+    const { m, v } = moments.get(spec.name)!;
+    const decays = spec.kind !== "norm" || options.decayNorms;
+    adamw(commands, master, m, v, gradient, state, {
+      learningRate,
+      beta1,
+      beta2,
+      epsilon,
+      weightDecay: decays ? options.weightDecay : 0,
+    });
+  }
+  refreshOperands(commands, weights);
+}
