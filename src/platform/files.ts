@@ -155,14 +155,14 @@ async function writeSynced(path: string, chunks: Chunks): Promise<void> {
 }
 
 /** Makes renames in a folder survive a power cut, where the system can sync folders. */
-async function syncDirectory(path: string): Promise<void> {
+export async function syncDirectory(path: string): Promise<void> {
   if (Deno.build.os === "windows") return;
   using handle = await Deno.open(path);
   await handle.sync();
 }
 
 /** Runs `action` and turns the system's complaints into one line that names the path and the remedy. */
-async function explain<T>(verb: string, path: string, action: () => Promise<T>): Promise<T> {
+export async function explain<T>(verb: string, path: string, action: () => Promise<T>): Promise<T> {
   try {
     return await action();
   } catch (error) {
