@@ -1,0 +1,115 @@
+// This module is browser compatible.
+import {
+  evaluationChanges,
+  type MetricsLine,
+  originInWords,
+  readable,
+  type RunRecord,
+  type Sample,
+} from "./run_record.ts";
+
+const METHODS: Partial<Record<RunRecord["command"], string>> = {
+  train: "Direct Preference Optimization (Rafailov et al. 2023, arXiv:2305.18290)",
+  sft: "next-token training",
+};
+
+/**
+ * The README.md of a run directory: what the model is, how it was made, and what was measured. Hugging Face reads the
+ * front matter.
+ */
+export function renderModelCard(
+  run: RunRecord,
+  metrics: readonly MetricsLine[],
+  samples: readonly Sample[],
+): string {
+  const method = METHODS[run.command] ?? run.command;
+  return `${
+    [
+      frontMatter(run),
+      `# ${code(run.options.model)} after ${method}`,
+      summary(run),
+      evaluation(metrics),
+      answers(samples),
+      data(run),
+      configuration(run),
+    ].filter((part) => part !== "").join("\n\n")
+  }\n`;
+}
+
+// Every JSON string is a YAML string.
+function frontMatter({ command, options, data }: RunRecord): string {
+  return [
+    "---",
+    "library_name: transformers",
+    "pipeline_tag: text-generation",
+    `base_model: ${JSON.stringify(options.model)}`,
+    "datasets:",
+    ...data.map(({ path }) => `  - ${JSON.stringify(path)}`),
+    "tags:",
+    "  - smoldpo",
+    `  - ${command === "train" ? "dpo" : command}`,
+    "---",
+  ].join("\n");
+}
+
+function summary({ startedAt, durationSeconds, device, parameters, versions }: RunRecord): string {
+  const programs = Object.entries(versions).map(([name, version]) => `${name} ${version}`);
+  const when = startedAt.slice(0, 16).replace("T", " ");
+  return [
+    `${readable(parameters.trained)} of ${readable(parameters.total)} weights were trained on `,
+    `${code(device.description)} (${device.engine}), ${when} UTC, in `,
+    `${readable(Math.round(durationSeconds))} seconds, by ${programs.join(", ")}.\n\n`,
+    "Transformers loads this directory as it is: `AutoModelForCausalLM.from_pretrained(path)`. ",
+    "Curves are in `report.html`, numbers in `metrics.jsonl`, the configuration in `run.json`.",
+  ].join("");
+}
+
+function evaluation(metrics: readonly MetricsLine[]): string {
+  const changes = evaluationChanges(metrics);
+  if (changes.length === 0) return "";
+  const rows = changes.map(({ name, before, after }) => [name, readable(before), readable(after)]);
+  return `## Held-out data, before and after\n\n${table(["", "before", "after"], rows)}`;
+}
+
+function answers(samples: readonly Sample[]): string {
+  if (samples.length === 0) return "";
+  const rows = samples.map(({ prompt, reference, policy }) => [prompt, reference, policy]);
+  return `## Answers, before and after\n\n${table(["prompt", "reference", "policy"], rows)}`;
+}
+
+function data({ data }: RunRecord): string {
+  const parts = data.map(({ role, path, format, hash, counts }) => {
+    const rows = Object.entries(counts).map(([name, count]) => [name, readable(count)]);
+    return `${role}: ${code(path)}, ${cell(format)}, tokens ${code(hash)}\n\n${
+      table(["", ""], rows)
+    }`;
+  });
+  return `## Data\n\n${parts.join("\n\n")}`;
+}
+
+function configuration({ options, origins }: RunRecord): string {
+  const rows = Object.entries(options).map(([name, value]) => [
+    name,
+    value === null ? "–" : readable(value),
+    name in origins ? originInWords(origins[name]) : "",
+  ]);
+  return `## Configuration\n\n${table(["option", "value", "from"], rows)}`;
+}
+
+function table(head: string[], rows: string[][]): string {
+  const line = (cells: string[]) => `| ${cells.map(cell).join(" | ")} |`;
+  return [line(head), line(head.map(() => "---")), ...rows.map(line)].join("\n");
+}
+
+/** Text that stays text: nothing in it starts a cell, a tag, a link or an emphasis. */
+function cell(text: string): string {
+  return text.replace(/[\\`*_[\]<>|&]/g, "\\$&").replace(/\s*\n\s*/g, " ");
+}
+
+/** Text between backticks; more of them than the text has in a row. */
+function code(value: unknown): string {
+  const text = String(value).replace(/\s+/g, " ");
+  const longest = Math.max(0, ...Array.from(text.matchAll(/`+/g), ([run]) => run.length));
+  const fence = "`".repeat(longest + 1);
+  return longest > 0 ? `${fence} ${text} ${fence}` : `${fence}${text}${fence}`;
+}

@@ -1,0 +1,195 @@
+// This module is browser compatible.
+import { Html, html } from "./html.ts";
+import { linePlot, type Series } from "./plot.ts";
+import {
+  evaluationChanges,
+  type MetricsLine,
+  originInWords,
+  readable,
+  type RunRecord,
+  type Sample,
+} from "./run_record.ts";
+
+// What to plot, if the run has it: title, and metrics as training steps name them.
+const PLOTS: [title: string, names: string[]][] = [
+  ["Loss", ["loss"]],
+  ["Reward accuracy", ["rewards/accuracies"]],
+  ["Reward margin", ["rewards/margins"]],
+  ["Rewards", ["rewards/chosen", "rewards/rejected"]],
+  ["Gradient norm before clipping", ["grad_norm"]],
+  ["Learning rate", ["learning_rate"]],
+];
+
+/**
+ * The page about a run: what changed, curves, samples, data and every option with its origin. One file without scripts or
+ * anything to fetch, light or dark as the reader has it.
+ *
+ * @returns `report.html`.
+ */
+export function renderReport(
+  run: RunRecord,
+  metrics: readonly MetricsLine[],
+  samples: readonly Sample[],
+): string {
+  const title = `smoldpo ${run.command}: ${run.options.model}`;
+  return html`
+    <!DOCTYPE html>
+    <html lang="en">
+      <head>
+        <meta charset="utf-8">
+        <meta http-equiv="Content-Security-Policy"
+          content="default-src 'none'; style-src 'unsafe-inline'">
+        <meta name="viewport" content="width=device-width, initial-scale=1">
+        <title>${title}</title>
+        <style>${STYLE}</style>
+      </head>
+      <body>
+    <h1>${title}</h1>
+    <p class="facts">${facts(run)}</p>
+    ${changes(metrics)}
+    ${curves(metrics)}
+    ${answers(samples)}
+    ${data(run)}
+    ${configuration(run)}
+      </body>
+    </html>
+  `.text.trim() + "\n";
+}
+
+function facts({ startedAt, durationSeconds, device, parameters, versions }: RunRecord): string {
+  const share = (100 * parameters.trained / parameters.total).toFixed(1);
+  return [
+    `${startedAt.slice(0, 16).replace("T", " ")} UTC`,
+    `${readable(Math.round(durationSeconds))} s`,
+    `${device.description} (${device.engine}${device.software ? ", software" : ""})`,
+    `${readable(parameters.trained)} of ${readable(parameters.total)} weights trained (${share} %)`,
+    ...Object.entries(versions).map(([name, version]) => `${name} ${version}`),
+  ].join(" · ");
+}
+
+function changes(metrics: readonly MetricsLine[]): Html {
+  const rows = evaluationChanges(metrics).map(({ name, before, after }) =>
+    html`
+      <tr>
+        <th scope="row">${name}</th>
+        <td>${readable(before)}</td>
+        <td>${readable(after)}</td>
+      </tr>
+    `
+  );
+  if (rows.length === 0) return new Html("");
+  return html`<h2>Held-out data, before and after</h2>
+<table class="numbers">
+<tr><th></th><th scope="col">before</th><th scope="col">after</th></tr>
+${rows}</table>`;
+}
+
+function curves(metrics: readonly MetricsLine[]): Html {
+  const plots = PLOTS.flatMap(([title, names]) => {
+    const series = names.flatMap((name) => seriesOf(metrics, name, names.length > 1));
+    return series.length > 0 ? [linePlot(title, series)] : [];
+  });
+  return plots.length > 0
+    ? html`<h2>Curves</h2>
+<div class="plots">
+${plots}</div>`
+    : new Html("");
+}
+
+function seriesOf(metrics: readonly MetricsLine[], name: string, alone: boolean): Series[] {
+  const points = (key: string) =>
+    metrics.filter((line) => key in line).map((line) => [line.step, line[key]] as const);
+  const training = points(name);
+  // Where two metrics share a plot, their evaluations would crowd it.
+  const held = alone ? [] : points(`eval_${name}`);
+  const shortName = alone ? name.split("/").at(-1)! : "training";
+  return [
+    ...(training.length > 0 ? [{ name: shortName, points: training }] : []),
+    ...(held.length > 0 ? [{ name: "held-out", points: held, dots: true }] : []),
+  ];
+}
+
+function answers(samples: readonly Sample[]): Html {
+  if (samples.length === 0) return new Html("");
+  const rows = samples.map(({ prompt, reference, policy }) =>
+    html`
+      <tr>
+        <th scope="row">${prompt}</th>
+        <td>${reference}</td>
+        <td>${policy}</td>
+      </tr>
+    `
+  );
+  return html`<h2>Answers, before and after</h2>
+<table class="texts">
+<tr><th scope="col">prompt</th><th scope="col">reference</th><th scope="col">policy</th></tr>
+${rows}</table>`;
+}
+
+function data({ data }: RunRecord): Html {
+  const parts = data.map(({ role, path, format, hash, counts }) =>
+    html`<h3>${role}: ${path}</h3>
+<p class="facts">${format} · tokens ${hash}</p>
+<table class="numbers">
+${
+      Object.entries(counts).map(([name, count]) =>
+        html`
+          <tr>
+            <th scope="row">${name}</th>
+            <td>${readable(count)}</td>
+          </tr>
+        `
+      )
+    }</table>`
+  );
+  return html`<h2>Data</h2>
+${parts}`;
+}
+
+function configuration({ options, origins }: RunRecord): Html {
+  const rows = Object.entries(options).map(([name, value]) =>
+    html`
+      <tr>
+        <th scope="row">${name}</th>
+        <td>${value === null ? "–" : readable(value)}</td>
+        <td>${name in origins ? originInWords(origins[name]) : ""}</td>
+      </tr>
+    `
+  );
+  return html`<h2>Configuration</h2>
+<table class="options">
+<tr><th scope="col">option</th><th scope="col">value</th><th scope="col">from</th></tr>
+${rows}</table>`;
+}
+
+const STYLE = new Html(`
+:root { color-scheme: light dark; --text: #1f2328; --quiet: #656d76; --line: #d8dee4; --page: #ffffff;
+  --series-0: #0b62c4; --series-1: #c2410c; }
+@media (prefers-color-scheme: dark) { :root { --text: #e6edf3; --quiet: #8d96a0; --line: #30363d; --page: #0d1117;
+  --series-0: #58a6ff; --series-1: #ffa657; } }
+body { max-width: 62rem; margin: 2rem auto; padding: 0 1rem; background: var(--page); color: var(--text);
+  font: 15px/1.5 system-ui, sans-serif; }
+h1 { font-size: 1.5rem; margin: 0; overflow-wrap: anywhere; }
+h2 { font-size: 1.15rem; margin: 2rem 0 0.5rem; }
+h3 { font-size: 1rem; margin: 1rem 0 0; overflow-wrap: anywhere; }
+.facts { color: var(--quiet); margin: 0.25rem 0; overflow-wrap: anywhere; }
+table { border-collapse: collapse; }
+th, td { padding: 0.3rem 0.9rem 0.3rem 0; border-bottom: 1px solid var(--line); text-align: left; vertical-align: top;
+  overflow-wrap: anywhere; }
+th { font-weight: 600; }
+th[scope=row] { font-weight: 400; }
+.numbers td, .numbers th[scope=col] { text-align: right; font-variant-numeric: tabular-nums; }
+.texts { width: 100%; table-layout: fixed; }
+.texts td, .texts th { white-space: pre-wrap; }
+.options td + td { color: var(--quiet); }
+.plots { display: grid; grid-template-columns: repeat(auto-fit, minmax(22rem, 1fr)); gap: 1rem; }
+.plot { width: 100%; font: 12px system-ui, sans-serif; }
+.plot text { fill: var(--quiet); }
+.plot .title { fill: var(--text); font-weight: 600; }
+.plot .grid { stroke: var(--line); }
+.plot polyline { fill: none; stroke-width: 1.75; stroke-linejoin: round; }
+.plot polyline.series-0 { stroke: var(--series-0); }
+.plot polyline.series-1 { stroke: var(--series-1); }
+.plot circle.series-0, .plot tspan.series-0 { fill: var(--series-0); }
+.plot circle.series-1, .plot tspan.series-1 { fill: var(--series-1); }
+`);

@@ -1,0 +1,76 @@
+// This module is browser compatible.
+import type { Command, Origin } from "../config.ts";
+import type { DeviceInfo } from "../gpu/device.ts";
+
+/** What `run.json` holds: everything needed to know what a run was, and to run it again. */
+export interface RunRecord {
+  command: Command;
+  /** ISO 8601. */
+  startedAt: string;
+  /** Of the whole command, evaluations included. */
+  durationSeconds: number;
+  versions: Readonly<Record<string, string>>;
+  device: DeviceInfo;
+  options: Readonly<Record<string, unknown>>;
+  origins: Readonly<Record<string, Origin>>;
+  /** Weights, all and those that were trained. */
+  parameters: { total: number; trained: number };
+  data: readonly DataRecord[];
+}
+
+/** What became of a dataset. */
+export interface DataRecord {
+  /** What it was for: "train", "eval". */
+  role: string;
+  path: string;
+  format: string;
+  /** Of the tokens that were used. */
+  hash: string;
+  counts: Readonly<Record<string, number>>;
+}
+
+/** A line of `metrics.jsonl`: a training step, or an evaluation with `eval_` before its names. */
+export type MetricsLine = Readonly<Record<string, number>>;
+
+/** A held-out prompt answered before and after training. */
+export interface Sample {
+  prompt: string;
+  reference: string;
+  policy: string;
+}
+
+/** A measure of the first and of the last evaluation. */
+export interface Change {
+  name: string;
+  before: number;
+  after: number;
+}
+
+/** @returns The evaluations' measures side by side, without the `eval_`; nothing if there was only one evaluation. */
+export function evaluationChanges(metrics: readonly MetricsLine[]): Change[] {
+  const evaluations = metrics.filter((line) => Object.keys(line).some(isEvaluation));
+  const [first, last] = [evaluations[0], evaluations.at(-1)];
+  if (first === undefined || last === undefined || first === last) return [];
+  return Object.keys(last)
+    .filter((name) => isEvaluation(name) && name in first)
+    .map((name) => ({ name: name.replace(/^eval_/, ""), before: first[name], after: last[name] }));
+}
+
+function isEvaluation(name: string): boolean {
+  return name.startsWith("eval_");
+}
+
+/** @returns The number as people read it: five digits, with commas where it is whole. */
+export function readable(value: unknown): string {
+  if (typeof value !== "number") return typeof value === "string" ? value : JSON.stringify(value);
+  if (Number.isInteger(value)) return value.toLocaleString("en");
+  const rounded = Number(value.toPrecision(5));
+  return Math.abs(value) < 1e-3 || Math.abs(value) >= 1e6
+    ? rounded.toExponential()
+    : String(rounded);
+}
+
+/** @returns Where a value came from, in words. */
+export function originInWords({ source, detail }: Origin): string {
+  return detail === undefined ? source : `${source}: ${detail}`;
+}

@@ -1,0 +1,60 @@
+import { resolveOptions } from "../../src/config.ts";
+import type { MetricsLine, RunRecord, Sample } from "../../src/train/run_record.ts";
+
+/** A made-up run of 60 steps for the tests of what is written about runs. */
+export const RUN: RunRecord = {
+  ...resolveOptions("train", { flags: [["beta", "0.25"], ["preset", "seed"]] }, new Date(0)),
+  startedAt: "2026-11-22T12:34:56.789Z",
+  durationSeconds: 83.4,
+  versions: { smoldpo: "0.1.0", deno: "2.9.6" },
+  device: {
+    engine: "deno",
+    vendor: "65541",
+    architecture: "",
+    description: "llvmpipe (LLVM 15.0.6, 256 bits)",
+    software: true,
+  },
+  parameters: { total: 2_066_496, trained: 491_904 },
+  data: [{
+    role: "train",
+    path: "fixtures/pairs/train.jsonl",
+    format: "prompt, chosen, rejected as messages",
+    hash: "5eed",
+    counts: { rows: 1400, kept: 1398, droppedPromptTooLong: 2 },
+  }],
+};
+
+function step(step: number): MetricsLine {
+  const margin = 2 * step / 60;
+  return {
+    step,
+    loss: Math.log1p(Math.exp(-margin)) + 0.02 * Math.sin(step),
+    grad_norm: 1 / (1 + step / 20),
+    learning_rate: 1e-4,
+    "rewards/chosen": margin / 3,
+    "rewards/rejected": -2 * margin / 3,
+    "rewards/accuracies": Math.min(1, 0.5 + step / 40),
+    "rewards/margins": margin,
+  };
+}
+
+/** Its metrics.jsonl. */
+export const METRICS: MetricsLine[] = [
+  { step: 0, eval_loss: Math.LN2, "eval_rewards/accuracies": 0.5, "eval_rewards/margins": 0 },
+  ...Array.from({ length: 60 }, (_, i) => step(i + 1)),
+  { step: 60, eval_loss: 0.1269, "eval_rewards/accuracies": 0.99, "eval_rewards/margins": 2 },
+];
+
+/** Two answers, one of them hostile. */
+export const SAMPLES: Sample[] = [
+  {
+    prompt: "What colour is the molp?",
+    reference: "Grey.",
+    policy: "Sure! You will find that the molp is grey.",
+  },
+  {
+    prompt: `<script>alert("1")</script>`,
+    reference: `" onload="x | y\nz`,
+    policy: "&lt; `a` *b* [c](javascript:d)",
+  },
+];
