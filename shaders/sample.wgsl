@@ -1,0 +1,177 @@
+// sample: choose the next token of every row, and leave behind the distribution it was drawn from.
+//
+//   s[v] = logit[v], of a token seen before s * penalty below 0 and s / penalty above; then divided by the temperature
+//   kept = the tokens with fewer than top_k larger ones, and of those the ones whose larger ones hold less than top_p of
+//          the probability; the largest always
+//   p[v] = softmax of s over kept;  next = argmax over kept of s[v] - log(e[v]), e[v] exponentially distributed
+//
+// The race of exponentials draws v with probability p[v] exactly (it is the Gumbel-max trick), needs no running sum over
+// the vocabulary, and is greedy decoding but for the noise. e[v] is a hash of (seed, sequence, position, v): a draw does not
+// depend on the batch. Temperature 0 is greedy; the lowest id wins a tie.
+//
+// Both filters ask for the lowest score whose larger ones weigh less than a limit, in tokens or in probability. It is found
+// two bits at a time: the bits of a float, turned so that they sort as it does, are the digits of the search.
+//
+// Shapes    logits (B, stride) f32, V of each row; seen (B, ceil(V / 32)) u32, one bit per token; settings (B); positions
+//           (B) u32, part of the key of the noise; next (B) u32.
+// Dispatch  one workgroup per row: (B, 1, 1).
+// Writes    overwrites next; logits become p, 0 where a token is not kept; marks next in seen. Sums in f32, in a fixed order.
+// Source    Holtzman et al. 2020, arXiv:1904.09751 (top-p); Keskar et al. 2019, arXiv:1909.05858 (penalty, as Hugging Face
+//           has it for negative scores); Maddison et al. 2014, arXiv:1411.0030 (race); Jarzynski & Olano 2020, JCGT 9(3) (hash).
+override WORKGROUP: u32; // threads per row; a power of two
+
+struct Params { V: u32, stride: u32 }
+struct Settings {
+  temperature: f32,
+  top_k: u32, // 0: off
+  top_p: f32, // 1: off
+  repetition_penalty: f32, // 1: off
+  seed: u32,
+  sequence: u32,
+}
+struct Candidate { score: f32, token: u32 }
+
+@group(0) @binding(0) var<uniform> params: Params;
+@group(0) @binding(1) var<storage, read> settings: array<Settings>;
+@group(0) @binding(2) var<storage, read> positions: array<u32>;
+@group(0) @binding(3) var<storage, read_write> logits: array<f32>;
+@group(0) @binding(4) var<storage, read_write> seen: array<u32>;
+@group(0) @binding(5) var<storage, read_write> next: array<u32>;
+
+const LOWEST = -3.4e38;
+
+var<workgroup> candidates: array<Candidate, WORKGROUP>;
+var<workgroup> partials: array<vec3<f32>, WORKGROUP>;
+
+// The better of every thread's candidate: the larger score, then the lower token.
+fn best(own: Candidate, thread: u32) -> Candidate {
+  candidates[thread] = own;
+  workgroupBarrier();
+  for (var stride = WORKGROUP / 2u; stride > 0u; stride /= 2u) {
+    if (thread < stride) {
+      let a = candidates[thread];
+      let b = candidates[thread + stride];
+      if (b.score > a.score || (b.score == a.score && b.token < a.token)) { candidates[thread] = b; }
+    }
+    workgroupBarrier();
+  }
+  let result = candidates[0];
+  workgroupBarrier();
+  return result;
+}
+
+fn total(own: vec3<f32>, thread: u32) -> vec3<f32> {
+  partials[thread] = own;
+  workgroupBarrier();
+  for (var stride = WORKGROUP / 2u; stride > 0u; stride /= 2u) {
+    if (thread < stride) { partials[thread] += partials[thread + stride]; }
+    workgroupBarrier();
+  }
+  let result = partials[0];
+  workgroupBarrier();
+  return result;
+}
+
+// A number that sorts as the float does.
+fn rank(score: f32) -> u32 {
+  let bits = bitcast<u32>(score);
+  return select(bits | 0x80000000u, ~bits, bits >= 0x80000000u);
+}
+
+// The probability, up to a factor, of the tokens from a rank on.
+fn mass_from(lowest: u32, row: u32, largest: f32, thread: u32) -> f32 {
+  var mass = 0.0;
+  for (var v = thread; v < params.V; v += WORKGROUP) {
+    let score = logits[row + v];
+    mass += select(0.0, exp(score - largest), rank(score) >= lowest);
+  }
+  return total(vec3(mass), thread).x;
+}
+
+// The largest rank such that the tokens from it on weigh at least `limit`, in tokens or by mass.
+fn find_rank(limit: f32, by_mass: bool, row: u32, largest: f32, thread: u32) -> u32 {
+  var found = 0u;
+  for (var digit = 1u << 30u; digit > 0u; digit >>= 2u) {
+    let tried = found + digit * vec3(1u, 2u, 3u);
+    var weight = vec3(0.0);
+    for (var v = thread; v < params.V; v += WORKGROUP) {
+      let score = logits[row + v];
+      let own = select(1.0, exp(score - largest), by_mass);
+      weight += select(vec3(0.0), vec3(own), vec3(rank(score)) >= tried);
+    }
+    let reached = total(weight, thread) >= vec3(limit);
+    found += digit * dot(vec3<u32>(reached), vec3(1u));
+  }
+  return found;
+}
+
+// 32 random bits of a key, each of which changes all of them.
+fn hash(key: vec4<u32>) -> u32 {
+  var v = key * 1664525u + 1013904223u;
+  v.x += v.y * v.w; v.y += v.z * v.x; v.z += v.x * v.y; v.w += v.y * v.z;
+  v ^= v >> vec4(16u);
+  v.x += v.y * v.w; v.y += v.z * v.x; v.z += v.x * v.y; v.w += v.y * v.z;
+  return v.x;
+}
+
+// Logarithm of an exponentially distributed number. The race is won by small ones: those keep their digits.
+fn log_exponential(bits: u32) -> f32 {
+  let uniform_number = (f32(bits) + 0.5) * 0x1p-32;
+  let series = uniform_number + 0.5 * uniform_number * uniform_number;
+  let exponential = select(-log(1.0 - min(uniform_number, 0.99999994)), series, uniform_number < 0x1p-10);
+  return log(exponential);
+}
+
+@compute @workgroup_size(WORKGROUP)
+fn sample(
+  @builtin(workgroup_id) workgroup: vec3<u32>,
+  @builtin(local_invocation_index) thread: u32,
+) {
+  let b = workgroup.x;
+  let row = b * params.stride;
+  let words = (params.V + 31u) / 32u;
+  let chosen = settings[b];
+  let greedy = chosen.temperature == 0.0;
+
+  var own = Candidate(LOWEST, thread);
+  for (var v = thread; v < params.V; v += WORKGROUP) {
+    var score = logits[row + v];
+    if (((seen[b * words + v / 32u] >> (v % 32u)) & 1u) == 1u) {
+      score = select(score / chosen.repetition_penalty, score * chosen.repetition_penalty, score < 0.0);
+    }
+    if (!greedy) { score /= chosen.temperature; }
+    logits[row + v] = score;
+    if (score > own.score) { own = Candidate(score, v); }
+  }
+  let largest = best(own, thread);
+
+  var lowest = 0u;
+  if (chosen.top_k > 0u) {
+    lowest = find_rank(f32(chosen.top_k), false, row, largest.score, thread);
+  }
+  if (chosen.top_p < 1.0) {
+    let limit = chosen.top_p * mass_from(lowest, row, largest.score, thread);
+    lowest = max(lowest, find_rank(limit, true, row, largest.score, thread));
+  }
+  lowest = min(lowest, rank(largest.score));
+
+  let mass = mass_from(lowest, row, largest.score, thread);
+  own = Candidate(LOWEST, largest.token);
+  for (var v = thread; v < params.V; v += WORKGROUP) {
+    let score = logits[row + v];
+    if (rank(score) < lowest) { continue; }
+    let race = score - log_exponential(hash(vec4(v, positions[b], chosen.sequence, chosen.seed)));
+    if (race > own.score) { own = Candidate(race, v); }
+  }
+  var token = best(own, thread).token;
+  if (greedy) { token = largest.token; }
+  for (var v = thread; v < params.V; v += WORKGROUP) {
+    let score = logits[row + v];
+    let p = select(0.0, exp(score - largest.score) / mass, rank(score) >= lowest);
+    logits[row + v] = select(p, f32(v == token), greedy);
+  }
+  if (thread == 0u) {
+    next[b] = token;
+    seen[b * words + token / 32u] |= 1u << (token % 32u);
+  }
+}
