@@ -118,8 +118,8 @@ fn hash(key: vec4<u32>) -> u32 {
 fn log_exponential(bits: u32) -> f32 {
   let uniform_number = (f32(bits) + 0.5) * 0x1p-32;
   let series = uniform_number + 0.5 * uniform_number * uniform_number;
-  let exponential = select(-log(1.0 - min(uniform_number, 0.99999994)), series, uniform_number < 0x1p-10);
-  return log(exponential);
+  let exact = -log(1.0 - min(uniform_number, 0.99999994));
+  return log(select(exact, series, uniform_number < 0x1p-10));
 }
 
 @compute @workgroup_size(WORKGROUP)
@@ -160,7 +160,8 @@ fn sample(
   for (var v = thread; v < params.V; v += WORKGROUP) {
     let score = logits[row + v];
     if (rank(score) < lowest) { continue; }
-    let race = score - log_exponential(hash(vec4(v, positions[b], chosen.sequence, chosen.seed)));
+    let noise = log_exponential(hash(vec4(v, positions[b], chosen.sequence, chosen.seed)));
+    let race = score - largest.score - noise;
     if (race > own.score) { own = Candidate(race, v); }
   }
   var token = best(own, thread).token;
