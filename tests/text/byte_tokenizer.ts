@@ -55,8 +55,9 @@ export function byteTokenizerFiles(merges: string[] = [], config = {}): Record<s
   return {
     "tokenizer.json": JSON.stringify(definition),
     "tokenizer_config.json": JSON.stringify({
+      tokenizer_class: "PreTrainedTokenizerFast",
       bos_token: "<|endoftext|>",
-      eos_token: { content: "<|endoftext|>", special: true },
+      eos_token: "<|endoftext|>",
       chat_template: CHATML,
       ...config,
     }),
