@@ -182,7 +182,10 @@ function widen(buffer: ArrayBuffer, dtype: SavedDtype): Float32Array<ArrayBuffer
     case "F16":
       return new Float32Array(new Float16Array(buffer));
     case "BF16": {
-      const bits = Uint32Array.from(new Uint16Array(buffer), (half) => half << 16);
+      // A loop, since `from` with a function is ten times slower.
+      const halves = new Uint16Array(buffer);
+      const bits = new Uint32Array(halves.length);
+      for (let i = 0; i < halves.length; i++) bits[i] = halves[i] << 16;
       return new Float32Array(bits.buffer);
     }
   }
@@ -197,7 +200,10 @@ function narrow(values: Float32Array, dtype: SavedDtype): Uint8Array<ArrayBuffer
       return new Uint8Array(new Float16Array(values).buffer);
     case "BF16": {
       const bits = new Uint32Array(new Float32Array(values).buffer);
-      const halves = Uint16Array.from(bits, (word) => (word + 0x7fff + ((word >>> 16) & 1)) >>> 16);
+      const halves = new Uint16Array(bits.length);
+      for (let i = 0; i < bits.length; i++) {
+        halves[i] = (bits[i] + 0x7fff + (bits[i] >>> 16 & 1)) >>> 16;
+      }
       return new Uint8Array(halves.buffer);
     }
   }
