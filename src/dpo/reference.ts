@@ -35,6 +35,11 @@ export class Reference {
     return pairs.every((pair) => this.#scores.has(pair));
   }
 
+  /** The scores of a pair that {@link knows} holds for: 4 numbers each of chosen and rejected. */
+  of(pair: PreferencePair): Float32Array {
+    return this.#scores.get(pair)!;
+  }
+
   /** Remembers scores computed elsewhere, f32 (2P, 4), of the given pairs. */
   remember(pairs: readonly PreferencePair[], scores: Float32Array): void {
     for (const [i, pair] of pairs.entries()) {

@@ -1,0 +1,84 @@
+import { UserError } from "../errors.ts";
+import type { WritableDirectory } from "../formats/files.ts";
+import { createDirectory, explain } from "../platform/files.ts";
+import type { MetricsLine } from "../train/run_record.ts";
+
+const METRICS = "metrics.jsonl";
+const LOCK = ".lock";
+
+/** The directory that a run leaves behind; one process at a time writes to it. */
+export class RunDirectory {
+  /** All lines of metrics.jsonl. */
+  readonly metrics: MetricsLine[] = [];
+  #metricsFile: Deno.FsFile;
+
+  private constructor(
+    readonly path: string,
+    readonly files: WritableDirectory,
+    readonly lock: Deno.FsFile,
+    metricsFile: Deno.FsFile,
+  ) {
+    this.#metricsFile = metricsFile;
+  }
+
+  /**
+   * Opens the directory of a new run, or of one to go on with.
+   *
+   * @param resume Whether the directory may hold an earlier part of the run.
+   * @throws {UserError} If it holds another run or another process is writing to it.
+   */
+  static async open(path: string, resume: boolean): Promise<RunDirectory> {
+    const files = await createDirectory(path);
+    const present = await files.list();
+    if (!resume && present.some((name) => name !== LOCK)) {
+      throw new UserError(
+        `Expected --output to be new or empty, found ${present.length} files in ${path}: ` +
+          "give another directory, or --resume to go on from its checkpoint",
+      );
+    }
+    const lock = await explain(
+      "open",
+      path,
+      () => Deno.open(`${path}/${LOCK}`, { create: true, write: true }),
+    );
+    if (!await lock.tryLock(true)) {
+      lock.close();
+      throw new UserError(
+        `Expected --output ${path} to be free, found another process writing to it: wait for it or give another directory`,
+      );
+    }
+    const metricsFile = await explain(
+      "open",
+      path,
+      () => Deno.open(`${path}/${METRICS}`, { create: true, write: true, append: true }),
+    );
+    return new RunDirectory(path, files, lock, metricsFile);
+  }
+
+  /** Keeps the metrics of the first `step` steps of an interrupted run; those after its checkpoint are made again. */
+  async keepMetrics(step: number): Promise<void> {
+    const text = await this.files.readText(METRICS);
+    const lines: MetricsLine[] = text.split("\n").filter(Boolean).map((line) => JSON.parse(line));
+    const kept = lines.filter((line) =>
+      line.step <= step && !("eval_loss" in line && line.step > 0)
+    );
+    await this.#metricsFile.truncate(0);
+    for (const line of kept) this.log(line);
+  }
+
+  /** Appends a line to metrics.jsonl. */
+  log(line: MetricsLine): void {
+    this.metrics.push(line);
+    const bytes = new TextEncoder().encode(`${JSON.stringify(line)}\n`);
+    for (let rest = bytes; rest.length > 0;) {
+      rest = rest.subarray(this.#metricsFile.writeSync(rest));
+    }
+  }
+
+  async close(): Promise<void> {
+    await this.#metricsFile.sync();
+    this.#metricsFile.close();
+    this.lock.close();
+    await Deno.remove(`${this.path}/${LOCK}`);
+  }
+}

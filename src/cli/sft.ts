@@ -1,0 +1,90 @@
+import type { Options } from "../config.ts";
+import { loadSequences } from "../data/sequences.ts";
+import { readRows } from "../data/rows.ts";
+import { type Checkpoint, startSft } from "../engine.ts";
+import { UserError } from "../errors.ts";
+import { readJsonObject } from "../formats/json.ts";
+import { openModel } from "../formats/model_directory.ts";
+import { parseLlamaConfig } from "../model/config.ts";
+import { randomWeights } from "../model/random_weights.ts";
+import { openDataset, openDirectory } from "../platform/files.ts";
+import { loadTokenizer } from "../text/tokenizer.ts";
+import type { Context } from "./context.ts";
+import { openDevice } from "./device.ts";
+import { RunDirectory } from "./run_directory.ts";
+import { planOf, resumeRun, runLoop, saveRun, type TrainingRun } from "./training_run.ts";
+
+const INTERRUPTED = 130;
+
+/** Next-token training: where DPO's starting model comes from. */
+export async function run(options: Options<"sft">, context: Context<"sft">): Promise<number> {
+  const startedAt = new Date();
+  const source = await openDirectory(options.model);
+  const checkpoint = options.randomWeights
+    ? await freshCheckpoint(options)
+    : await storedCheckpoint(options.model);
+  const dataset = await loadSequences(
+    readRows(await openDataset(options.dataset)),
+    await loadTokenizer(source),
+    {
+      maxLengthTokens: options.maxLength,
+      truncation: options.truncation,
+      appendEos: options.appendEos,
+      score: options.score,
+      vocabSize: checkpoint.config.vocabSize,
+    },
+  );
+  const device = await openDevice(options, context);
+  if (!device) return 0;
+  const { sequences, counts, format, hash } = dataset;
+  const training = await startSft(device.gpu, checkpoint, sequences, options, device.precision);
+  const directory = await RunDirectory.open(options.output!, options.resume !== null);
+  try {
+    const run: TrainingRun = {
+      command: "sft",
+      options,
+      context: context as Context,
+      device,
+      training,
+      directory,
+      source,
+      data: [{ role: "train", path: options.dataset, format, hash, counts: { ...counts } }],
+      plan: planOf(sequences.length, options),
+      startedAt,
+    };
+    const tokens = sequences.reduce((sum, { ids }) => sum + ids.length, 0);
+    context.stderr.write(
+      `device     ${device.gpu.info.description} (${device.gpu.info.engine}), ${device.precision}: ${device.precisionReason}\n` +
+        `model      ${options.model}: ${training.parameters.total} parameters, ${training.parameters.trained} trained\n` +
+        `data       ${options.dataset}: ${counts.kept} of ${counts.rows} rows, ${tokens} tokens, ${format}\n` +
+        `steps      ${run.plan.totalSteps}, ${run.plan.rowsPerStep} rows each\n`,
+    );
+    const done = await runLoop(run, await resumeRun(run), ({ loss }) => ({ loss }));
+    if (done < run.plan.totalSteps) return INTERRUPTED;
+    const record = await saveRun(run, []);
+    const last = directory.metrics.at(-1)!;
+    if (options.json) {
+      context.stdout.write(`${JSON.stringify({ output: directory.path, ...last })}\n`);
+    } else {
+      context.stderr.write(`saved      ${directory.path} after ${record.durationSeconds} s\n`);
+    }
+    return 0;
+  } finally {
+    await directory.close();
+  }
+}
+
+async function storedCheckpoint(path: string): Promise<Checkpoint> {
+  const model = await openModel(await openDirectory(path));
+  return { config: model.config, read: (name) => model.readFloat32(name) };
+}
+
+async function freshCheckpoint({ model, seed }: Options<"sft">): Promise<Checkpoint> {
+  const directory = await openDirectory(model);
+  const json = await readJsonObject(directory, "config.json");
+  const config = parseLlamaConfig(json, `${directory.name}/config.json`);
+  if (!await directory.has("tokenizer.json")) {
+    throw new UserError(`Expected a tokenizer.json in ${model} for --random-weights, found none`);
+  }
+  return { config, read: randomWeights(config, seed) };
+}

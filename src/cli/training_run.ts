@@ -1,0 +1,168 @@
+/** What `train` and `sft` share: the loop with its progress, checkpoints, interruption, and what is saved at the end. */
+import denoConfig from "../../deno.json" with { type: "json" };
+import type { Command, Options } from "../config.ts";
+import type { Training } from "../engine.ts";
+import { UserError } from "../errors.ts";
+import type { Directory } from "../formats/files.ts";
+import { saveModel } from "../formats/model_directory.ts";
+import { readWeights } from "../model/weights.ts";
+import { openCheckpointStorage } from "../platform/checkpoint_storage.ts";
+import { openDirectory } from "../platform/files.ts";
+import { openCheckpoint, openLatestCheckpoint, saveCheckpoint } from "../train/checkpoint.ts";
+import { type StepMetrics, trainLoop } from "../train/loop.ts";
+import { renderModelCard } from "../train/model_card.ts";
+import { type DataPlan, planData } from "../train/order.ts";
+import { renderReport } from "../train/report.ts";
+import { checkpointContent, restoreCheckpoint } from "../train/resume.ts";
+import type { DataRecord, RunRecord, Sample } from "../train/run_record.ts";
+import type { Context } from "./context.ts";
+import type { OpenDevice } from "./device.ts";
+import { Progress } from "./progress.ts";
+import type { RunDirectory } from "./run_directory.ts";
+
+type TrainingOptions = Options<"train"> | Options<"sft">;
+
+/** A run about to start. */
+export interface TrainingRun {
+  command: "train" | "sft";
+  options: TrainingOptions;
+  context: Context;
+  device: OpenDevice;
+  training: Training;
+  directory: RunDirectory;
+  /** Where configuration and tokenizer came from. */
+  source: Directory;
+  data: DataRecord[];
+  plan: DataPlan;
+  startedAt: Date;
+}
+
+export function planOf(rows: number, options: TrainingOptions): DataPlan {
+  const rowsPerStep = options.perDeviceTrainBatchSize * options.gradientAccumulationSteps;
+  return planData(rows, rowsPerStep, options.numTrainEpochs, options.maxSteps);
+}
+
+/** What a resumed run must have in common with the interrupted one, for its numbers to be the same. */
+function fingerprintOf({ options, data, device, plan }: TrainingRun): Record<string, unknown> {
+  const {
+    output: _,
+    resume,
+    json,
+    adapter,
+    engine,
+    saveSteps,
+    saveTotalLimit,
+    loggingSteps,
+    ...rest
+  } = options as Options<"train">;
+  for (const name of ["evalDataset", "config", "cacheTrunk"] as const) {
+    delete (rest as Record<string, unknown>)[name];
+  }
+  return {
+    ...rest,
+    precision: device.precision,
+    totalSteps: plan.totalSteps,
+    data: data.find(({ role }) => role === "train")?.hash,
+  };
+}
+
+/** Restores the checkpoint that `--resume` names; @returns steps already done. */
+export async function resumeRun(run: TrainingRun): Promise<number> {
+  const { options, directory, training, context } = run;
+  if (options.resume === null) return 0;
+  const storage = await openCheckpointStorage(`${directory.path}/checkpoints`);
+  const checkpoint = options.resume === "latest"
+    ? await openLatestCheckpoint(storage, (line) => context.stderr.write(`${line}\n`))
+    : await openCheckpoint(await openDirectory(options.resume), storage.sha256);
+  if (!checkpoint) {
+    throw new UserError(
+      `Expected a checkpoint in ${storage.name} for --resume, found none: train without it`,
+    );
+  }
+  await restoreCheckpoint(training.model, training.optimizer, checkpoint, fingerprintOf(run));
+  checkpoint.close();
+  await directory.keepMetrics(checkpoint.step);
+  context.stderr.write(`resuming after step ${checkpoint.step} of ${run.plan.totalSteps}\n`);
+  return checkpoint.step;
+}
+
+/**
+ * Runs the training loop with progress, metrics and checkpoints.
+ *
+ * @param shown Picks what the progress line shows of a step.
+ * @returns Steps done; fewer than planned if the user interrupted, and a checkpoint is there then.
+ */
+export async function runLoop(
+  run: TrainingRun,
+  firstStep: number,
+  shown: (metrics: StepMetrics) => Record<string, number>,
+): Promise<number> {
+  const { options, context, training, directory, plan } = run;
+  const { model, optimizer } = training;
+  const progress = new Progress(context.stderr, {
+    label: run.command,
+    totalSteps: plan.totalSteps,
+    firstStep,
+    loggingSteps: options.loggingSteps,
+  });
+  const save = async (step: number) => {
+    const storage = await openCheckpointStorage(`${directory.path}/checkpoints`);
+    const content = await checkpointContent(model, optimizer, fingerprintOf(run));
+    await saveCheckpoint(storage, step, content, options.saveTotalLimit);
+  };
+  const done = await trainLoop(model, optimizer, training.steps, {
+    plan,
+    schedule: {
+      type: options.lrSchedulerType,
+      learningRate: options.learningRate,
+      warmupSteps: options.warmupSteps,
+      totalSteps: plan.totalSteps,
+    },
+    shuffle: options.shuffle,
+    seed: options.seed,
+    firstStep,
+    signal: context.signal,
+    onStep(metrics) {
+      directory.log(metrics);
+      progress.update({ step: metrics.step, tokens: metrics.tokens, values: shown(metrics) });
+    },
+    saveEverySteps: options.saveSteps,
+    save,
+  });
+  if (done < plan.totalSteps) {
+    await save(done);
+    context.stderr.write(
+      `\ninterrupted after step ${done}: go on with --output ${directory.path} --resume\n`,
+    );
+  }
+  return done;
+}
+
+/** Writes model, record, report and card to the run directory. */
+export async function saveRun(run: TrainingRun, samples: Sample[]): Promise<RunRecord> {
+  const { command, options, context, device, training, directory, data, startedAt } = run;
+  const { config } = training.model.weights;
+  const tensors = await readWeights(device.gpu, training.model.weights);
+  await saveModel(directory.files, config, tensors, {
+    tieWordEmbeddings: config.tieWordEmbeddings,
+    companions: run.source,
+  });
+  const record: RunRecord = {
+    command: command satisfies Command,
+    startedAt: startedAt.toISOString(),
+    durationSeconds: (Date.now() - startedAt.getTime()) / 1000,
+    versions: { smoldpo: denoConfig.version, deno: Deno.version.deno, v8: Deno.version.v8 },
+    device: device.gpu.info,
+    options: { ...options, precision: device.precision },
+    origins: {
+      ...context.resolved.origins,
+      precision: { source: "automatic", detail: device.precisionReason },
+    },
+    parameters: training.parameters,
+    data,
+  };
+  await directory.files.writeText("run.json", `${JSON.stringify(record, null, 2)}\n`);
+  await directory.files.writeText("report.html", renderReport(record, directory.metrics, samples));
+  await directory.files.writeText("README.md", renderModelCard(record, directory.metrics, samples));
+  return record;
+}

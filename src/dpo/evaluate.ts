@@ -1,0 +1,144 @@
+// This module is browser compatible.
+import type { PreferencePair } from "../data/pairs.ts";
+import { Commands } from "../gpu/commands.ts";
+import { readTensor } from "../gpu/tensor.ts";
+import { PAIR_METRICS } from "../kernels/dpo_loss.ts";
+import { uploadBatch } from "../model/batch.ts";
+import { topForward, trunkForward } from "../model/forward.ts";
+import { headChunkRows, headForward } from "../model/head.ts";
+import { type Model, scoreTensor } from "../model/model.ts";
+import { delta, LOSSES, type LossOptions } from "./losses.ts";
+import { PairMetrics } from "./metrics.ts";
+import { packPairs, scoredTokens, type ScoreOptions, treeTokens } from "./pack.ts";
+import type { Reference } from "./reference.ts";
+
+/** Tokens that a forward pass without backward takes at a time. */
+const TOKENS_PER_BATCH = 4096;
+
+/** Consecutive pairs of up to {@link TOKENS_PER_BATCH} tokens together. */
+function* batchesOf(pairs: readonly PreferencePair[]): Generator<PreferencePair[]> {
+  let batch: PreferencePair[] = [];
+  let tokens = 0;
+  for (const pair of pairs) {
+    const count = treeTokens(pair);
+    if (batch.length > 0 && tokens + count > TOKENS_PER_BATCH) {
+      yield batch;
+      batch = [];
+      tokens = 0;
+    }
+    batch.push(pair);
+    tokens += count;
+  }
+  if (batch.length > 0) yield batch;
+}
+
+/**
+ * Scores of pairs under the policy and, where given, the reference.
+ *
+ * @returns For each batch its pairs and both models' sums, f32 (2P, 4) as sequence_score writes them.
+ */
+async function* scoreBatches(
+  model: Model,
+  pairs: readonly PreferencePair[],
+  score: ScoreOptions,
+  reference?: Reference,
+) {
+  const { gpu, runtime, weights, begin } = model;
+  const chunkRows = headChunkRows(weights.config.vocabSize);
+  for (const batchPairs of batchesOf(pairs)) {
+    const packed = packPairs(batchPairs, { ...score, chunkRows });
+    const batch = uploadBatch(gpu, runtime.workspace, packed);
+    const scores = scoreTensor(model, "policy scores", 2 * batchPairs.length);
+    const commands = new Commands(gpu);
+    const trunk = trunkForward(commands, runtime, weights, batch, begin);
+    if (reference && !reference.knows(batchPairs)) {
+      const theirs = scoreTensor(model, "reference scores", 2 * batchPairs.length);
+      reference.compute(commands, batch, theirs, trunk);
+      commands.submit();
+      reference.remember(batchPairs, await readTensor(gpu, theirs));
+    }
+    const { y } = topForward(commands, runtime, weights, batch, trunk, begin, false);
+    headForward(commands, runtime, weights, batch, scores, y);
+    commands.submit();
+    yield { pairs: batchPairs, scores: await readTensor(gpu, scores) };
+  }
+}
+
+/** Accuracy of the policy's likelihood alone, and TRL's metrics against the reference, with `eval_` in front. */
+export async function evaluate(
+  model: Model,
+  reference: Reference,
+  pairs: readonly PreferencePair[],
+  options: ScoreOptions & { lossType: string; loss: LossOptions },
+): Promise<Record<string, number>> {
+  const metrics = new PairMetrics();
+  let likelier = 0;
+  for await (const batch of scoreBatches(model, pairs, options, reference)) {
+    for (const [i, pair] of batch.pairs.entries()) {
+      const theirs = reference.of(pair);
+      const [chosen, rejected] = [batch.scores[8 * i], batch.scores[8 * i + 4]];
+      const [referenceChosen, referenceRejected] = [theirs[0], theirs[4]];
+      const scores = { chosen, rejected, referenceChosen, referenceRejected };
+      const row: Record<typeof PAIR_METRICS[number], number> = {
+        loss: LOSSES[options.lossType](scores, options.loss).value,
+        rewardChosen: options.loss.beta * (chosen - referenceChosen),
+        rewardRejected: options.loss.beta * (rejected - referenceRejected),
+        logpChosen: batch.scores[8 * i + 1],
+        logpRejected: batch.scores[8 * i + 5],
+        delta: delta(scores),
+        scoreChosen: chosen,
+        scoreRejected: rejected,
+      };
+      metrics.add(PAIR_METRICS.map((name) => row[name]));
+      if (chosen > rejected) likelier++;
+    }
+  }
+  const summary = { ...metrics.summary(0.5), "likelihood/accuracies": likelier / metrics.count };
+  return Object.fromEntries(
+    Object.entries(summary).map(([name, value]) => [`eval_${name}`, value]),
+  );
+}
+
+/** Log-probabilities of one sequence, in nats. */
+export interface SequenceScores {
+  /** Over the completion's tokens. */
+  sum: number;
+  mean: number;
+  tokens: number;
+  /** Over prompt and completion without the first token, which nothing predicts. */
+  all_sum: number;
+  all_mean: number;
+  all_tokens: number;
+}
+
+export interface PairScore {
+  index: number;
+  chosen: SequenceScores;
+  rejected: SequenceScores;
+}
+
+/** The log-probabilities of pairs under a model, in order. */
+export async function* scorePairs(
+  model: Model,
+  pairs: readonly PreferencePair[],
+): AsyncGenerator<PairScore> {
+  const all = { scope: "all", reduction: "sum" } as const;
+  for await (const batch of scoreBatches(model, pairs, all)) {
+    for (const [i, pair] of batch.pairs.entries()) {
+      const of = (side: "chosen" | "rejected", at: number): SequenceScores => {
+        const tokens = scoredTokens(pair[side], "completion");
+        const allTokens = scoredTokens(pair[side], "all");
+        const [sum, allSum] = [batch.scores[at + 1], batch.scores[at + 2]];
+        return {
+          sum,
+          mean: tokens > 0 ? sum / tokens : 0,
+          tokens,
+          all_sum: allSum,
+          all_mean: allTokens > 0 ? allSum / allTokens : 0,
+          all_tokens: allTokens,
+        };
+      };
+      yield { index: pair.index, chosen: of("chosen", 8 * i), rejected: of("rejected", 8 * i + 4) };
+    }
+  }
+}

@@ -1,0 +1,30 @@
+// This module is browser compatible.
+import type { PreferencePair } from "../data/pairs.ts";
+import { headChunkRows } from "../model/head.ts";
+import type { MakeStep } from "../train/loop.ts";
+import { DpoBatch, type DpoRun } from "./dpo_batch.ts";
+import { PairMetrics } from "./metrics.ts";
+import { packPairs, type ScoreOptions, treeTokens } from "./pack.ts";
+
+/** Steps of DPO: the loss is the mean over all pairs of the step, however they are spread over micro-batches. */
+export function dpoSteps(
+  run: DpoRun,
+  pairs: readonly PreferencePair[],
+  { batchSize, ...score }: ScoreOptions & { batchSize: number },
+): MakeStep {
+  const chunkRows = headChunkRows(run.model.weights.config.vocabSize);
+  return (rows, readback) => {
+    const chosen = Array.from(rows, (row) => pairs[row]);
+    const metrics = new PairMetrics();
+    const microBatches: DpoBatch[] = [];
+    for (let begin = 0; begin < chosen.length; begin += batchSize) {
+      const part = chosen.slice(begin, begin + batchSize);
+      const packed = packPairs(part, { ...score, chunkRows });
+      microBatches.push(
+        new DpoBatch(run, part, packed, chosen.length, readback, (data) => metrics.add(data)),
+      );
+    }
+    const tokens = chosen.reduce((sum, pair) => sum + treeTokens(pair), 0);
+    return { microBatches, tokens, metrics: () => metrics.summary(0) };
+  };
+}

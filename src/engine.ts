@@ -1,0 +1,177 @@
+// This module is browser compatible.
+/**
+ * What command line, server and page use: a model on a device, training by preference or on text, evaluation and scores.
+ *
+ * @module
+ */
+import type { Options } from "./config.ts";
+import { trainedLayerCount } from "./config.ts";
+import type { PreferencePair, TokenSequence } from "./data/pairs.ts";
+import type { DpoRun } from "./dpo/dpo_batch.ts";
+import { evaluate } from "./dpo/evaluate.ts";
+import { type ScoreOptions, treeTokens } from "./dpo/pack.ts";
+import { Reference } from "./dpo/reference.ts";
+import { dpoSteps } from "./dpo/steps.ts";
+import { TrunkCache } from "./dpo/trunk_cache.ts";
+import type { Gpu } from "./gpu/device.ts";
+import { elementCount } from "./gpu/tensor.ts";
+import type { Operand } from "./kernels/shapes.ts";
+import type { LlamaConfig } from "./model/config.ts";
+import { createModel, type Model } from "./model/model.ts";
+import {
+  firstTrainedLayer,
+  loadWeights,
+  NOTHING,
+  snapshot,
+  type TensorReader,
+  type Trainable,
+  trainedParameters,
+  trunkIsFrozen,
+} from "./model/weights.ts";
+import type { MakeStep } from "./train/loop.ts";
+import { createOptimizer, type Optimizer } from "./train/optimizer.ts";
+import { sftSteps } from "./train/sft.ts";
+
+/** A model's configuration and the way to its weights. */
+export interface Checkpoint {
+  config: LlamaConfig;
+  read: TensorReader;
+}
+
+/** A model in training. */
+export interface Training {
+  model: Model;
+  optimizer: Optimizer;
+  steps: MakeStep;
+  /** Weights in all, and those that train. */
+  parameters: { total: number; trained: number };
+}
+
+/** A model in training by preference. */
+export interface DpoTraining extends Training {
+  run: DpoRun;
+  /** Metrics of held-out pairs against the reference. */
+  evaluate(pairs: readonly PreferencePair[]): Promise<Record<string, number>>;
+}
+
+type TrainingOptions = Options<"train"> | Options<"sft">;
+
+/** Which parameters the options ask to train. */
+export function trainableOf(options: TrainingOptions, config: LlamaConfig): Trainable {
+  return {
+    layers: trainedLayerCount(options.trainLayers, config.numLayers),
+    head: options.head ?? (config.tieWordEmbeddings ? "tied" : "untied"),
+    finalNorm: options.trainFinalNorm,
+    embeddings: options.trainEmbeddings,
+  };
+}
+
+/**
+ * Loads a model to run it only.
+ *
+ * @param positions Longest sequence that it will see.
+ */
+export async function loadModel(
+  gpu: Gpu,
+  { config, read }: Checkpoint,
+  { precision, positions }: { precision: Operand; positions: number },
+): Promise<Model> {
+  return createModel(gpu, await loadWeights(gpu, config, read, { precision }), positions);
+}
+
+async function loadTraining(
+  gpu: Gpu,
+  { config, read }: Checkpoint,
+  options: TrainingOptions,
+  precision: Operand,
+) {
+  const trainable = trainableOf(options, config);
+  const weights = await loadWeights(gpu, config, read, { precision, trainable });
+  const begin = firstTrainedLayer(config, trainable);
+  const model = createModel(gpu, weights, options.maxLength, begin);
+  const optimizer = createOptimizer(gpu, weights, {
+    beta1: options.adamBeta1,
+    beta2: options.adamBeta2,
+    epsilon: options.adamEpsilon,
+    weightDecay: options.weightDecay,
+    decayNorms: options.decayNorms,
+    maxGradNorm: options.maxGradNorm,
+  });
+  const count = (shapes: (readonly number[])[]) =>
+    shapes.reduce((sum, shape) => sum + elementCount(shape), 0);
+  const parameters = {
+    total: count([...weights.parameters.values()].map(({ spec }) => spec.shape)),
+    trained: count(trainedParameters(weights).map(({ spec }) => spec.shape)),
+  };
+  return { model, optimizer, parameters, trainable };
+}
+
+/** Loads a model to train it on text. */
+export async function startSft(
+  gpu: Gpu,
+  checkpoint: Checkpoint,
+  sequences: readonly TokenSequence[],
+  options: Options<"sft">,
+  precision: Operand,
+): Promise<Training> {
+  const { model, optimizer, parameters } = await loadTraining(gpu, checkpoint, options, precision);
+  const batch = { batchSize: options.perDeviceTrainBatchSize, scope: options.score };
+  return { model, optimizer, parameters, steps: sftSteps(model, optimizer, sequences, batch) };
+}
+
+/** Bytes that the trunk's outputs of all pairs may take on the GPU. */
+const TRUNK_CACHE_BYTES = 2 ** 30;
+
+/**
+ * Loads a model to train it by preference.
+ *
+ * @param reference A reference of its own; without it the model as it is before the first step.
+ */
+export async function startDpo(
+  gpu: Gpu,
+  checkpoint: Checkpoint,
+  reference: Checkpoint | null,
+  pairs: readonly PreferencePair[],
+  options: Options<"train">,
+  precision: Operand,
+): Promise<DpoTraining> {
+  const loaded = await loadTraining(gpu, checkpoint, options, precision);
+  const { model, optimizer, parameters, trainable } = loaded;
+  const referenceWeights = reference
+    ? await loadWeights(gpu, reference.config, reference.read, { precision, trainable: NOTHING })
+    : snapshot(gpu, model.weights);
+  const run: DpoRun = {
+    model,
+    optimizer,
+    reference: new Reference(model, referenceWeights, !reference && trunkIsFrozen(trainable)),
+    trunkCache: new TrunkCache(model, trunkCacheRows(pairs, options, model)),
+    lossType: options.lossType,
+    loss: { beta: options.beta, labelSmoothing: options.labelSmoothing },
+  };
+  const score: ScoreOptions = { scope: options.score, reduction: options.logprob };
+  return {
+    model,
+    optimizer,
+    parameters,
+    run,
+    steps: dpoSteps(run, pairs, { ...score, batchSize: options.perDeviceTrainBatchSize }),
+    evaluate: (heldOut) => evaluate(model, run.reference, heldOut, { ...score, ...run }),
+  };
+}
+
+/** Tokens whose trunk output is worth keeping: all of a run with several epochs, if there is memory for them. */
+function trunkCacheRows(
+  pairs: readonly PreferencePair[],
+  options: Options<"train">,
+  { begin, gpu, weights }: Model,
+): number {
+  const batch = options.perDeviceTrainBatchSize * options.gradientAccumulationSteps;
+  const epochs = options.maxSteps > 0
+    ? options.maxSteps * batch / pairs.length
+    : options.numTrainEpochs;
+  if (!options.cacheTrunk || begin === 0 || epochs <= 1) return 0;
+  const rows = pairs.reduce((sum, pair) => sum + treeTokens(pair), 0);
+  const { maxBufferSize, maxStorageBufferBindingSize } = gpu.device.limits;
+  const limit = Math.min(TRUNK_CACHE_BYTES, maxBufferSize, maxStorageBufferBindingSize);
+  return Math.min(rows, Math.floor(limit / 4 / weights.config.hiddenSize));
+}

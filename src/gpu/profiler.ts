@@ -1,0 +1,83 @@
+// This module is browser compatible.
+import type { DispatchObserver } from "./commands.ts";
+import type { Gpu } from "./device.ts";
+
+/** GPU time of one kernel over everything profiled. */
+export interface KernelTime {
+  kernel: string;
+  dispatches: number;
+  milliseconds: number;
+}
+
+const MAX_DISPATCHES = 2048;
+
+/**
+ * Measures what each kernel costs on the GPU: hand it to Commands, which then gives every dispatch a pass of its own between
+ * two timestamps. That costs a little itself, so totals are for shares, not for speeds.
+ */
+export class Profiler implements DispatchObserver {
+  #queries: GPUQuerySet;
+  #resolved: GPUBuffer;
+  #staging: GPUBuffer;
+  #kernels: string[] = [];
+  #milliseconds = new Map<string, KernelTime>();
+
+  /** @throws {RangeError} If the device has no timestamps. */
+  constructor(readonly gpu: Gpu) {
+    if (!gpu.features.timestamps) {
+      throw new RangeError(`"${gpu.info.description}" has no timestamp-query`);
+    }
+    const { device } = gpu;
+    this.#queries = device.createQuerySet({ type: "timestamp", count: 2 * MAX_DISPATCHES });
+    this.#resolved = device.createBuffer({
+      size: 16 * MAX_DISPATCHES,
+      usage: GPUBufferUsage.QUERY_RESOLVE | GPUBufferUsage.COPY_SRC,
+    });
+    this.#staging = device.createBuffer({
+      size: 16 * MAX_DISPATCHES,
+      usage: GPUBufferUsage.MAP_READ | GPUBufferUsage.COPY_DST,
+    });
+  }
+
+  pass(kernel: string): GPUComputePassDescriptor {
+    const index = 2 * this.#kernels.push(kernel) - 2;
+    if (index >= 2 * MAX_DISPATCHES) {
+      throw new RangeError(`Expected at most ${MAX_DISPATCHES} dispatches between two collect()`);
+    }
+    return {
+      timestampWrites: {
+        querySet: this.#queries,
+        beginningOfPassWriteIndex: index,
+        endOfPassWriteIndex: index + 1,
+      },
+    };
+  }
+
+  beforeFinish(encoder: GPUCommandEncoder): void {
+    const count = 2 * this.#kernels.length;
+    if (count === 0) return;
+    encoder.resolveQuerySet(this.#queries, 0, count, this.#resolved, 0);
+    encoder.copyBufferToBuffer(this.#resolved, 0, this.#staging, 0, 8 * count);
+  }
+
+  /** Reads the timestamps of what was submitted since the last call. */
+  async collect(): Promise<void> {
+    const count = 2 * this.#kernels.length;
+    if (count === 0) return;
+    await this.#staging.mapAsync(GPUMapMode.READ, 0, 8 * count);
+    await this.gpu.settled();
+    const stamps = new BigUint64Array(this.#staging.getMappedRange(0, 8 * count).slice(0));
+    this.#staging.unmap();
+    for (const [i, kernel] of this.#kernels.splice(0).entries()) {
+      const entry = this.#milliseconds.get(kernel) ?? { kernel, dispatches: 0, milliseconds: 0 };
+      entry.dispatches++;
+      entry.milliseconds += Number(stamps[2 * i + 1] - stamps[2 * i]) / 1e6;
+      this.#milliseconds.set(kernel, entry);
+    }
+  }
+
+  /** Kernels by time, the costliest first. */
+  times(): KernelTime[] {
+    return [...this.#milliseconds.values()].sort((a, b) => b.milliseconds - a.milliseconds);
+  }
+}

@@ -1,0 +1,145 @@
+// This module is browser compatible.
+import { Readback } from "../gpu/readback.ts";
+import { STATE } from "../kernels/optimizer.ts";
+import type { Model } from "../model/model.ts";
+import { nonFiniteGradient } from "./diagnose.ts";
+import type { Optimizer } from "./optimizer.ts";
+import { type DataPlan, epochOrder, positionOf } from "./order.ts";
+import { learningRateAt, type Schedule } from "./schedule.ts";
+import { type TrainingBatch, trainingStep } from "./step.ts";
+
+/** What a step tells, besides what its objective adds (loss, rewards, ...). TRL's names. */
+export interface StepMetrics {
+  /** Optimizer steps done, this one included. */
+  step: number;
+  epoch: number;
+  loss: number;
+  grad_norm: number;
+  learning_rate: number;
+  /** Tokens of the step, shared prompts counted once. */
+  tokens: number;
+  /** Steps skipped for an overflow so far, and the loss scale; at f16. */
+  skipped_steps: number;
+  loss_scale: number;
+  [name: string]: number;
+}
+
+/** Turns rows into the micro-batches of a step; their metrics are complete after the next fetch. */
+export type MakeStep = (
+  rows: Uint32Array,
+  readback: Readback,
+) => { microBatches: TrainingBatch[]; tokens: number; metrics: () => Record<string, number> };
+
+export interface LoopOptions {
+  plan: DataPlan;
+  schedule: Schedule;
+  shuffle: boolean;
+  seed: number;
+  /** Steps done by the run that is resumed. */
+  firstStep?: number;
+  /** Finish the step and return when it is aborted. */
+  signal?: AbortSignal;
+  /** Called with each step's metrics, in order, soon after the step. */
+  onStep(metrics: StepMetrics): Promise<void> | void;
+  /** Called between steps, when all metrics are in: write a checkpoint. */
+  saveEverySteps: number;
+  save(step: number): Promise<void>;
+}
+
+/** Milliseconds between fetches of metrics: a fetch stalls the GPU, so it must be rare beside steps of a few ms. */
+const FETCH_INTERVAL_MS = 250;
+const FIRST_STEPS = 3;
+const SKIPS_IN_A_ROW = 20;
+
+/**
+ * Runs the optimizer steps of a training.
+ *
+ * @returns Steps done in all: `plan.totalSteps`, or fewer if the signal was aborted.
+ * @throws {Error} If loss or gradient are not finite; the message names tensor and batch.
+ */
+export async function trainLoop(
+  model: Model,
+  optimizer: Optimizer,
+  makeStep: MakeStep,
+  options: LoopOptions,
+): Promise<number> {
+  const { plan, schedule, firstStep = 0, signal } = options;
+  const readback = new Readback(model.gpu);
+  const waiting: (() => StepMetrics)[] = [];
+  let fetchedMs = performance.now();
+  let skippedInARow = 0;
+  let skipped = 0;
+
+  const fetch = async () => {
+    await readback.fetch();
+    fetchedMs = performance.now();
+    for (const complete of waiting.splice(0)) {
+      const metrics = complete();
+      skippedInARow = metrics.skipped_steps > skipped ? skippedInARow + 1 : 0;
+      skipped = metrics.skipped_steps;
+      const overflows = optimizer.dynamic ? skippedInARow >= SKIPS_IN_A_ROW : skippedInARow > 0;
+      if (overflows || !Number.isFinite(metrics.loss)) {
+        throw await nonFiniteGradient(model, metrics);
+      }
+      await options.onStep(metrics);
+    }
+  };
+
+  let step = firstStep;
+  let order: Uint32Array = new Uint32Array();
+  let orderEpoch = -1;
+  for (; step < plan.totalSteps && !signal?.aborted; step++) {
+    const { epoch, begin, end } = positionOf(step, plan);
+    if (epoch !== orderEpoch) {
+      order = epochOrder(plan.rows, { ...options, epoch });
+      orderEpoch = epoch;
+      await fetch(); // what the last epoch scored is known before it is looked up
+    }
+    const learningRate = learningRateAt(step, schedule);
+    const made = makeStep(order.subarray(begin, end), readback);
+    trainingStep(model, optimizer, made.microBatches, learningRate, readback);
+    waiting.push(recordState(model, optimizer, readback, {
+      step: step + 1,
+      epoch: (step + 1) / plan.stepsPerEpoch,
+      learning_rate: learningRate,
+      tokens: made.tokens,
+    }, made.metrics));
+    const done = step + 1;
+    const saves = options.saveEverySteps > 0 && done % options.saveEverySteps === 0;
+    const late = performance.now() - fetchedMs > FETCH_INTERVAL_MS;
+    if (saves || late || done - firstStep <= FIRST_STEPS || !readback.fits(2 ** 20)) await fetch();
+    if (saves) await options.save(done);
+  }
+  await fetch();
+  return step;
+}
+
+/** Reads the optimizer's state after a step; returns what completes the step's metrics once it is fetched. */
+function recordState(
+  model: Model,
+  optimizer: Optimizer,
+  readback: Readback,
+  known: Pick<StepMetrics, "step" | "epoch" | "learning_rate" | "tokens">,
+  metrics: () => Record<string, number>,
+): () => StepMetrics {
+  let state = new Float32Array();
+  let counts = new Uint32Array();
+  readback.recordNow(optimizer.state, (data) => {
+    state = new Float32Array(data);
+    counts = new Uint32Array(data);
+  });
+  return () => {
+    const { loss, ...others } = metrics();
+    return {
+      step: known.step,
+      epoch: known.epoch,
+      loss,
+      grad_norm: state[STATE.norm],
+      learning_rate: known.learning_rate,
+      tokens: known.tokens,
+      ...others,
+      skipped_steps: counts[STATE.skipped],
+      loss_scale: state[STATE.lossScale],
+    };
+  };
+}
