@@ -42,26 +42,20 @@ export function planOf(rows: number, options: TrainingOptions): DataPlan {
   return planData(rows, rowsPerStep, options.numTrainEpochs, options.maxSteps);
 }
 
+/** Options that may differ when a run is resumed: they do not touch its numbers. */
+const CHANGEABLE = new Set([
+  ...["output", "resume", "json", "adapter", "engine", "config", "evalDataset", "cacheTrunk"],
+  ...["saveSteps", "saveTotalLimit", "loggingSteps", "numTrainEpochs", "maxSteps"],
+]);
+
 /** What a resumed run must have in common with the interrupted one, for its numbers to be the same. */
 function fingerprintOf({ options, data, device, plan }: TrainingRun): Record<string, unknown> {
-  const {
-    output: _,
-    resume,
-    json,
-    adapter,
-    engine,
-    saveSteps,
-    saveTotalLimit,
-    loggingSteps,
-    ...rest
-  } = options as Options<"train">;
-  for (const name of ["evalDataset", "config", "cacheTrunk"] as const) {
-    delete (rest as Record<string, unknown>)[name];
-  }
+  const kept = Object.entries(options).filter(([name]) => !CHANGEABLE.has(name));
   return {
-    ...rest,
+    ...Object.fromEntries(kept),
     precision: device.precision,
-    totalSteps: plan.totalSteps,
+    // A constant rate does not depend on where the run ends, so such a run may be made longer.
+    totalSteps: options.lrSchedulerType === "constant" ? undefined : plan.totalSteps,
     data: data.find(({ role }) => role === "train")?.hash,
   };
 }

@@ -98,7 +98,7 @@ export async function trainLoop(
     const learningRate = learningRateAt(step, schedule);
     const made = makeStep(order.subarray(begin, end), readback);
     trainingStep(model, optimizer, made.microBatches, learningRate, readback);
-    waiting.push(recordState(model, optimizer, readback, {
+    waiting.push(recordState(optimizer, readback, {
       step: step + 1,
       epoch: (step + 1) / plan.stepsPerEpoch,
       learning_rate: learningRate,
@@ -116,7 +116,6 @@ export async function trainLoop(
 
 /** Reads the optimizer's state after a step; returns what completes the step's metrics once it is fetched. */
 function recordState(
-  model: Model,
   optimizer: Optimizer,
   readback: Readback,
   known: Pick<StepMetrics, "step" | "epoch" | "learning_rate" | "tokens">,

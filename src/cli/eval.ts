@@ -1,0 +1,44 @@
+import type { Options } from "../config.ts";
+import { evaluate } from "../dpo/evaluate.ts";
+import { Reference } from "../dpo/reference.ts";
+import { loadModel } from "../engine.ts";
+import { NOTHING } from "../model/weights.ts";
+import { loadWeights } from "../model/weights.ts";
+import { readable } from "../train/run_record.ts";
+import type { Context } from "./context.ts";
+import { openDevice } from "./device.ts";
+import { countsInWords, dataOptions, loadPairsFrom, openStoredModel } from "./inputs.ts";
+
+/** Preference accuracy, margins and loss of a model against a reference. */
+export async function run(options: Options<"eval">, context: Context<"eval">): Promise<number> {
+  const model = await openStoredModel(options.model);
+  const reference = options.reference === null ? null : await openStoredModel(options.reference);
+  const data = dataOptions(options, model, options.score);
+  const { pairs, counts } = await loadPairsFrom(options.dataset, "eval", model, data);
+  const device = await openDevice(options, context);
+  if (!device) return 0;
+  const { gpu, precision } = device;
+  const policy = await loadModel(gpu, model, { precision, positions: options.maxLength });
+  const referenceWeights = reference
+    ? await loadWeights(gpu, reference.config, reference.read, { precision, trainable: NOTHING })
+    : policy.weights;
+  const metrics = await evaluate(policy, new Reference(policy, referenceWeights, false), pairs, {
+    scope: options.score,
+    reduction: options.logprob,
+    lossType: options.lossType,
+    loss: { beta: options.beta, labelSmoothing: options.labelSmoothing },
+  });
+  if (options.json) {
+    context.stdout.write(`${JSON.stringify({ ...metrics, pairs: pairs.length, counts })}\n`);
+  } else {
+    context.stdout.write(
+      `${options.model} against ${options.reference ?? "itself"} on ${options.dataset}: ${
+        countsInWords(counts)
+      }\n`,
+    );
+    for (const [name, value] of Object.entries(metrics)) {
+      context.stdout.write(`${name.padEnd(28)} ${readable(value)}\n`);
+    }
+  }
+  return 0;
+}

@@ -1,0 +1,113 @@
+import type { DataOptions } from "../data/prepare.ts";
+import type { PairCounts, PreferencePair } from "../data/pairs.ts";
+import { readRows } from "../data/rows.ts";
+import type { DpoTraining } from "../engine.ts";
+import type { Model } from "../model/model.ts";
+import { openDataset } from "../platform/files.ts";
+import type { TextTokenizer } from "../text/tokenizer.ts";
+import {
+  countGrades,
+  gradeCompletion,
+  type GradeCounts,
+  type Grading,
+  parseGrading,
+} from "../train/grading.ts";
+import type { DataRecord, Sample } from "../train/run_record.ts";
+import { loadPairsFrom, type StoredModel } from "./inputs.ts";
+
+/** Rule and right answers by which completions of held-out prompts are judged; see src/train/grading.ts. */
+interface Judge {
+  grading: Grading;
+  /** The right answer of each pair. */
+  answers: string[];
+}
+
+/** What held-out pairs say about a model. */
+export interface Examination {
+  /** Evaluation metrics and, where answers can be judged, their shares; names start with `eval_`. */
+  metrics: Record<string, number>;
+  completions: string[];
+  grades: GradeCounts | null;
+}
+
+const GRADING = "grading.json";
+const SAMPLES = 3;
+const MAX_NEW_TOKENS = 48;
+/** Prompts answered at an examination; more would take longer than training a small model. */
+const MAX_PROMPTS = 100;
+
+/** Held-out pairs: evaluated before and after training, and their prompts answered. */
+export class HeldOut {
+  private constructor(
+    readonly pairs: PreferencePair[],
+    readonly counts: PairCounts,
+    readonly record: DataRecord,
+    readonly tokenizer: TextTokenizer | null,
+    readonly stopIds: number[],
+    readonly judge: Judge | null,
+  ) {}
+
+  /**
+   * Opens held-out pairs, with the `grading.json` beside them if there is one.
+   *
+   * @throws {UserError} If rows or grading are malformed.
+   */
+  static async open(path: string, model: StoredModel, options: DataOptions): Promise<HeldOut> {
+    const { pairs, counts, record } = await loadPairsFrom(path, "eval", model, options);
+    const { tokenizer } = model;
+    const stopIds = new Set(model.config.eosTokenIds);
+    if (tokenizer?.eosTokenId != null) stopIds.add(tokenizer.eosTokenId);
+    const judge = await openJudge(path, pairs);
+    return new HeldOut(pairs, counts, record, tokenizer, [...stopIds], judge);
+  }
+
+  /** Evaluates the policy and lets it answer the prompts. */
+  async examine(training: DpoTraining): Promise<Examination> {
+    const metrics = await training.evaluate(this.pairs);
+    const completions = await this.answer(training.model);
+    const grades = this.grade(completions);
+    if (grades) {
+      metrics[`eval_answers/${this.judge!.grading.preferred.name}`] = grades.preferred /
+        grades.total;
+      metrics["eval_answers/correct"] = grades.correct / grades.total;
+    }
+    return { metrics, completions, grades };
+  }
+
+  /** Greedy completions of the prompts, as text; none without a tokenizer. */
+  async answer(model: Model): Promise<string[]> {
+    const { tokenizer } = this;
+    if (!tokenizer) return [];
+    return await Promise.resolve([]);
+  }
+
+  /** The first prompts with both answers. */
+  samples(reference: string[], policy: string[]): Sample[] {
+    return policy.slice(0, SAMPLES).map((completion, i) => {
+      const { ids, promptLength } = this.pairs[i].chosen;
+      const prompt = this.tokenizer!.decode(ids.subarray(0, promptLength));
+      return { prompt, reference: reference[i], policy: completion };
+    });
+  }
+
+  private grade(completions: string[]): GradeCounts | null {
+    if (!this.judge || completions.length === 0) return null;
+    const { grading, answers } = this.judge;
+    return countGrades(
+      completions.map((completion, i) => gradeCompletion(grading, completion, answers[i])),
+    );
+  }
+}
+
+async function openJudge(path: string, pairs: readonly PreferencePair[]): Promise<Judge | null> {
+  const dataset = await openDataset(path);
+  if (!await dataset.directory.has(GRADING)) return null;
+  const grading = parseGrading(
+    JSON.parse(await dataset.directory.readText(GRADING)),
+    `${dataset.directory.name}/${GRADING}`,
+  );
+  const byRow: unknown[] = [];
+  for await (const { value } of readRows(dataset)) byRow.push(value[grading.answerField]);
+  const answers = pairs.map(({ index }) => byRow[index]);
+  return answers.every((answer) => typeof answer === "string") ? { grading, answers } : null;
+}

@@ -1,0 +1,144 @@
+import type { Options } from "../config.ts";
+import { treeTokens } from "../dpo/pack.ts";
+import { type DpoTraining, startDpo } from "../engine.ts";
+import { largestBatch, planInWords, planMemory } from "../train/memory_plan.ts";
+import { readable, type Sample } from "../train/run_record.ts";
+import { checkFirstStep } from "../train/self_check.ts";
+import type { Context } from "./context.ts";
+import { openDevice } from "./device.ts";
+import { type Examination, HeldOut } from "./held_out.ts";
+import { countsInWords, dataOptions, loadPairsFrom, openStoredModel } from "./inputs.ts";
+import { RunDirectory } from "./run_directory.ts";
+import { planOf, resumeRun, runLoop, saveRun, type TrainingRun } from "./training_run.ts";
+
+const INTERRUPTED = 130;
+
+/** Direct Preference Optimization. */
+export async function run(options: Options<"train">, context: Context<"train">): Promise<number> {
+  const startedAt = new Date();
+  const say = (line: string) => context.stderr.write(`${line}\n`);
+  const model = await openStoredModel(options.model);
+  const reference = options.reference === null ? null : await openStoredModel(options.reference);
+  const dataFlags = dataOptions(options, model, options.score);
+  const train = await loadPairsFrom(options.dataset, "train", model, dataFlags);
+  const heldOut = options.evalDataset === null
+    ? null
+    : await HeldOut.open(options.evalDataset, model, dataFlags);
+
+  const device = await openDevice(options, context);
+  if (!device) return 0;
+  const { gpu, precision, precisionReason } = device;
+  const training = await startDpo(gpu, model, reference, train.pairs, options, precision);
+  const units = train.pairs.map(treeTokens);
+  const batchTokens = largestBatch(units, options.perDeviceTrainBatchSize);
+  const memory = planMemory(training.model, batchTokens, units);
+
+  const directory = await RunDirectory.open(options.output!, options.resume !== null);
+  try {
+    const run: TrainingRun = {
+      command: "train",
+      options,
+      context: context as Context,
+      device,
+      training,
+      directory,
+      source: model.directory,
+      data: [train.record, ...heldOut ? [heldOut.record] : []],
+      plan: planOf(train.pairs.length, options),
+      startedAt,
+    };
+    const tokens = units.reduce((sum, count) => sum + count, 0);
+    const apart = train.pairs.reduce(
+      (sum, p) => sum + p.chosen.ids.length + p.rejected.ids.length,
+      0,
+    );
+    say(
+      `device     ${gpu.info.description} (${gpu.info.engine}), ${precision}: ${precisionReason}`,
+    );
+    say(
+      `model      ${options.model}; reference ${options.reference ?? "the model before training"}`,
+    );
+    say(`trained    ${trainedInWords(training, options)}`);
+    say(`data       ${options.dataset}: ${countsInWords(train.counts)}; ${train.record.format}`);
+    say(`tokens     ${tokens}, with shared beginnings counted once; ${apart} without`);
+    if (heldOut) say(`held out   ${options.evalDataset}: ${countsInWords(heldOut.counts)}`);
+    say(
+      `loss       ${options.lossType}, beta ${options.beta}, ${options.logprob} over ${options.score} tokens`,
+    );
+    say(`memory     ${planInWords(memory)}`);
+    say(
+      `steps      ${run.plan.totalSteps}, ${run.plan.rowsPerStep} pairs each; output ${directory.path}`,
+    );
+
+    const firstStep = await resumeRun(run);
+    const before = heldOut && firstStep === 0 ? await heldOut.examine(training) : null;
+    if (before) directory.log({ step: 0, ...before.metrics });
+    const atLn2 = options.reference === null && options.labelSmoothing === 0 &&
+      options.lossType === "sigmoid";
+    const done = await runLoop(run, firstStep, (metrics) => {
+      if (metrics.step === 1) say(`self-check ${checkFirstStep(metrics, atLn2)}`);
+      return {
+        loss: metrics.loss,
+        accuracy: metrics["rewards/accuracies"],
+        margin: metrics["rewards/margins"],
+      };
+    });
+    if (done < run.plan.totalSteps) return INTERRUPTED;
+
+    let samples: Sample[] = [];
+    if (heldOut) {
+      const after = await heldOut.examine(training);
+      directory.log({ step: done, ...after.metrics });
+      const { weights } = training.run.reference;
+      const theirs = await heldOut.answer({ ...training.model, weights });
+      samples = heldOut.samples(theirs, after.completions);
+      if (before) say(comparison(before, after));
+      for (const sample of samples) say(sideBySide(sample));
+    }
+    const record = await saveRun(run, samples);
+    say(
+      `saved      ${directory.path} after ${
+        record.durationSeconds.toFixed(0)
+      } s: model, metrics.jsonl, report.html`,
+    );
+    if (options.json) {
+      const last = directory.metrics.at(-1)!;
+      context.stdout.write(`${JSON.stringify({ output: directory.path, ...last })}\n`);
+    }
+    return 0;
+  } finally {
+    await directory.close();
+  }
+}
+
+function trainedInWords({ parameters, model }: DpoTraining, { head }: Options<"train">): string {
+  const { total, trained } = parameters;
+  const layers = model.weights.config.numLayers;
+  return `${trained} of ${total} weights (${(100 * trained / total).toFixed(1)} %); ` +
+    `trunk of ${model.begin} of ${layers} layers frozen and shared, head ${
+      head ?? "as the model has it"
+    }`;
+}
+
+/** Held-out measures before and after, a line each. */
+function comparison(before: Examination, after: Examination): string {
+  const names = Object.keys(after.metrics).filter((name) => name in before.metrics);
+  const lines = names.map((name) =>
+    `${name.padEnd(28)} ${readable(before.metrics[name]).padStart(10)}  ${
+      readable(after.metrics[name]).padStart(10)
+    }`
+  );
+  return [
+    "",
+    `${"held out".padEnd(28)} ${"before".padStart(10)}  ${"after".padStart(10)}`,
+    ...lines,
+  ].join("\n");
+}
+
+function sideBySide({ prompt, reference, policy }: Sample): string {
+  return `\nprompt     ${oneLine(prompt)}\nreference  ${oneLine(reference)}\npolicy     ${
+    oneLine(policy)
+  }`;
+}
+
+const oneLine = (text: string) => text.trim().replaceAll(/\s*\n\s*/g, " | ");

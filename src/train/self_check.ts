@@ -1,0 +1,26 @@
+// This module is browser compatible.
+import type { StepMetrics } from "./loop.ts";
+
+/** Rounding of a mean of losses around ln 2. */
+const LN2_TOLERANCE = 1e-4;
+
+/**
+ * Checks the first step of a DPO run, where so much is known that a broken set-up shows.
+ *
+ * @param atLn2 Whether policy and reference are the same and the loss is a sigmoid one without smoothing surprises.
+ * @throws {Error} If the loss is not ln 2 although policy and reference are the same, or the gradient is zero.
+ */
+export function checkFirstStep({ loss, grad_norm }: StepMetrics, atLn2: boolean): string {
+  if (!(grad_norm > 0)) {
+    throw new Error(
+      `Step 1: expected a gradient, found norm ${grad_norm}: are all pairs identical, or is nothing trained?`,
+    );
+  }
+  if (!atLn2) return `gradient norm ${grad_norm.toPrecision(3)}`;
+  if (Math.abs(loss - Math.LN2) > LN2_TOLERANCE) {
+    throw new Error(
+      `Step 1: expected loss ln 2 = 0.6931 while policy and reference are the same, found ${loss}`,
+    );
+  }
+  return `loss ln 2 at step 1, gradient norm ${grad_norm.toPrecision(3)}`;
+}
