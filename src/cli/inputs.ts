@@ -32,13 +32,9 @@ export function dataOptions(
   { config }: Pick<Checkpoint, "config">,
   score: DataOptions["score"],
 ): DataOptions {
-  if (maxLength > config.maxPositionEmbeddings) {
-    throw new UserError(
-      `Expected --max-length of at most ${config.maxPositionEmbeddings}, the model's max_position_embeddings, found ${maxLength}`,
-    );
-  }
   return {
-    maxLengthTokens: maxLength,
+    // A model has seen no longer sequences than this; what it costs in tokens is counted like every other cut.
+    maxLengthTokens: Math.min(maxLength, config.maxPositionEmbeddings),
     truncation,
     appendEos,
     score,

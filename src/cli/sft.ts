@@ -4,7 +4,6 @@ import { readRows } from "../data/rows.ts";
 import { type Checkpoint, startSft } from "../engine.ts";
 import { UserError } from "../errors.ts";
 import { readJsonObject } from "../formats/json.ts";
-import { openModel } from "../formats/model_directory.ts";
 import { parseLlamaConfig } from "../model/config.ts";
 import { randomWeights } from "../model/random_weights.ts";
 import { openDataset, openDirectory } from "../platform/files.ts";
@@ -12,6 +11,8 @@ import { loadTokenizer } from "../text/tokenizer.ts";
 import type { Context } from "./context.ts";
 import { openDevice } from "./device.ts";
 import { RunDirectory } from "./run_directory.ts";
+import { evaluateSft } from "../train/sft.ts";
+import { dataOptions, openStoredModel } from "./inputs.ts";
 import { planOf, resumeRun, runLoop, saveRun, type TrainingRun } from "./training_run.ts";
 
 const INTERRUPTED = 130;
@@ -22,18 +23,13 @@ export async function run(options: Options<"sft">, context: Context<"sft">): Pro
   const source = await openDirectory(options.model);
   const checkpoint = options.randomWeights
     ? await freshCheckpoint(options)
-    : await storedCheckpoint(options.model);
-  const dataset = await loadSequences(
-    readRows(await openDataset(options.dataset)),
-    await loadTokenizer(source),
-    {
-      maxLengthTokens: options.maxLength,
-      truncation: options.truncation,
-      appendEos: options.appendEos,
-      score: options.score,
-      vocabSize: checkpoint.config.vocabSize,
-    },
-  );
+    : await openStoredModel(options.model);
+  const data = dataOptions(options, checkpoint, options.score);
+  const tokenizer = await loadTokenizer(source);
+  const load = async (path: string) =>
+    await loadSequences(readRows(await openDataset(path)), tokenizer, data);
+  const dataset = await load(options.dataset);
+  const heldOut = options.evalDataset === null ? null : await load(options.evalDataset);
   const device = await openDevice(options, context);
   if (!device) return 0;
   const { sequences, counts, format, hash } = dataset;
@@ -48,7 +44,18 @@ export async function run(options: Options<"sft">, context: Context<"sft">): Pro
       training,
       directory,
       source,
-      data: [{ role: "train", path: options.dataset, format, hash, counts: { ...counts } }],
+      data: [
+        { role: "train", path: options.dataset, format, hash, counts: { ...counts } },
+        ...heldOut
+          ? [{
+            role: "eval",
+            path: options.evalDataset!,
+            format: heldOut.format,
+            hash: heldOut.hash,
+            counts: { ...heldOut.counts },
+          }]
+          : [],
+      ],
       plan: planOf(sequences.length, options),
       startedAt,
     };
@@ -59,8 +66,18 @@ export async function run(options: Options<"sft">, context: Context<"sft">): Pro
         `data       ${options.dataset}: ${counts.kept} of ${counts.rows} rows, ${tokens} tokens, ${format}\n` +
         `steps      ${run.plan.totalSteps}, ${run.plan.rowsPerStep} rows each\n`,
     );
-    const done = await runLoop(run, await resumeRun(run), ({ loss }) => ({ loss }));
+    const firstStep = await resumeRun(run);
+    const batch = { batchSize: options.perDeviceTrainBatchSize, scope: options.score };
+    const evaluateAt = async (step: number) => {
+      if (!heldOut) return;
+      const metrics = await evaluateSft(training.model, heldOut.sequences, batch);
+      directory.log({ step, ...metrics });
+      context.stderr.write(`held out   loss ${metrics.eval_loss.toFixed(4)} after step ${step}\n`);
+    };
+    if (firstStep === 0) await evaluateAt(0);
+    const done = await runLoop(run, firstStep, ({ loss }) => ({ loss }));
     if (done < run.plan.totalSteps) return INTERRUPTED;
+    await evaluateAt(done);
     const record = await saveRun(run, []);
     const last = directory.metrics.at(-1)!;
     if (options.json) {
@@ -72,11 +89,6 @@ export async function run(options: Options<"sft">, context: Context<"sft">): Pro
   } finally {
     await directory.close();
   }
-}
-
-async function storedCheckpoint(path: string): Promise<Checkpoint> {
-  const model = await openModel(await openDirectory(path));
-  return { config: model.config, read: (name) => model.readFloat32(name) };
 }
 
 async function freshCheckpoint({ model, seed }: Options<"sft">): Promise<Checkpoint> {

@@ -1,5 +1,5 @@
 // This module is browser compatible.
-import { Commands } from "./commands.ts";
+import type { Commands } from "./commands.ts";
 import type { Gpu } from "./device.ts";
 import { byteLength, type Tensor } from "./tensor.ts";
 
@@ -34,13 +34,6 @@ export class Readback {
     commands.copyToBuffer(this.#staging, this.#used, tensor);
     this.#slots.push({ offset: this.#used, bytes, take });
     this.#used += bytes;
-  }
-
-  /** {@link record} after all that was submitted so far, in a submit of its own. */
-  recordNow(tensor: Tensor, take: (data: ArrayBuffer) => void): void {
-    const commands = new Commands(this.gpu);
-    this.record(commands, tensor, take);
-    commands.submit();
   }
 
   /** Waits for everything submitted and hands out what was recorded, in order. */

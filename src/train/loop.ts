@@ -1,9 +1,8 @@
 // This module is browser compatible.
 import { Readback } from "../gpu/readback.ts";
-import { STATE } from "../kernels/optimizer.ts";
 import type { Model } from "../model/model.ts";
 import { nonFiniteGradient } from "./diagnose.ts";
-import type { Optimizer } from "./optimizer.ts";
+import type { Optimizer, OptimizerReport } from "./optimizer.ts";
 import { type DataPlan, epochOrder, positionOf } from "./order.ts";
 import { learningRateAt, type Schedule } from "./schedule.ts";
 import { type TrainingBatch, trainingStep } from "./step.ts";
@@ -97,13 +96,14 @@ export async function trainLoop(
     }
     const learningRate = learningRateAt(step, schedule);
     const made = makeStep(order.subarray(begin, end), readback);
-    trainingStep(model, optimizer, made.microBatches, learningRate, readback);
-    waiting.push(recordState(optimizer, readback, {
+    const report = trainingStep(model, optimizer, made.microBatches, learningRate, readback);
+    const known = {
       step: step + 1,
       epoch: (step + 1) / plan.stepsPerEpoch,
       learning_rate: learningRate,
       tokens: made.tokens,
-    }, made.metrics));
+    };
+    waiting.push(() => stepMetrics(known, made.metrics(), report()));
     const done = step + 1;
     const saves = options.saveEverySteps > 0 && done % options.saveEverySteps === 0;
     const late = performance.now() - fetchedMs > FETCH_INTERVAL_MS;
@@ -114,31 +114,23 @@ export async function trainLoop(
   return step;
 }
 
-/** Reads the optimizer's state after a step; returns what completes the step's metrics once it is fetched. */
-function recordState(
-  optimizer: Optimizer,
-  readback: Readback,
-  known: Pick<StepMetrics, "step" | "epoch" | "learning_rate" | "tokens">,
-  metrics: () => Record<string, number>,
-): () => StepMetrics {
-  let state = new Float32Array();
-  let counts = new Uint32Array();
-  readback.recordNow(optimizer.state, (data) => {
-    state = new Float32Array(data);
-    counts = new Uint32Array(data);
-  });
-  return () => {
-    const { loss, ...others } = metrics();
-    return {
-      step: known.step,
-      epoch: known.epoch,
-      loss,
-      grad_norm: state[STATE.norm],
-      learning_rate: known.learning_rate,
-      tokens: known.tokens,
-      ...others,
-      skipped_steps: counts[STATE.skipped],
-      loss_scale: state[STATE.lossScale],
-    };
+function stepMetrics(
+  { step, epoch, learning_rate, tokens }: Pick<
+    StepMetrics,
+    "step" | "epoch" | "learning_rate" | "tokens"
+  >,
+  { loss, ...others }: Record<string, number>,
+  { norm, lossScale, skipped }: OptimizerReport,
+): StepMetrics {
+  return {
+    step,
+    epoch,
+    loss,
+    grad_norm: norm,
+    learning_rate,
+    tokens,
+    ...others,
+    skipped_steps: skipped,
+    loss_scale: lossScale,
   };
 }

@@ -1,12 +1,14 @@
 // This module is browser compatible.
 import type { Commands } from "../gpu/commands.ts";
 import type { Gpu } from "../gpu/device.ts";
+import type { Readback } from "../gpu/readback.ts";
 import { createTensor, type Tensor, writeTensor } from "../gpu/tensor.ts";
 import {
   adamw,
   gradNorm,
   gradNormPartial,
   partialCount,
+  STATE,
   STATE_WORDS,
 } from "../kernels/optimizer.ts";
 import { refreshOperands, trainedParameters, type Weights } from "../model/weights.ts";
@@ -87,4 +89,28 @@ export function optimizerStep(
     });
   }
   refreshOperands(commands, weights);
+}
+
+/** What the optimizer knows after a step. */
+export interface OptimizerReport {
+  /** Global gradient norm before clipping. */
+  norm: number;
+  lossScale: number;
+  /** Steps skipped for an overflow so far. */
+  skipped: number;
+}
+
+/** Records the state at this point of the commands; @returns what reads it after the readback's next fetch. */
+export function reportState(
+  commands: Commands,
+  { state }: Optimizer,
+  readback: Readback,
+): () => OptimizerReport {
+  let data = new ArrayBuffer(4 * STATE_WORDS);
+  readback.record(commands, state, (fetched) => data = fetched);
+  return () => {
+    const floats = new Float32Array(data);
+    const skipped = new Uint32Array(data)[STATE.skipped];
+    return { norm: floats[STATE.norm], lossScale: floats[STATE.lossScale], skipped };
+  };
 }

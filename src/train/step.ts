@@ -7,7 +7,13 @@ import { topBackward } from "../model/backward.ts";
 import { topForward, trunkForward } from "../model/forward.ts";
 import { headForwardBackward } from "../model/head.ts";
 import { type Model, scoreTensor } from "../model/model.ts";
-import { type Optimizer, optimizerStep, zeroGradients } from "./optimizer.ts";
+import {
+  type Optimizer,
+  type OptimizerReport,
+  optimizerStep,
+  reportState,
+  zeroGradients,
+} from "./optimizer.ts";
 
 /** A micro-batch with its loss: preference pairs (src/dpo/dpo_batch.ts) or plain text (src/train/sft_batch.ts). */
 export interface TrainingBatch {
@@ -25,6 +31,8 @@ export interface TrainingBatch {
 /**
  * One optimizer step: for each micro-batch forward, loss and backward, then the update. The CPU only records; nothing here
  * waits for the GPU.
+ *
+ * @returns Reads the state after the step, once the readback has been fetched.
  */
 export function trainingStep(
   model: Model,
@@ -33,11 +41,12 @@ export function trainingStep(
   learningRate: number,
   readback: Readback,
   observer?: DispatchObserver,
-): void {
+): () => OptimizerReport {
   const { gpu, runtime, weights, begin } = model;
   const commands = new Commands(gpu, observer);
   zeroGradients(commands, weights);
-  for (const micro of microBatches) {
+  for (const [index, micro] of microBatches.entries()) {
+    if (index > 0) commands.submit(); // before its metadata is overwritten
     const batch = uploadBatch(gpu, runtime.workspace, micro.packed);
     const B = batch.sequences.shape[0];
     const scores = scoreTensor(model, "policy scores", B);
@@ -56,9 +65,10 @@ export function trainingStep(
     topBackward(commands, runtime, weights, batch, activations, begin, dx);
 
     micro.report(commands, readback);
-    commands.submit(); // the next micro-batch overwrites this one's metadata
   }
   // Update: gradient norm, clipping, overflow check, AdamW.
   optimizerStep(commands, weights, optimizer, learningRate);
+  const report = reportState(commands, optimizer, readback);
   commands.submit();
+  return report;
 }
