@@ -1,0 +1,103 @@
+/** Small Llamas with random weights, random pairs for them, and single training steps on the test device. */
+import { type Command, type Options, resolveOptions } from "../../src/config.ts";
+import type { PreferencePair, TokenSequence } from "../../src/data/pairs.ts";
+import type { Checkpoint, Training } from "../../src/engine.ts";
+import { Readback } from "../../src/gpu/readback.ts";
+import { readTensor, readTensorU32 } from "../../src/gpu/tensor.ts";
+import { STATE } from "../../src/kernels/optimizer.ts";
+import { type LlamaConfig, parseLlamaConfig } from "../../src/model/config.ts";
+import { checkpointTensors } from "../../src/model/params.ts";
+import { randomWeights } from "../../src/model/random_weights.ts";
+import { trainedParameters } from "../../src/model/weights.ts";
+import { trainingStep } from "../../src/train/step.ts";
+import { gpu, random } from "../kernels/harness.ts";
+
+/** A Llama of 2 layers; weights larger than Hugging Face's, so that no gradient is tiny. */
+export function smallConfig(fields: Record<string, unknown> = {}): LlamaConfig {
+  return parseLlamaConfig({
+    model_type: "llama",
+    hidden_size: 48,
+    num_hidden_layers: 2,
+    num_attention_heads: 3,
+    num_key_value_heads: 1,
+    intermediate_size: 44,
+    vocab_size: 113,
+    max_position_embeddings: 64,
+    rms_norm_eps: 1e-5,
+    tie_word_embeddings: true,
+    initializer_range: 0.15,
+    ...fields,
+  });
+}
+
+/** A model with random weights; the gains of its norms are not all 1. */
+export function randomCheckpoint(config: LlamaConfig, seed: number): Checkpoint {
+  const plain = randomWeights(config, seed);
+  return {
+    config,
+    async read(name) {
+      const data = await plain(name);
+      if (!name.endsWith("norm.weight")) return data;
+      const next = random(seed);
+      return data.map((gain) => gain + 0.3 * next());
+    },
+  };
+}
+
+/** The weights of a checkpoint by name. */
+export async function tensorsOf({ config, read }: Checkpoint): Promise<Map<string, Float32Array>> {
+  const entries = checkpointTensors(config).map(async ({ name }) =>
+    [name, await read(name)] as const
+  );
+  return new Map(await Promise.all(entries));
+}
+
+/** Pairs with shared prompts; lengths differ, up to `longest` tokens. */
+export function randomPairs(
+  seed: number,
+  count: number,
+  vocabSize: number,
+  longest = 20,
+): PreferencePair[] {
+  const next = random(seed);
+  const below = (end: number) => Math.floor((next() + 1) / 2 * end);
+  return Array.from({ length: count }, (_, index) => {
+    const prompt = Array.from({ length: 1 + below(longest / 2) }, () => below(vocabSize));
+    const side = (): TokenSequence => {
+      const completion = Array.from({ length: 1 + below(longest / 2) }, () => below(vocabSize));
+      return { ids: Uint32Array.of(...prompt, ...completion), promptLength: prompt.length };
+    };
+    return { index, chosen: side(), rejected: side() };
+  });
+}
+
+/** Options of a command as from the command line. */
+export function options<C extends Command>(command: C, flags: Record<string, unknown>): Options<C> {
+  return resolveOptions(command, {
+    flags: Object.entries(flags).map(([name, value]) => [name, String(value)] as const),
+  }).options;
+}
+
+/** What a step on the given rows gives: its metrics and the gradient of every trained tensor of the checkpoint. */
+export async function takeStep(
+  { model, optimizer, steps }: Training,
+  rows: number[],
+  learningRate = 0,
+): Promise<{ metrics: Record<string, number>; gradients: Map<string, Float32Array> }> {
+  const readback = new Readback(gpu);
+  const scale = new Float32Array(
+    (await readTensorU32(gpu, optimizer.state)).buffer,
+  )[STATE.lossScale];
+  const { microBatches, metrics } = steps(Uint32Array.from(rows), readback);
+  trainingStep(model, optimizer, microBatches, learningRate, readback);
+  await readback.fetch();
+  const gradients = new Map<string, Float32Array>();
+  for (const { spec, gradient } of trainedParameters(model.weights)) {
+    const data = (await readTensor(gpu, gradient)).map((value) => value / scale);
+    const columns = spec.shape[1] ?? 1;
+    for (const { name, shape, firstRow } of spec.checkpoint) {
+      gradients.set(name, data.subarray(firstRow * columns, (firstRow + shape[0]) * columns));
+    }
+  }
+  return { metrics: metrics(), gradients };
+}
