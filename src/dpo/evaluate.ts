@@ -5,7 +5,7 @@ import { readTensor } from "../gpu/tensor.ts";
 import { PAIR_METRICS } from "../kernels/dpo_loss.ts";
 import { uploadBatch } from "../model/batch.ts";
 import { topForward, trunkForward } from "../model/forward.ts";
-import { headChunkRows, headForward } from "../model/head.ts";
+import { headForward } from "../model/head.ts";
 import { type Model, scoreTensor } from "../model/model.ts";
 import { delta, LOSSES, type LossOptions } from "./losses.ts";
 import { PairMetrics } from "./metrics.ts";
@@ -44,9 +44,8 @@ async function* scoreBatches(
   reference?: Reference,
 ) {
   const { gpu, runtime, weights, begin } = model;
-  const chunkRows = headChunkRows(weights.config.vocabSize);
   for (const batchPairs of batchesOf(pairs)) {
-    const packed = packPairs(batchPairs, { ...score, chunkRows });
+    const packed = packPairs(batchPairs, { ...score, chunkRows: runtime.headRows });
     const batch = uploadBatch(gpu, runtime.workspace, packed);
     const scores = scoreTensor(model, "policy scores", 2 * batchPairs.length);
     const commands = new Commands(gpu);

@@ -1,6 +1,5 @@
 // This module is browser compatible.
 import type { PreferencePair } from "../data/pairs.ts";
-import { headChunkRows } from "../model/head.ts";
 import type { MakeStep } from "../train/loop.ts";
 import { DpoBatch, type DpoRun } from "./dpo_batch.ts";
 import { PairMetrics } from "./metrics.ts";
@@ -12,8 +11,8 @@ export function dpoSteps(
   pairs: readonly PreferencePair[],
   { batchSize, ...score }: ScoreOptions & { batchSize: number },
 ): MakeStep {
-  const chunkRows = headChunkRows(run.model.weights.config.vocabSize);
   return (rows, readback) => {
+    const chunkRows = run.model.runtime.headRows;
     const chosen = Array.from(rows, (row) => pairs[row]);
     const metrics = new PairMetrics();
     const microBatches: DpoBatch[] = [];

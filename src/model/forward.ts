@@ -17,6 +17,8 @@ export interface Runtime {
   workspace: Workspace;
   /** Cosines and sines by position; see ropeTable. */
   ropeTable: Tensor;
+  /** Rows of the head that are computed together; see headChunkRows. */
+  headRows: number;
 }
 
 /**

@@ -49,9 +49,13 @@ interface Chunk {
   logits: Tensor;
 }
 
-function* chunksOf({ workspace }: Runtime, weights: Weights, batch: GpuBatch, group: HeadGroup) {
+function* chunksOf(
+  { workspace, headRows: most }: Runtime,
+  weights: Weights,
+  batch: GpuBatch,
+  group: HeadGroup,
+) {
   const { hiddenSize: C, vocabSize: V } = weights.config;
-  const most = headChunkRows(V);
   const end = group.firstRow + group.rowCount;
   for (let firstRow = group.firstRow; firstRow < end; firstRow += most) {
     const count = Math.min(most, end - firstRow);
@@ -159,12 +163,11 @@ function chunkBackward(
   dscore: Tensor,
   dy: Tensor,
 ): void {
-  const { workspace } = runtime;
+  const { workspace, headRows: most } = runtime;
   const { vocabSize: V } = weights.config;
   const head = headParameter(weights);
   const norm = weights.parameters.get("norm")!;
   const [count, C] = chunk.x.shape;
-  const most = headChunkRows(V);
   logprobBackward(commands, chunk.logits, state.lse, dscore, batch, {
     V,
     firstRow: chunk.firstRow,

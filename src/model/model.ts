@@ -3,6 +3,7 @@ import { createTensor, type Tensor, writeTensor } from "../gpu/tensor.ts";
 import type { Gpu } from "../gpu/device.ts";
 import { Workspace } from "../gpu/workspace.ts";
 import type { Runtime } from "./forward.ts";
+import { headChunkRows } from "./head.ts";
 import { ropeTable } from "./rope_frequencies.ts";
 import type { Weights } from "./weights.ts";
 
@@ -22,7 +23,9 @@ export interface Model {
 export function createModel(gpu: Gpu, weights: Weights, positions: number, begin = 0): Model {
   const table = createTensor(gpu, "rope table", "f32", [positions, weights.config.headSize]);
   writeTensor(gpu, table, ropeTable(weights.config, positions));
-  return { gpu, runtime: { workspace: new Workspace(gpu), ropeTable: table }, weights, begin };
+  const headRows = headChunkRows(weights.config.vocabSize);
+  const runtime = { workspace: new Workspace(gpu), ropeTable: table, headRows };
+  return { gpu, runtime, weights, begin };
 }
 
 /** Scratch for the scores of a batch of B sequences, f32 (B, 4). */

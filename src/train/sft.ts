@@ -6,7 +6,7 @@ import { Commands } from "../gpu/commands.ts";
 import { readTensor } from "../gpu/tensor.ts";
 import { uploadBatch } from "../model/batch.ts";
 import { topForward, trunkForward } from "../model/forward.ts";
-import { headChunkRows, headForward } from "../model/head.ts";
+import { headForward } from "../model/head.ts";
 import { scoreTensor } from "../model/model.ts";
 import type { MakeStep } from "./loop.ts";
 import type { Optimizer } from "./optimizer.ts";
@@ -22,8 +22,8 @@ export function sftSteps(
   sequences: readonly TokenSequence[],
   { batchSize, scope }: { batchSize: number; scope: "completion" | "all" },
 ): MakeStep {
-  const chunkRows = headChunkRows(model.weights.config.vocabSize);
   return (rows) => {
+    const chunkRows = model.runtime.headRows;
     const chosen = Array.from(rows, (row) => sequences[row]);
     const scored = chosen.reduce((sum, sequence) => sum + scoredTokens(sequence, scope), 0);
     let loss = 0;
@@ -49,12 +49,11 @@ export async function evaluateSft(
   { batchSize, scope }: { batchSize: number; scope: "completion" | "all" },
 ): Promise<Record<string, number>> {
   const { gpu, runtime, weights } = model;
-  const chunkRows = headChunkRows(weights.config.vocabSize);
   let loss = 0;
   let tokens = 0;
   for (let begin = 0; begin < sequences.length; begin += batchSize) {
     const part = sequences.slice(begin, begin + batchSize);
-    const packed = packSequences(part, { scope, weight: 1, chunkRows });
+    const packed = packSequences(part, { scope, weight: 1, chunkRows: runtime.headRows });
     const batch = uploadBatch(gpu, runtime.workspace, packed);
     const scores = scoreTensor(model, "policy scores", part.length);
     const commands = new Commands(gpu);
