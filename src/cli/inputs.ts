@@ -4,7 +4,6 @@ import { loadPairs, type PairCounts, type PreferencePair } from "../data/pairs.t
 import type { DataOptions } from "../data/prepare.ts";
 import { readRows } from "../data/rows.ts";
 import type { Checkpoint } from "../engine.ts";
-import { UserError } from "../errors.ts";
 import type { Directory } from "../formats/files.ts";
 import { openModel } from "../formats/model_directory.ts";
 import { openDataset, openDirectory } from "../platform/files.ts";

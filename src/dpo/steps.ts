@@ -3,13 +3,13 @@ import type { PreferencePair } from "../data/pairs.ts";
 import type { MakeStep } from "../train/loop.ts";
 import { DpoBatch, type DpoRun } from "./dpo_batch.ts";
 import { PairMetrics } from "./metrics.ts";
-import { packPairs, type ScoreOptions, treeTokens } from "./pack.ts";
+import { type PackOptions, packPairs, treeTokens } from "./pack.ts";
 
 /** Steps of DPO: the loss is the mean over all pairs of the step, however they are spread over micro-batches. */
 export function dpoSteps(
   run: DpoRun,
   pairs: readonly PreferencePair[],
-  { batchSize, ...score }: ScoreOptions & { batchSize: number },
+  { batchSize, ...packing }: Omit<PackOptions, "chunkRows"> & { batchSize: number },
 ): MakeStep {
   return (rows, readback) => {
     const chunkRows = run.model.runtime.headRows;
@@ -18,7 +18,7 @@ export function dpoSteps(
     const microBatches: DpoBatch[] = [];
     for (let begin = 0; begin < chosen.length; begin += batchSize) {
       const part = chosen.slice(begin, begin + batchSize);
-      const packed = packPairs(part, { ...score, chunkRows });
+      const packed = packPairs(part, { ...packing, chunkRows });
       microBatches.push(
         new DpoBatch(run, part, packed, chosen.length, readback, (data) => metrics.add(data)),
       );

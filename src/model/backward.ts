@@ -30,6 +30,7 @@ export function layerBackward(
   const gradient = (name: string) => weights.parameters.get(`layers.${layer}.${name}`)!.gradient;
   const heads = headsOf(weights);
   const eps = weights.config.rmsNormEps;
+  // Gradients take the scratch of the forward pass without kept activations, which the trunk has done with.
   const like = (name: string, tensor: Tensor) =>
     runtime.workspace.get(name, tensor.dtype, [...tensor.shape]);
   const dh = like("dh", act.h);
@@ -48,7 +49,7 @@ export function layerBackward(
   swigluForward(commands, act.a, act.gateUp);
   weightGradient("down_proj", dx, act.a);
   // a = silu(gate) * up;  gate, up = h W_gate_up^T
-  const dgateUp = like("dgate up", act.gateUp);
+  const dgateUp = like("gate up", act.gateUp);
   swigluBackward(commands, dgateUp, da, act.gateUp);
   matmulBackwardInput(commands, dh, dgateUp, w.gateUp);
   // h = rmsnorm(mid)
@@ -58,15 +59,15 @@ export function layerBackward(
   rmsnormBackward(commands, dx, dh, act.mid, w.mlpNorm, act.rstdMlp);
 
   // mid = x + attention W_o^T
-  const dattention = like("dattention", act.attention);
+  const dattention = like("attention", act.attention);
   matmulBackwardInput(commands, dattention, dx, w.o);
   weightGradient("o_proj", dx, act.attention);
   // attention(rope(q), rope(k), v);  q, k, v = h W_qkv^T
-  const dqkv = like("dqkv", act.qkv);
+  const dqkv = like("qkv", act.qkv);
   attentionBackward(
     commands,
     dqkv,
-    like("delta", act.lse),
+    like("lse", act.lse),
     dattention,
     act.qkv,
     act.attention,

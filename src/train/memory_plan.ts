@@ -34,7 +34,7 @@ export function planMemory(
   const qkv = (numHeads + 2 * numKvHeads) * headSize;
   const kept = 4 * (2 * C + 2 + numHeads) + operandBytes * (qkv + numHeads * headSize + 2 * F);
   const scratch = 4 * (4 * C + numHeads) +
-    operandBytes * (4 * C + 2 * F + 2 * (qkv + 2 * F + numHeads * headSize));
+    operandBytes * (2 * C + 2 * F + qkv + 2 * F + numHeads * headSize);
   const chunkRows = headChunkRows(V);
   const plan = {
     allocated: gpu.memory.bytes,
