@@ -1,0 +1,134 @@
+import assert from "node:assert/strict";
+import { Commands } from "../../src/gpu/commands.ts";
+import type { Kernel } from "../../src/gpu/kernel.ts";
+import { Profiler } from "../../src/gpu/profiler.ts";
+import { Readback } from "../../src/gpu/readback.ts";
+import { createTensor, readTensor, rowsFrom, view, writeTensor } from "../../src/gpu/tensor.ts";
+import { Workspace } from "../../src/gpu/workspace.ts";
+import { UserError } from "../../src/errors.ts";
+import { gpu, upload, values } from "../kernels/harness.ts";
+
+/** y[i] = x[i] + amount. */
+const add: Kernel = {
+  name: "add",
+  code: `struct Params { length: u32, amount: f32 }
+    @group(0) @binding(0) var<uniform> params: Params;
+    @group(0) @binding(1) var<storage, read> x: array<f32>;
+    @group(0) @binding(2) var<storage, read_write> y: array<f32>;
+    @compute @workgroup_size(64) fn add(@builtin(global_invocation_id) id: vec3<u32>) {
+      if (id.x < params.length) { y[id.x] = x[id.x] + params.amount; }
+    }`,
+  params: { length: "u32", amount: "f32" },
+  reads: ["x"],
+  writes: ["y"],
+};
+
+Deno.test("every dispatch of a submit sees its own parameters", async () => {
+  const x = upload(values(1, 10), [10]);
+  const results = Array.from({ length: 300 }, (_, i) => createTensor(gpu, `y${i}`, "f32", [10]));
+  const commands = new Commands(gpu);
+  for (const [i, y] of results.entries()) {
+    commands.dispatch(add, { params: { length: 10, amount: i }, tensors: [x, y], workgroups: [1] });
+  }
+  commands.submit();
+  const expected = values(1, 10);
+  for (const i of [0, 63, 64, 65, 299]) {
+    assert.deepEqual(await readTensor(gpu, results[i]), expected.map((value) => value + i));
+  }
+});
+
+Deno.test("wrong dispatches are refused where they are made", () => {
+  const x = upload(values(1, 10), [10]);
+  const y = createTensor(gpu, "y", "f32", [10]);
+  const commands = new Commands(gpu);
+  const dispatch = (change: object) => () =>
+    commands.dispatch(add, {
+      params: { length: 10, amount: 1 },
+      tensors: [x, y],
+      workgroups: [1],
+      ...change,
+    });
+  assert.throws(
+    dispatch({ params: { length: 10 } }),
+    /expected the parameter "amount", found none/,
+  );
+  assert.throws(dispatch({ tensors: [x] }), /expected x,y/);
+  assert.throws(dispatch({ tensors: [x, view(x, [5])] }), /read or written twice/);
+  assert.throws(dispatch({ workgroups: [65536] }), /at most 65535 workgroups/);
+});
+
+Deno.test("rows of a tensor can be bound from an aligned row on", async () => {
+  const x = upload(values(1, 64 * 3), [3, 64]);
+  const y = createTensor(gpu, "y", "f32", [64]);
+  const commands = new Commands(gpu);
+  commands.dispatch(add, {
+    params: { length: 64, amount: 0 },
+    tensors: [rowsFrom(gpu, x, 2, 1), y],
+    workgroups: [1],
+  });
+  commands.submit();
+  assert.deepEqual(await readTensor(gpu, y), values(1, 64 * 3).slice(128));
+  const odd = createTensor(gpu, "odd", "f32", [9, 3]);
+  assert.throws(() => rowsFrom(gpu, odd, 1, 1), /not aligned/);
+});
+
+Deno.test("a tensor over the adapter's limit is refused in words", () => {
+  assert.throws(
+    () => createTensor(gpu, "logits", "f32", [2 ** 20, 2 ** 20]),
+    (error) =>
+      error instanceof UserError && /"logits".*expected at most \d+ MiB/.test(error.message),
+  );
+});
+
+Deno.test("an odd number of f16 values arrives whole", async () => {
+  const tensor = createTensor(gpu, "odd", "f16", [7]);
+  writeTensor(gpu, tensor, Float16Array.from([1, 2, 3, 4, 5, 6, 7]));
+  assert.deepEqual(Array.from(await readTensor(gpu, tensor)), [1, 2, 3, 4, 5, 6, 7]);
+});
+
+Deno.test("a readback hands out what tensors held when they were recorded", async () => {
+  const x = upload(Float32Array.of(1), [1]);
+  const y = createTensor(gpu, "y", "f32", [1]);
+  const readback = new Readback(gpu, 64);
+  const seen: number[] = [];
+  const commands = new Commands(gpu);
+  for (const amount of [1, 2, 3]) {
+    commands.dispatch(add, { params: { length: 1, amount }, tensors: [x, y], workgroups: [1] });
+    readback.record(commands, y, (data) => seen.push(new Float32Array(data)[0]));
+  }
+  commands.submit();
+  assert.deepEqual(seen, []);
+  await readback.fetch();
+  assert.deepEqual(seen, [2, 3, 4]);
+  const large = createTensor(gpu, "large", "f32", [17]);
+  assert.throws(() => readback.record(commands, large, () => {}), /full/);
+});
+
+Deno.test("a workspace grows, and keeps what is large enough", () => {
+  const workspace = new Workspace(gpu);
+  const small = workspace.get("a", "f32", [10, 4]);
+  assert.equal(workspace.get("a", "f32", [8, 4]).storage, small.storage);
+  const large = workspace.get("a", "f32", [20, 4]);
+  assert.notEqual(large.storage, small.storage);
+  assert.deepEqual(large.shape, [20, 4]);
+  const before = gpu.memory.bytes;
+  workspace.release();
+  assert.ok(gpu.memory.bytes < before);
+});
+
+Deno.test("the profiler counts dispatches by kernel", async () => {
+  if (!gpu.features.timestamps) {
+    return console.log("skipped: profiler, for the device has no timestamps");
+  }
+  const profiler = new Profiler(gpu);
+  const commands = new Commands(gpu, profiler);
+  const [x, y] = [upload(values(1, 10), [10]), createTensor(gpu, "y", "f32", [10])];
+  for (let i = 0; i < 3; i++) {
+    commands.dispatch(add, { params: { length: 10, amount: 1 }, tensors: [x, y], workgroups: [1] });
+  }
+  commands.submit();
+  await profiler.collect();
+  const [{ kernel, dispatches, milliseconds }] = profiler.times();
+  assert.deepEqual([kernel, dispatches], ["add", 3]);
+  assert.ok(milliseconds >= 0);
+});
