@@ -1,9 +1,7 @@
 import type { Options } from "../config.ts";
 import { evaluate } from "../dpo/evaluate.ts";
 import { Reference } from "../dpo/reference.ts";
-import { loadModel } from "../engine.ts";
-import { NOTHING } from "../model/weights.ts";
-import { loadWeights } from "../model/weights.ts";
+import { loadModel, loadReference } from "../engine.ts";
 import { readable } from "../train/run_record.ts";
 import type { Context } from "./context.ts";
 import { openDevice } from "./device.ts";
@@ -18,11 +16,10 @@ export async function run(options: Options<"eval">, context: Context<"eval">): P
   const device = await openDevice(options, context);
   if (!device) return 0;
   const { gpu, precision } = device;
-  const policy = await loadModel(gpu, model, { precision, positions: options.maxLength });
-  const referenceWeights = reference
-    ? await loadWeights(gpu, reference.config, reference.read, { precision, trainable: NOTHING })
-    : policy.weights;
-  const metrics = await evaluate(policy, new Reference(policy, referenceWeights, false), pairs, {
+  const loading = { precision, positions: options.maxLength };
+  const policy = await loadModel(gpu, model, loading);
+  const judge = reference ? await loadReference(gpu, model, reference, loading) : policy;
+  const metrics = await evaluate(policy, new Reference(judge, false), pairs, {
     scope: options.score,
     reduction: options.logprob,
     lossType: options.lossType,

@@ -2,11 +2,11 @@ import type { Options } from "../config.ts";
 import { treeTokens } from "../dpo/pack.ts";
 import { type DpoTraining, startDpo } from "../engine.ts";
 import { largestBatch, planInWords, planMemory } from "../train/memory_plan.ts";
-import { readable, type Sample } from "../train/run_record.ts";
+import { type Change, evaluationChanges, readable, type Sample } from "../train/run_record.ts";
 import { checkFirstStep } from "../train/self_check.ts";
 import type { Context } from "./context.ts";
 import { openDevice } from "./device.ts";
-import { type Examination, HeldOut } from "./held_out.ts";
+import { HeldOut } from "./held_out.ts";
 import { countsInWords, dataOptions, loadPairsFrom, openStoredModel } from "./inputs.ts";
 import { RunDirectory } from "./run_directory.ts";
 import { planOf, resumeRun, runLoop, saveRun, type TrainingRun } from "./training_run.ts";
@@ -71,8 +71,9 @@ export async function run(options: Options<"train">, context: Context<"train">):
     );
 
     const firstStep = await resumeRun(run);
-    const before = heldOut && firstStep === 0 ? await heldOut.examine(training) : null;
-    if (before) directory.log({ step: 0, ...before.metrics });
+    if (heldOut && firstStep === 0) {
+      directory.log({ step: 0, ...(await heldOut.examine(training)).metrics });
+    }
     const atLn2 = options.reference === null && options.labelSmoothing === 0 &&
       options.lossType === "sigmoid";
     const done = await runLoop(run, firstStep, (metrics) => {
@@ -92,7 +93,7 @@ export async function run(options: Options<"train">, context: Context<"train">):
       const { weights } = training.run.reference;
       const theirs = await heldOut.answer({ ...training.model, weights });
       samples = heldOut.samples(theirs, after.completions);
-      if (before) say(comparison(before, after));
+      say(comparison(evaluationChanges(directory.metrics)));
       for (const sample of samples) say(sideBySide(sample));
     }
     const record = await saveRun(run, samples);
@@ -121,17 +122,12 @@ function trainedInWords({ parameters, model }: DpoTraining, { head }: Options<"t
 }
 
 /** Held-out measures before and after, a line each. */
-function comparison(before: Examination, after: Examination): string {
-  const names = Object.keys(after.metrics).filter((name) => name in before.metrics);
-  const lines = names.map((name) =>
-    `${name.padEnd(28)} ${readable(before.metrics[name]).padStart(10)}  ${
-      readable(after.metrics[name]).padStart(10)
-    }`
-  );
+function comparison(changes: Change[]): string {
+  const line = (name: string, before: string, after: string) =>
+    `${name.padEnd(24)} ${before.padStart(10)}  ${after.padStart(10)}`;
   return [
-    "",
-    `${"held out".padEnd(28)} ${"before".padStart(10)}  ${"after".padStart(10)}`,
-    ...lines,
+    `\n${line("held out", "before", "after")}`,
+    ...changes.map(({ name, before, after }) => line(name, readable(before), readable(after))),
   ].join("\n");
 }
 
