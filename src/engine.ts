@@ -13,6 +13,7 @@ import { type ScoreOptions, treeTokens } from "./dpo/pack.ts";
 import { Reference } from "./dpo/reference.ts";
 import { dpoSteps } from "./dpo/steps.ts";
 import { TrunkCache } from "./dpo/trunk_cache.ts";
+import { UserError } from "./errors.ts";
 import type { Gpu } from "./gpu/device.ts";
 import { elementCount } from "./gpu/tensor.ts";
 import type { Operand } from "./kernels/shapes.ts";
@@ -21,7 +22,6 @@ import { createModel, type Model } from "./model/model.ts";
 import {
   firstTrainedLayer,
   loadWeights,
-  NOTHING,
   snapshot,
   type TensorReader,
   type Trainable,
@@ -77,6 +77,26 @@ export async function loadModel(
   { precision, positions }: { precision: Operand; positions: number },
 ): Promise<Model> {
   return createModel(gpu, await loadWeights(gpu, config, read, { precision }), positions);
+}
+
+/**
+ * Loads a reference model of its own; its shape may differ from the policy's.
+ *
+ * @throws {UserError} If its vocabulary is another one.
+ */
+export function loadReference(
+  gpu: Gpu,
+  policy: Pick<Checkpoint, "config">,
+  reference: Checkpoint,
+  options: { precision: Operand; positions: number },
+): Promise<Model> {
+  const [expected, found] = [policy.config.vocabSize, reference.config.vocabSize];
+  if (found !== expected) {
+    throw new UserError(
+      `Expected a --reference with the model's vocabulary of ${expected} tokens, found ${found}: take one with the same tokenizer`,
+    );
+  }
+  return loadModel(gpu, reference, options);
 }
 
 async function loadTraining(
@@ -137,13 +157,13 @@ export async function startDpo(
 ): Promise<DpoTraining> {
   const loaded = await loadTraining(gpu, checkpoint, options, precision);
   const { model, optimizer, parameters, trainable } = loaded;
-  const referenceWeights = reference
-    ? await loadWeights(gpu, reference.config, reference.read, { precision, trainable: NOTHING })
-    : snapshot(gpu, model.weights);
+  const referenceModel = reference
+    ? await loadReference(gpu, checkpoint, reference, { precision, positions: options.maxLength })
+    : { ...model, weights: snapshot(gpu, model.weights) };
   const run: DpoRun = {
     model,
     optimizer,
-    reference: new Reference(model, referenceWeights, !reference && trunkIsFrozen(trainable)),
+    reference: new Reference(referenceModel, !reference && trunkIsFrozen(trainable)),
     trunkCache: new TrunkCache(model, trunkCacheRows(pairs, options, model)),
     lossType: options.lossType,
     loss: { beta: options.beta, labelSmoothing: options.labelSmoothing },

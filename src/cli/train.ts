@@ -90,8 +90,7 @@ export async function run(options: Options<"train">, context: Context<"train">):
     if (heldOut) {
       const after = await heldOut.examine(training);
       directory.log({ step: done, ...after.metrics });
-      const { weights } = training.run.reference;
-      const theirs = await heldOut.answer({ ...training.model, weights });
+      const theirs = await heldOut.answer(training.run.reference.model);
       samples = heldOut.samples(theirs, after.completions);
       say(comparison(evaluationChanges(directory.metrics)));
       for (const sample of samples) say(sideBySide(sample));

@@ -7,7 +7,6 @@ import type { GpuBatch } from "../model/batch.ts";
 import { topForward, trunkForward } from "../model/forward.ts";
 import { headForward } from "../model/head.ts";
 import { type Model, scoreTensor } from "../model/model.ts";
-import type { Weights } from "../model/weights.ts";
 
 /** Numbers kept per pair: score, completion sum, total sum and 0 of chosen, then of rejected. */
 const NUMBERS_PER_PAIR = 8;
@@ -20,15 +19,10 @@ export class Reference {
   #scores = new Map<PreferencePair, Float32Array>();
 
   /**
-   * @param policy Lends its scratch memory.
-   * @param weights The reference's; frozen ones may be the policy's own.
-   * @param sharesTrunk Whether everything below `policy.begin` is the policy's own.
+   * @param model The reference; one that is the policy as it was shares the policy's scratch memory and frozen weights.
+   * @param sharesTrunk Whether everything below `model.begin` is the policy's own.
    */
-  constructor(
-    readonly policy: Model,
-    readonly weights: Weights,
-    readonly sharesTrunk: boolean,
-  ) {}
+  constructor(readonly model: Model, readonly sharesTrunk: boolean) {}
 
   /** Whether all of the pairs have been scored. */
   knows(pairs: readonly PreferencePair[]): boolean {
@@ -60,13 +54,13 @@ export class Reference {
     trunk: Tensor,
     readback: Readback,
   ): Tensor {
-    const scores = scoreTensor(this.policy, "reference scores", 2 * pairs.length);
+    const scores = scoreTensor(this.model, "reference scores", 2 * pairs.length);
     if (this.knows(pairs)) {
       const known = new Float32Array(pairs.length * NUMBERS_PER_PAIR);
       for (const [i, pair] of pairs.entries()) {
         known.set(this.#scores.get(pair)!, i * NUMBERS_PER_PAIR);
       }
-      writeTensor(this.policy.gpu, scores, known);
+      writeTensor(this.model.gpu, scores, known);
       return scores;
     }
     this.compute(commands, batch, scores, trunk);
@@ -76,13 +70,11 @@ export class Reference {
 
   /** Records the reference's forward pass over a batch. */
   compute(commands: Commands, batch: GpuBatch, scores: Tensor, policyTrunk: Tensor): void {
-    const { runtime, begin } = this.policy;
-    const { weights, sharesTrunk } = this;
-    const trunk = sharesTrunk
+    const { runtime, weights, begin } = this.model;
+    const trunk = this.sharesTrunk
       ? policyTrunk
-      : trunkForward(commands, runtime, weights, batch, 0, "reference trunk");
-    const first = sharesTrunk ? begin : 0;
-    const { y } = topForward(commands, runtime, weights, batch, trunk, first, false);
+      : trunkForward(commands, runtime, weights, batch, begin, "reference trunk");
+    const { y } = topForward(commands, runtime, weights, batch, trunk, begin, false);
     headForward(commands, runtime, weights, batch, scores, y);
   }
 }

@@ -8,7 +8,9 @@ import { STATE } from "../../src/kernels/optimizer.ts";
 import { type LlamaConfig, parseLlamaConfig } from "../../src/model/config.ts";
 import { checkpointTensors } from "../../src/model/params.ts";
 import { randomWeights } from "../../src/model/random_weights.ts";
-import { trainedParameters } from "../../src/model/weights.ts";
+import { readWeights, trainedParameters } from "../../src/model/weights.ts";
+import { type StepMetrics, trainLoop } from "../../src/train/loop.ts";
+import { planData } from "../../src/train/order.ts";
 import { trainingStep } from "../../src/train/step.ts";
 import { gpu, random } from "../kernels/harness.ts";
 
@@ -100,4 +102,50 @@ export async function takeStep(
     }
   }
   return { metrics: metrics(), gradients };
+}
+
+/** Trains as the command line would, without files: the trained weights and every step's metrics. */
+export async function trainAll(
+  { model, optimizer, steps }: Training,
+  rows: number,
+  options: Options<"train"> | Options<"sft">,
+): Promise<{ weights: Map<string, Float32Array>; metrics: StepMetrics[] }> {
+  const metrics: StepMetrics[] = [];
+  const rowsPerStep = options.perDeviceTrainBatchSize * options.gradientAccumulationSteps;
+  const plan = planData(rows, rowsPerStep, options.numTrainEpochs, options.maxSteps);
+  await trainLoop(model, optimizer, steps, {
+    plan,
+    schedule: {
+      type: options.lrSchedulerType,
+      learningRate: options.learningRate,
+      warmupSteps: options.warmupSteps,
+      totalSteps: plan.totalSteps,
+    },
+    shuffle: options.shuffle,
+    seed: options.seed,
+    onStep: (step) => void metrics.push(step),
+    saveEverySteps: 0,
+    save: () => Promise.reject(new Error("Expected no checkpoint")),
+  });
+  const tensors = await readWeights(gpu, model.weights);
+  return { weights: new Map(tensors.map(({ name, data }) => [name, data])), metrics };
+}
+
+/** The largest difference of two gradients in any tensor, relative to the tensor's norm. */
+export function gradientDifference(
+  found: ReadonlyMap<string, ArrayLike<number>>,
+  expected: ReadonlyMap<string, ArrayLike<number>>,
+): number {
+  let largest = 0;
+  for (const [name, values] of expected) {
+    const other = found.get(name)!;
+    let difference = 0;
+    let square = 0;
+    for (let i = 0; i < values.length; i++) {
+      difference += (other[i] - values[i]) ** 2;
+      square += values[i] ** 2;
+    }
+    largest = Math.max(largest, Math.sqrt(difference / square));
+  }
+  return largest;
 }

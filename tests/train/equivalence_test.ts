@@ -1,0 +1,193 @@
+/** What changes the work must not change the result: packing, shared prefixes, accumulation, chunks, caches, repetition. */
+import assert from "node:assert/strict";
+import type { PreferencePair } from "../../src/data/pairs.ts";
+import { scorePairs } from "../../src/dpo/evaluate.ts";
+import { dpoSteps } from "../../src/dpo/steps.ts";
+import { type DpoTraining, loadModel, startDpo, startSft } from "../../src/engine.ts";
+import { gpu } from "../kernels/harness.ts";
+import {
+  gradientDifference,
+  options,
+  randomCheckpoint,
+  randomPairs,
+  smallConfig,
+  takeStep,
+  trainAll,
+} from "../model/small_models.ts";
+
+/** Sums of the same f32 numbers in another order: relative difference of gradients. */
+const ROUNDING = 2e-5;
+
+const checkpoint = randomCheckpoint(smallConfig(), 1);
+const reference = randomCheckpoint(smallConfig(), 2);
+const { vocabSize } = checkpoint.config;
+
+/** DPO against another model, so that pairs differ in how much they weigh; no clipping and no decay. */
+function start(
+  pairs: readonly PreferencePair[],
+  flags: Record<string, unknown> = {},
+): Promise<DpoTraining> {
+  const all = { "max-length": 128, "max-grad-norm": 0, ...flags };
+  return startDpo(gpu, checkpoint, reference, pairs, options("train", all), "f32");
+}
+
+Deno.test("a batch of pairs scores each pair as alone, bit for bit", async () => {
+  const pairs = randomPairs(3, 7, vocabSize, 60);
+  const model = await loadModel(gpu, checkpoint, { precision: "f32", positions: 64 });
+  const together = await Array.fromAsync(scorePairs(model, pairs));
+  const alone = [];
+  for (const pair of pairs) alone.push(...await Array.fromAsync(scorePairs(model, [pair])));
+  assert.equal(together.length, pairs.length);
+  assert.deepEqual(together, alone);
+});
+
+Deno.test("the gradient of a batch is the mean of its pairs' gradients", async () => {
+  const pairs = randomPairs(4, 5, vocabSize, 40);
+  const training = await start(pairs);
+  const { gradients, metrics } = await takeStep(training, [0, 1, 2, 3, 4]);
+  const mean = new Map(
+    [...gradients].map(([name, { length }]) => [name, new Float64Array(length)]),
+  );
+  let loss = 0;
+  for (const row of pairs.keys()) {
+    const alone = await takeStep(training, [row]);
+    loss += alone.metrics.loss / pairs.length;
+    for (const [name, sum] of mean) {
+      for (const [i, value] of alone.gradients.get(name)!.entries()) sum[i] += value / pairs.length;
+    }
+  }
+  assert.ok(Math.abs(metrics.loss - loss) < 1e-6, `loss ${metrics.loss}, alone ${loss}`);
+  const difference = gradientDifference(gradients, mean);
+  assert.ok(difference < ROUNDING, `${difference} of the gradient's norm`);
+});
+
+Deno.test("a shared prefix gives what two whole sequences give", async () => {
+  const pairs = randomPairs(5, 4, vocabSize, 80);
+  const training = await start(pairs);
+  const score = { scope: "completion", reduction: "sum" } as const;
+  const whole = { ...score, batchSize: 4, sharePrefix: false };
+  const shared = await takeStep(training, [0, 1, 2, 3]);
+  training.run.reference.knows = () => false; // score the reference's whole sequences too
+  const steps = dpoSteps(training.run, pairs, whole);
+  const separate = await takeStep({ ...training, steps }, [0, 1, 2, 3]);
+  for (const [name, value] of Object.entries(shared.metrics)) {
+    const error = Math.abs(value - separate.metrics[name]);
+    assert.ok(error < 1e-5 + 1e-5 * Math.abs(value), `${name}: ${error} off`);
+  }
+  const difference = gradientDifference(shared.gradients, separate.gradients);
+  assert.ok(difference < ROUNDING, `${difference} of the gradient's norm`);
+});
+
+Deno.test("DPO: eight batches of one pair make the step of one batch of eight", async () => {
+  const pairs = randomPairs(6, 8, vocabSize, 40);
+  const rows = [...pairs.keys()];
+  const once = await takeStep(await start(pairs, { "batch-size": 8 }), rows);
+  const split = { "batch-size": 1, "gradient-accumulation-steps": 8 };
+  const accumulated = await takeStep(await start(pairs, split), rows);
+  assert.deepEqual(accumulated.metrics, once.metrics);
+  const difference = gradientDifference(accumulated.gradients, once.gradients);
+  assert.ok(difference < ROUNDING, `${difference} of the gradient's norm`);
+});
+
+Deno.test("next-token: eight batches of one row make the step of one batch of eight", async () => {
+  const sequences = randomPairs(7, 8, vocabSize, 40).map(({ chosen }) => chosen);
+  const step = async (flags: Record<string, unknown>) => {
+    const all = options("sft", { "max-length": 64, ...flags });
+    return takeStep(await startSft(gpu, checkpoint, sequences, all, "f32"), [
+      ...sequences.keys(),
+    ]);
+  };
+  const once = await step({ "batch-size": 8 });
+  const accumulated = await step({ "batch-size": 1, "gradient-accumulation-steps": 8 });
+  assert.ok(Math.abs(accumulated.metrics.loss - once.metrics.loss) < 1e-6);
+  const difference = gradientDifference(accumulated.gradients, once.gradients);
+  assert.ok(difference < ROUNDING, `${difference} of the gradient's norm`);
+});
+
+Deno.test("a pair of more rows than a chunk of the head gives what one chunk gives", async () => {
+  const pairs = randomPairs(8, 3, vocabSize, 120);
+  const longest = pairs.findIndex(({ chosen, rejected }) =>
+    chosen.ids.length - chosen.promptLength + rejected.ids.length > 70
+  );
+  assert.notEqual(longest, -1, "a pair of more than 64 rows");
+  const rows = [...pairs.keys()];
+  const training = await start(pairs, { score: "all" });
+  const whole = await takeStep(training, rows);
+  training.model.runtime.headRows = 64;
+  training.run.reference.knows = () => false;
+  const chunked = await takeStep(training, rows);
+  assert.deepEqual(chunked.metrics, whole.metrics);
+  const difference = gradientDifference(chunked.gradients, whole.gradients);
+  assert.ok(difference < ROUNDING, `${difference} of the gradient's norm`);
+});
+
+Deno.test("a run repeated has the same bits", async () => {
+  const pairs = randomPairs(9, 7, vocabSize, 30);
+  const flags = { "batch-size": 2, "max-steps": 5, "learning-rate": 1e-3, "max-length": 64 };
+  const runs = [];
+  for (let i = 0; i < 2; i++) {
+    const all = options("train", flags);
+    const training = await startDpo(gpu, checkpoint, null, pairs, all, "f32");
+    runs.push(await trainAll(training, pairs.length, all));
+  }
+  assert.equal(runs[0].metrics.length, 5);
+  assert.deepEqual(runs[1], runs[0]);
+  const before = await checkpoint.read("model.norm.weight");
+  assert.notDeepEqual(runs[0].weights.get("model.norm.weight"), before, "the run trained nothing");
+});
+
+Deno.test("cached trunk and cached reference change no bit", async () => {
+  const pairs = randomPairs(10, 5, vocabSize, 30);
+  const flags = {
+    "batch-size": 2,
+    "num-train-epochs": 3,
+    "learning-rate": 1e-3,
+    "train-layers": 1,
+    "head": "untied",
+    "max-length": 64,
+  };
+  const run = async (cacheTrunk: boolean, cacheReference: boolean) => {
+    const all = options("train", { ...flags, "cache-trunk": cacheTrunk });
+    const training = await startDpo(gpu, checkpoint, null, pairs, all, "f32");
+    const { trunkCache, reference } = training.run;
+    assert.equal(trunkCache.enabled, cacheTrunk);
+    let hits = 0;
+    const load = trunkCache.load.bind(trunkCache);
+    trunkCache.load = (...args) => {
+      const trunk = load(...args);
+      if (trunk) hits++;
+      return trunk;
+    };
+    if (!cacheReference) reference.knows = () => false;
+    const result = await trainAll(training, pairs.length, all);
+    assert.equal(hits, cacheTrunk ? 6 : 0, "batches whose trunk was cached");
+    return result;
+  };
+  const plain = await run(false, false);
+  assert.equal(plain.metrics.length, 9);
+  assert.deepEqual(await run(true, false), plain);
+  assert.deepEqual(await run(false, true), plain);
+  assert.deepEqual(await run(true, true), plain);
+});
+
+Deno.test("a reference may be of another, larger shape", async () => {
+  const larger = randomCheckpoint(
+    smallConfig({ hidden_size: 80, num_hidden_layers: 3, num_attention_heads: 5, head_dim: 24 }),
+    11,
+  );
+  const pairs = randomPairs(12, 3, vocabSize, 40);
+  const all = options("train", { "max-length": 64, beta: 0.5 });
+  const { metrics } = await takeStep(
+    await startDpo(gpu, checkpoint, larger, pairs, all, "f32"),
+    [0, 1, 2],
+  );
+  const sums = await Promise.all([checkpoint, larger].map(async (source) => {
+    const model = await loadModel(gpu, source, { precision: "f32", positions: 64 });
+    return await Array.fromAsync(scorePairs(model, pairs));
+  }));
+  for (const side of ["chosen", "rejected"] as const) {
+    const rewards = pairs.map((_, i) => 0.5 * (sums[0][i][side].sum - sums[1][i][side].sum));
+    const mean = rewards.reduce((a, b) => a + b) / pairs.length;
+    assert.ok(Math.abs(metrics[`rewards/${side}`] - mean) < 1e-4, `rewards/${side}: ${mean}`);
+  }
+});
