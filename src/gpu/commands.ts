@@ -67,7 +67,8 @@ export class Commands {
     }
     if (this.#count === MAX_DISPATCHES) this.submit();
     const entry = getPipeline(this.gpu, kernel, variant);
-    const key = tensors.map((tensor) => tensor.storage.id).join();
+    let key = "";
+    for (const { storage } of tensors) key += `${storage.id},`;
     let group = entry.bindGroups.get(key);
     if (!group) {
       group = this.#bind(kernel, entry.layout, tensors);
