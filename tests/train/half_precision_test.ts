@@ -1,0 +1,109 @@
+/** f16 operands against f32: the gradient of every tensor keeps its direction and its length. */
+import assert from "node:assert/strict";
+import type { PreferencePair } from "../../src/data/pairs.ts";
+import { loadPairs } from "../../src/data/pairs.ts";
+import { readRows } from "../../src/data/rows.ts";
+import { type Checkpoint, startDpo } from "../../src/engine.ts";
+import { openModel } from "../../src/formats/model_directory.ts";
+import { checkpointTensors } from "../../src/model/params.ts";
+import { randomWeights } from "../../src/model/random_weights.ts";
+import { openDataset, openDirectory } from "../../src/platform/files.ts";
+import { loadTokenizer } from "../../src/text/tokenizer.ts";
+import { gpu } from "../kernels/harness.ts";
+import { options, randomPairs, smallConfig, takeStep } from "../model/small_models.ts";
+
+type Gradients = Map<string, Float32Array>;
+type Precision = "f32" | "f16";
+
+/** The worst cosine and relative difference in length between the gradients of any tensor. */
+function compare(half: Gradients, full: Gradients): void {
+  for (const [name, expected] of full) {
+    const found = half.get(name)!;
+    let dot = 0;
+    let squareFound = 0;
+    let squareExpected = 0;
+    for (let i = 0; i < expected.length; i++) {
+      dot += found[i] * expected[i];
+      squareFound += found[i] ** 2;
+      squareExpected += expected[i] ** 2;
+    }
+    const cosine = dot / Math.sqrt(squareFound * squareExpected);
+    const stretch = Math.sqrt(squareFound / squareExpected) - 1;
+    assert.ok(cosine > 0.9999, `${name}: cosine ${cosine}`);
+    assert.ok(Math.abs(stretch) < 0.01, `${name}: ${100 * stretch} % longer`);
+  }
+}
+
+async function gradientsOf(
+  checkpoint: Checkpoint,
+  pairs: readonly PreferencePair[],
+  precision: Precision,
+): Promise<Gradients> {
+  const all = options("train", { "max-length": 128 });
+  const training = await startDpo(gpu, checkpoint, null, pairs, all, precision);
+  return (await takeStep(training, [...pairs.keys()])).gradients;
+}
+
+const withoutF16 = gpu.features.f16 ? "" : ` (skipped: "${gpu.info.description}" lacks shader-f16)`;
+
+/** SmolLM's proportions with 2 layers, and a vocabulary of 2048: a software adapter would take minutes for 49152. */
+const smolLM = smallConfig({
+  hidden_size: 576,
+  num_attention_heads: 9,
+  num_key_value_heads: 3,
+  intermediate_size: 1536,
+  vocab_size: 2048,
+  max_position_embeddings: 128,
+  initializer_range: 0.02,
+});
+
+Deno.test({
+  name: `f16 gradients are f32 gradients: SmolLM's shape, random weights${withoutF16}`,
+  ignore: !gpu.features.f16,
+  async fn() {
+    const random = randomWeights(smolLM, 1);
+    const weights = new Map(
+      await Promise.all(
+        checkpointTensors(smolLM).map(async ({ name }) => [name, await random(name)] as const),
+      ),
+    );
+    const read = (name: string) => Promise.resolve(weights.get(name)!);
+    const checkpoint = { config: smolLM, read };
+    const pairs = randomPairs(2, 2, smolLM.vocabSize, 24);
+    compare(
+      await gradientsOf(checkpoint, pairs, "f16"),
+      await gradientsOf(checkpoint, pairs, "f32"),
+    );
+  },
+});
+
+const MODEL = "fixtures/model";
+const shipped = await (await openDirectory(MODEL)).has("model.safetensors");
+const withoutModel = shipped ? "" : ` (skipped: no ${MODEL}/model.safetensors)`;
+
+Deno.test({
+  name: `f16 gradients are f32 gradients: the shipped model${withoutF16 || withoutModel}`,
+  ignore: !gpu.features.f16 || !shipped,
+  async fn() {
+    const directory = await openDirectory(MODEL);
+    const model = await openModel(directory);
+    const { pairs } = await loadPairs(
+      readRows(await openDataset("fixtures/pairs/eval.jsonl")),
+      await loadTokenizer(directory),
+      {
+        maxLengthTokens: 128,
+        truncation: "keep_start",
+        appendEos: true,
+        score: "completion",
+        vocabSize: model.config.vocabSize,
+      },
+    );
+    const checkpoint = { config: model.config, read: (name: string) => model.readFloat32(name) };
+    const batch = pairs.slice(0, 8);
+    compare(
+      await gradientsOf(checkpoint, batch, "f16"),
+      await gradientsOf(checkpoint, batch, "f32"),
+    );
+    model.close();
+  },
+});
