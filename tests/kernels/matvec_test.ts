@@ -1,0 +1,86 @@
+import assert from "node:assert/strict";
+import { paddedColumns } from "../../src/kernels/matmul.ts";
+import { matvecForward } from "../../src/kernels/matvec.ts";
+import * as reference from "../reference/matmul.ts";
+import {
+  assertClose,
+  EPSILON,
+  operandTypes,
+  output,
+  read,
+  run,
+  upload,
+  values,
+} from "./harness.ts";
+
+// M, N, K: one element, primes, every number of rows per block, blocks that are not full, and SmolLM's projections.
+const shapes = [
+  [1, 1, 4],
+  [1, 13, 20],
+  [2, 32, 128],
+  [3, 67, 36],
+  [4, 5, 8],
+  [7, 33, 132],
+  [8, 64, 16],
+  [21, 13, 44],
+  [1, 960, 576],
+];
+
+for (const operand of operandTypes) {
+  Deno.test(`matvec_forward equals the reference, ${operand}`, async () => {
+    for (const [M, N, K] of shapes) {
+      const stride = paddedColumns(N);
+      const x = values(1, M * K, operand);
+      const weight = values(2, N * K, operand);
+      const residual = values(3, M * stride);
+      for (const added of [undefined, residual]) {
+        const stored = added ? "f32" : operand;
+        const y = output([M, stride], stored);
+        run((commands) =>
+          matvecForward(
+            commands,
+            y,
+            upload(x, [M, K], operand),
+            upload(weight, [N, K], operand),
+            added && upload(added, [M, stride]),
+          )
+        );
+        const expected = reference.matmulForward(x, weight, added, { M, N, K, stride });
+        // As for matmul_forward, though with shorter chains of additions.
+        const absolute = Math.max(K, 8) * 2 ** -24;
+        assertClose(await read(y), expected, {
+          absolute,
+          relative: 2 * EPSILON[stored],
+          name: `y of (${M}, ${N}, ${K})`,
+        });
+      }
+    }
+  });
+}
+
+Deno.test("a row of matvec_forward has the same bits alone and in a batch of any size", async () => {
+  const [N, K] = [67, 572];
+  const stride = paddedColumns(N);
+  const x = values(4, 21 * K);
+  const weight = upload(values(5, N * K), [N, K]);
+  const rows = async (first: number, count: number) => {
+    const y = output([count, stride]);
+    const part = upload(x.slice(first * K, (first + count) * K), [count, K]);
+    run((commands) => matvecForward(commands, y, part, weight));
+    return await read(y);
+  };
+  const whole = await rows(0, 21);
+  for (const count of [1, 2, 3, 4, 8, 9]) {
+    const expected = whole.slice(5 * stride, (5 + count) * stride);
+    assert.deepEqual(await rows(5, count), expected, `${count} rows`);
+  }
+});
+
+Deno.test("matvec_forward refuses shapes that disagree", () => {
+  const x = upload(values(6, 8), [2, 4]);
+  const weight = upload(values(7, 12), [3, 4]);
+  const record = (y: number[]) => () =>
+    run((commands) => matvecForward(commands, output(y), x, weight));
+  assert.throws(record([2, 3]), /^RangeError: matvec_forward: expected y of shape \(2, 4\)/);
+  assert.throws(record([1, 4]), RangeError);
+});
