@@ -41,7 +41,7 @@ export const OPTIONS = {
     aliases: ["model-name-or-path"],
   }),
   randomWeights: boolean(
-    ["sft", "bench"],
+    ["sft"],
     "Start from random weights; of the model directory only configuration and tokenizer count",
     { default: false },
   ),
@@ -179,7 +179,7 @@ export const OPTIONS = {
 
   // The run
   seed: integer(
-    ["train", "sft", "generate", "bench"],
+    ["train", "sft", "generate"],
     "Of shuffling, random weights and sampling",
     { default: 42, min: 0, max: 2 ** 32 - 1 },
   ),
@@ -239,7 +239,7 @@ export const OPTIONS = {
   rows: integer(["inspect"], "Rows to show", { default: 3, min: 1 }),
   suite: choice(["bench"], "What to measure", {
     default: "all",
-    choices: ["all", "kernels", "step", "decode"],
+    choices: ["all", "kernels", "step", "ladder", "decode"],
   }),
 
   // The device

@@ -1,0 +1,48 @@
+// This module is browser compatible.
+import { headChunkRows } from "../model/head.ts";
+import type { LlamaConfig } from "../model/config.ts";
+import type { KernelSizes } from "./kernels.ts";
+import type { LadderSizes } from "./ladder.ts";
+import { SMALL, SMOLLM_135M } from "./models.ts";
+import { equalPairs, hhLikePairs } from "./pairs.ts";
+import type { StepSizes } from "./step.ts";
+
+/** What to measure, and how long. */
+export interface BenchSizes {
+  kernels: KernelSizes;
+  steps: StepSizes[];
+  ladder: LadderSizes;
+}
+
+/** SmolLM-135M's shapes; on a CPU adapter few rows of them, and a smaller model where a whole step runs. */
+export function sizesFor(software: boolean, config: LlamaConfig): BenchSizes {
+  const { vocabSize } = SMOLLM_135M;
+  return {
+    kernels: {
+      config: SMOLLM_135M,
+      M: software ? 128 : 2048,
+      headRows: software ? 64 : headChunkRows(vocabSize),
+      sequence: software ? 128 : 512,
+      repetitions: software ? 3 : 20,
+    },
+    steps: [
+      {
+        name: "SmolLM-135M, 8 pairs of 512 tokens, half of them prompt",
+        config: SMOLLM_135M,
+        pairs: equalPairs(8, 512, 256, vocabSize),
+        steps: software ? 0 : 10,
+        repetitions: 5,
+      },
+      {
+        name: "--model, 8 pairs with the lengths of HH-RLHF",
+        config,
+        pairs: hhLikePairs(8, config.vocabSize),
+        steps: software ? 1 : 20,
+        repetitions: software ? 3 : 5,
+      },
+    ],
+    ladder: software
+      ? { config: SMALL, pairs: 8, steps: 1, repetitions: 2 }
+      : { config: SMOLLM_135M, pairs: 8, steps: 10, repetitions: 5 },
+  };
+}

@@ -1,0 +1,40 @@
+// This module is browser compatible.
+import { resolveOptions } from "../config.ts";
+import type { PreferencePair } from "../data/pairs.ts";
+import { type DpoTraining, startDpo } from "../engine.ts";
+import type { Gpu } from "../gpu/device.ts";
+import { elementCount } from "../gpu/tensor.ts";
+import type { Operand } from "../kernels/shapes.ts";
+import type { LlamaConfig } from "../model/config.ts";
+import { checkpointTensors } from "../model/params.ts";
+import type { TensorReader } from "../model/weights.ts";
+import { noise } from "./arena.ts";
+
+/** A model of random weights with the seed preset, ready to take steps over `pairs` as one batch. */
+export function seedTraining(
+  gpu: Gpu,
+  precision: Operand,
+  config: LlamaConfig,
+  pairs: readonly PreferencePair[],
+): Promise<DpoTraining> {
+  const { options } = resolveOptions("train", {
+    flags: [["preset", "seed"], ["batch-size", String(pairs.length)]],
+  });
+  return startDpo(gpu, { config, read: noiseWeights(config) }, null, pairs, options, precision);
+}
+
+const BLOCK = 65537;
+const SCALE = 0.035; // uniform noise of the usual standard deviation, 0.02
+
+/** Weights that are random, if not very: a block of noise over and over. 135 M normal deviates would take half a minute. */
+export function noiseWeights(config: LlamaConfig): TensorReader {
+  const shapes = new Map(checkpointTensors(config).map(({ name, shape }) => [name, shape]));
+  const next = noise(7);
+  const block = Float32Array.from({ length: BLOCK }, () => SCALE * next());
+  return (name) => {
+    const data = new Float32Array(elementCount(shapes.get(name)!));
+    if (name.endsWith("norm.weight")) return Promise.resolve(data.fill(1));
+    for (let i = 0; i < data.length; i += BLOCK) data.set(block.subarray(0, data.length - i), i);
+    return Promise.resolve(data);
+  };
+}

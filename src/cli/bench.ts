@@ -1,0 +1,154 @@
+import { benchKernels, type KernelSpeed } from "../bench/kernels.ts";
+import { benchLadder, type RungSpeed } from "../bench/ladder.ts";
+import { type BenchSizes, sizesFor } from "../bench/sizes.ts";
+import { benchStep, type StepSpeed } from "../bench/step.ts";
+import { table } from "../bench/table.ts";
+import type { Options } from "../config.ts";
+import { readJsonObject } from "../formats/json.ts";
+import type { DeviceInfo, Gpu } from "../gpu/device.ts";
+import type { KernelTime } from "../gpu/profiler.ts";
+import type { Operand } from "../kernels/shapes.ts";
+import { parseLlamaConfig } from "../model/config.ts";
+import { currentCommit } from "../platform/commit.ts";
+import { openDirectory } from "../platform/files.ts";
+import type { Context } from "./context.ts";
+import { openDevice } from "./device.ts";
+
+/** All that a benchmark run says: what `--json` prints. Parts that were not asked for are missing. */
+export interface BenchReport {
+  date: string;
+  /** null outside of a git checkout. */
+  commit: string | null;
+  device: DeviceInfo;
+  precision: Operand;
+  kernels?: { clock: string; speeds: KernelSpeed[] };
+  steps?: StepSpeed[];
+  ladder?: { model: string; rungs: RungSpeed[] };
+}
+
+type Streams = Pick<Context<"bench">, "stdout" | "stderr">;
+
+/**
+ * Measures kernels, training step, the ladder of ideas and decoding. Weights are random, as speed does not depend on them.
+ *
+ * @param sizes What to measure; by default what suits the device.
+ */
+export async function run(
+  options: Options<"bench">,
+  streams: Streams,
+  sizes?: BenchSizes,
+): Promise<number> {
+  const device = await openDevice(options, streams);
+  if (!device) return 0;
+  const { info } = device.gpu;
+  device.gpu.close();
+  const directory = await openDirectory(options.model);
+  const config = parseLlamaConfig(
+    await readJsonObject(directory, "config.json"),
+    `${directory.name}/config.json`,
+  );
+  const { kernels, steps, ladder } = sizes ?? sizesFor(info.software, config);
+  const report: BenchReport = {
+    date: new Date().toISOString(),
+    commit: await currentCommit(),
+    device: info,
+    precision: device.precision,
+  };
+  const say = (text: string) => (options.json ? streams.stderr : streams.stdout).write(text);
+  const asked = (suite: typeof options.suite) => ["all", suite].includes(options.suite);
+
+  // Each part gets a device of its own, which frees all that it allocated.
+  const onDevice = async <T>(measure: (gpu: Gpu, precision: Operand) => Promise<T>): Promise<T> => {
+    const { gpu, precision } = (await openDevice(options, streams))!;
+    try {
+      return await measure(gpu, precision);
+    } finally {
+      gpu.close();
+    }
+  };
+
+  say(headerText(report));
+  if (asked("kernels")) {
+    report.kernels = await onDevice((gpu, precision) => benchKernels(gpu, precision, kernels));
+    say(kernelText(report.kernels));
+  }
+  if (asked("step")) {
+    report.steps = [];
+    for (const step of steps) {
+      const speed = await onDevice((gpu, precision) => benchStep(gpu, precision, step));
+      report.steps.push(speed);
+      say(stepText(speed));
+    }
+  }
+  if (asked("ladder")) {
+    const { hiddenSize, numLayers, vocabSize } = ladder.config;
+    const rungs = await onDevice((gpu, precision) => benchLadder(gpu, precision, ladder));
+    const model = `${numLayers} layers of ${hiddenSize}, vocabulary ${vocabSize}`;
+    report.ladder = { model, rungs };
+    say(ladderText(report.ladder));
+  }
+  if (options.json) streams.stdout.write(`${JSON.stringify(report)}\n`);
+  return 0;
+}
+
+function headerText({ date, commit, device, precision }: BenchReport): string {
+  const { description, engine, vendor, software } = device;
+  return `device     ${description} (vendor ${vendor || "unknown"}, engine ${engine})\n` +
+    `precision  ${precision}\n` +
+    `commit     ${commit ?? "unknown"}, ${date}\n` +
+    (software
+      ? "sizes      few rows and small models: this adapter is a CPU. On a GPU everything is SmolLM-135M\n"
+      : "");
+}
+
+function kernelText({ clock, speeds }: NonNullable<BenchReport["kernels"]>): string {
+  const title = `\nKernels (SmolLM-135M's shapes, rows x outputs x inputs; median by ${clock})\n`;
+  return title + table(speeds, [
+    { head: "kernel", cell: ({ kernel }) => kernel },
+    { head: "shape", cell: ({ shape }) => shape },
+    { head: "ms", cell: ({ milliseconds }) => milliseconds, digits: 3 },
+    { head: "GFLOP/s", cell: ({ gflops }) => gflops, digits: 1 },
+    { head: "GB/s", cell: ({ gbps }) => gbps, digits: 2 },
+  ]);
+}
+
+function stepText(step: StepSpeed): string {
+  const { name, pairs, tokens, packedTokens, kernels } = step;
+  const number = (value: number) => value.toLocaleString("en", { maximumFractionDigits: 1 });
+  const speed = step.milliseconds === null
+    ? "recorded, not run: too slow for this adapter"
+    : `${number(step.milliseconds)} ms, ${number(step.tokensPerSecond!)} tokens/s, ${
+      number(step.pairsPerSecond!)
+    } pairs/s`;
+  return `\nTraining step, seed preset (${name})\n` +
+    `batch       ${pairs} pairs, ${number(tokens)} tokens, ${number(packedTokens)} computed\n` +
+    `time        ${speed}\n` +
+    `JavaScript  packing ${number(step.packMilliseconds)} ms, recording ${
+      number(step.recordMilliseconds)
+    } ms\n` +
+    `GPU memory  ${number(step.memoryBytes / 1e9)} GB at most\n` +
+    (kernels ? kernelShares(kernels) : "");
+}
+
+function kernelShares(kernels: KernelTime[]): string {
+  const total = kernels.reduce((sum, { milliseconds }) => sum + milliseconds, 0);
+  return table(kernels, [
+    { head: "kernel", cell: ({ kernel }) => kernel },
+    { head: "dispatches", cell: ({ dispatches }) => dispatches, digits: 0 },
+    { head: "ms", cell: ({ milliseconds }) => milliseconds, digits: 2 },
+    { head: "%", cell: ({ milliseconds }) => 100 * milliseconds / total, digits: 1 },
+  ]);
+}
+
+function ladderText({ model, rungs }: NonNullable<BenchReport["ladder"]>): string {
+  return `\nWhat each idea saves (${model}; pairs with the lengths of HH-RLHF)\n` + table(rungs, [
+    { head: "step", cell: ({ rung }) => rung },
+    { head: "GFLOP", cell: ({ gigaflop }) => gigaflop, digits: 1 },
+    { head: "ms", cell: ({ milliseconds }) => milliseconds, digits: 0 },
+    { head: "predicted", cell: ({ predictedSpeedup }) => predictedSpeedup, digits: 2 },
+    { head: "measured", cell: ({ measuredSpeedup }) => measuredSpeedup, digits: 2 },
+    { head: "gain", cell: ({ predictedGain }) => predictedGain, digits: 2 },
+    { head: "measured", cell: ({ measuredGain }) => measuredGain, digits: 2 },
+    { head: "of it", cell: ({ realized }) => realized, digits: 2 },
+  ]);
+}
