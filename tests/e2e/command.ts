@@ -1,0 +1,47 @@
+/** Runs public commands in this process. */
+import assert from "node:assert/strict";
+import { main } from "../../src/cli/main.ts";
+import { MemoryOutput } from "../cli/output.ts";
+
+export interface Answer {
+  code: number;
+  stdout: string;
+  stderr: string;
+}
+
+const engine = Deno.env.get("SMOLDPO_ENGINE") ?? "deno";
+const ON_DEVICE = ["train", "sft", "eval", "score", "generate"];
+
+/** Runs a command as from the command line, at f32, on the engine of the test run. */
+export async function run(command: string, ...flags: (string | number)[]): Promise<Answer> {
+  const stdout = new MemoryOutput();
+  const stderr = new MemoryOutput();
+  const device = ON_DEVICE.includes(command) ? ["--engine", engine, "--precision", "f32"] : [];
+  const words = [command, ...device, ...flags.map(String)];
+  const code = await main(words, stdout, stderr);
+  return { code, stdout: stdout.text, stderr: stderr.text };
+}
+
+/** {@link run} for a command that must succeed. */
+export async function runOk(command: string, ...flags: (string | number)[]): Promise<Answer> {
+  const answer = await run(command, ...flags);
+  assert.equal(answer.code, 0, answer.stderr);
+  return answer;
+}
+
+/** The objects in lines of JSON. */
+export function jsonLines<T>(text: string): T[] {
+  return text.split("\n").filter(Boolean).map((line) => JSON.parse(line));
+}
+
+/** Gives `body` a directory that is gone afterwards. */
+export async function inTemporaryDirectory(
+  body: (path: string) => Promise<void>,
+): Promise<void> {
+  const path = await Deno.makeTempDir();
+  try {
+    await body(path);
+  } finally {
+    await Deno.remove(path, { recursive: true });
+  }
+}
