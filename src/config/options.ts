@@ -233,6 +233,11 @@ export const OPTIONS = {
     { default: 1, above: 0 },
   ),
   ignoreEos: boolean(["generate"], "Do not stop at the end token", { default: false }),
+  probabilities: boolean(
+    ["generate"],
+    "Show what the first new token would be drawn from, instead of drawing it",
+    { default: false },
+  ),
 
   // What to show and to measure
   row: integer(["inspect"], "First row to show, counted from 0", { default: 0, min: 0 }),

@@ -100,7 +100,7 @@ export function layerForward(
   runtime: Runtime,
   weights: Weights,
   layer: number,
-  batch: GpuBatch,
+  batch: Pick<GpuBatch, "positions" | "queryTiles">,
   act: LayerActivations,
 ): void {
   const w = layerOperands(weights, layer);
