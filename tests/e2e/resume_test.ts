@@ -1,0 +1,135 @@
+/** A resumed run has the bits of one that was never interrupted. */
+import assert from "node:assert/strict";
+import { fileURLToPath } from "node:url";
+import { randomPairs } from "../model/small_models.ts";
+import { inTemporaryDirectory, jsonLines, run, runOk } from "./command.ts";
+import { writeModel, writePairs } from "./inputs.ts";
+
+const STEPS_PER_EPOCH = 5;
+
+/** A run of three epochs in new orders, with trunk and reference cached, and a rate that depends on the step. */
+const FLAGS = [
+  ...["--num-train-epochs", 3, "--per-device-train-batch-size", 2, "--learning-rate", 1e-3],
+  ...["--lr-scheduler-type", "cosine", "--warmup-steps", 2, "--max-length", 64],
+  ...["--train-layers", 1, "--head", "untied", "--weight-decay", 0.01],
+];
+
+interface Inputs {
+  model: string;
+  pairs: string;
+  heldOut: string;
+}
+
+async function writeInputs(directory: string, count = 2 * STEPS_PER_EPOCH): Promise<Inputs> {
+  return {
+    model: await writeModel(`${directory}/model`),
+    pairs: await writePairs(`${directory}/pairs.jsonl`, randomPairs(1, count, 113, 30)),
+    heldOut: await writePairs(`${directory}/held_out.jsonl`, randomPairs(2, 3, 113, 30)),
+  };
+}
+
+const inputFlags = ({ model, pairs, heldOut }: Inputs) => [
+  ...["--model", model, "--dataset", pairs, "--eval-dataset", heldOut],
+];
+
+const readMetrics = async (output: string) =>
+  jsonLines<Record<string, number>>(await Deno.readTextFile(`${output}/metrics.jsonl`));
+
+const readModel = (output: string) => Deno.readFile(`${output}/model.safetensors`);
+
+Deno.test("train: resumed at a middle step and at the end of an epoch", () =>
+  inTemporaryDirectory(async (directory) => {
+    const inputs = inputFlags(await writeInputs(directory));
+    const whole = `${directory}/whole`;
+    const saving = ["--save-steps", 1, "--save-total-limit", 99];
+    await runOk("train", ...inputs, ...FLAGS, ...saving, "--output", whole);
+    const plain = `${directory}/plain`;
+    await runOk("train", ...inputs, ...FLAGS, "--output", plain);
+    assert.deepEqual(await readModel(plain), await readModel(whole), "saving changes the run");
+    const metrics = await readMetrics(whole);
+    assert.deepEqual(await readMetrics(plain), metrics);
+    assert.equal(metrics.length, 3 * STEPS_PER_EPOCH + 2, "steps, and evaluations at both ends");
+
+    for (const step of [STEPS_PER_EPOCH + 2, 2 * STEPS_PER_EPOCH]) {
+      const output = `${directory}/resumed-${step}`;
+      const checkpoint = `${whole}/checkpoints/step-${step}`;
+      await runOk("train", ...inputs, ...FLAGS, "--output", output, "--resume", checkpoint);
+      assert.deepEqual(await readMetrics(output), metrics.slice(step + 1), `from step ${step}`);
+      assert.deepEqual(await readModel(output), await readModel(whole), `from step ${step}`);
+    }
+  }));
+
+Deno.test("sft: resumed at a middle step", () =>
+  inTemporaryDirectory(async (directory) => {
+    const model = await writeModel(`${directory}/model`);
+    const rows = randomPairs(3, 7, 113, 30).map(({ chosen }) => ({ input_ids: [...chosen.ids] }));
+    const dataset = `${directory}/text.jsonl`;
+    await Deno.writeTextFile(dataset, rows.map((row) => JSON.stringify(row)).join("\n"));
+    const flags = [
+      ...["--model", model, "--dataset", dataset, "--num-train-epochs", 2, "--batch-size", 2],
+      ...["--learning-rate", 1e-3, "--lr-scheduler-type", "linear", "--max-length", 64],
+    ];
+    const whole = `${directory}/whole`;
+    await runOk("sft", ...flags, "--save-steps", 3, "--output", whole);
+    const resumed = `${directory}/resumed`;
+    const checkpoint = `${whole}/checkpoints/step-3`;
+    await runOk("sft", ...flags, "--output", resumed, "--resume", checkpoint);
+    assert.deepEqual(await readMetrics(resumed), (await readMetrics(whole)).slice(3));
+    assert.deepEqual(await readModel(resumed), await readModel(whole));
+  }));
+
+Deno.test("a run is not resumed with other options or other data", () =>
+  inTemporaryDirectory(async (directory) => {
+    const inputs = await writeInputs(directory);
+    const output = `${directory}/run`;
+    const flags = [...FLAGS, "--output", output, "--save-steps", 15];
+    await runOk("train", ...inputFlags(inputs), ...flags);
+    const other = await run("train", ...inputFlags(inputs), ...flags, "--resume", "--beta", 0.3);
+    assert.equal(other.code, 2);
+    assert.match(other.stderr, /Cannot resume: expected beta 0.1 as in the checkpoint, found 0.3/);
+    await writePairs(inputs.pairs, randomPairs(4, 10, 113, 30));
+    const changed = await run("train", ...inputFlags(inputs), ...flags, "--resume");
+    assert.equal(changed.code, 2);
+    assert.match(changed.stderr, /Cannot resume: expected data "[0-9a-f]{64}"/);
+  }));
+
+// In a process of its own: the test runner takes interrupts for itself.
+Deno.test({
+  name: "an interrupt finishes the step and saves; resuming gives the bits of the whole run",
+  ignore: Deno.build.os === "windows",
+  fn: () =>
+    inTemporaryDirectory(async (directory) => {
+      const inputs = inputFlags(await writeInputs(directory, 80));
+      const whole = `${directory}/whole`;
+      await runOk("train", ...inputs, ...FLAGS, "--output", whole);
+
+      const output = `${directory}/interrupted`;
+      const main = fileURLToPath(new URL("../../src/cli/main.ts", import.meta.url));
+      const engine = Deno.env.get("SMOLDPO_ENGINE") ?? "deno";
+      const words = ["--output", output, "--engine", engine, "--precision", "f32"];
+      const child = new Deno.Command(Deno.execPath(), {
+        args: [
+          ...["run", "--quiet", "--allow-all", main, "train"],
+          ...[...inputs, ...FLAGS, ...words, "--logging-steps", 1].map(String),
+        ],
+        stdout: "null",
+        stderr: "piped",
+      }).spawn();
+      let stderr = "";
+      for await (const text of child.stderr.pipeThrough(new TextDecoderStream())) {
+        const before = /train \S+ 2\/120/.test(stderr);
+        stderr += text;
+        if (!before && /train \S+ 2\/120/.test(stderr)) child.kill("SIGINT");
+      }
+      const { code } = await child.status;
+      assert.equal(code, 130, stderr);
+      const [, done] = /interrupted after step (\d+)/.exec(stderr)!;
+      assert.ok(Number(done) >= 2 && Number(done) < 120, `interrupted after step ${done}`);
+      const names = (await Array.fromAsync(Deno.readDir(output))).map(({ name }) => name).sort();
+      assert.deepEqual(names, ["checkpoints", "metrics.jsonl"], "no half of a model");
+
+      await runOk("train", ...inputs, ...FLAGS, "--output", output, "--resume");
+      assert.deepEqual(await readMetrics(output), await readMetrics(whole));
+      assert.deepEqual(await readModel(output), await readModel(whole));
+    }),
+});
