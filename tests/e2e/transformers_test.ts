@@ -1,7 +1,16 @@
 import assert from "node:assert/strict";
-import { openModel, saveModel } from "../../src/formats/model_directory.ts";
+import { packSequences } from "../../src/dpo/pack.ts";
+import { loadModel } from "../../src/engine.ts";
+import { type ModelSource, openModel, saveModel } from "../../src/formats/model_directory.ts";
 import type { SavedDtype } from "../../src/formats/safetensors.ts";
+import { Commands } from "../../src/gpu/commands.ts";
+import { readTensor } from "../../src/gpu/tensor.ts";
+import { paddedColumns } from "../../src/kernels/matmul.ts";
+import { uploadBatch } from "../../src/model/batch.ts";
 import { parseLlamaConfig } from "../../src/model/config.ts";
+import { topForward, trunkForward } from "../../src/model/forward.ts";
+import { headForward } from "../../src/model/head.ts";
+import { scoreTensor } from "../../src/model/model.ts";
 import { checkpointTensors } from "../../src/model/params.ts";
 import { ropeFrequencies } from "../../src/model/rope_frequencies.ts";
 import { sha256 } from "../../src/platform/checkpoint_storage.ts";
@@ -9,6 +18,7 @@ import { createDirectory } from "../../src/platform/files.ts";
 import { renderChat } from "../../src/text/chat.ts";
 import { loadTokenizer } from "../../src/text/tokenizer.ts";
 import { MemoryDirectory } from "../formats/memory_directory.ts";
+import { assertClose, gpu } from "../kernels/harness.ts";
 import { byteTokenizerFiles } from "../text/byte_tokenizer.ts";
 
 const base = {
@@ -37,6 +47,8 @@ const cases: { tied: boolean; dtype: SavedDtype; fields: Record<string, unknown>
   { tied: false, dtype: "BF16", fields: { rope_scaling: { rope_type: "linear", factor: 2 } } },
   { tied: false, dtype: "F16", fields: { rope_scaling: llama3, rope_theta: 5e5, head_dim: 24 } },
 ];
+/** Longer than one tile of attention. */
+const sequences = [[7], Array.from({ length: 50 }, (_, i) => (i * i * 31 + 5 * i) % 111)];
 const texts = ["", "ab a1b\n  22", "<|im_start|>a<|im_end|>"];
 const chats = [[{ role: "user", content: "a?" }, { role: "assistant", content: "b" }]];
 
@@ -58,7 +70,7 @@ async function askTransformers(directories: string[]): Promise<Record<string, un
     if (error instanceof Deno.errors.NotFound) return "no python3";
     throw error;
   }
-  const models = directories.map((directory) => ({ directory, texts, chats, sequences: [] }));
+  const models = directories.map((directory) => ({ directory, texts, chats, sequences }));
   const [output] = await Promise.all([
     process.output(),
     new Blob([JSON.stringify({ models })]).stream().pipeTo(process.stdin).catch(() => {}),
@@ -71,7 +83,7 @@ async function askTransformers(directories: string[]): Promise<Record<string, un
   return answer.models;
 }
 
-Deno.test("transformers loads what is saved here, to the last bit", async (test) => {
+Deno.test("transformers loads what is saved here, to the last bit, and gives our logits", async (test) => {
   const root = await Deno.makeTempDir();
   try {
     const directories = await Promise.all(cases.map(async ({ tied, dtype, fields }, i) => {
@@ -85,7 +97,11 @@ Deno.test("transformers loads what is saved here, to the last bit", async (test)
       return directory;
     }));
     const answers = await askTransformers(directories.map(({ name }) => name));
-    if (typeof answers === "string") return console.log(`skipped: ${answers}`);
+    if (typeof answers === "string") {
+      const reason = { name: `skipped: ${answers}`, ignore: true, fn: () => {} };
+      await test.step(reason); // a step shows where --quiet hides what tests print
+      return;
+    }
     for (const [i, { tied, dtype }] of cases.entries()) {
       await test.step(`${tied ? "tied" : "untied"} ${dtype}`, async () => {
         const answer = answers[i];
@@ -116,12 +132,40 @@ Deno.test("transformers loads what is saved here, to the last bit", async (test)
           renderChat(tokenizer.chatTemplate!, messages, { addGenerationPrompt: true, tokenizer })
         );
         assert.deepEqual(rendered, answer.rendered);
+
+        for (const [j, ids] of sequences.entries()) {
+          const expected = (answer.logits as number[][][])[j].flat();
+          const found = await logitsOf(await openModel(directories[i]), ids);
+          assertClose(found, expected, { absolute: 1e-3, relative: 1e-4, name: "logits" });
+        }
       });
     }
   } finally {
     await Deno.remove(root, { recursive: true });
   }
 });
+
+/** The logits after each token, (T, V), through this project's shaders. */
+async function logitsOf(source: ModelSource, ids: number[]): Promise<number[]> {
+  const { config } = source;
+  const checkpoint = { config, read: (name: string) => source.readFloat32(name) };
+  const model = await loadModel(gpu, checkpoint, { precision: "f32", positions: 64 });
+  source.close();
+  const { runtime, weights } = model;
+  // The head computes rows that predict a token, so one more token follows.
+  const sequence = { ids: Uint32Array.from([...ids, 0]), promptLength: 1 };
+  const packing = { scope: "all", weight: 1, chunkRows: runtime.headRows } as const;
+  const batch = uploadBatch(gpu, runtime.workspace, packSequences([sequence], packing));
+  const commands = new Commands(gpu);
+  const trunk = trunkForward(commands, runtime, weights, batch, 0);
+  const { y } = topForward(commands, runtime, weights, batch, trunk, 0, false);
+  headForward(commands, runtime, weights, batch, scoreTensor(model, "scores", 1), y);
+  commands.submit();
+  const stride = paddedColumns(config.vocabSize);
+  const shape = [runtime.headRows, stride];
+  const logits = await readTensor(gpu, runtime.workspace.get("head logits", "f32", shape));
+  return ids.flatMap((_, t) => [...logits.subarray(t * stride, t * stride + config.vocabSize)]);
+}
 
 function randomTensors(config: ReturnType<typeof parseLlamaConfig>) {
   let seed = 1;
