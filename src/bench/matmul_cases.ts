@@ -1,5 +1,6 @@
 // This module is browser compatible.
 import { matmulBackwardInput, matmulBackwardWeight, matmulForward } from "../kernels/matmul.ts";
+import { matvecForward } from "../kernels/matvec.ts";
 import type { Arena, Filled } from "./arena.ts";
 import { type CaseMaker, type KernelCase, type KernelSizes, someOf } from "./kernels.ts";
 
@@ -12,7 +13,7 @@ interface Layer {
   wide: boolean;
 }
 
-/** The linear layers of the model: forward and both gradients. */
+/** The linear layers of the model: forward and both gradients, and a single row forward, as in decoding. */
 export function matmulCases({ config, M, headRows }: KernelSizes): CaseMaker[] {
   const { hiddenSize: C, intermediateSize: F, numHeads, numKvHeads, headSize, vocabSize } = config;
   const layers: Layer[] = [
@@ -22,11 +23,15 @@ export function matmulCases({ config, M, headRows }: KernelSizes): CaseMaker[] {
     { name: "down", M, N: C, K: F, wide: true },
     { name: "head", M: headRows, N: vocabSize, K: C, wide: true },
   ];
-  return layers.flatMap((layer): CaseMaker[] => [
-    (arena) => forward(arena, layer),
+  const training = layers.flatMap((layer): CaseMaker[] => [
+    (arena) => forward(arena, layer, "matmul_forward", matmulForward),
     (arena) => backwardInput(arena, layer),
     (arena) => backwardWeight(arena, layer),
   ]);
+  const decoding = layers.map((layer): CaseMaker => (arena) =>
+    forward(arena, { ...layer, M: 1 }, "matvec_forward", matvecForward)
+  );
+  return [...training, ...decoding];
 }
 
 function sizes(arena: Arena, { name, M, N, K, wide }: Layer) {
@@ -43,18 +48,23 @@ function sizes(arena: Arena, { name, M, N, K, wide }: Layer) {
 const noise = (arena: Arena, wide: boolean, shape: number[]): Filled =>
   wide ? arena.f32(shape) : arena.operand(shape);
 
-function forward(arena: Arena, layer: Layer): KernelCase {
+function forward(
+  arena: Arena,
+  layer: Layer,
+  kernel: string,
+  multiply: typeof matmulForward,
+): KernelCase {
   const { M, N, K, wide } = layer;
   const { shape, flop, input, weight, result } = sizes(arena, layer);
   const x = arena.operand([M, K]);
   const w = arena.operand([N, K], 0.1);
   const y = arena.zeros(wide ? "f32" : arena.precision, [M, N]);
   return {
-    kernel: "matmul_forward",
+    kernel,
     shape,
     flop,
     bytes: input + weight + result,
-    record: (commands) => matmulForward(commands, y, x.tensor, w.tensor),
+    record: (commands) => multiply(commands, y, x.tensor, w.tensor),
     expected: {
       output: y,
       entries: someOf(M * N).map((index) => {

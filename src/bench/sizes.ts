@@ -1,6 +1,7 @@
 // This module is browser compatible.
 import { headChunkRows } from "../model/head.ts";
 import type { LlamaConfig } from "../model/config.ts";
+import type { DecodeSizes } from "./decode.ts";
 import type { KernelSizes } from "./kernels.ts";
 import type { LadderSizes } from "./ladder.ts";
 import { SMALL, SMOLLM_135M } from "./models.ts";
@@ -12,6 +13,7 @@ export interface BenchSizes {
   kernels: KernelSizes;
   steps: StepSizes[];
   ladder: LadderSizes;
+  decode: DecodeSizes[];
 }
 
 /** SmolLM-135M's shapes; on a CPU adapter few rows of them, and a smaller model where a whole step runs. */
@@ -44,5 +46,23 @@ export function sizesFor(software: boolean, config: LlamaConfig): BenchSizes {
     ladder: software
       ? { config: SMALL, pairs: 8, steps: 1, repetitions: 2 }
       : { config: SMOLLM_135M, pairs: 8, steps: 10, repetitions: 5 },
+    decode: [
+      {
+        name: "SmolLM-135M",
+        config: SMOLLM_135M,
+        batches: software ? [1, 8] : [1, 8, 32],
+        promptTokens: software ? 4 : 128,
+        newTokens: software ? 5 : 257,
+        repetitions: software ? 1 : 5,
+      },
+      {
+        name: "--model",
+        config,
+        batches: [1, 8, 32],
+        promptTokens: 32,
+        newTokens: software ? 33 : 257,
+        repetitions: software ? 3 : 5,
+      },
+    ],
   };
 }

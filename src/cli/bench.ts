@@ -1,4 +1,5 @@
 import { benchKernels, type KernelSpeed } from "../bench/kernels.ts";
+import { benchDecode, type DecodeSpeed } from "../bench/decode.ts";
 import { benchLadder, type RungSpeed } from "../bench/ladder.ts";
 import { type BenchSizes, sizesFor } from "../bench/sizes.ts";
 import { benchStep, type StepSpeed } from "../bench/step.ts";
@@ -24,6 +25,7 @@ export interface BenchReport {
   kernels?: { clock: string; speeds: KernelSpeed[] };
   steps?: StepSpeed[];
   ladder?: { model: string; rungs: RungSpeed[] };
+  decode?: DecodeSpeed[];
 }
 
 type Streams = Pick<Context<"bench">, "stdout" | "stderr">;
@@ -47,7 +49,7 @@ export async function run(
     await readJsonObject(directory, "config.json"),
     `${directory.name}/config.json`,
   );
-  const { kernels, steps, ladder } = sizes ?? sizesFor(info.software, config);
+  const { kernels, steps, ladder, decode } = sizes ?? sizesFor(info.software, config);
   const report: BenchReport = {
     date: new Date().toISOString(),
     commit: await currentCommit(),
@@ -86,6 +88,14 @@ export async function run(
     const model = `${numLayers} layers of ${hiddenSize}, vocabulary ${vocabSize}`;
     report.ladder = { model, rungs };
     say(ladderText(report.ladder));
+  }
+  if (asked("decode")) {
+    report.decode = [];
+    for (const model of decode) {
+      const speeds = await onDevice((gpu, precision) => benchDecode(gpu, precision, model));
+      report.decode.push(...speeds);
+    }
+    say(decodeText(report.decode));
   }
   if (options.json) streams.stdout.write(`${JSON.stringify(report)}\n`);
   return 0;
@@ -150,5 +160,16 @@ function ladderText({ model, rungs }: NonNullable<BenchReport["ladder"]>): strin
     { head: "gain", cell: ({ predictedGain }) => predictedGain, digits: 2 },
     { head: "measured", cell: ({ measuredGain }) => measuredGain, digits: 2 },
     { head: "of it", cell: ({ realized }) => realized, digits: 2 },
+  ]);
+}
+
+function decodeText(speeds: DecodeSpeed[]): string {
+  return "\nDecoding, greedy, with a cache of keys and values\n" + table(speeds, [
+    { head: "model", cell: ({ name }) => name },
+    { head: "batch", cell: ({ batch }) => batch, digits: 0 },
+    { head: "prompt", cell: ({ promptTokens }) => promptTokens, digits: 0 },
+    { head: "new tokens", cell: ({ newTokens }) => newTokens, digits: 0 },
+    { head: "first token ms", cell: ({ firstTokenMilliseconds: ms }) => ms, digits: 1 },
+    { head: "tokens/s", cell: ({ tokensPerSecond }) => tokensPerSecond, digits: 1 },
   ]);
 }

@@ -19,6 +19,9 @@ const TINY: BenchSizes = {
   kernels: { config, M: 32, headRows: 8, sequence: 16, repetitions: 1 },
   steps: [{ ...step, name: "run", steps: 1 }, { ...step, name: "recorded only", steps: 0 }],
   ladder: { config, pairs: 2, steps: 1, repetitions: 1 },
+  decode: [
+    { name: "tiny", config, batches: [1, 2], promptTokens: 3, newTokens: 4, repetitions: 1 },
+  ],
 };
 
 async function bench(...flags: [string, string][]) {
@@ -56,6 +59,11 @@ Deno.test("bench --json tells where and what it measured, and every speed", asyn
   if (ran.kernels) assert.ok(ran.kernels.some(({ kernel }) => kernel === "adamw"));
   assert.equal(recorded.milliseconds, null);
   assert.ok(positive(recorded.recordMilliseconds), "recording is timed without running");
+
+  assert.deepEqual(report.decode!.map(({ batch }) => batch), [1, 2]);
+  for (const { tokensPerSecond, firstTokenMilliseconds } of report.decode!) {
+    assert.ok(positive(tokensPerSecond) && positive(firstTokenMilliseconds));
+  }
 
   const { rungs } = report.ladder!;
   assert.equal(rungs.length, 7);
