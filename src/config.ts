@@ -186,7 +186,7 @@ function refuseContradictions(values: Values, origins: Origins): void {
   if (values.resume === "latest" && origins.output?.source === "automatic") {
     refuse("--resume with the --output directory to go on in, or with a checkpoint", "neither");
   }
-  if ("promptIds" in values) {
+  if ("promptIds" in values && values.adapter !== "list") {
     const prompts = [values.prompt, values.promptIds].filter((prompt) => prompt !== null);
     if (prompts.length !== 1) {
       refuse("one of --prompt and --prompt-ids", prompts.length ? "both" : "neither");

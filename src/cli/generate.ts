@@ -62,15 +62,7 @@ function encodePrompt(
   tokenizer: TextTokenizer | null,
   path: string,
 ): number[] {
-  if ((prompt === null) === (promptIds === null)) {
-    throw new UserError(
-      `Expected either --prompt or --prompt-ids, found ${prompt === null ? "neither" : "both"}`,
-    );
-  }
-  if (promptIds !== null) {
-    if (chat) throw new UserError("Expected --prompt with --chat, found --prompt-ids");
-    return [...promptIds];
-  }
+  if (promptIds !== null) return [...promptIds];
   if (tokenizer === null) {
     throw new UserError(
       `Expected a tokenizer.json in ${path} for --prompt, found none: use --prompt-ids`,

@@ -1,0 +1,213 @@
+import assert from "node:assert/strict";
+import { loadModel } from "../../src/engine.ts";
+import { UserError } from "../../src/errors.ts";
+import { Decoder } from "../../src/generate/decoder.ts";
+import {
+  generate,
+  type GenerateOptions,
+  nextTokenProbabilities,
+} from "../../src/generate/generate.ts";
+import { batchSequences } from "../../src/generate/sequences.ts";
+import type { Gpu } from "../../src/gpu/device.ts";
+import type { LlamaConfig } from "../../src/model/config.ts";
+import { assertClose, gpu, random } from "../kernels/harness.ts";
+import { randomCheckpoint, smallConfig, tensorsOf } from "../model/small_models.ts";
+import { llamaLogits } from "../reference/llama.ts";
+
+const greedy: GenerateOptions = {
+  maxNewTokens: 12,
+  temperature: 0,
+  topK: 0,
+  topP: 1,
+  repetitionPenalty: 1,
+  seed: 7,
+  stopIds: [],
+};
+const drawn: GenerateOptions = { ...greedy, temperature: 1.5 };
+
+const configs: Record<string, LlamaConfig> = {
+  "3:1 heads of 16, tied": smallConfig(),
+  "4:2 heads of 24, untied": smallConfig({
+    hidden_size: 96,
+    num_attention_heads: 4,
+    num_key_value_heads: 2,
+    tie_word_embeddings: false,
+  }),
+  "3:1 heads of 64, tied, llama3 scaling": smallConfig({
+    head_dim: 64,
+    rope_scaling: {
+      rope_type: "llama3",
+      factor: 4,
+      low_freq_factor: 1,
+      high_freq_factor: 4,
+      original_max_position_embeddings: 16,
+    },
+  }),
+};
+
+/** Prompts of one token, of more than an attention tile has, and of lengths between. */
+function randomPrompts(vocabSize: number, lengths = [1, 40, 5, 13]): number[][] {
+  const next = random(lengths.length);
+  const id = () => Math.floor((next() + 1) / 2 * vocabSize);
+  return lengths.map((length) => Array.from({ length }, id));
+}
+
+function load(config: LlamaConfig) {
+  return loadModel(gpu, randomCheckpoint(config, 3), { precision: "f32", positions: 64 });
+}
+
+const small = await load(configs["3:1 heads of 16, tied"]);
+const prompts = randomPrompts(113);
+
+for (const [name, config] of Object.entries(configs)) {
+  Deno.test(`cached decoding equals the full forward: ${name}`, async () => {
+    const { vocabSize: V } = config;
+    const tensors = await tensorsOf(randomCheckpoint(config, 3));
+    const model = await load(config);
+    const [batch] = batchSequences(model, prompts, 6);
+    const decoder = new Decoder(model, batch, drawn);
+    for (let step = 0; step < 6; step++) {
+      const tokens = await decoder.next(batch.sequences, 1);
+      for (const [b, { prompt, ids }] of batch.sequences.entries()) {
+        const expected = softmax(
+          llamaLogits(config, tensors, [...prompt, ...ids]).slice(-V),
+          drawn.temperature,
+        );
+        const found = await decoder.probabilities(b);
+        assertClose(found, expected, { absolute: 1e-7, relative: 2e-4, name: `${b}, ${step}` });
+        ids.push(tokens[b]);
+      }
+    }
+  });
+
+  Deno.test(`greedy decoding takes the likeliest token of the full forward: ${name}`, async () => {
+    const { vocabSize: V } = config;
+    const tensors = await tensorsOf(randomCheckpoint(config, 3));
+    const completions = await generate(await load(config), prompts, greedy);
+    for (const [b, { ids, finishReason }] of completions.entries()) {
+      assert.equal(finishReason, "length");
+      assert.equal(ids.length, greedy.maxNewTokens);
+      const logits = llamaLogits(config, tensors, [...prompts[b], ...ids]);
+      for (const [i, id] of ids.entries()) {
+        const t = prompts[b].length - 1 + i;
+        const row = logits.subarray(t * V, (t + 1) * V);
+        assert.equal(id, row.indexOf(Math.max(...row)), `sequence ${b}, token ${i}`);
+      }
+    }
+  });
+}
+
+function softmax(logits: Float64Array, temperature: number): Float64Array {
+  const largest = Math.max(...logits);
+  const powers = logits.map((logit) => Math.exp((logit - largest) / temperature));
+  const sum = powers.reduce((a, b) => a + b);
+  return powers.map((power) => power / sum);
+}
+
+Deno.test("a sequence has the same continuation and the same bits in any batch", async () => {
+  const others = randomPrompts(113, [3, 9, 2, 33, 7, 1, 20, 4, 6, 11]);
+  const whole = await generate(small, [prompts[1], ...others], greedy);
+  const [alone] = await generate(small, [prompts[1]], greedy);
+  assert.deepEqual(alone, whole[0]);
+
+  const first = async (all: number[][]) => {
+    const [batch] = batchSequences(small, all, 1);
+    const decoder = new Decoder(small, batch, drawn);
+    await decoder.next(batch.sequences, 1);
+    return await decoder.probabilities(0);
+  };
+  assert.deepEqual(await first([prompts[1]]), await first([prompts[1], ...others]));
+});
+
+Deno.test("the same seed draws the same, another seed or index something else", async () => {
+  const twins = [prompts[2], prompts[2]];
+  const once = await generate(small, twins, drawn);
+  assert.deepEqual(await generate(small, twins, drawn), once);
+  assert.notDeepEqual(once[0].ids, once[1].ids);
+  const other = await generate(small, twins, { ...drawn, seed: 8 });
+  assert.notDeepEqual(other[0].ids, once[0].ids);
+});
+
+Deno.test("a stop id ends its sequence and no other", async () => {
+  const free = await generate(small, prompts, greedy);
+  const stop = free[1].ids[4];
+  const told: number[][] = prompts.map(() => []);
+  const stopped = await generate(small, prompts, {
+    ...greedy,
+    stopIds: [stop],
+    onToken: (sequence, id) => told[sequence].push(id),
+  });
+  for (const [b, { ids, finishReason }] of stopped.entries()) {
+    const end = free[b].ids.indexOf(stop) + 1;
+    assert.deepEqual(ids, end > 0 ? free[b].ids.slice(0, end) : free[b].ids);
+    assert.equal(finishReason, end > 0 ? "stop" : "length");
+  }
+  assert.equal(stopped[1].finishReason, "stop");
+  assert.ok(stopped.some(({ finishReason }) => finishReason === "length"));
+  assert.deepEqual(told, stopped.map(({ ids }) => ids));
+});
+
+Deno.test("an aborted generation keeps what it has", async () => {
+  const controller = new AbortController();
+  const [completion] = await generate(small, [prompts[0]], {
+    ...greedy,
+    onToken: () => controller.abort(),
+    signal: controller.signal,
+  });
+  assert.equal(completion.finishReason, "aborted");
+  assert.equal(completion.ids.length, 1);
+});
+
+Deno.test("a strong repetition penalty lets no token come twice, nor one of the prompt", async () => {
+  const [plain] = await generate(small, [prompts[3]], { ...greedy, maxNewTokens: 40 });
+  assert.ok(new Set(plain.ids).size < 40);
+  const [{ ids }] = await generate(small, [prompts[3]], {
+    ...greedy,
+    maxNewTokens: 40,
+    repetitionPenalty: 1e6,
+  });
+  assert.equal(new Set(ids).size, 40);
+  assert.ok(prompts[3].every((id) => !ids.includes(id)));
+});
+
+Deno.test("top-k filters the distribution of the next token", async () => {
+  const found = await nextTokenProbabilities(small, prompts[3], { ...drawn, topK: 3 });
+  const all = await nextTokenProbabilities(small, prompts[3], drawn);
+  const likeliest = Array.from(all.keys()).sort((a, b) => all[b] - all[a]).slice(0, 3);
+  const sum = likeliest.reduce((total, id) => total + all[id], 0);
+  const expected = Array.from(all, (p, id) => likeliest.includes(id) ? p / sum : 0);
+  assertClose(found, expected, { absolute: 1e-6 });
+});
+
+Deno.test("prompts that cannot be continued are refused", async () => {
+  const refuses = async (prompt: number[], message: RegExp, options = greedy) =>
+    await assert.rejects(generate(small, [[1], prompt], options), (error) => {
+      assert.ok(error instanceof UserError, `${error}`);
+      assert.match(error.message, message);
+      return true;
+    });
+  await refuses([], /^Prompt 1: expected at least one token/);
+  await refuses([5, 113], /^Prompt 1: expected token ids from 0 to 112, .* found 113$/);
+  await refuses([-1], /found -1$/);
+  await refuses([1.5], /found 1\.5$/);
+  await refuses(Array(53).fill(1), /expected at most 64 positions .* found 53 \+ 12: shorten/);
+  await generate(small, [Array(52).fill(1)], greedy);
+});
+
+Deno.test("prompts are split where one cache does not hold them; a single one is refused", () => {
+  const rowBytes = 2 * 16 * 4;
+  const limits = { maxBufferSize: 100 * rowBytes, maxStorageBufferBindingSize: 90 * rowBytes };
+  const narrow = { ...small, gpu: { info: gpu.info, device: { limits } } as unknown as Gpu };
+  const batches = batchSequences(narrow, randomPrompts(113, [30, 20, 15, 78]), 12);
+  assert.deepEqual(
+    batches.map(({ rows, sequences }) => [
+      rows,
+      ...sequences.map(({ index, firstRow }) => [index, firstRow]),
+    ]),
+    [[74, [0, 0], [1, 42]], [27, [2, 0]], [90, [3, 0]]],
+  );
+  assert.throws(
+    () => batchSequences(narrow, randomPrompts(113, [79]), 12),
+    /Expected a key\/value cache of at most 90 tokens on .*, found 79 \+ 12: shorten/,
+  );
+});
