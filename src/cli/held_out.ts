@@ -2,6 +2,7 @@ import type { DataOptions } from "../data/prepare.ts";
 import type { PairCounts, PreferencePair } from "../data/pairs.ts";
 import { readRows } from "../data/rows.ts";
 import type { DpoTraining } from "../engine.ts";
+import { generate } from "../generate/generate.ts";
 import type { Model } from "../model/model.ts";
 import { openDataset } from "../platform/files.ts";
 import type { TextTokenizer } from "../text/tokenizer.ts";
@@ -38,6 +39,9 @@ const MAX_PROMPTS = 100;
 
 /** Held-out pairs: evaluated before and after training, and their prompts answered. */
 export class HeldOut {
+  /** The pairs whose prompts are answered. */
+  readonly asked: PreferencePair[];
+
   private constructor(
     readonly pairs: PreferencePair[],
     readonly counts: PairCounts,
@@ -45,7 +49,12 @@ export class HeldOut {
     readonly tokenizer: TextTokenizer | null,
     readonly stopIds: number[],
     readonly judge: Judge | null,
-  ) {}
+    maxLengthTokens: number,
+  ) {
+    const room = ({ chosen }: PreferencePair) =>
+      chosen.promptLength + MAX_NEW_TOKENS <= maxLengthTokens;
+    this.asked = pairs.filter(room).slice(0, MAX_PROMPTS);
+  }
 
   /**
    * Opens held-out pairs, with the `grading.json` beside them if there is one.
@@ -58,7 +67,8 @@ export class HeldOut {
     const stopIds = new Set(model.config.eosTokenIds);
     if (tokenizer?.eosTokenId != null) stopIds.add(tokenizer.eosTokenId);
     const judge = await openJudge(path, pairs);
-    return new HeldOut(pairs, counts, record, tokenizer, [...stopIds], judge);
+    const { maxLengthTokens } = options;
+    return new HeldOut(pairs, counts, record, tokenizer, [...stopIds], judge, maxLengthTokens);
   }
 
   /** Evaluates the policy and lets it answer the prompts. */
@@ -74,17 +84,31 @@ export class HeldOut {
     return { metrics, completions, grades };
   }
 
-  /** Greedy completions of the prompts, as text; none without a tokenizer. */
+  /** Greedy completions of the first prompts that leave room for one, as text; none without a tokenizer. */
   async answer(model: Model): Promise<string[]> {
-    const { tokenizer } = this;
+    const { tokenizer, stopIds } = this;
     if (!tokenizer) return [];
-    return await Promise.resolve([]);
+    const prompts = this.asked.map(({ chosen }) =>
+      Array.from(chosen.ids.subarray(0, chosen.promptLength))
+    );
+    const completions = await generate(model, prompts, {
+      maxNewTokens: MAX_NEW_TOKENS,
+      temperature: 0,
+      topK: 0,
+      topP: 1,
+      repetitionPenalty: 1,
+      seed: 0,
+      stopIds,
+    });
+    return completions.map(({ ids }) =>
+      tokenizer.decode(ids.filter((id) => !stopIds.includes(id)))
+    );
   }
 
   /** The first prompts with both answers. */
   samples(reference: string[], policy: string[]): Sample[] {
     return policy.slice(0, SAMPLES).map((completion, i) => {
-      const { ids, promptLength } = this.pairs[i].chosen;
+      const { ids, promptLength } = this.asked[i].chosen;
       const prompt = this.tokenizer!.decode(ids.subarray(0, promptLength));
       return { prompt, reference: reference[i], policy: completion };
     });
@@ -94,7 +118,9 @@ export class HeldOut {
     if (!this.judge || completions.length === 0) return null;
     const { grading, answers } = this.judge;
     return countGrades(
-      completions.map((completion, i) => gradeCompletion(grading, completion, answers[i])),
+      completions.map((completion, i) =>
+        gradeCompletion(grading, completion, answers[this.pairs.indexOf(this.asked[i])])
+      ),
     );
   }
 }

@@ -7,7 +7,7 @@ const LN2_TOLERANCE = 1e-4;
 /**
  * Checks the first step of a DPO run, where so much is known that a broken set-up shows.
  *
- * @param atLn2 Whether policy and reference are the same and the loss is a sigmoid one without smoothing surprises.
+ * @param atLn2 Whether policy and reference are the same, so that a sigmoid loss must be ln 2.
  * @throws {Error} If the loss is not ln 2 although policy and reference are the same, or the gradient is zero.
  */
 export function checkFirstStep({ loss, grad_norm }: StepMetrics, atLn2: boolean): string {
