@@ -143,7 +143,7 @@ function* automatic(
   if (command === "train") {
     if (isDefault("model") && isDefault("learningRate")) {
       const because = "the shipped model is small, and small models take larger steps";
-      yield ["learningRate", { value: 1e-4, because }];
+      yield ["learningRate", { value: 5e-5, because }];
     }
     if (isDefault("dataset") && isDefault("evalDataset")) {
       const because = "held-out pairs of the shipped dataset";

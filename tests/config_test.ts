@@ -145,7 +145,7 @@ Deno.test("values are read as their kind", () => {
 
 Deno.test("automatic choices say why", () => {
   const { options, origins } = resolveOptions("train", {}, NOON);
-  assert.equal(options.learningRate, 1e-4);
+  assert.equal(options.learningRate, 5e-5);
   assert.equal(options.evalDataset, "fixtures/pairs/eval.jsonl");
   assert.equal(options.output, "runs/train-20261122-120000");
   for (const name of ["learningRate", "evalDataset", "output"]) {
