@@ -1,6 +1,6 @@
 import { UserError } from "../errors.ts";
 import type { WritableDirectory } from "../formats/files.ts";
-import { createDirectory, explain } from "../platform/files.ts";
+import { createDirectory, explain, explained } from "../platform/files.ts";
 import type { MetricsLine } from "../train/run_record.ts";
 
 const METRICS = "metrics.jsonl";
@@ -66,12 +66,20 @@ export class RunDirectory {
     for (const line of kept) this.log(line);
   }
 
-  /** Appends a line to metrics.jsonl. */
+  /**
+   * Appends a line to metrics.jsonl.
+   *
+   * @throws {UserError} If it cannot be written, for instance on a full disk.
+   */
   log(line: MetricsLine): void {
     this.metrics.push(line);
     const bytes = new TextEncoder().encode(`${JSON.stringify(line)}\n`);
-    for (let rest = bytes; rest.length > 0;) {
-      rest = rest.subarray(this.#metricsFile.writeSync(rest));
+    try {
+      for (let rest = bytes; rest.length > 0;) {
+        rest = rest.subarray(this.#metricsFile.writeSync(rest));
+      }
+    } catch (error) {
+      throw explained("write", `${this.path}/${METRICS}`, error);
     }
   }
 

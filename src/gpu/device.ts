@@ -11,6 +11,8 @@ export interface DeviceInfo {
   software: boolean;
 }
 
+const LOSS_TIMEOUT_MS = 1000;
+
 /**
  * An open WebGPU device and what is known of it. One owner holds it; kernels get it through {@link Commands}.
  */
@@ -21,6 +23,7 @@ export class Gpu {
   /** Directives that every shader using subgroups needs on this engine; Deno's naga rejects what Chrome demands. */
   readonly subgroupDirective: string;
   #failure: Error | undefined;
+  #closed = false;
   #pending: Promise<unknown>[] = [];
 
   constructor(readonly device: GPUDevice, readonly info: DeviceInfo) {
@@ -34,12 +37,13 @@ export class Gpu {
       this.fail(new Error(`WebGPU reported: ${(event as GPUUncapturedErrorEvent).error.message}`));
     });
     device.lost.then((lost) => {
-      if (lost.reason === "destroyed") return;
-      this.fail(
-        new Error(
-          `The GPU device was lost (${lost.message || "no reason given"}): ` +
-            "restart the command; with --resume a training run goes on from its last checkpoint",
-        ),
+      if (this.#closed) return;
+      // In front of every failure that only follows from it.
+      this.#failure = new UserError(
+        `Expected the GPU to go on, but the device was lost (${
+          lost.message || "no reason given"
+        }): ` +
+          "restart the command; with --resume a training run goes on from its last checkpoint",
       );
     });
   }
@@ -65,6 +69,33 @@ export class Gpu {
     this.check();
   }
 
+  /**
+   * Waits for everything submitted, then copies the first bytes of a MAP_READ buffer.
+   *
+   * @throws {UserError} If the device was lost.
+   */
+  async readBuffer(buffer: GPUBuffer, sizeBytes: number): Promise<ArrayBuffer> {
+    try {
+      await buffer.mapAsync(GPUMapMode.READ, 0, sizeBytes);
+    } catch (error) {
+      await this.#waitForLoss();
+      this.check();
+      throw error;
+    }
+    await this.settled(); // a map can succeed on a lost device
+    const bytes = buffer.getMappedRange(0, sizeBytes).slice(0);
+    buffer.unmap();
+    return bytes;
+  }
+
+  /** A lost device first fails what it was asked for, and says why a little later. */
+  async #waitForLoss(): Promise<void> {
+    const { promise: late, resolve } = Promise.withResolvers<void>();
+    const timer = setTimeout(resolve, LOSS_TIMEOUT_MS);
+    await Promise.race([this.device.lost, late]);
+    clearTimeout(timer);
+  }
+
   /** Waits until the queue is empty. Costs 11 ms and the thread in Deno: not for the inside of a step. */
   async idle(): Promise<void> {
     await this.device.queue.onSubmittedWorkDone();
@@ -72,6 +103,7 @@ export class Gpu {
   }
 
   close(): void {
+    this.#closed = true;
     this.device.destroy();
   }
 }

@@ -64,10 +64,7 @@ export class Profiler implements DispatchObserver {
   async collect(): Promise<void> {
     const count = 2 * this.#kernels.length;
     if (count === 0) return;
-    await this.#staging.mapAsync(GPUMapMode.READ, 0, 8 * count);
-    await this.gpu.settled();
-    const stamps = new BigUint64Array(this.#staging.getMappedRange(0, 8 * count).slice(0));
-    this.#staging.unmap();
+    const stamps = new BigUint64Array(await this.gpu.readBuffer(this.#staging, 8 * count));
     for (const [i, kernel] of this.#kernels.splice(0).entries()) {
       const entry = this.#milliseconds.get(kernel) ?? { kernel, dispatches: 0, milliseconds: 0 };
       entry.dispatches++;

@@ -39,10 +39,7 @@ export class Readback {
   /** Waits for everything submitted and hands out what was recorded, in order. */
   async fetch(): Promise<void> {
     if (this.#slots.length === 0) return;
-    await this.#staging.mapAsync(GPUMapMode.READ, 0, this.#used);
-    await this.gpu.settled();
-    const data = this.#staging.getMappedRange(0, this.#used).slice(0);
-    this.#staging.unmap();
+    const data = await this.gpu.readBuffer(this.#staging, this.#used);
     const slots = this.#slots.splice(0);
     this.#used = 0;
     for (const { offset, bytes, take } of slots) take(data.slice(offset, offset + bytes));

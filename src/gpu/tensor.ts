@@ -50,7 +50,7 @@ export function createTensor(gpu: Gpu, label: string, dtype: Dtype, shape: numbe
         mib(limit)
       } MiB in one buffer on "${gpu.info.description}", found ${
         mib(sizeBytes)
-      } MiB: lower --per-device-train-batch-size or --max-length, or pick another --adapter`,
+      } MiB: pick another --adapter, a smaller model, or a smaller --per-device-train-batch-size`,
     );
   }
   const buffer = gpu.device.createBuffer({
@@ -158,9 +158,7 @@ async function readBytes(gpu: Gpu, tensor: Tensor): Promise<ArrayBuffer> {
   const encoder = gpu.device.createCommandEncoder();
   encoder.copyBufferToBuffer(tensor.storage.buffer, tensor.storage.offsetBytes, staging, 0, size);
   gpu.device.queue.submit([encoder.finish()]);
-  await staging.mapAsync(GPUMapMode.READ);
-  await gpu.settled(); // a map can succeed on a lost device
-  const bytes = staging.getMappedRange().slice(0);
+  const bytes = await gpu.readBuffer(staging, size);
   staging.destroy();
   return bytes;
 }

@@ -166,9 +166,14 @@ export async function explain<T>(verb: string, path: string, action: () => Promi
   try {
     return await action();
   } catch (error) {
-    const reason = explanation(error);
-    throw reason === null ? error : new UserError(`Cannot ${verb} ${path}: ${reason}`);
+    throw explained(verb, path, error);
   }
+}
+
+/** @returns The system's complaint as {@link explain} throws it; other errors as they are. */
+export function explained(verb: string, path: string, error: unknown): unknown {
+  const reason = explanation(error);
+  return reason === null ? error : new UserError(`Cannot ${verb} ${path}: ${reason}`);
 }
 
 function explanation(error: unknown): string | null {

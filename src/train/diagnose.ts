@@ -1,4 +1,5 @@
 // This module is browser compatible.
+import { UserError } from "../errors.ts";
 import { readTensor } from "../gpu/tensor.ts";
 import type { Model } from "../model/model.ts";
 import { trainedParameters } from "../model/weights.ts";
@@ -8,7 +9,7 @@ import type { StepMetrics } from "./loop.ts";
 export async function nonFiniteGradient(
   { gpu, weights }: Model,
   { step, loss, grad_norm }: StepMetrics,
-): Promise<Error> {
+): Promise<UserError> {
   let where = "every gradient is finite now";
   for (const { spec, gradient } of trainedParameters(weights)) {
     const values = await readTensor(gpu, gradient);
@@ -21,7 +22,7 @@ export async function nonFiniteGradient(
     }`;
     break;
   }
-  return new Error(
+  return new UserError(
     `Step ${step}: expected a finite loss and gradient, found loss ${loss} and gradient norm ${grad_norm}; ${where}: ` +
       "lower --learning-rate, or use --precision f32",
   );

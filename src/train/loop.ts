@@ -54,7 +54,7 @@ const SKIPS_IN_A_ROW = 20;
  * Runs the optimizer steps of a training.
  *
  * @returns Steps done in all: `plan.totalSteps`, or fewer if the signal was aborted.
- * @throws {Error} If loss or gradient are not finite; the message names tensor and batch.
+ * @throws {UserError} If loss or gradient are not finite; the message names tensor and batch.
  */
 export async function trainLoop(
   model: Model,
