@@ -7,11 +7,11 @@
 import type { Options } from "./config.ts";
 import { trainedLayerCount } from "./config.ts";
 import type { PreferencePair, TokenSequence } from "./data/pairs.ts";
-import type { DpoRun } from "./dpo/dpo_batch.ts";
+import type { DpoRun } from "./train/dpo_batch.ts";
 import { evaluate } from "./dpo/evaluate.ts";
 import { type ScoreOptions, treeTokens } from "./dpo/pack.ts";
 import { Reference } from "./dpo/reference.ts";
-import { dpoSteps } from "./dpo/steps.ts";
+import { dpoSteps } from "./train/dpo.ts";
 import { TrunkCache } from "./dpo/trunk_cache.ts";
 import { UserError } from "./errors.ts";
 import type { Gpu } from "./gpu/device.ts";

@@ -6,7 +6,7 @@
  * @module
  */
 import type { PreferencePair } from "../data/pairs.ts";
-import { DpoBatch } from "../dpo/dpo_batch.ts";
+import { DpoBatch } from "../train/dpo_batch.ts";
 import { packPairs, treeTokens } from "../dpo/pack.ts";
 import { Reference } from "../dpo/reference.ts";
 import { TrunkCache } from "../dpo/trunk_cache.ts";

@@ -5,7 +5,7 @@ import type { DataOptions } from "../data/prepare.ts";
 import { readRows } from "../data/rows.ts";
 import type { Checkpoint } from "../engine.ts";
 import type { Directory } from "../formats/files.ts";
-import { openModel } from "../formats/model_directory.ts";
+import { openModel } from "../model/directory.ts";
 import { openDataset, openDirectory } from "../platform/files.ts";
 import { loadTokenizer, type TextTokenizer } from "../text/tokenizer.ts";
 import type { DataRecord } from "../train/run_record.ts";

@@ -4,7 +4,7 @@ import type { Command, Options } from "../config.ts";
 import type { Training } from "../engine.ts";
 import { UserError } from "../errors.ts";
 import type { Directory } from "../formats/files.ts";
-import { saveModel } from "../formats/model_directory.ts";
+import { saveModel } from "../model/directory.ts";
 import { readWeights } from "../model/weights.ts";
 import { openCheckpointStorage } from "../platform/checkpoint_storage.ts";
 import { openDirectory } from "../platform/files.ts";

@@ -15,7 +15,7 @@ import {
   zeroGradients,
 } from "./optimizer.ts";
 
-/** A micro-batch with its loss: preference pairs (src/dpo/dpo_batch.ts) or plain text (src/train/sft_batch.ts). */
+/** A micro-batch with its loss: preference pairs (src/train/dpo_batch.ts) or plain text (src/train/sft_batch.ts). */
 export interface TrainingBatch {
   packed: PackedBatch;
   /** The trunk's output if it was kept from an earlier epoch; else `afterTrunk` may keep it. */

@@ -5,7 +5,7 @@ import { readRows } from "../../src/data/rows.ts";
 import type { PairScore } from "../../src/dpo/evaluate.ts";
 import { LOSSES } from "../../src/dpo/losses.ts";
 import { startDpo } from "../../src/engine.ts";
-import { openModel } from "../../src/formats/model_directory.ts";
+import { openModel } from "../../src/model/directory.ts";
 import { openDataset, openDirectory } from "../../src/platform/files.ts";
 import { parseFlags } from "../../src/cli/flags.ts";
 import { resolveOptions } from "../../src/config.ts";

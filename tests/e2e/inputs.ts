@@ -1,6 +1,6 @@
 /** Small models and datasets on disk. */
 import type { PreferencePair } from "../../src/data/pairs.ts";
-import { saveModel } from "../../src/formats/model_directory.ts";
+import { saveModel } from "../../src/model/directory.ts";
 import { checkpointTensors } from "../../src/model/params.ts";
 import { createDirectory } from "../../src/platform/files.ts";
 import { randomCheckpoint, smallConfig, tensorsOf } from "../model/small_models.ts";

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { packSequences } from "../../src/dpo/pack.ts";
 import { loadModel } from "../../src/engine.ts";
-import { type ModelSource, openModel, saveModel } from "../../src/formats/model_directory.ts";
+import { type ModelSource, openModel, saveModel } from "../../src/model/directory.ts";
 import type { SavedDtype } from "../../src/formats/safetensors.ts";
 import { Commands } from "../../src/gpu/commands.ts";
 import { readTensor } from "../../src/gpu/tensor.ts";

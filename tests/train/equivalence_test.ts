@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import type { PreferencePair } from "../../src/data/pairs.ts";
 import { scorePairs } from "../../src/dpo/evaluate.ts";
-import { dpoSteps } from "../../src/dpo/steps.ts";
+import { dpoSteps } from "../../src/train/dpo.ts";
 import { type DpoTraining, loadModel, startDpo, startSft } from "../../src/engine.ts";
 import { gpu } from "../kernels/harness.ts";
 import {

@@ -4,7 +4,7 @@ import type { PreferencePair } from "../../src/data/pairs.ts";
 import { loadPairs } from "../../src/data/pairs.ts";
 import { readRows } from "../../src/data/rows.ts";
 import { type Checkpoint, startDpo } from "../../src/engine.ts";
-import { openModel } from "../../src/formats/model_directory.ts";
+import { openModel } from "../../src/model/directory.ts";
 import { checkpointTensors } from "../../src/model/params.ts";
 import { randomWeights } from "../../src/model/random_weights.ts";
 import { openDataset, openDirectory } from "../../src/platform/files.ts";

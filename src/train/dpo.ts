@@ -1,9 +1,9 @@
 // This module is browser compatible.
 import type { PreferencePair } from "../data/pairs.ts";
-import type { MakeStep } from "../train/loop.ts";
+import type { MakeStep } from "./loop.ts";
 import { DpoBatch, type DpoRun } from "./dpo_batch.ts";
-import { PairMetrics } from "./metrics.ts";
-import { type PackOptions, packPairs, treeTokens } from "./pack.ts";
+import { PairMetrics } from "../dpo/metrics.ts";
+import { type PackOptions, packPairs, treeTokens } from "../dpo/pack.ts";
 
 /** Steps of DPO: the loss is the mean over all pairs of the step, however they are spread over micro-batches. */
 export function dpoSteps(

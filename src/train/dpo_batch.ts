@@ -6,11 +6,11 @@ import type { Tensor } from "../gpu/tensor.ts";
 import { dpoLoss } from "../kernels/dpo_loss.ts";
 import type { GpuBatch, HeadGroup, PackedBatch } from "../model/batch.ts";
 import type { Model } from "../model/model.ts";
-import type { Optimizer } from "../train/optimizer.ts";
-import type { TrainingBatch } from "../train/step.ts";
-import { LOSS_TYPES, type LossOptions } from "./losses.ts";
-import type { Reference } from "./reference.ts";
-import type { TrunkCache } from "./trunk_cache.ts";
+import type { Optimizer } from "./optimizer.ts";
+import type { TrainingBatch } from "./step.ts";
+import { LOSS_TYPES, type LossOptions } from "../dpo/losses.ts";
+import type { Reference } from "../dpo/reference.ts";
+import type { TrunkCache } from "../dpo/trunk_cache.ts";
 
 /** What all micro-batches of a DPO run share. */
 export interface DpoRun {

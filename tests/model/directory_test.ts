@@ -1,11 +1,11 @@
 import assert from "node:assert/strict";
 import { UserError } from "../../src/errors.ts";
-import { openModel, saveModel } from "../../src/formats/model_directory.ts";
+import { openModel, saveModel } from "../../src/model/directory.ts";
 import { type NamedTensor, serializeSafetensors } from "../../src/formats/safetensors.ts";
 import { parseLlamaConfig } from "../../src/model/config.ts";
 import { checkpointTensors } from "../../src/model/params.ts";
 import { openDirectory } from "../../src/platform/files.ts";
-import { collect, MemoryDirectory } from "./memory_directory.ts";
+import { collect, MemoryDirectory } from "../formats/memory_directory.ts";
 
 const EMBEDDING = "model.embed_tokens.weight";
 const raw = {

@@ -8,10 +8,15 @@
  */
 
 import { UserError } from "../errors.ts";
-import { type LlamaConfig, parseLlamaConfig } from "../model/config.ts";
-import { checkpointTensors } from "../model/params.ts";
-import { type Directory, type FileReader, readChunks, type WritableDirectory } from "./files.ts";
-import { describe, isObject, readJsonObject } from "./json.ts";
+import { type LlamaConfig, parseLlamaConfig } from "./config.ts";
+import { checkpointTensors } from "./params.ts";
+import {
+  type Directory,
+  type FileReader,
+  readChunks,
+  type WritableDirectory,
+} from "../formats/files.ts";
+import { describe, isObject, readJsonObject } from "../formats/json.ts";
 import {
   formatShape,
   type NamedTensor,
@@ -20,7 +25,7 @@ import {
   type SavedDtype,
   serializeSafetensors,
   type TensorInfo,
-} from "./safetensors.ts";
+} from "../formats/safetensors.ts";
 
 const CONFIG = "config.json";
 const SINGLE = "model.safetensors";
