@@ -1,0 +1,101 @@
+/** The house: what may import what, and what may touch Deno. */
+import assert from "node:assert/strict";
+import { dirname, join, normalize } from "node:path";
+import denoConfig from "../deno.json" with { type: "json" };
+
+/** Floors from the top: a file imports from its own room and from the floors below. */
+const FLOORS = [
+  ["cli"],
+  ["platform"],
+  ["bench"],
+  ["engine.ts"],
+  ["train"],
+  ["dpo", "generate"],
+  ["data"],
+  ["text"],
+  ["model"],
+  ["kernels"],
+  ["gpu"],
+  ["formats"],
+  ["config.ts"],
+  ["config"],
+  ["errors.ts"],
+];
+
+/** Rooms that know Deno. */
+const EDGES = ["cli", "platform"];
+
+async function sourcesUnder(folder: string): Promise<string[]> {
+  const paths: string[] = [];
+  for await (const { name, isDirectory } of Deno.readDir(folder)) {
+    const path = `${folder}/${name}`;
+    if (isDirectory) paths.push(...await sourcesUnder(path));
+    else if (name.endsWith(".ts")) paths.push(path);
+  }
+  return paths.sort();
+}
+
+const sources = await sourcesUnder("src");
+const texts = new Map(
+  await Promise.all(sources.map(async (path) => [path, await Deno.readTextFile(path)] as const)),
+);
+
+/** The room of a file: the name under src/. */
+const roomOf = (path: string) => path.split("/")[1];
+const browserSafe = sources.filter((path) => !EDGES.includes(roomOf(path)));
+
+/** The files of src/ that a file imports. */
+function importsOf(path: string): string[] {
+  const specifiers = texts.get(path)!.matchAll(/(?:\bfrom\s+|\bimport\s*\(?\s*)"(\.[^"]+)"/g);
+  return [...specifiers]
+    .map(([, specifier]) => normalize(join(dirname(path), specifier)))
+    .filter((target) => target.startsWith("src/"));
+}
+
+Deno.test("every room has a floor", () => {
+  const rooms = new Set(sources.map(roomOf));
+  assert.deepEqual([...rooms].sort(), FLOORS.flat().sort());
+});
+
+Deno.test("imports go downwards", () => {
+  const floorOf = (path: string) => FLOORS.findIndex((rooms) => rooms.includes(roomOf(path)));
+  const wrong = sources.flatMap((path) =>
+    importsOf(path)
+      .filter((target) => roomOf(target) !== roomOf(path) && floorOf(target) <= floorOf(path))
+      .map((target) => `${path} imports ${target}`)
+  );
+  assert.deepEqual(wrong, []);
+  assert.ok(sources.some((path) => importsOf(path).length > 0), "no import was found");
+});
+
+Deno.test("what says that it is browser compatible is all but the edges", () => {
+  const mark = "// This module is browser compatible.\n";
+  const marked = sources.filter((path) => texts.get(path)!.startsWith(mark));
+  assert.deepEqual(marked, browserSafe);
+});
+
+// Neither Deno nor Node are among these libraries, so a use of them does not type-check.
+Deno.test("everything but the edges type-checks for a browser with WebGPU", async () => {
+  const directory = await Deno.makeTempDir();
+  try {
+    const config = `${directory}/deno.json`;
+    const lib = ["dom", "dom.iterable", "dom.asynciterable", "esnext", "deno.webgpu"];
+    const { webgpu: _, ...imports } = denoConfig.imports;
+    await Deno.writeTextFile(
+      config,
+      JSON.stringify({ imports, compilerOptions: { lib, types: [] } }),
+    );
+    const check = async (...files: string[]) => {
+      const args = ["check", "--quiet", "--config", config, ...files];
+      const { success, stderr } = await new Deno.Command(Deno.execPath(), { args }).output();
+      return { success, stderr: new TextDecoder().decode(stderr) };
+    };
+    const { success, stderr } = await check(...browserSafe);
+    assert.ok(success, stderr);
+    const escaped = `${directory}/escaped.ts`;
+    await Deno.writeTextFile(escaped, "export const version = Deno.version;\n");
+    assert.match((await check(escaped)).stderr, /Cannot find name 'Deno'/);
+  } finally {
+    await Deno.remove(directory, { recursive: true });
+  }
+});
