@@ -11,6 +11,7 @@ import { loadTokenizer } from "../text/tokenizer.ts";
 import type { Context } from "./context.ts";
 import { openDevice } from "./device.ts";
 import { RunDirectory } from "./run_directory.ts";
+import { largestBatch, planInWords, planMemory } from "../train/memory_plan.ts";
 import { evaluateSft } from "../train/sft.ts";
 import { dataOptions, openStoredModel } from "./inputs.ts";
 import { planOf, resumeRun, runLoop, saveRun, type TrainingRun } from "./training_run.ts";
@@ -34,6 +35,9 @@ export async function run(options: Options<"sft">, context: Context<"sft">): Pro
   if (!device) return 0;
   const { sequences, counts, format, hash } = dataset;
   const training = await startSft(device.gpu, checkpoint, sequences, options, device.precision);
+  const units = sequences.map(({ ids }) => ids.length);
+  const batchTokens = largestBatch(units, options.perDeviceTrainBatchSize);
+  const memory = planMemory(training.model, batchTokens, units);
   const directory = await RunDirectory.open(options.output!, options.resume !== null);
   try {
     const run: TrainingRun = {
@@ -59,11 +63,12 @@ export async function run(options: Options<"sft">, context: Context<"sft">): Pro
       plan: planOf(sequences.length, options),
       startedAt,
     };
-    const tokens = sequences.reduce((sum, { ids }) => sum + ids.length, 0);
+    const tokens = units.reduce((sum, count) => sum + count, 0);
     context.stderr.write(
       `device     ${device.gpu.info.description} (${device.gpu.info.engine}), ${device.precision}: ${device.precisionReason}\n` +
         `model      ${options.model}: ${training.parameters.total} parameters, ${training.parameters.trained} trained\n` +
         `data       ${options.dataset}: ${counts.kept} of ${counts.rows} rows, ${tokens} tokens, ${format}\n` +
+        `memory     ${planInWords(memory)}\n` +
         `steps      ${run.plan.totalSteps}, ${run.plan.rowsPerStep} rows each\n`,
     );
     const firstStep = await resumeRun(run);

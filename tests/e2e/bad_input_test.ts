@@ -200,6 +200,9 @@ Deno.test("refused before the first step: a batch beyond the adapter's limit, wi
     await Deno.writeTextFile(inputs.pairs, rows);
     const expected = /batches of at most \d+ tokens.*--per-device-train-batch-size \d+ fits/;
     await refused(inputs, expected, "train", ...inputs.flags, "--batch-size", count);
+    const texts = Array.from({ length: count }, () => '{"input_ids": [1, 2, 3, 4, 5]}').join("\n");
+    await Deno.writeTextFile(inputs.pairs, texts);
+    await refused(inputs, expected, "sft", ...inputs.flags, "--batch-size", count);
   }));
 
 /** Mounts a small file system, which takes root on Linux; null where that is not to be had. */
