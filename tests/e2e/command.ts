@@ -12,11 +12,12 @@ export interface Answer {
 const engine = Deno.env.get("SMOLDPO_ENGINE") ?? "deno";
 const ON_DEVICE = ["train", "sft", "eval", "score", "generate"];
 
-/** Runs a command as from the command line, at f32, on the engine of the test run. */
+/** Runs a command as from the command line, at f32 unless the flags say otherwise, on the engine of the test run. */
 export async function run(command: string, ...flags: (string | number)[]): Promise<Answer> {
   const stdout = new MemoryOutput();
   const stderr = new MemoryOutput();
-  const device = ON_DEVICE.includes(command) ? ["--engine", engine, "--precision", "f32"] : [];
+  const device = ON_DEVICE.includes(command) ? ["--engine", engine] : [];
+  if (device.length > 0 && !flags.includes("--precision")) device.push("--precision", "f32");
   const words = [command, ...device, ...flags.map(String)];
   const code = await main(words, stdout, stderr);
   return { code, stdout: stdout.text, stderr: stderr.text };

@@ -1,9 +1,10 @@
-/** Small models and datasets on disk. */
+/** Small models and datasets on disk, and what runs on them leave. */
 import type { PreferencePair } from "../../src/data/pairs.ts";
 import { saveModel } from "../../src/model/directory.ts";
 import { checkpointTensors } from "../../src/model/params.ts";
 import { createDirectory } from "../../src/platform/files.ts";
-import { randomCheckpoint, smallConfig, tensorsOf } from "../model/small_models.ts";
+import { randomCheckpoint, randomPairs, smallConfig, tensorsOf } from "../model/small_models.ts";
+import { jsonLines } from "./command.ts";
 
 /** Saves a small model with random weights, without a tokenizer. */
 export async function writeModel(
@@ -36,3 +37,30 @@ export async function writePairs(path: string, pairs: readonly PreferencePair[])
   await Deno.writeTextFile(path, rows.map((row) => `${JSON.stringify(row)}\n`).join(""));
   return path;
 }
+
+/** A model, and pairs to train on and to hold out. */
+export interface Inputs {
+  model: string;
+  pairs: string;
+  heldOut: string;
+}
+
+export async function writeInputs(directory: string, count: number): Promise<Inputs> {
+  return {
+    model: await writeModel(`${directory}/model`),
+    pairs: await writePairs(`${directory}/pairs.jsonl`, randomPairs(1, count, 113, 30)),
+    heldOut: await writePairs(`${directory}/held_out.jsonl`, randomPairs(2, 3, 113, 30)),
+  };
+}
+
+/** The flags that name inputs, for `train`. */
+export const inputFlags = ({ model, pairs, heldOut }: Inputs) => [
+  ...["--model", model, "--dataset", pairs, "--eval-dataset", heldOut],
+];
+
+/** The metrics of a run. */
+export const readMetrics = async (output: string) =>
+  jsonLines<Record<string, number>>(await Deno.readTextFile(`${output}/metrics.jsonl`));
+
+/** The bytes of the model that a run leaves. */
+export const readModel = (output: string) => Deno.readFile(`${output}/model.safetensors`);

@@ -1,9 +1,17 @@
 /** A resumed run has the bits of one that was never interrupted. */
 import assert from "node:assert/strict";
 import { fileURLToPath } from "node:url";
+import { gpu } from "../kernels/harness.ts";
 import { randomPairs } from "../model/small_models.ts";
-import { inTemporaryDirectory, jsonLines, run, runOk } from "./command.ts";
-import { writeModel, writePairs } from "./inputs.ts";
+import { inTemporaryDirectory, run, runOk } from "./command.ts";
+import {
+  inputFlags,
+  readMetrics,
+  readModel,
+  writeInputs,
+  writeModel,
+  writePairs,
+} from "./inputs.ts";
 
 const STEPS_PER_EPOCH = 5;
 
@@ -14,32 +22,9 @@ const FLAGS = [
   ...["--train-layers", 1, "--head", "untied", "--weight-decay", 0.01],
 ];
 
-interface Inputs {
-  model: string;
-  pairs: string;
-  heldOut: string;
-}
-
-async function writeInputs(directory: string, count = 2 * STEPS_PER_EPOCH): Promise<Inputs> {
-  return {
-    model: await writeModel(`${directory}/model`),
-    pairs: await writePairs(`${directory}/pairs.jsonl`, randomPairs(1, count, 113, 30)),
-    heldOut: await writePairs(`${directory}/held_out.jsonl`, randomPairs(2, 3, 113, 30)),
-  };
-}
-
-const inputFlags = ({ model, pairs, heldOut }: Inputs) => [
-  ...["--model", model, "--dataset", pairs, "--eval-dataset", heldOut],
-];
-
-const readMetrics = async (output: string) =>
-  jsonLines<Record<string, number>>(await Deno.readTextFile(`${output}/metrics.jsonl`));
-
-const readModel = (output: string) => Deno.readFile(`${output}/model.safetensors`);
-
 Deno.test("train: resumed at a middle step and at the end of an epoch", () =>
   inTemporaryDirectory(async (directory) => {
-    const inputs = inputFlags(await writeInputs(directory));
+    const inputs = inputFlags(await writeInputs(directory, 2 * STEPS_PER_EPOCH));
     const whole = `${directory}/whole`;
     const saving = ["--save-steps", 1, "--save-total-limit", 99];
     await runOk("train", ...inputs, ...FLAGS, ...saving, "--output", whole);
@@ -58,6 +43,32 @@ Deno.test("train: resumed at a middle step and at the end of an epoch", () =>
       assert.deepEqual(await readModel(output), await readModel(whole), `from step ${step}`);
     }
   }));
+
+const withoutF16 = gpu.features.f16 ? "" : ` (skipped: "${gpu.info.description}" lacks shader-f16)`;
+
+Deno.test({
+  name: `train: resumed at f16, with its loss scale${withoutF16}`,
+  ignore: !gpu.features.f16,
+  fn: () =>
+    inTemporaryDirectory(async (directory) => {
+      const flags = [
+        ...inputFlags(await writeInputs(directory, 2 * STEPS_PER_EPOCH)),
+        ...FLAGS,
+        "--precision",
+        "f16",
+      ];
+      const whole = `${directory}/whole`;
+      const saving = ["--save-steps", 7, "--save-total-limit", 9];
+      await runOk("train", ...flags, ...saving, "--output", whole);
+      const output = `${directory}/resumed`;
+      const checkpoint = `${whole}/checkpoints/step-7`;
+      await runOk("train", ...flags, "--output", output, "--resume", checkpoint);
+      const metrics = await readMetrics(whole);
+      assert.ok(metrics[1].loss_scale > 1);
+      assert.deepEqual(await readMetrics(output), metrics.slice(8));
+      assert.deepEqual(await readModel(output), await readModel(whole));
+    }),
+});
 
 Deno.test("sft: resumed at a middle step", () =>
   inTemporaryDirectory(async (directory) => {
@@ -80,7 +91,7 @@ Deno.test("sft: resumed at a middle step", () =>
 
 Deno.test("a run is not resumed with other options or other data", () =>
   inTemporaryDirectory(async (directory) => {
-    const inputs = await writeInputs(directory);
+    const inputs = await writeInputs(directory, 2 * STEPS_PER_EPOCH);
     const output = `${directory}/run`;
     const flags = [...FLAGS, "--output", output, "--save-steps", 15];
     await runOk("train", ...inputFlags(inputs), ...flags);

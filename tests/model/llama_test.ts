@@ -9,6 +9,7 @@ import type { LlamaConfig } from "../../src/model/config.ts";
 import { gpu, random } from "../kernels/harness.ts";
 import { sequenceScore, type Tensors, tokenLogprobs } from "../reference/llama.ts";
 import {
+  awkwardPairs,
   options,
   randomCheckpoint,
   randomPairs,
@@ -60,13 +61,13 @@ const SCORES: ScoreOptions[] = (["completion", "all"] as const).flatMap((scope) 
 for (const [name, fields] of Object.entries(MODELS)) {
   Deno.test(`scores equal the reference: ${name}`, async () => {
     const checkpoint = randomCheckpoint(smallConfig(fields), 1);
-    const pairs = randomPairs(2, 3, checkpoint.config.vocabSize, 40);
+    const pairs = [...randomPairs(2, 3, checkpoint.config.vocabSize, 40), ...awkwardPairs()];
     const model = await loadModel(gpu, checkpoint, { precision: "f32", positions: 64 });
     const tensors = await tensorsOf(checkpoint);
-    let index = 0;
+    let row = 0;
     for await (const found of scorePairs(model, pairs)) {
       for (const side of ["chosen", "rejected"] as const) {
-        const { ids, promptLength } = pairs[index][side];
+        const { ids, promptLength } = pairs[row][side];
         const logprobs = tokenLogprobs(checkpoint.config, tensors, ids);
         for (const { scope, reduction } of SCORES) {
           const expected = sequenceScore(logprobs, promptLength, { scope, reduction });
@@ -75,9 +76,9 @@ for (const [name, fields] of Object.entries(MODELS)) {
           assert.ok(error < 1e-4 + 2e-5 * Math.abs(expected), `${side} ${key}: ${error} off`);
         }
       }
-      assert.equal(found.index, index++);
+      assert.equal(found.index, pairs[row++].index);
     }
-    assert.equal(index, pairs.length);
+    assert.equal(row, pairs.length);
   });
 }
 
@@ -203,6 +204,33 @@ for (const [name, fields] of Object.entries(MODELS)) {
     await checkGradients(checkpoint, gradients, loss);
   });
 }
+
+Deno.test("a head of its own on a tied model: head and embedding have gradients of their own", async () => {
+  const checkpoint = randomCheckpoint(smallConfig(), 11);
+  const reference = randomCheckpoint(checkpoint.config, 12);
+  const pairs = awkwardPairs();
+  const all = options("train", { head: "untied", beta: 0.5, "max-grad-norm": 0, "max-length": 64 });
+  const training = await startDpo(gpu, checkpoint, reference, pairs, all, "f32");
+  const { gradients } = await takeStep(training, [...pairs.keys()]);
+  const untied = {
+    config: { ...checkpoint.config, tieWordEmbeddings: false },
+    read: (name: string) =>
+      checkpoint.read(name === "lm_head.weight" ? "model.embed_tokens.weight" : name),
+  };
+  const theirs = await tensorsOf({ ...reference, config: checkpoint.config });
+  const loss = dpoLossOf(
+    untied.config,
+    pairs,
+    new Map([...theirs, ["lm_head.weight", theirs.get("model.embed_tokens.weight")!]]),
+    {
+      lossType: "sigmoid",
+      score: { scope: "completion", reduction: "sum" },
+      beta: 0.5,
+      labelSmoothing: 0,
+    },
+  );
+  await checkGradients(untied, gradients, loss);
+});
 
 Deno.test("every loss, sum or mean, completion or all: the gradient equals finite differences", async () => {
   const checkpoint = randomCheckpoint(smallConfig({ num_hidden_layers: 1 }), 8);

@@ -73,6 +73,20 @@ export function randomPairs(
   });
 }
 
+/** Pairs at the edge of what a dataset may hold: sides alike, one the beginning of the other, nothing in common. */
+export function awkwardPairs(): PreferencePair[] {
+  const sequence = (ids: number[], promptLength: number) => ({
+    ids: Uint32Array.from(ids),
+    promptLength,
+  });
+  return [
+    [sequence([5, 6, 7, 8], 2), sequence([5, 6, 7, 8], 2)],
+    [sequence([5, 6, 7, 8, 9, 10], 2), sequence([5, 6, 7], 2)],
+    [sequence([3, 4], 1), sequence([3, 3, 3, 3], 1)],
+    [sequence([11, 12, 13], 2), sequence([20, 21, 22, 23, 24], 2)],
+  ].map(([chosen, rejected], index) => ({ index, chosen, rejected }));
+}
+
 /** Options of a command as from the command line. */
 export function options<C extends Command>(command: C, flags: Record<string, unknown>): Options<C> {
   return resolveOptions(command, {

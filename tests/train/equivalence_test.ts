@@ -6,6 +6,7 @@ import { dpoSteps } from "../../src/train/dpo.ts";
 import { type DpoTraining, loadModel, startDpo, startSft } from "../../src/engine.ts";
 import { gpu } from "../kernels/harness.ts";
 import {
+  awkwardPairs,
   gradientDifference,
   options,
   randomCheckpoint,
@@ -32,7 +33,7 @@ function start(
 }
 
 Deno.test("a batch of pairs scores each pair as alone, bit for bit", async () => {
-  const pairs = randomPairs(3, 7, vocabSize, 60);
+  const pairs = [...randomPairs(3, 7, vocabSize, 60), ...awkwardPairs()];
   const model = await loadModel(gpu, checkpoint, { precision: "f32", positions: 64 });
   const together = await Array.fromAsync(scorePairs(model, pairs));
   const alone = [];
@@ -62,14 +63,15 @@ Deno.test("the gradient of a batch is the mean of its pairs' gradients", async (
 });
 
 Deno.test("a shared prefix gives what two whole sequences give", async () => {
-  const pairs = randomPairs(5, 4, vocabSize, 80);
+  const pairs = [...randomPairs(5, 4, vocabSize, 80), ...awkwardPairs()];
+  const rows = [...pairs.keys()];
   const training = await start(pairs);
   const score = { scope: "completion", reduction: "sum" } as const;
-  const whole = { ...score, batchSize: 4, sharePrefix: false };
-  const shared = await takeStep(training, [0, 1, 2, 3]);
+  const whole = { ...score, batchSize: 8, sharePrefix: false };
+  const shared = await takeStep(training, rows);
   training.run.reference.knows = () => false; // score the reference's whole sequences too
   const steps = dpoSteps(training.run, pairs, whole);
-  const separate = await takeStep({ ...training, steps }, [0, 1, 2, 3]);
+  const separate = await takeStep({ ...training, steps }, rows);
   for (const [name, value] of Object.entries(shared.metrics)) {
     const error = Math.abs(value - separate.metrics[name]);
     assert.ok(error < 1e-5 + 1e-5 * Math.abs(value), `${name}: ${error} off`);
