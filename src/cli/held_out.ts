@@ -32,7 +32,8 @@ export interface Examination {
 }
 
 const GRADING = "grading.json";
-const SAMPLES = 3;
+/** Prompts that are shown with both models' answers. */
+export const SAMPLES = 3;
 const MAX_NEW_TOKENS = 48;
 /** Prompts answered at an examination; more would take longer than training a small model. */
 const MAX_PROMPTS = 100;
@@ -85,10 +86,10 @@ export class HeldOut {
   }
 
   /** Greedy completions of the first prompts that leave room for one, as text; none without a tokenizer. */
-  async answer(model: Model): Promise<string[]> {
+  async answer(model: Model, count = MAX_PROMPTS): Promise<string[]> {
     const { tokenizer, stopIds } = this;
     if (!tokenizer) return [];
-    const prompts = this.asked.map(({ chosen }) =>
+    const prompts = this.asked.slice(0, count).map(({ chosen }) =>
       Array.from(chosen.ids.subarray(0, chosen.promptLength))
     );
     const completions = await generate(model, prompts, {

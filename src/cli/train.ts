@@ -6,7 +6,7 @@ import { type Change, evaluationChanges, readable, type Sample } from "../train/
 import { checkFirstStep } from "../train/self_check.ts";
 import type { Context } from "./context.ts";
 import { openDevice } from "./device.ts";
-import { HeldOut } from "./held_out.ts";
+import { HeldOut, SAMPLES } from "./held_out.ts";
 import { countsInWords, dataOptions, loadPairsFrom, openStoredModel } from "./inputs.ts";
 import { RunDirectory } from "./run_directory.ts";
 import { planOf, resumeRun, runLoop, saveRun, type TrainingRun } from "./training_run.ts";
@@ -90,7 +90,7 @@ export async function run(options: Options<"train">, context: Context<"train">):
     if (heldOut) {
       const after = await heldOut.examine(training);
       directory.log({ step: done, ...after.metrics });
-      const theirs = await heldOut.answer(training.run.reference.model);
+      const theirs = await heldOut.answer(training.run.reference.model, SAMPLES);
       samples = heldOut.samples(theirs, after.completions);
       say(comparison(evaluationChanges(directory.metrics)));
       for (const sample of samples) say(sideBySide(sample));
