@@ -172,6 +172,33 @@ Deno.test("cached trunk and cached reference change no bit", async () => {
   assert.deepEqual(await run(true, true), plain);
 });
 
+Deno.test("a reference that shares the frozen trunk gives what a whole one gives, bit for bit", async () => {
+  const pairs = randomPairs(13, 5, vocabSize, 30);
+  const flags = { "train-layers": 1, "learning-rate": 1e-3, "max-length": 64, "batch-size": 2 };
+  const all = options("train", { ...flags, head: "untied" });
+  const run = async (reference: typeof checkpoint | null) => {
+    const training = await startDpo(gpu, checkpoint, reference, pairs, all, "f32");
+    assert.equal(training.run.reference.sharesTrunk, reference === null);
+    return trainAll(training, pairs.length, all);
+  };
+  assert.deepEqual(await run(null), await run(checkpoint));
+});
+
+Deno.test("a frozen trunk leaves the gradients above it as they are", async () => {
+  const pairs = randomPairs(14, 4, vocabSize, 30);
+  const rows = [...pairs.keys()];
+  const whole = await takeStep(await start(pairs, { head: "untied" }), rows);
+  const flags = { "train-layers": 1, head: "untied", "train-final-norm": true };
+  const top = await takeStep(await start(pairs, flags), rows);
+  assert.deepEqual(
+    [...top.gradients.keys()].filter((name) => !name.startsWith("model.layers.1.")),
+    ["model.norm.weight", "lm_head.weight"],
+  );
+  for (const [name, gradient] of top.gradients) {
+    assert.deepEqual(gradient, whole.gradients.get(name), name);
+  }
+});
+
 Deno.test("a reference may be of another, larger shape", async () => {
   const larger = randomCheckpoint(
     smallConfig({ hidden_size: 80, num_hidden_layers: 3, num_attention_heads: 5, head_dim: 24 }),
