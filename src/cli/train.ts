@@ -136,4 +136,6 @@ function sideBySide({ prompt, reference, policy }: Sample): string {
   }`;
 }
 
-const oneLine = (text: string) => text.trim().replaceAll(/\s*\n\s*/g, " | ");
+/** A text in one line, without the marks of a chat template. */
+const oneLine = (text: string) =>
+  text.replaceAll(/<\|[^|]*\|>/g, "").trim().replaceAll(/\s*\n\s*/g, " | ");
