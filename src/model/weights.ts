@@ -30,6 +30,8 @@ export interface Weights {
   config: LlamaConfig;
   precision: Operand;
   parameters: Map<string, Parameter>;
+  /** Whether a tied model was given a head of its own, which begins as the embedding. */
+  untied: boolean;
 }
 
 /** Which parameters train. */
@@ -101,7 +103,7 @@ export async function loadWeights(
     fill(gpu, parameter, data);
     parameters.set(spec.name, parameter);
   }
-  return { config: shape, precision, parameters };
+  return { config: shape, precision, parameters, untied: untie };
 }
 
 function checkTrainable(config: LlamaConfig, trainable: Trainable): void {
@@ -160,6 +162,7 @@ export function snapshot(gpu: Gpu, weights: Weights): Weights {
       parameters.set(name, { spec, operand });
       continue;
     }
+    if (spec.kind === "head" && weights.untied) continue; // the embedding is the reference's head
     const copy = createTensor(gpu, `${name} reference`, operand.dtype, spec.shape);
     commands.copy(copy, operand);
     parameters.set(name, { spec, operand: copy });
