@@ -44,7 +44,7 @@ export function sizesFor(software: boolean, config: LlamaConfig): BenchSizes {
       },
     ],
     ladder: software
-      ? { config: SMALL, pairs: 8, steps: 1, repetitions: 2 }
+      ? { config: SMALL, pairs: 4, steps: 1, repetitions: 2 }
       : { config: SMOLLM_135M, pairs: 8, steps: 10, repetitions: 5 },
     decode: [
       {
