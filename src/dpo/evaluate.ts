@@ -12,16 +12,27 @@ import { PairMetrics } from "./metrics.ts";
 import { packPairs, scoredTokens, type ScoreOptions, treeTokens } from "./pack.ts";
 import type { Reference } from "./reference.ts";
 
-/** Tokens that a forward pass without backward takes at a time. */
-const TOKENS_PER_BATCH = 4096;
+/** Tokens that a forward pass without backward takes at a time, if the device binds buffers that large. */
+const MOST_TOKENS = 4096;
 
-/** Consecutive pairs of up to {@link TOKENS_PER_BATCH} tokens together. */
-function* batchesOf(pairs: readonly PreferencePair[]): Generator<PreferencePair[]> {
+function tokensPerBatch({ gpu, weights }: Model): number {
+  const widestRowBytes = 4 * 2 * weights.config.intermediateSize;
+  return Math.min(
+    MOST_TOKENS,
+    Math.floor(gpu.device.limits.maxStorageBufferBindingSize / widestRowBytes),
+  );
+}
+
+/** Consecutive pairs of up to `most` tokens together. */
+function* batchesOf(
+  pairs: readonly PreferencePair[],
+  most: number,
+): Generator<PreferencePair[]> {
   let batch: PreferencePair[] = [];
   let tokens = 0;
   for (const pair of pairs) {
     const count = treeTokens(pair);
-    if (batch.length > 0 && tokens + count > TOKENS_PER_BATCH) {
+    if (batch.length > 0 && tokens + count > most) {
       yield batch;
       batch = [];
       tokens = 0;
@@ -44,7 +55,7 @@ async function* scoreBatches(
   reference?: Reference,
 ) {
   const { gpu, runtime, weights, begin } = model;
-  for (const batchPairs of batchesOf(pairs)) {
+  for (const batchPairs of batchesOf(pairs, tokensPerBatch(model))) {
     const packed = packPairs(batchPairs, { ...score, chunkRows: runtime.headRows });
     const batch = uploadBatch(gpu, runtime.workspace, packed);
     const scores = scoreTensor(model, "policy scores", 2 * batchPairs.length);

@@ -2,7 +2,6 @@
 import { UserError } from "../errors.ts";
 import type { Gpu } from "../gpu/device.ts";
 import { paddedColumns } from "../kernels/matmul.ts";
-import { headChunkRows } from "../model/head.ts";
 import type { Model } from "../model/model.ts";
 
 /** Bytes that a training run will need on the GPU. */
@@ -24,7 +23,7 @@ export interface MemoryPlan {
  * @throws {UserError} If a buffer would be larger than the adapter can bind; the message says what would fit.
  */
 export function planMemory(
-  { gpu, weights, begin }: Model,
+  { gpu, weights, begin, runtime }: Model,
   batchTokens: number,
   units: readonly number[],
 ): MemoryPlan {
@@ -35,11 +34,10 @@ export function planMemory(
   const kept = 4 * (2 * C + 2 + numHeads) + operandBytes * (qkv + numHeads * headSize + 2 * F);
   const scratch = 4 * (4 * C + numHeads) +
     operandBytes * (2 * C + 2 * F + qkv + 2 * F + numHeads * headSize);
-  const chunkRows = headChunkRows(V);
   const plan = {
     allocated: gpu.memory.bytes,
     activations: batchTokens * (kept * (numLayers - begin) + scratch),
-    head: chunkRows * (4 * (paddedColumns(V) + 2 * C) + 2 * operandBytes * C),
+    head: runtime.headRows * (4 * (paddedColumns(V) + 2 * C) + 2 * operandBytes * C),
   };
   checkLargest(gpu, batchTokens, Math.max(4 * C, operandBytes * Math.max(qkv, 2 * F)), units);
   return { ...plan, total: plan.allocated + plan.activations + plan.head };
