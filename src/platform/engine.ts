@@ -1,25 +1,43 @@
 import { UserError } from "../errors.ts";
 
+/** Not a literal where it is imported: 130 MB that nothing downloads or type-checks before someone asks for them. */
+const DAWN = "npm:webgpu@0.6.2" as string;
+
+/** Dawn ends when its entry is collected, even with a device still in use. */
+let dawn: GPU | undefined;
+
 /**
  * The WebGPU implementation to use: Deno's own (wgpu) or Dawn (npm `webgpu`), an optional dependency that is loaded only
  * when asked for.
  *
+ * @param flags Of Dawn, as `backend=null` or `enable-dawn-features=...`.
  * @throws {UserError} If the engine is unknown or Dawn cannot be loaded.
  */
-export async function loadEngine(engine: string): Promise<GPU> {
+export async function loadEngine(engine: string, flags: readonly string[] = []): Promise<GPU> {
   if (engine === "deno") return navigator.gpu;
   if (engine !== "dawn") {
     throw new UserError(`Expected --engine deno or dawn, found "${engine}"`);
   }
+  if (dawn) return dawn;
+  if (Deno.permissions.querySync({ name: "ffi" }).state !== "granted") {
+    throw new UserError(
+      "Expected --allow-ffi for --engine dawn, which the tasks do not give: " +
+        "deno run -A --no-lock src/cli/main.ts COMMAND --engine dawn",
+    );
+  }
   try {
-    const { create, globals } = await import("webgpu");
-    Object.assign(globalThis, globals); // GPUBufferUsage and its like, in Dawn's own numbers
-    return create([]);
+    const { create, globals } = await import(DAWN);
+    // Dawn looks for finished work by setImmediate, again and again. Without a pause it keeps a core busy, and Deno takes
+    // minutes to clean up after a wait of seconds. GPUBufferUsage and its like come in Dawn's own numbers.
+    Object.assign(globalThis, globals, {
+      setImmediate: (look: () => void) => setTimeout(look, 1),
+    });
+    return dawn = create([...flags]) as GPU;
   } catch (error) {
     throw new UserError(
-      `Cannot load Dawn (npm package "webgpu"): ${
+      `Cannot load Dawn (${DAWN}): ${
         (error as Error).message
-      }: it needs --allow-ffi and a platform it is built for; --engine deno needs neither`,
+      }: is it built for this platform? --engine deno is`,
     );
   }
 }

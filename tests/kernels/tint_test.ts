@@ -1,0 +1,46 @@
+/** Every shader through Tint, Dawn's compiler, on a device that computes nothing: f16 too, whatever the adapter has. */
+import assert from "node:assert/strict";
+import { loadEngine } from "../../src/platform/engine.ts";
+
+const asked = Deno.env.get("SMOLDPO_ENGINE") === "dawn";
+const SHADERS = new URL("../../shaders/", import.meta.url);
+const TYPES = ["operand", "element", "lhs", "rhs", "result", "source"];
+const CONSTANTS = { HEAD_SIZE: 64, ROWS: 8, LANES: 32 };
+
+/** What a kernel's wrapper puts in front of the source: aliases, and the constants that it does not declare itself. */
+function prelude(type: "f32" | "f16", code: string): string {
+  const aliases = TYPES.map((name) => `alias ${name} = ${type};`);
+  const constants = Object.entries(CONSTANTS)
+    .filter(([name]) => !code.includes(`const ${name} `))
+    .map(([name, value]) => `const ${name} = ${value}u;`);
+  return ["enable f16;", ...aliases, ...constants, ""].join(" ");
+}
+
+Deno.test({
+  name: `Tint accepts every shader${asked ? "" : " (skipped: SMOLDPO_ENGINE is not dawn)"}`,
+  ignore: !asked,
+  async fn() {
+    const gpu = await loadEngine("dawn", ["backend=null"]);
+    const adapter = await gpu.requestAdapter();
+    const device = await adapter!.requestDevice({ requiredFeatures: ["shader-f16"] });
+    const errorsOf = async (code: string) => {
+      device.pushErrorScope("validation");
+      const { messages } = await device.createShaderModule({ code }).getCompilationInfo();
+      const error = await device.popErrorScope();
+      const texts = messages.filter(({ type }) => type === "error")
+        .map(({ lineNum, message }) => `${lineNum}: ${message}`);
+      assert.equal(texts.length > 0, error !== null);
+      return texts;
+    };
+    const names = (await Array.fromAsync(Deno.readDir(SHADERS))).map(({ name }) => name);
+    assert.ok(names.length > 20, `expected the kernels, found ${names}`);
+    for (const name of names) {
+      const code = await Deno.readTextFile(new URL(name, SHADERS));
+      for (const type of ["f32", "f16"] as const) {
+        assert.deepEqual(await errorsOf(prelude(type, code) + code), [], `${name}, ${type}`);
+      }
+    }
+    assert.match((await errorsOf("fn f() -> u32 { return 1.5; }"))[0], /^1: /);
+    device.destroy();
+  },
+});
