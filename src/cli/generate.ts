@@ -23,7 +23,11 @@ interface Speaker {
   stopIds: number[];
 }
 
-/** Continues a prompt, with one model or with two. */
+/**
+ * Continues a prompt, with one model or with two. As JSON a completion is `{"text", "ids", "finish_reason"}`: the ids with the
+ * end token, the text without it, null if the model has no tokenizer; with `--compare` it is `{"policy", "reference"}` of
+ * them, with `--probabilities` `{"ids", "probabilities"}`, the likeliest first.
+ */
 export async function run(
   options: GenerateFlags,
   context: Pick<Context<"generate">, "stdout" | "stderr" | "signal">,

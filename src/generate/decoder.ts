@@ -15,7 +15,7 @@ export type SamplingOptions = Omit<Sampling, "sequence">;
 
 /**
  * A batch of sequences on the GPU. The CPU says which of them go on and where each one stands, then several steps follow
- * each other in one submit, and only their tokens come back.
+ * each other in one submit, and only their tokens come back. A model's decoders share its workspace: one at a time.
  */
 export class Decoder {
   readonly #cache: Tensor[];

@@ -119,6 +119,34 @@ Deno.test("a sequence has the same continuation and the same bits in any batch",
   assert.deepEqual(await first([prompts[1]]), await first([prompts[1], ...others]));
 });
 
+Deno.test({
+  name: "f16 decoding draws from nearly the same distribution as f32",
+  ignore: !gpu.features.f16, // the harness says so
+  async fn() {
+    const checkpoint = randomCheckpoint(configs["4:2 heads of 24, untied"], 3);
+    const distribution = async (precision: "f16" | "f32") => {
+      const model = await loadModel(gpu, checkpoint, { precision, positions: 64 });
+      const [batch] = batchSequences(model, prompts, 5);
+      const decoder = new Decoder(model, batch, drawn);
+      await decoder.next(batch.sequences, 1);
+      for (const sequence of batch.sequences) sequence.ids.push(17);
+      await decoder.next(batch.sequences, 1);
+      return await decoder.probabilities(1);
+    };
+    const found = await distribution("f16");
+    assertClose(found, await distribution("f32"), { absolute: 1e-3, relative: 2e-2 });
+  },
+});
+
+Deno.test("prompts that are computed in several chunks keep their places", async () => {
+  const many = randomPrompts(113, Array(42).fill(50)); // 2,100 tokens
+  const whole = await generate(small, many, { ...greedy, maxNewTokens: 3 });
+  for (const b of [0, 40, 41]) {
+    const [alone] = await generate(small, [many[b]], { ...greedy, maxNewTokens: 3 });
+    assert.deepEqual(whole[b], alone, `prompt ${b}`);
+  }
+});
+
 Deno.test("the same seed draws the same, another seed or index something else", async () => {
   const twins = [prompts[2], prompts[2]];
   const once = await generate(small, twins, drawn);
