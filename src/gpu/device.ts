@@ -139,7 +139,8 @@ export function adapterName(adapter: GPUAdapter): string {
   return description || [vendor, architecture, device].filter(Boolean).join(" ") || "unnamed";
 }
 
-function isSoftware(adapter: GPUAdapter): boolean {
+/** Whether a CPU stands behind the adapter. */
+export function isSoftware(adapter: GPUAdapter): boolean {
   return /llvmpipe|lavapipe|swiftshader|software|basic render/i.test(
     `${adapterName(adapter)} ${adapter.info.architecture}`,
   );

@@ -1,5 +1,14 @@
 /// <reference lib="deno.worker" />
-/** Answers one message with whether WebGPU offers an adapter; see adapter_setup.ts for why in a worker. */
+/** Answers one message with what WebGPU offers; see adapter_setup.ts for why in a worker. */
+import { isSoftware, listAdapters } from "../gpu/device.ts";
+import type { FoundAdapter } from "./adapter_setup.ts";
+
 self.onmessage = async () => {
-  self.postMessage(await navigator.gpu.requestAdapter() !== null);
+  const [adapter] = await listAdapters(navigator.gpu);
+  const found: FoundAdapter = !adapter
+    ? "none"
+    : isSoftware(adapter) && !adapter.features.has("shader-f16")
+    ? "software without f16"
+    : "whole";
+  self.postMessage(found);
 };

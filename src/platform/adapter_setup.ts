@@ -1,13 +1,16 @@
 import { UserError } from "../errors.ts";
 
+/** A GPU's or a CPU's adapter by what it runs: all kernels, or (OpenGL's software adapter) not those at f16. */
+export type FoundAdapter = "none" | "software without f16" | "whole";
+
 /** What the set-up needs of the machine; tests put their own in its place. */
 export interface Host {
   os: typeof Deno.build.os;
   isRoot(): boolean;
   /** @returns The text of /etc/os-release, empty where there is none. */
   osRelease(): Promise<string>;
-  /** @returns Whether WebGPU offers an adapter now. */
-  hasAdapter(): Promise<boolean>;
+  /** @returns What WebGPU offers now. */
+  findAdapter(): Promise<FoundAdapter>;
   /** Runs a program to its end, without its output unless it fails. */
   execute(program: string, args: string[]): Promise<{ success: boolean; error: string }>;
 }
@@ -20,17 +23,25 @@ const NONE = "Expected a WebGPU adapter, found none";
  * Mesa's software Vulkan if we may install it.
  *
  * @param say Tells a person what is being done, a line at a time.
+ * @param allKernels Whether to install it as well where the one adapter is a CPU's that cannot run them all.
  * @throws {UserError} If there is no adapter, with the line that helps on this platform.
  */
 export async function ensureAdapter(
   say: (line: string) => void,
-  host: Host = denoHost(),
+  { allKernels = false, host = denoHost() }: { allKernels?: boolean; host?: Host } = {},
 ): Promise<void> {
-  if (await host.hasAdapter()) return;
+  const found = await host.findAdapter();
+  if (found === "whole" || found !== "none" && !allKernels) return;
   const family = host.os === "linux" ? linuxFamily(await host.osRelease()) : host.os;
-  if (family !== "debian" || !host.isRoot()) throw new UserError(`${NONE}: ${remedy(family)}`);
+  if (family !== "debian" || !host.isRoot()) {
+    if (found !== "none") return;
+    throw new UserError(`${NONE}: ${remedy(family)}`);
+  }
 
-  say(`No WebGPU adapter found: installing Mesa's software Vulkan (${PACKAGES.join(", ")})`);
+  const lack = found === "none"
+    ? "No WebGPU adapter found"
+    : "Found only OpenGL's software adapter";
+  say(`${lack}: installing Mesa's software Vulkan (${PACKAGES.join(", ")})`);
   for (const args of [["update"], ["install", "-y", "--no-install-recommends", ...PACKAGES]]) {
     const { success, error } = await host.execute("apt-get", args);
     if (!success) {
@@ -39,7 +50,7 @@ export async function ensureAdapter(
       );
     }
   }
-  if (!await host.hasAdapter()) {
+  if (await host.findAdapter() === "none") {
     throw new UserError(
       `${NONE} even with Mesa's drivers: see what vulkaninfo (vulkan-tools) says`,
     );
@@ -86,7 +97,7 @@ function denoHost(): Host {
     os,
     isRoot: () => Deno.uid() === 0,
     osRelease: () => Deno.readTextFile("/etc/os-release").catch(() => ""),
-    hasAdapter: probe,
+    findAdapter: probe,
     async execute(program, args) {
       const env = { DEBIAN_FRONTEND: "noninteractive" };
       try {
@@ -103,8 +114,8 @@ function denoHost(): Host {
  * Asks in a worker: an instance of WebGPU looks for drivers once, and this thread's own must not have looked before they
  * are installed.
  */
-function probe(): Promise<boolean> {
-  const { promise, resolve, reject } = Promise.withResolvers<boolean>();
+function probe(): Promise<FoundAdapter> {
+  const { promise, resolve, reject } = Promise.withResolvers<FoundAdapter>();
   const worker = new Worker(new URL("./adapter_probe.ts", import.meta.url), { type: "module" });
   worker.onmessage = ({ data }) => resolve(data);
   worker.onerror = (event) => {

@@ -1,38 +1,40 @@
 import assert from "node:assert/strict";
 import { UserError } from "../../src/errors.ts";
-import { ensureAdapter, type Host } from "../../src/platform/adapter_setup.ts";
+import { ensureAdapter, type FoundAdapter, type Host } from "../../src/platform/adapter_setup.ts";
 
 const DEBIAN = 'PRETTY_NAME="Debian GNU/Linux 12 (bookworm)"\nID=debian\n';
 
 interface Machine extends Partial<Host> {
   /** What successive looks for an adapter find. */
-  adapters: boolean[];
+  adapters: FoundAdapter[];
   release?: string;
+  allKernels?: boolean;
   /** What apt-get says when it fails. */
   failure?: string;
 }
 
-async function ensure({ adapters, release = DEBIAN, failure, ...rest }: Machine) {
+async function ensure({ adapters, release = DEBIAN, failure, allKernels, ...rest }: Machine) {
   const executed: string[] = [];
   const said: string[] = [];
-  const run = ensureAdapter((line) => said.push(line), {
+  const host: Host = {
     os: "linux",
     isRoot: () => true,
     osRelease: () => Promise.resolve(release),
-    hasAdapter: () => Promise.resolve(adapters.shift()!),
+    findAdapter: () => Promise.resolve(adapters.shift()!),
     execute(program, args) {
       executed.push([program, ...args].join(" "));
       return Promise.resolve({ success: failure === undefined, error: failure ?? "" });
     },
     ...rest,
-  });
+  };
+  const run = ensureAdapter((line) => said.push(line), { allKernels, host });
   const error = await run.then(() => null, (error: unknown) => error);
   assert.ok(error === null || error instanceof UserError, String(error));
   return { executed, said, message: error?.message };
 }
 
 Deno.test("with an adapter nothing happens", async () => {
-  assert.deepEqual(await ensure({ adapters: [true] }), {
+  assert.deepEqual(await ensure({ adapters: ["whole"] }), {
     executed: [],
     said: [],
     message: undefined,
@@ -40,7 +42,7 @@ Deno.test("with an adapter nothing happens", async () => {
 });
 
 Deno.test("on Debian as root Mesa is installed, and that is said", async () => {
-  const { executed, said, message } = await ensure({ adapters: [false, true] });
+  const { executed, said, message } = await ensure({ adapters: ["none", "whole"] });
   assert.deepEqual(executed, [
     "apt-get update",
     "apt-get install -y --no-install-recommends mesa-vulkan-drivers libvulkan1",
@@ -49,9 +51,20 @@ Deno.test("on Debian as root Mesa is installed, and that is said", async () => {
   assert.equal(message, undefined);
 });
 
+Deno.test("an adapter without f16 serves, but for tests of all kernels Mesa is installed where it can be", async () => {
+  const partial = "software without f16";
+  const { executed, said } = await ensure({ adapters: [partial, "whole"], allKernels: true });
+  assert.equal(executed.length, 2);
+  assert.match(said.join(), /only OpenGL's software adapter: installing/);
+  for (const machine of [{ allKernels: false }, { allKernels: true, isRoot: () => false }]) {
+    const { executed, message } = await ensure({ adapters: [partial], ...machine });
+    assert.deepEqual({ executed, message }, { executed: [], message: undefined });
+  }
+});
+
 Deno.test("a failed installation says why", async () => {
   const { executed, message } = await ensure({
-    adapters: [false],
+    adapters: ["none"],
     failure: "W: x\nE: no network\n",
   });
   assert.deepEqual(executed, ["apt-get update"]);
@@ -59,7 +72,7 @@ Deno.test("a failed installation says why", async () => {
 });
 
 Deno.test("an installation that does not help says so", async () => {
-  assert.match((await ensure({ adapters: [false, false] })).message!, /even with Mesa's drivers/);
+  assert.match((await ensure({ adapters: ["none", "none"] })).message!, /even with Mesa's drivers/);
 });
 
 Deno.test("elsewhere the one line that helps is shown, and nothing is installed", async () => {
@@ -74,7 +87,7 @@ Deno.test("elsewhere the one line that helps is shown, and nothing is installed"
     [{ os: "windows" }, /DirectX 12/],
   ];
   for (const [machine, expected] of machines) {
-    const { executed, message } = await ensure({ adapters: [false], ...machine });
+    const { executed, message } = await ensure({ adapters: ["none"], ...machine });
     assert.deepEqual(executed, []);
     assert.match(message!, /^Expected a WebGPU adapter, found none: /);
     assert.match(message!, expected);
