@@ -28,3 +28,9 @@ Deno.test("the commit is found on a branch, on a packed branch, and off any bran
 Deno.test("outside of a checkout there is no commit", async () => {
   assert.equal(await commitOf({}), null);
 });
+
+Deno.test("in a linked checkout, where .git is a file, the commit is unknown", async () => {
+  const file = await Deno.makeTempFile();
+  assert.equal(await currentCommit(pathToFileURL(`${file}/`)), null);
+  await Deno.remove(file);
+});
