@@ -1,26 +1,62 @@
-// matvec_forward: a linear layer without bias for few rows, with an optional residual.
+// matvec_forward: a linear layer without bias for few rows, with what stands before and behind it in a decoder layer.
 //
-//   y[m,n] = sum_k x[m,k] * weight[n,k]  (+ residual[m,n])
+//   h[m,k] = x[m,k], or x[m,k] * rstd[m] * gain[k],  rstd[m] = 1 / sqrt(mean_k(x[m,k]^2) + eps)    NORM
+//   s[m,n] = sum_k h[m,k] * weight[n,k]
+//   y[m,n] = s[m,n], or s[m,n] + residual[m,n], or silu(s[m,n]) * s[m,n + N]                       RESIDUAL, MATRICES 2
 //
 // A GEMM's tile would stand almost empty here. Instead LANES threads share the sum over k of four columns, and every weight
-// is read once for ROWS rows.
+// is read once for ROWS rows. Decoding waits for launches rather than for arithmetic, hence the fusion: rstd is one number
+// per row, so it is a factor of the finished sum, and the threads that share a sum see the whole row on the way.
 //
-// Shapes    x (M, K) lhs; weight (N, K) rhs, as checkpoints store it; residual f32 and y result (M, stride), stride >= N.
-//           K and stride multiples of 4. Columns N..stride of y become 0.
-// Dispatch  (ceil(stride / 4 / (WORKGROUP / LANES)), ceil(M / ROWS), 1). LANES a power of two, at least ROWS; ROWS at most 8.
+// Shapes    x (M, K) lhs; weight (MATRICES N, K) rhs, as checkpoints store it, all gates before all ups; extra f32: residual
+//           (M, stride) or gain (K); y result (M, stride), stride >= N. K and stride multiples of 4. Columns N..stride of y
+//           become 0.
+// Dispatch  (ceil(stride / 4 / (WORKGROUP / LANES)), ceil(M / ROWS), 1). LANES a power of two, at least ROWS; ROWS at most
+//           8; SQUARES is ceil(ROWS / 4) with NORM, else 0.
 // Writes    overwrites y; sums in f32 in a fixed order, so a row does not depend on its neighbours.
+// Source    Zhang & Sennrich 2019, arXiv:1910.07467, eq. 4; Shazeer 2020, arXiv:2002.05202, eq. 6.
 override WORKGROUP: u32; // threads per workgroup, a multiple of LANES
-override RESIDUAL: bool; // add residual; where false, any f32 tensor may be bound in its place
+override NORM: bool; // normalize the rows of x first; extra is the gain
+override RESIDUAL: bool; // add extra; without it and NORM, any f32 tensor may be bound in its place
 
-struct Params { M: u32, N: u32, K: u32, stride: u32 }
+struct Params { M: u32, N: u32, K: u32, stride: u32, eps: f32 }
 
 @group(0) @binding(0) var<uniform> params: Params;
 @group(0) @binding(1) var<storage, read> input: array<vec4<lhs>>;
 @group(0) @binding(2) var<storage, read> weight: array<vec4<rhs>>;
-@group(0) @binding(3) var<storage, read> residual: array<vec4<f32>>;
+@group(0) @binding(3) var<storage, read> extra: array<vec4<f32>>;
 @group(0) @binding(4) var<storage, read_write> output: array<vec4<result>>;
 
-var<workgroup> partials: array<array<vec4<f32>, ROWS>, WORKGROUP>;
+const FIRST_SQUARE = ROWS * MATRICES;
+const SUMS = FIRST_SQUARE + SQUARES; // four columns of a row each, by matrix; then the squares of four rows each
+
+var<workgroup> partials: array<array<vec4<f32>, SUMS>, WORKGROUP>;
+
+// Four steps of the sum, by column.
+fn columns(n: u32, k: u32) -> mat4x4<f32> {
+  let K4 = params.K / 4u;
+  let end = MATRICES * params.N;
+  var w: mat4x4<f32>;
+  if (n < end) { w[0] = vec4<f32>(weight[n * K4 + k]); }
+  if (n + 1u < end) { w[1] = vec4<f32>(weight[(n + 1u) * K4 + k]); }
+  if (n + 2u < end) { w[2] = vec4<f32>(weight[(n + 2u) * K4 + k]); }
+  if (n + 3u < end) { w[3] = vec4<f32>(weight[(n + 3u) * K4 + k]); }
+  return w;
+}
+
+// What every row meets at one turn of the loop: the vec4 of x to read, its gain, and the weights.
+struct Step { at: u32, gain: vec4<f32>, first: mat4x4<f32>, second: mat4x4<f32> }
+
+// Rows from M on read anything, and go nowhere.
+fn add_row(sums: ptr<function, array<vec4<f32>, SUMS>>, row: u32, step: Step) {
+  var h = vec4<f32>(input[step.at + row * (params.K / 4u)]);
+  if (NORM) {
+    (*sums)[(FIRST_SQUARE + row / 4u) % SUMS][row % 4u] += dot(h, h);
+    h *= step.gain;
+  }
+  (*sums)[row] += h * step.first;
+  if (MATRICES > 1u) { (*sums)[(ROWS + row) % SUMS] += h * step.second; }
+}
 
 @compute @workgroup_size(WORKGROUP)
 fn matvec_forward(
@@ -32,25 +68,24 @@ fn matvec_forward(
   let n = 4u * column4;
   let m0 = ROWS * workgroup.y;
   let K4 = params.K / 4u;
-  var sums: array<vec4<f32>, ROWS>;
+  var sums: array<vec4<f32>, SUMS>;
   for (var k = lane; k < K4; k += LANES) {
-    var w: mat4x4<f32>; // four steps of the sum, by column
-    if (n < params.N) { w[0] = vec4<f32>(weight[n * K4 + k]); }
-    if (n + 1u < params.N) { w[1] = vec4<f32>(weight[(n + 1u) * K4 + k]); }
-    if (n + 2u < params.N) { w[2] = vec4<f32>(weight[(n + 2u) * K4 + k]); }
-    if (n + 3u < params.N) { w[3] = vec4<f32>(weight[(n + 3u) * K4 + k]); }
-    let x = m0 * K4 + k; // unrolled by hand: naga guards every turn of a loop; rows from M on read anything, and go nowhere
-    sums[0] += vec4<f32>(input[x]) * w;
-    if (ROWS > 1u) { sums[1u % ROWS] += vec4<f32>(input[x + K4]) * w; }
+    var step: Step;
+    step.at = m0 * K4 + k;
+    step.first = columns(n, k);
+    if (MATRICES > 1u) { step.second = columns(params.N + n, k); }
+    if (NORM) { step.gain = extra[k]; }
+    add_row(&sums, 0u, step); // unrolled by hand: naga guards every turn of a loop
+    if (ROWS > 1u) { add_row(&sums, 1u % ROWS, step); }
     if (ROWS > 2u) {
-      sums[2u % ROWS] += vec4<f32>(input[x + 2u * K4]) * w;
-      sums[3u % ROWS] += vec4<f32>(input[x + 3u * K4]) * w;
+      add_row(&sums, 2u % ROWS, step);
+      add_row(&sums, 3u % ROWS, step);
     }
     if (ROWS > 4u) {
-      sums[4u % ROWS] += vec4<f32>(input[x + 4u * K4]) * w;
-      sums[5u % ROWS] += vec4<f32>(input[x + 5u * K4]) * w;
-      sums[6u % ROWS] += vec4<f32>(input[x + 6u * K4]) * w;
-      sums[7u % ROWS] += vec4<f32>(input[x + 7u * K4]) * w;
+      add_row(&sums, 4u % ROWS, step);
+      add_row(&sums, 5u % ROWS, step);
+      add_row(&sums, 6u % ROWS, step);
+      add_row(&sums, 7u % ROWS, step);
     }
   }
 
@@ -58,14 +93,23 @@ fn matvec_forward(
   workgroupBarrier();
   for (var stride = LANES / 2u; stride > 0u; stride /= 2u) {
     if (lane < stride) {
-      for (var i = 0u; i < ROWS; i++) { partials[thread][i] += partials[thread + stride][i]; }
+      for (var i = 0u; i < SUMS; i++) { partials[thread][i] += partials[thread + stride][i]; }
     }
     workgroupBarrier();
   }
   let stride4 = params.stride / 4u;
   let m = m0 + lane;
   if (lane >= ROWS || m >= params.M || column4 >= stride4) { return; }
-  var value = partials[thread - lane][lane];
-  if (RESIDUAL) { value += residual[m * stride4 + column4]; }
+  let first_lane = thread - lane;
+  var scale = 1.0;
+  if (NORM) {
+    let square = partials[first_lane][(FIRST_SQUARE + lane / 4u) % SUMS][lane % 4u];
+    scale = 1.0 / sqrt(square / f32(params.K) + params.eps);
+  }
+  var value = partials[first_lane][lane] * scale;
+  if (MATRICES > 1u) {
+    value = value / (1.0 + exp(-value)) * partials[first_lane][(ROWS + lane) % SUMS] * scale;
+  }
+  if (RESIDUAL) { value += extra[m * stride4 + column4]; }
   output[m * stride4 + column4] = vec4<result>(value);
 }

@@ -29,7 +29,12 @@ export function matmulCases({ config, M, headRows }: KernelSizes): CaseMaker[] {
     (arena) => backwardWeight(arena, layer),
   ]);
   const decoding = layers.map((layer): CaseMaker => (arena) =>
-    forward(arena, { ...layer, M: 1 }, "matvec_forward", matvecForward)
+    forward(
+      arena,
+      { ...layer, M: 1 },
+      "matvec_forward",
+      (commands, y, x, weight) => matvecForward(commands, y, x, weight),
+    )
   );
   return [...training, ...decoding];
 }

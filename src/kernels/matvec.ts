@@ -4,17 +4,27 @@ import type { Commands } from "../gpu/commands.ts";
 import type { Kernel } from "../gpu/kernel.ts";
 import type { Tensor } from "../gpu/tensor.ts";
 import { paddedColumns } from "./matmul.ts";
-import { expectMultiple, expectShape, operandType } from "./shapes.ts";
+import { expectDtype, expectMultiple, expectShape, operandType } from "./shapes.ts";
 
 const kernel: Kernel = {
   name: "matvec_forward",
   code,
-  params: { M: "u32", N: "u32", K: "u32", stride: "u32" },
-  reads: ["input", "weight", "residual"],
+  params: { M: "u32", N: "u32", K: "u32", stride: "u32", eps: "f32" },
+  reads: ["input", "weight", "extra"],
   writes: ["output"],
 };
 
 const WORKGROUP = 64;
+
+/** What stands before or behind a linear layer in a decoder layer, done on the way. */
+export interface Fused {
+  /** Normalizes the rows first, as rmsnormForward: f32 (K). */
+  norm?: { gain: Tensor; eps: number };
+  /** The weight holds N gates, then N ups, N a multiple of 4; the result is silu(gate) * up, as swigluForward's. */
+  gated?: boolean;
+  /** Added to the result, f32, of its shape; must not share its storage. Not together with norm. */
+  residual?: Tensor;
+}
 
 /**
  * What matmulForward computes, for a few rows: decoding. A row has the same bits whatever the others are and however many,
@@ -22,8 +32,7 @@ const WORKGROUP = 64;
  *
  * @param y Result, f32 or f16 (M, paddedColumns(N)); the padding is set to 0.
  * @param x Activations, f32 or f16 (M, K); K a multiple of 4.
- * @param weight Weights as checkpoints store them, f32 or f16 (N, K).
- * @param residual Added to the product, f32, of y's shape; must not share y's storage.
+ * @param weight Weights as checkpoints store them, f32 or f16 (N, K), or (2N, K) if gated.
  * @throws {RangeError} If the shapes disagree.
  */
 export function matvecForward(
@@ -31,30 +40,38 @@ export function matvecForward(
   y: Tensor,
   x: Tensor,
   weight: Tensor,
-  residual?: Tensor,
+  { norm, gated = false, residual }: Fused = {},
 ): void {
   const [M, K] = x.shape;
-  const [N] = weight.shape;
+  const MATRICES = gated ? 2 : 1;
+  const N = weight.shape[0] / MATRICES;
   const stride = paddedColumns(N);
   expectMultiple(kernel.name, "K", K, 4);
-  expectShape(kernel.name, "weight", weight, [N, K]);
+  expectMultiple(kernel.name, "gates and ups", gated ? N : 0, 4);
+  expectShape(kernel.name, "weight", weight, [MATRICES * N, K]);
   expectShape(kernel.name, "y", y, [M, stride]);
   if (residual) expectShape(kernel.name, "residual", residual, [M, stride]);
+  if (norm) expectShape(kernel.name, "gain", norm.gain, [K]);
+  if (norm && residual) {
+    throw new RangeError(`${kernel.name}: expected norm or residual, found both`);
+  }
+  const extra = residual ?? norm?.gain;
+  if (extra) expectDtype(kernel.name, "extra", extra, "f32");
   const ROWS = M > 4 ? 8 : M > 2 ? 4 : M > 1 ? 2 : 1;
   // A GPU's neighbouring threads should read neighbouring weights; a CPU pays for each thread.
   const LANES = commands.gpu.info.software ? 8 : 32;
   commands.dispatch(kernel, {
     variant: {
-      overrides: { WORKGROUP, RESIDUAL: residual ? 1 : 0 },
+      overrides: { WORKGROUP, NORM: norm ? 1 : 0, RESIDUAL: residual ? 1 : 0 },
       types: {
         lhs: operandType(kernel.name, x),
         rhs: operandType(kernel.name, weight),
         result: operandType(kernel.name, y),
       },
-      constants: { ROWS, LANES },
+      constants: { ROWS, LANES, MATRICES, SQUARES: norm ? Math.ceil(ROWS / 4) : 0 },
     },
-    params: { M, N, K, stride },
-    tensors: [x, weight, residual ?? x, y],
+    params: { M, N, K, stride, eps: norm?.eps ?? 0 },
+    tensors: [x, weight, extra ?? x, y],
     workgroups: [Math.ceil(stride / 4 / (WORKGROUP / LANES)), Math.ceil(M / ROWS)],
   });
 }

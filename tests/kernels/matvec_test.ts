@@ -2,6 +2,8 @@ import assert from "node:assert/strict";
 import { paddedColumns } from "../../src/kernels/matmul.ts";
 import { matvecForward } from "../../src/kernels/matvec.ts";
 import * as reference from "../reference/matmul.ts";
+import { rmsnormForward } from "../reference/rmsnorm.ts";
+import { swigluForward } from "../reference/swiglu.ts";
 import {
   assertClose,
   EPSILON,
@@ -42,7 +44,7 @@ for (const operand of operandTypes) {
             y,
             upload(x, [M, K], operand),
             upload(weight, [N, K], operand),
-            added && upload(added, [M, stride]),
+            added && { residual: upload(added, [M, stride]) },
           )
         );
         const expected = reference.matmulForward(x, weight, added, { M, N, K, stride });
@@ -58,23 +60,64 @@ for (const operand of operandTypes) {
   });
 }
 
-Deno.test("a row of matvec_forward has the same bits alone and in a batch of any size", async () => {
-  const [N, K] = [67, 572];
-  const stride = paddedColumns(N);
-  const x = values(4, 21 * K);
-  const weight = upload(values(5, N * K), [N, K]);
-  const rows = async (first: number, count: number) => {
-    const y = output([count, stride]);
-    const part = upload(x.slice(first * K, (first + count) * K), [count, K]);
-    run((commands) => matvecForward(commands, y, part, weight));
-    return await read(y);
-  };
-  const whole = await rows(0, 21);
-  for (const count of [1, 2, 3, 4, 8, 9]) {
-    const expected = whole.slice(5 * stride, (5 + count) * stride);
-    assert.deepEqual(await rows(5, count), expected, `${count} rows`);
+for (const operand of operandTypes) {
+  for (const gated of [false, true]) {
+    const name = `matvec_forward after rmsnorm${gated ? " and before swiglu" : ""}, ${operand}`;
+    Deno.test(`${name} equals the reference`, async () => {
+      for (const [M, width, K] of shapes) {
+        const N = gated ? paddedColumns(width) : width;
+        const [stride, rows, eps] = [paddedColumns(N), gated ? 2 * N : N, 1e-2];
+        const x = values(1, M * K, "f32", 3);
+        const weight = values(2, rows * K, operand);
+        const gain = values(3, K);
+        const y = output([M, stride], operand);
+        run((commands) =>
+          matvecForward(
+            commands,
+            y,
+            upload(x, [M, K]),
+            upload(weight, [rows, K], operand),
+            { norm: { gain: upload(gain, [K]), eps }, gated },
+          )
+        );
+        const h = rmsnormForward(x, gain, M, K, eps).y;
+        const size = { M, N: rows, K, stride: gated ? rows : stride };
+        const products = reference.matmulForward(h, weight, undefined, size);
+        // Normalized rows have unit mean square, so sums are no larger than of uniform numbers; a gate times an up has the
+        // error of each times the size of the other, which sqrt(K) bounds.
+        const absolute = Math.max(K, 8) * 2 ** -23 * (gated ? 2 * Math.sqrt(K) : 1);
+        assertClose(await read(y), gated ? swigluForward(products, M, N) : products, {
+          absolute,
+          relative: 2 * EPSILON[operand],
+          name: `y of (${M}, ${N}, ${K})`,
+        });
+      }
+    });
   }
-});
+}
+
+for (const gated of [false, true]) {
+  const name = gated ? "with its neighbours fused" : "of matvec_forward";
+  Deno.test(`a row ${name} has the same bits alone and in a batch of any size`, async () => {
+    const [N, K] = [68, 572];
+    const x = values(4, 21 * K);
+    const weight = upload(values(5, 2 * N * K), [2 * N, K]);
+    const norm = { gain: upload(values(6, K), [K]), eps: 1e-5 };
+    const width = gated ? N : 2 * N;
+    const rows = async (first: number, count: number) => {
+      const y = output([count, width]);
+      const part = upload(x.slice(first * K, (first + count) * K), [count, K]);
+      const fused = gated ? { norm, gated } : {};
+      run((commands) => matvecForward(commands, y, part, weight, fused));
+      return await read(y);
+    };
+    const whole = await rows(0, 21);
+    for (const count of [1, 2, 3, 4, 8, 9]) {
+      const expected = whole.slice(5 * width, (5 + count) * width);
+      assert.deepEqual(await rows(5, count), expected, `${count} rows`);
+    }
+  });
+}
 
 Deno.test("matvec_forward refuses shapes that disagree", () => {
   const x = upload(values(6, 8), [2, 4]);
