@@ -2,7 +2,7 @@ import { UserError } from "../errors.ts";
 import { adapterName, type Gpu, listAdapters, openGpu } from "../gpu/device.ts";
 import type { Operand } from "../kernels/shapes.ts";
 import { ensureAdapter } from "../platform/adapter_setup.ts";
-import { loadEngine } from "../platform/engine.ts";
+import { loadEngine, mapsWithinCall } from "../platform/engine.ts";
 import type { Context } from "./context.ts";
 
 interface DeviceOptions {
@@ -36,7 +36,11 @@ export async function openDevice(
     }
     return null;
   }
-  const gpu = await openGpu(entry, { engine, choice: adapter ?? undefined });
+  const gpu = await openGpu(entry, {
+    engine,
+    choice: adapter ?? undefined,
+    mapsWithinCall: mapsWithinCall(engine),
+  });
   return { gpu, ...choosePrecision(gpu, precision) };
 }
 

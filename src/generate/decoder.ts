@@ -1,6 +1,7 @@
 // This module is browser compatible.
 import { Commands } from "../gpu/commands.ts";
-import { readTensor, readTensorU32, type Tensor, view, writeTensor } from "../gpu/tensor.ts";
+import { Readback } from "../gpu/readback.ts";
+import { readTensor, type Tensor, view, writeTensor } from "../gpu/tensor.ts";
 import { decodeAdvance } from "../kernels/decode_advance.ts";
 import { paddedColumns } from "../kernels/matmul.ts";
 import { sample, type Sampling, samplingSettings, seenTokens } from "../kernels/sample.ts";
@@ -9,6 +10,9 @@ import { decodeForward, decodeHead } from "./decode.ts";
 import { kvCache } from "./kv_cache.ts";
 import { prefill } from "./prefill.ts";
 import type { Sequence, SequenceBatch } from "./sequences.ts";
+
+/** Steps in one submit: more would make a person wait, and compute more for nothing behind a stop id. */
+export const MOST_STEPS = 32;
 
 /** How tokens are drawn; the sequence is the index of its prompt. */
 export type SamplingOptions = Omit<Sampling, "sequence">;
@@ -22,8 +26,11 @@ export class Decoder {
   /** End of the residual stream of the prompts' last tokens, f32 (B, C), until the first step has used it. */
   #prefilled: Tensor | undefined;
 
+  readonly #readback: Readback;
+
   /** Computes the prompts. */
   constructor(readonly model: Model, batch: SequenceBatch, readonly sampling: SamplingOptions) {
+    this.#readback = new Readback(model.gpu, 4 * batch.sequences.length * MOST_STEPS);
     this.#cache = kvCache(model, batch.rows);
     const { weights, runtime } = model;
     const shape = [batch.sequences.length, weights.config.hiddenSize];
@@ -35,6 +42,7 @@ export class Decoder {
    * Draws the next tokens.
    *
    * @param sequences Those to continue; the first time all of them.
+   * @param steps At most {@link MOST_STEPS}.
    * @returns Tokens, (B, steps).
    */
   async next(sequences: readonly Sequence[], steps: number): Promise<Uint32Array> {
@@ -51,8 +59,11 @@ export class Decoder {
       sample(commands, tokens, logits, vocabSize, seen, settings, places.positions);
       decodeAdvance(commands, history, tokens, places, step);
     }
+    let newest = new Uint32Array();
+    this.#readback.record(commands, history, (data) => newest = new Uint32Array(data));
     commands.submit();
-    return await readTensorU32(gpu, history);
+    await this.#readback.fetch();
+    return newest;
   }
 
   /** The distribution that the newest token of sequence `b` of those continued last was drawn from (V). */

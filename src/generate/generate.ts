@@ -1,6 +1,6 @@
 // This module is browser compatible.
 import type { Model } from "../model/model.ts";
-import { Decoder, type SamplingOptions } from "./decoder.ts";
+import { Decoder, MOST_STEPS, type SamplingOptions } from "./decoder.ts";
 import { batchSequences, checkPrompts, type Sequence, type SequenceBatch } from "./sequences.ts";
 
 export interface GenerateOptions extends SamplingOptions {
@@ -19,9 +19,6 @@ export interface Completion {
   ids: number[];
   finishReason: "stop" | "length" | "aborted";
 }
-
-/** Steps in one submit: more would make a person wait, and compute more for nothing behind a stop id. */
-const MOST_STEPS = 32;
 
 /**
  * Continues prompts. What a prompt is continued with depends on the model, the options and its index alone, to the last bit:

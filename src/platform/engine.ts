@@ -6,6 +6,14 @@ const DAWN = "npm:webgpu@0.6.2" as string;
 /** Dawn ends when its entry is collected, even with a device still in use. */
 let dawn: GPU | undefined;
 
+/** Versions of Deno whose `mapAsync` was seen to map within the call; tests/platform/engine_test.ts looks at a new one. */
+const MAPS_WITHIN_CALL = ["2.9.6"];
+
+/** Whether reading back need not wait for the promise of `mapAsync`; see Gpu.readBuffer. */
+export function mapsWithinCall(engine: string): boolean {
+  return engine === "deno" && MAPS_WITHIN_CALL.includes(Deno.version.deno);
+}
+
 /**
  * The WebGPU implementation to use: Deno's own (wgpu) or Dawn (npm `webgpu`), an optional dependency that is loaded only
  * when asked for.

@@ -10,12 +10,15 @@ import {
   type Tensor,
   writeTensor,
 } from "../../src/gpu/tensor.ts";
-import { loadEngine } from "../../src/platform/engine.ts";
+import { loadEngine, mapsWithinCall } from "../../src/platform/engine.ts";
 
 const engine = Deno.env.get("SMOLDPO_ENGINE") ?? "deno";
 
 /** The device of the test run; SMOLDPO_ENGINE=dawn runs the same tests on Dawn. */
-export const gpu: Gpu = await openGpu(await loadEngine(engine), { engine });
+export const gpu: Gpu = await openGpu(await loadEngine(engine), {
+  engine,
+  mapsWithinCall: mapsWithinCall(engine),
+});
 
 /** Types a kernel is tested with: f16 joins in where the device has it. */
 export const operandTypes: ("f32" | "f16")[] = gpu.features.f16 ? ["f32", "f16"] : ["f32"];
