@@ -7,7 +7,7 @@
  */
 import { UserError } from "./errors.ts";
 import type { Command } from "./config/kinds.ts";
-import type { OptionName, Options, OptionValue } from "./config/options.ts";
+import { FILTER_RULES, type OptionName, type Options, type OptionValue } from "./config/options.ts";
 import { PRESETS } from "./config/presets.ts";
 import { findOption, kebabCase, optionNames, parseValue, specOf } from "./config/values.ts";
 
@@ -145,6 +145,10 @@ function* automatic(
       const because = "the shipped model is small, and small models take larger steps";
       yield ["learningRate", { value: 5e-5, because }];
     }
+    if (isDefault("dataset") && origins.filter?.source === "preset") {
+      const because = "the shipped pairs are strong, and shorter than the filter's rules allow";
+      yield ["filter", { value: "none", because }];
+    }
     if (isDefault("dataset") && isDefault("evalDataset")) {
       const because = "held-out pairs of the shipped dataset";
       yield ["evalDataset", { value: "fixtures/pairs/eval.jsonl", because }];
@@ -155,7 +159,7 @@ function* automatic(
     if (isDefault("trainEmbeddings")) yield ["trainEmbeddings", { value: false, because }];
     if (isDefault("head")) yield ["head", { value: "frozen", because }];
   }
-  if ("output" in values && values.output === null) {
+  if ("resume" in values && values.output === null) {
     const resumed = /^(.+)[/\\]checkpoints[/\\][^/\\]+[/\\]?$/.exec(String(values.resume))?.[1];
     yield ["output", {
       value: resumed ?? `runs/${command}-${timestamp(now)}`,
@@ -176,6 +180,11 @@ function refuseContradictions(values: Values, origins: Origins): void {
   };
   if (values.labelSmoothing && !["sigmoid", "robust"].includes(values.lossType as string)) {
     refuse("--label-smoothing only with --loss-type sigmoid or robust", `${values.lossType}`);
+  }
+  for (const rule of FILTER_RULES) {
+    if (values.filter === "none" && given(rule)) {
+      refuse(`--${kebabCase(rule)} only with --filter strong`, "no filter");
+    }
   }
   if (Number(values.warmupSteps) > 1 && !Number.isInteger(values.warmupSteps)) {
     refuse("--warmup-steps to be whole, or a share below 1", `${values.warmupSteps}`);

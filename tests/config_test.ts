@@ -36,7 +36,7 @@ Deno.test("every command resolves with nothing given", () => {
     const flags: [string, string][] = command === "generate" ? [["prompt", "Hi"]] : [];
     const { options, origins } = resolveOptions(command, { flags }, NOON);
     assert.deepEqual(Object.keys(options), Object.keys(origins));
-    assert.equal(options.model, "fixtures/model");
+    assert.ok(options.config === null && options.json === false);
   }
 });
 
@@ -65,7 +65,10 @@ Deno.test("the presets are the recipes of their sources", () => {
     [seed.trainLayers, seed.head, seed.trainFinalNorm, seed.trainEmbeddings, seed.decayNorms],
     ["last-sixth", "untied", false, false, true],
   );
+  const own = resolveOptions("train", { flags: [["preset", "seed"], ["dataset", "d"]] }).options;
+  assert.deepEqual([own.filter, own.maxPairs, own.minChars], ["strong", 1000, 60]);
   const trl = resolveOptions("train", { flags: [["preset", "trl"]] }).options;
+  assert.deepEqual([trl.filter, trl.maxPairs], ["none", 0]);
   assert.deepEqual(
     [trl.beta, trl.logprob, trl.score, trl.learningRate, trl.lrSchedulerType, trl.numTrainEpochs],
     [0.1, "sum", "completion", 1e-6, "linear", 3],
@@ -152,6 +155,9 @@ Deno.test("automatic choices say why", () => {
     assert.equal(origins[name].source, "automatic");
     assert.ok(origins[name].detail);
   }
+  const seed = resolveOptions("train", { flags: [["preset", "seed"]] });
+  assert.equal(seed.options.filter, "none", "the shipped pairs need no filter");
+  assert.equal(seed.origins.filter.source, "automatic");
   const own = resolveOptions("train", { flags: [["model", "m"], ["dataset", "d.jsonl"]] }).options;
   assert.equal(own.learningRate, 1e-6);
   assert.equal(own.evalDataset, null);
@@ -182,6 +188,8 @@ Deno.test("contradictions are refused", () => {
   refuses(train(["warmup-steps", "1.5"]), /whole, or a share below 1, found 1\.5/);
   refuses(train(["save-total-limit", "1"]), /only with --save-steps/);
   refuses(train(["resume", "latest"]), /--resume with the --output directory/);
+  refuses(train(["min-chars", "10"]), /--min-chars only with --filter strong, found no filter/);
+  train(["min-chars", "10"], ["preset", "seed"], ["dataset", "d.jsonl"])();
   refuses(() => resolveOptions("generate"), /one of --prompt and --prompt-ids, found neither/);
   refuses(
     () => resolveOptions("generate", { flags: [["prompt", "a"], ["prompt-ids", "1"]] }),

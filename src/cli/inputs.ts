@@ -60,12 +60,14 @@ export async function loadPairsFrom(
     tokenizer,
     options,
   );
-  return { pairs, counts, record: { role, path, format, hash, counts: { ...counts } } };
+  const filter = options.filter?.report();
+  return { pairs, counts, record: { role, path, format, hash, counts: { ...counts }, filter } };
 }
 
 /** What was kept, cut and dropped, in words; only what happened. */
 export function countsInWords({ rows, kept, ...others }: PairCounts): string {
   const words: Record<keyof typeof others, string> = {
+    filtered: "rejected by the filter",
     droppedPromptTooLong: "dropped (prompt fills the length)",
     droppedTooLong: "dropped (too long)",
     droppedEmptyCompletion: "dropped (empty completion)",

@@ -1,4 +1,6 @@
 import type { Options } from "../config.ts";
+import type { PairFilter } from "../data/filter.ts";
+import { filterInWords } from "../data/filter_report.ts";
 import { treeTokens } from "../dpo/pack.ts";
 import { type DpoTraining, startDpo } from "../engine.ts";
 import { largestBatch, planInWords, planMemory } from "../train/memory_plan.ts";
@@ -20,7 +22,11 @@ export async function run(options: Options<"train">, context: Context<"train">):
   const model = await openStoredModel(options.model);
   const reference = options.reference === null ? null : await openStoredModel(options.reference);
   const dataFlags = dataOptions(options, model, options.score);
-  const train = await loadPairsFrom(options.dataset, "train", model, dataFlags);
+  const train = await loadPairsFrom(options.dataset, "train", model, {
+    ...dataFlags,
+    filter: await strongFilter(options, context),
+    maxRows: options.maxPairs === 0 ? undefined : options.maxPairs,
+  });
   const heldOut = options.evalDataset === null
     ? null
     : await HeldOut.open(options.evalDataset, model, dataFlags);
@@ -60,6 +66,12 @@ export async function run(options: Options<"train">, context: Context<"train">):
     );
     say(`trained    ${trainedInWords(training, options)}`);
     say(`data       ${options.dataset}: ${countsInWords(train.counts)}; ${train.record.format}`);
+    if (train.pairs.length === options.maxPairs) {
+      say(`           the first ${options.maxPairs}, as --max-pairs asks; rows after them unread`);
+    }
+    if (train.record.filter) say(`filter     ${filterInWords(train.record.filter)}`);
+    const { filter } = context.resolved.origins;
+    if (filter.source === "automatic") say(`filter     ${options.filter}: ${filter.detail}`);
     say(`tokens     ${tokens}, with shared beginnings counted once; ${apart} without`);
     if (heldOut) say(`held out   ${options.evalDataset}: ${countsInWords(heldOut.counts)}`);
     say(
@@ -109,6 +121,18 @@ export async function run(options: Options<"train">, context: Context<"train">):
   } finally {
     await directory.close();
   }
+}
+
+/** The filter that the options ask for. One that only the preset asks for lets rows pass that have no text. */
+async function strongFilter(
+  options: Options<"train">,
+  { resolved }: Context<"train">,
+): Promise<PairFilter | undefined> {
+  if (options.filter === "none") return undefined;
+  // Loaded on demand: its tagger brings a lexicon.
+  const { PairFilter } = await import("../data/filter.ts");
+  const tokens = resolved.origins.filter.source === "preset" ? "keep" : "refuse";
+  return new PairFilter(options, { tokens });
 }
 
 function trainedInWords({ parameters, model }: DpoTraining, { head }: Options<"train">): string {

@@ -1,7 +1,16 @@
 // This module is browser compatible.
 
 /** The commands of the program. */
-export const COMMANDS = ["train", "sft", "eval", "score", "generate", "inspect", "bench"] as const;
+export const COMMANDS = [
+  "train",
+  "sft",
+  "eval",
+  "score",
+  "generate",
+  "filter",
+  "inspect",
+  "bench",
+] as const;
 export type Command = typeof COMMANDS[number];
 
 /** What every option has, whatever its kind. */

@@ -11,10 +11,12 @@ import {
   type ValueOf,
 } from "./kinds.ts";
 
-const ALL = ["train", "sft", "eval", "score", "generate", "inspect", "bench"] as const;
+const MODEL = ["train", "sft", "eval", "score", "generate", "inspect", "bench"] as const;
+const ALL = [...MODEL, "filter"] as const;
 const TRAINING = ["train", "sft"] as const;
 const PREFERENCE = ["train", "eval"] as const;
 const DATA = ["train", "sft", "eval", "score", "inspect"] as const;
+const FILTERING = ["filter", "train"] as const;
 
 /**
  * Every option of every command, once. Names are those of TRL where TRL has one, in camel case; as a flag `learningRate`
@@ -35,7 +37,7 @@ export const OPTIONS = {
     default: null,
     placeholder: "FILE",
   }),
-  model: text(ALL, "Model directory: config.json, safetensors, tokenizer", {
+  model: text(MODEL, "Model directory: config.json, safetensors, tokenizer", {
     default: "fixtures/model",
     placeholder: "DIR",
     aliases: ["model-name-or-path"],
@@ -49,7 +51,7 @@ export const OPTIONS = {
     default: null,
     placeholder: "DIR",
   }),
-  dataset: text(DATA, "Rows to work on: .jsonl, .jsonl.gz or .json", {
+  dataset: text([...DATA, "filter"], "Rows to work on: .jsonl, .jsonl.gz or .json", {
     default: "fixtures/pairs/train.jsonl",
     placeholder: "FILE",
     aliases: ["dataset-name"],
@@ -63,10 +65,55 @@ export const OPTIONS = {
     default: null,
     placeholder: "FILE",
   }),
-  output: text(TRAINING, "Run directory to write; a new one in runs/ where none is named", {
+  output: text(
+    [...TRAINING, "filter"],
+    "Where to write: a run directory, a new one in runs/ where none is named; filter: a .jsonl file, none if none is named",
+    { default: null, placeholder: "PATH", aliases: ["output-dir"] },
+  ),
+
+  // Which pairs
+  filter: choice(["train"], "Train on strong preferences only, by the rules below", {
+    default: "none",
+    choices: ["strong", "none"],
+  }),
+  maxPairs: integer(["train"], "Train on the first pairs that are left, so many; 0: all", {
+    default: 0,
+    min: 0,
+  }),
+  minChars: number(FILTERING, "Fewest characters of either answer", {
+    default: 60,
+    min: 0,
+    words: ["off"],
+  }),
+  minDifference: number(
+    FILTERING,
+    "Smallest share of the longer answer's words between what both begin and end with",
+    { default: 0.2, min: 0, max: 1, words: ["off"] },
+  ),
+  maxOverlap: number(FILTERING, "Largest share of words that both answers use", {
+    default: 0.3,
+    min: 0,
+    max: 1,
+    words: ["off"],
+  }),
+  maxStopWordRatio: number(FILTERING, "Largest share of stop words in the chosen answer", {
+    default: 0.6,
+    min: 0,
+    max: 1,
+    words: ["off"],
+  }),
+  minNounVerbGain: integer(FILTERING, "Nouns and verbs that the chosen answer has more, at least", {
+    default: 1,
+    words: ["off"],
+  }),
+  maxWeakPhrases: integer(
+    FILTERING,
+    'Most phrases such as "I don\'t know" or "I\'m sorry" in the chosen answer',
+    { default: 0, min: 0, words: ["off"] },
+  ),
+  rejects: text(["filter"], "File for the rows that were rejected, each with the rules it failed", {
     default: null,
-    placeholder: "DIR",
-    aliases: ["output-dir"],
+    placeholder: "FILE",
   }),
 
   // The loss
@@ -264,6 +311,16 @@ export const OPTIONS = {
   }),
   json: boolean(ALL, "Print JSON on stdout and nothing else there", { default: false }),
 } satisfies Record<string, OptionSpec>;
+
+/** The options that are rules of the strong-preference filter, in the order in which they are told. */
+export const FILTER_RULES = [
+  "minChars",
+  "minDifference",
+  "maxOverlap",
+  "maxStopWordRatio",
+  "minNounVerbGain",
+  "maxWeakPhrases",
+] as const satisfies readonly OptionName[];
 
 type Table = typeof OPTIONS;
 export type OptionName = keyof Table;

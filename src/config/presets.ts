@@ -21,8 +21,10 @@ const ALL_WEIGHTS: Preset = {
 
 /** The recipes of `--preset`. */
 export const PRESETS: Readonly<Record<NonNullable<OptionValue<"preset">>, Preset>> = {
-  // The recipe this project grew from: means over all tokens, and only the top of the model trained.
+  // The recipe this project grew from: 1,000 strong preferences, means over all tokens, and only the top of the model trained.
   seed: {
+    filter: "strong",
+    maxPairs: 1000,
     lossType: "sigmoid",
     labelSmoothing: 0,
     beta: 0.8,

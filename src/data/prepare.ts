@@ -4,6 +4,7 @@ import { UserError } from "../errors.ts";
 import type { TextTokenizer } from "../text/tokenizer.ts";
 import { type EncodedExample, encodeExample } from "./encode.ts";
 import type { ParsedRow } from "./examples.ts";
+import type { PairFilter } from "./filter.ts";
 import type { DatasetRow } from "./rows.ts";
 import { type TokenSequence, truncate, type Truncation } from "./truncate.ts";
 
@@ -18,12 +19,18 @@ export interface DataOptions {
   score: "completion" | "all";
   /** V of the model: larger token ids are an error. */
   vocabSize: number;
+  /** Rows that it rejects are left out. */
+  filter?: PairFilter;
+  /** Reading ends when so many rows are kept. */
+  maxRows?: number;
 }
 
 /** What became of the rows. */
 export interface DataCounts {
   rows: number;
   kept: number;
+  /** Rows that the filter rejects. */
+  filtered: number;
   /** Rows whose prompt leaves no room for a token that counts. */
   droppedPromptTooLong: number;
   /** Rows longer than the maximum, under `truncation: "drop"`. */
@@ -74,6 +81,7 @@ export async function prepareRows(
   const counts: DataCounts = {
     rows: 0,
     kept: 0,
+    filtered: 0,
     droppedPromptTooLong: 0,
     droppedTooLong: 0,
     droppedEmptyCompletion: 0,
@@ -91,6 +99,10 @@ export async function prepareRows(
         `Cannot use ${row.where}: expected rows of one shape (${format}, as the first), found ${parsed.format}`,
       );
     }
+    if (options.filter && options.filter.judge(parsed.example, row.where).length > 0) {
+      counts.filtered++;
+      continue;
+    }
     const encoded = encodeExample(parsed.example, tokenizer, options);
     checkVocabulary(encoded.sequences, options.vocabSize, row.where);
     const sequences = fit(encoded, options);
@@ -104,6 +116,7 @@ export async function prepareRows(
     if (encoded.boundaryMerged) counts.boundaryMerged++;
     rows.push({ index, sequences });
     digests.push(await digest(sequences));
+    if (rows.length === options.maxRows) break;
   }
   counts.kept = rows.length;
   if (format === null) {
@@ -112,8 +125,9 @@ export async function prepareRows(
   if (counts.kept === 0) {
     throw new UserError(
       `Cannot use the dataset: expected a row with tokens that count, found ${counts.rows} rows, of which ` +
+        (counts.filtered > 0 ? `${counts.filtered} are rejected by the filter, ` : "") +
         `${counts.droppedEmptyCompletion} have an empty completion, ${counts.droppedPromptTooLong} a prompt of ` +
-        `${options.maxLengthTokens} tokens or more, and ${counts.droppedTooLong} are longer; raise the maximum length`,
+        `${options.maxLengthTokens} tokens or more, and ${counts.droppedTooLong} are longer; mend the rows, raise the maximum length or loosen the filter`,
     );
   }
   const hash = new Uint8Array(

@@ -36,6 +36,9 @@ const LIMITS: RowLimits = {
   maxInflation: 200,
 };
 
+/** Lines are read in smaller portions than tensors: every string of a portion is in memory at once. */
+const CHUNK_BYTES = 64 << 10;
+
 const SUFFIXES = [".jsonl", ".jsonl.gz", ".json"];
 
 /**
@@ -97,7 +100,7 @@ async function* readJsonLines(
 ): AsyncGenerator<DatasetRow> {
   const file = await directory.open(name);
   try {
-    let bytes = ReadableStream.from(readChunks(file));
+    let bytes = ReadableStream.from(readChunks(file, 0, file.size, CHUNK_BYTES));
     if (name.endsWith(".gz")) bytes = inflate(bytes, file.size, path, limits);
     let line = 0;
     for await (const text of splitLines(decode(bytes, path), path, limits.maxLineLength)) {

@@ -48,13 +48,14 @@ export interface WritableDirectory extends Directory {
 
 const CHUNK_BYTES = 4 << 20;
 
-/** Yields the bytes `begin` to `end` of `file` in order, in chunks of at most 4 MiB. */
+/** Yields the bytes `begin` to `end` of `file` in order, in chunks of at most `chunkBytes`. */
 export async function* readChunks(
   file: FileReader,
   begin = 0,
   end = file.size,
+  chunkBytes = CHUNK_BYTES,
 ): AsyncGenerator<Uint8Array<ArrayBuffer>> {
-  for (let offset = begin; offset < end; offset += CHUNK_BYTES) {
-    yield await file.read(offset, Math.min(CHUNK_BYTES, end - offset));
+  for (let offset = begin; offset < end; offset += chunkBytes) {
+    yield await file.read(offset, Math.min(chunkBytes, end - offset));
   }
 }

@@ -1,4 +1,5 @@
 // This module is browser compatible.
+import { filterInWords } from "../data/filter_report.ts";
 import {
   evaluationChanges,
   type MetricsLine,
@@ -78,11 +79,11 @@ function answers(samples: readonly Sample[]): string {
 }
 
 function data({ data }: RunRecord): string {
-  const parts = data.map(({ role, path, format, hash, counts }) => {
+  const parts = data.map(({ role, path, format, hash, counts, filter }) => {
     const rows = Object.entries(counts).map(([name, count]) => [name, readable(count)]);
     return `${role}: ${code(path)}, ${cell(format)}, tokens ${code(hash)}\n\n${
       table(["", ""], rows)
-    }`;
+    }${filter ? `\n\nFiltered: ${cell(filterInWords(filter))}` : ""}`;
   });
   return `## Data\n\n${parts.join("\n\n")}`;
 }

@@ -1,5 +1,6 @@
 // This module is browser compatible.
 import type { Command, Origin } from "../config.ts";
+import type { FilterReport } from "../data/filter_report.ts";
 import type { DeviceInfo } from "../gpu/device.ts";
 
 /** What `run.json` holds: everything needed to know what a run was, and to run it again. */
@@ -27,6 +28,8 @@ export interface DataRecord {
   /** Of the tokens that were used. */
   hash: string;
   counts: Readonly<Record<string, number>>;
+  /** What the strong-preference filter made of it; missing where there was none. */
+  filter?: FilterReport;
 }
 
 /** A line of `metrics.jsonl`: a training step, or an evaluation with `eval_` before its names. */

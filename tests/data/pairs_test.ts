@@ -1,4 +1,6 @@
 import assert from "node:assert/strict";
+import { FILTER_RULES } from "../../src/config/options.ts";
+import { type FilterLimits, PairFilter } from "../../src/data/filter.ts";
 import { type DataOptions, loadPairs } from "../../src/data/pairs.ts";
 import { readRows } from "../../src/data/rows.ts";
 import { UserError } from "../../src/errors.ts";
@@ -129,6 +131,7 @@ Deno.test("pairs: everything dropped or cut is counted, and the index goes on", 
     kept: 2,
     droppedPromptTooLong: 1,
     droppedTooLong: 0,
+    filtered: 0,
     droppedEmptyCompletion: 1,
     truncatedRows: 1,
     truncatedTokens: 2,
@@ -182,6 +185,22 @@ Deno.test("pairs: the hash covers kept tokens and boundaries, nothing else", asy
     await hash(tokens([1, 2], [3], [4]), tokens([1, 2], [3], [4])),
   ];
   assert.equal(new Set([base, ...others]).size, 5);
+});
+
+Deno.test("pairs: what the filter rejects is left out, and reading ends when there are enough", async () => {
+  const tokenizer = await byteTokenizer();
+  const limits = Object.fromEntries(FILTER_RULES.map((rule) => [rule, "off"])) as FilterLimits;
+  const filter = new PairFilter({ ...limits, minChars: 3 }, { tokens: "refuse" });
+  const text = (chosen: string) => ({ prompt: "Q:", chosen, rejected: "long" });
+  const values = rows(text("no"), text("yes"), text(""), text("also"), text("later"));
+  const { pairs, counts } = await loadPairs(values, tokenizer, { ...options, filter, maxRows: 2 });
+  assert.deepEqual(pairs.map(({ index }) => index), [1, 3]);
+  assert.deepEqual([counts.rows, counts.kept, counts.filtered], [4, 2, 2]);
+  assert.deepEqual([filter.report().pairs, filter.report().rejected.minChars], [4, 2]);
+  await assert.rejects(
+    loadPairs(rows(text("no")), tokenizer, { ...options, filter }),
+    /found 1 rows, of which 1 are rejected by the filter, 0 have an empty completion/,
+  );
 });
 
 Deno.test("pairs: bad rows are the user's to mend", async () => {

@@ -1,0 +1,84 @@
+import { resolve } from "node:path";
+import type { Options } from "../config.ts";
+import { FILTER_RULES } from "../config/options.ts";
+import { kebabCase } from "../config/values.ts";
+import { parsePair } from "../data/examples.ts";
+import { PairFilter } from "../data/filter.ts";
+import { type FilterReport, percent } from "../data/filter_report.ts";
+import { readRows } from "../data/rows.ts";
+import { UserError } from "../errors.ts";
+import { openDataset } from "../platform/files.ts";
+import { PendingFile } from "../platform/pending_file.ts";
+import type { Context } from "./context.ts";
+
+const INTERRUPTED = 130;
+
+/** Keeps the pairs of a dataset that the rules find strong, row by row: a dataset may be larger than memory. */
+export async function run(
+  options: Options<"filter">,
+  { stdout, stderr, signal }: Pick<Context<"filter">, "stdout" | "stderr" | "signal">,
+): Promise<number> {
+  const { dataset, output, rejects, json } = options;
+  refuseOutputs(options);
+  const filter = new PairFilter(options, { tokens: "refuse" });
+  const source = await openDataset(dataset);
+  await using kept = output === null ? null : await PendingFile.create(output);
+  await using left = rejects === null ? null : await PendingFile.create(rejects);
+  for await (const row of readRows(source)) {
+    if (signal.aborted) return INTERRUPTED;
+    const failed = filter.judge(parsePair(row).example, row.where);
+    if (failed.length === 0) await kept?.write(`${JSON.stringify(row.value)}\n`);
+    else {
+      const failed_rules = failed.map(kebabCase);
+      await left?.write(`${JSON.stringify({ ...row.value, failed_rules })}\n`);
+    }
+  }
+  const report = filter.report();
+  if (report.pairs === 0) {
+    throw new UserError(`Cannot filter ${dataset}: expected at least one row, found none`);
+  }
+  await kept?.commit();
+  await left?.commit();
+  if (json) stdout.write(`${JSON.stringify({ dataset, output, rejects, ...report })}\n`);
+  else {
+    stdout.write(`${dataset}: ${reportText(report)}\n`);
+    if (output === null) stderr.write("no rows written: name a file with --output\n");
+  }
+  return 0;
+}
+
+function reportText({ limits, pairs, kept, rejected, longerWins, sources }: FilterReport): string {
+  const rules = FILTER_RULES.map((rule) =>
+    `${kebabCase(rule).padEnd(20)} ${String(limits[rule]).padStart(5)} ${
+      String(rejected[rule]).padStart(9)
+    }`
+  );
+  return [
+    `${kept} of ${pairs} pairs are strong`,
+    "",
+    "rule                 limit  rejected",
+    ...rules,
+    "",
+    "A pair may fail several rules.",
+    `Chosen is longer than rejected in ${percent(longerWins.before)} of all pairs, in ${
+      percent(longerWins.after)
+    } of the kept.`,
+    `Stop words: ${sources.stopWords}; word classes: ${sources.tagger}.`,
+  ].join("\n");
+}
+
+function refuseOutputs({ dataset, output, rejects }: Options<"filter">): void {
+  for (const [flag, path] of Object.entries({ output, rejects })) {
+    if (path !== null && !path.endsWith(".jsonl")) {
+      throw new UserError(`Expected --${flag} to end in .jsonl, found ${path}`);
+    }
+  }
+  const paths = [dataset, output, rejects].filter((path) => path !== null).map((path) =>
+    resolve(path)
+  );
+  if (new Set(paths).size < paths.length) {
+    throw new UserError(
+      "Expected --dataset, --output and --rejects to be different files, found one twice",
+    );
+  }
+}

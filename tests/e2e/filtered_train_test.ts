@@ -1,0 +1,62 @@
+import assert from "node:assert/strict";
+import { randomPairs } from "../model/small_models.ts";
+import { inTemporaryDirectory, jsonLines, run, runOk } from "./command.ts";
+import { writeModel, writePairs } from "./inputs.ts";
+
+const seed = ["--preset", "seed", "--max-steps", "1", "--per-device-train-batch-size", "2"];
+
+const recordOf = async (output: string) =>
+  JSON.parse(await Deno.readTextFile(`${output}/run.json`));
+
+Deno.test("the seed preset trains on strong pairs alone, and the header and the record say so", () =>
+  inTemporaryDirectory(async (path) => {
+    const strong = jsonLines<{ prompt: unknown; chosen: { content: string }[]; rejected: unknown }>(
+      await Deno.readTextFile("fixtures/pairs/train.jsonl"),
+    ).slice(0, 5);
+    const weak = { ...strong[0], chosen: [{ role: "assistant", content: "I don't know." }] };
+    const rows = [strong[0], weak, ...strong.slice(1)];
+    const dataset = `${path}/rows.jsonl`;
+    await Deno.writeTextFile(dataset, rows.map((row) => JSON.stringify(row)).join("\n"));
+    const { stderr } = await runOk(
+      "train",
+      ...[...seed, "--dataset", dataset, "--output", `${path}/run`],
+      ...["--min-chars", "off", "--max-pairs", "3"],
+    );
+    assert.match(stderr, /data .*: 3 of 4 pairs, 1 rejected by the filter;/);
+    assert.match(stderr, /the first 3, as --max-pairs asks; rows after them unread/);
+    assert.match(
+      stderr,
+      /filter +3 of 4 pairs are strong, .*max-weak-phrases rejects 1, chosen is/,
+    );
+    const [data] = (await recordOf(`${path}/run`)).data;
+    assert.equal(data.counts.filtered, 1);
+    assert.equal(data.filter.rejected.maxWeakPhrases, 1);
+    assert.equal(data.filter.limits.minChars, "off");
+    assert.match(await Deno.readTextFile(`${path}/run/README.md`), /Filtered: 3 of 4 pairs/);
+  }));
+
+Deno.test("token ids have no text: the preset's filter says that it is not applied, --filter strong refuses", () =>
+  inTemporaryDirectory(async (path) => {
+    const model = await writeModel(`${path}/model`);
+    const dataset = await writePairs(`${path}/pairs.jsonl`, randomPairs(1, 4, 113, 30));
+    const words = [...seed, "--model", model, "--dataset", dataset, "--output", `${path}/run`];
+    const refused = await run("train", ...words, "--filter", "strong");
+    assert.equal(refused.code, 2);
+    assert.match(refused.stderr, /expected text or messages, found token ids/);
+    const { stderr } = await runOk("train", ...words);
+    assert.match(stderr, /filter +not applied: 4 pairs of token ids have no text/);
+    const { data, options } = await recordOf(`${path}/run`);
+    assert.equal(data[0].filter.withoutText, 4);
+    assert.equal(options.filter, "strong");
+  }));
+
+Deno.test("the shipped pairs are not filtered by the preset, which the header says", () =>
+  inTemporaryDirectory(async (path) => {
+    const heldOut = `${path}/eval.jsonl`;
+    const rows = (await Deno.readTextFile("fixtures/pairs/eval.jsonl")).split("\n").slice(0, 2);
+    await Deno.writeTextFile(heldOut, rows.join("\n"));
+    const words = [...seed, "--max-pairs", "4", "--eval-dataset", heldOut];
+    const { stderr } = await runOk("train", ...words, "--output", `${path}/run`);
+    assert.match(stderr, /filter +none: the shipped pairs are strong/);
+    assert.match(stderr, /data .*: 4 of 4 pairs;/);
+  }));
