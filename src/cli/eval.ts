@@ -5,14 +5,20 @@ import { loadModel, loadReference } from "../engine.ts";
 import { readable } from "../train/run_record.ts";
 import type { Context } from "./context.ts";
 import { openDevice } from "./device.ts";
-import { countsInWords, dataOptions, loadPairsFrom, openStoredModel } from "./inputs.ts";
+import {
+  countsInWords,
+  dataOptions,
+  loadPairsFrom,
+  mainDataset,
+  openStoredModel,
+} from "./inputs.ts";
 
 /** Preference accuracy, margins and loss of a model against a reference. */
 export async function run(options: Options<"eval">, context: Context<"eval">): Promise<number> {
   const model = await openStoredModel(options.model);
   const reference = options.reference === null ? null : await openStoredModel(options.reference);
   const data = dataOptions(options, model, options.score);
-  const { pairs, counts } = await loadPairsFrom(options.dataset, "eval", model, data);
+  const { pairs, counts } = await loadPairsFrom(mainDataset(options, "eval"), model, data);
   const device = await openDevice(options, context);
   if (!device) return 0;
   const { gpu, precision } = device;

@@ -5,11 +5,12 @@ import { kebabCase } from "../config/values.ts";
 import { parsePair } from "../data/examples.ts";
 import { PairFilter } from "../data/filter.ts";
 import { type FilterReport, percent } from "../data/filter_report.ts";
-import { readRows } from "../data/rows.ts";
+import { type Dataset, filesOf, readRows } from "../data/rows.ts";
 import { UserError } from "../errors.ts";
-import { openDataset } from "../platform/files.ts";
+import { openDataset } from "../platform/datasets.ts";
 import { PendingFile } from "../platform/pending_file.ts";
 import type { Context } from "./context.ts";
+import { mainDataset, namedColumns } from "./inputs.ts";
 
 const INTERRUPTED = 130;
 
@@ -19,14 +20,15 @@ export async function run(
   { stdout, stderr, signal }: Pick<Context<"filter">, "stdout" | "stderr" | "signal">,
 ): Promise<number> {
   const { dataset, output, rejects, json } = options;
-  refuseOutputs(options);
   const filter = new PairFilter(options, { tokens: "refuse" });
-  const source = await openDataset(dataset);
+  const source = await openDataset(dataset, mainDataset(options, "train"));
+  refuseOutputs(options, source);
   await using kept = output === null ? null : await PendingFile.create(output);
   await using left = rejects === null ? null : await PendingFile.create(rejects);
+  const columns = namedColumns(options);
   for await (const row of readRows(source)) {
     if (signal.aborted) return INTERRUPTED;
-    const failed = filter.judge(parsePair(row).example, row.where);
+    const failed = filter.judge(parsePair(row, { columns }).example, row.where);
     if (failed.length === 0) await kept?.write(`${JSON.stringify(row.value)}\n`);
     else {
       const failed_rules = failed.map(kebabCase);
@@ -67,15 +69,14 @@ function reportText({ limits, pairs, kept, rejected, longerWins, sources }: Filt
   ].join("\n");
 }
 
-function refuseOutputs({ dataset, output, rejects }: Options<"filter">): void {
+function refuseOutputs({ output, rejects }: Options<"filter">, source: Dataset): void {
   for (const [flag, path] of Object.entries({ output, rejects })) {
     if (path !== null && !path.endsWith(".jsonl")) {
       throw new UserError(`Expected --${flag} to end in .jsonl, found ${path}`);
     }
   }
-  const paths = [dataset, output, rejects].filter((path) => path !== null).map((path) =>
-    resolve(path)
-  );
+  const paths = [...new Set(filesOf(source)), output, rejects].filter((path) => path !== null)
+    .map((path) => resolve(path));
   if (new Set(paths).size < paths.length) {
     throw new UserError(
       "Expected --dataset, --output and --rejects to be different files, found one twice",

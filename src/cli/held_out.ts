@@ -4,7 +4,7 @@ import { readRows } from "../data/rows.ts";
 import type { DpoTraining } from "../engine.ts";
 import { generate } from "../generate/generate.ts";
 import type { Model } from "../model/model.ts";
-import { openDataset } from "../platform/files.ts";
+import { openDataset } from "../platform/datasets.ts";
 import type { TextTokenizer } from "../text/tokenizer.ts";
 import {
   countGrades,
@@ -14,7 +14,7 @@ import {
   parseGrading,
 } from "../train/grading.ts";
 import type { DataRecord, Sample } from "../train/run_record.ts";
-import { loadPairsFrom, type StoredModel } from "./inputs.ts";
+import { loadPairsFrom, type NamedDataset, type StoredModel } from "./inputs.ts";
 
 /** Rule and right answers by which completions of held-out prompts are judged; see src/train/grading.ts. */
 interface Judge {
@@ -62,12 +62,16 @@ export class HeldOut {
    *
    * @throws {UserError} If rows or grading are malformed.
    */
-  static async open(path: string, model: StoredModel, options: DataOptions): Promise<HeldOut> {
-    const { pairs, counts, record } = await loadPairsFrom(path, "eval", model, options);
+  static async open(
+    named: NamedDataset,
+    model: StoredModel,
+    options: DataOptions,
+  ): Promise<HeldOut> {
+    const { pairs, counts, record } = await loadPairsFrom(named, model, options);
     const { tokenizer } = model;
     const stopIds = new Set(model.config.eosTokenIds);
     if (tokenizer?.eosTokenId != null) stopIds.add(tokenizer.eosTokenId);
-    const judge = await openJudge(path, pairs);
+    const judge = await openJudge(named, pairs);
     const { maxLengthTokens } = options;
     return new HeldOut(pairs, counts, record, tokenizer, [...stopIds], judge, maxLengthTokens);
   }
@@ -126,12 +130,16 @@ export class HeldOut {
   }
 }
 
-async function openJudge(path: string, pairs: readonly PreferencePair[]): Promise<Judge | null> {
-  const dataset = await openDataset(path);
-  if (!await dataset.directory.has(GRADING)) return null;
+async function openJudge(
+  named: NamedDataset,
+  pairs: readonly PreferencePair[],
+): Promise<Judge | null> {
+  const dataset = await openDataset(named.path, named);
+  const { directory } = dataset[0].files[0];
+  if (!await directory.has(GRADING)) return null;
   const grading = parseGrading(
-    JSON.parse(await dataset.directory.readText(GRADING)),
-    `${dataset.directory.name}/${GRADING}`,
+    JSON.parse(await directory.readText(GRADING)),
+    `${directory.name}/${GRADING}`,
   );
   const byRow: unknown[] = [];
   for await (const { value } of readRows(dataset)) byRow.push(value[grading.answerField]);

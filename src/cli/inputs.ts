@@ -1,12 +1,14 @@
 /** Models and datasets from the paths of a command line. */
 import type { Options } from "../config.ts";
+import type { NamedColumns } from "../data/columns.ts";
 import { loadPairs, type PairCounts, type PreferencePair } from "../data/pairs.ts";
-import type { DataOptions } from "../data/prepare.ts";
-import { readRows } from "../data/rows.ts";
+import type { DataOptions, Prepared } from "../data/prepare.ts";
+import { type Dataset, filesOf, readRows } from "../data/rows.ts";
 import type { Checkpoint } from "../engine.ts";
 import type { Directory } from "../formats/files.ts";
 import { openModel } from "../model/directory.ts";
-import { openDataset, openDirectory } from "../platform/files.ts";
+import { openDataset, type SplitChoice } from "../platform/datasets.ts";
+import { openDirectory } from "../platform/files.ts";
 import { loadTokenizer, type TextTokenizer } from "../text/tokenizer.ts";
 import type { DataRecord } from "../train/run_record.ts";
 
@@ -24,14 +26,30 @@ export async function openStoredModel(path: string): Promise<StoredModel> {
   return { config: model.config, read: (name) => model.readFloat32(name), directory, tokenizer };
 }
 
-type DataFlags = Pick<Options<"score">, "maxLength" | "truncation" | "appendEos">;
+type DataFlags =
+  & Pick<Options<"score">, "maxLength" | "truncation" | "appendEos">
+  & Partial<ColumnFlags>;
+
+type ColumnFlags = Pick<Options<"score">, `${keyof NamedColumns}Column`>;
+
+/** The columns of preference data that the user named. */
+export function namedColumns(flags: Partial<ColumnFlags>): NamedColumns {
+  return {
+    prompt: flags.promptColumn,
+    chosen: flags.chosenColumn,
+    rejected: flags.rejectedColumn,
+    system: flags.systemColumn,
+  };
+}
 
 export function dataOptions(
-  { maxLength, truncation, appendEos }: DataFlags,
+  flags: DataFlags,
   { config }: Pick<Checkpoint, "config">,
   score: DataOptions["score"],
 ): DataOptions {
+  const { maxLength, truncation, appendEos } = flags;
   return {
+    columns: namedColumns(flags),
     // A model has seen no longer sequences than this; what it costs in tokens is counted like every other cut.
     maxLengthTokens: Math.min(maxLength, config.maxPositionEmbeddings),
     truncation,
@@ -48,20 +66,65 @@ export interface LoadedPairs {
   record: DataRecord;
 }
 
+/** A dataset as a command line names it, and what it is for. */
+export interface NamedDataset extends SplitChoice {
+  path: string;
+  role: "train" | "eval" | "score";
+}
+
+/** The dataset that a command works on. */
+export function mainDataset(
+  { dataset, datasetSplit }: Pick<Options<"score">, "dataset" | "datasetSplit">,
+  role: NamedDataset["role"],
+): NamedDataset {
+  const preferred = role === "train" ? "train" : "test";
+  return { path: dataset, split: datasetSplit, preferred, role };
+}
+
+/** The held-out dataset of a training, or null. */
+export function heldOutDataset(
+  { evalDataset, evalDatasetSplit }: Pick<Options<"train">, "evalDataset" | "evalDatasetSplit">,
+): NamedDataset | null {
+  if (evalDataset === null) return null;
+  return { path: evalDataset, split: evalDatasetSplit, preferred: "test", role: "eval" };
+}
+
 /** @throws {UserError} As `loadPairs`. */
 export async function loadPairsFrom(
-  path: string,
-  role: string,
+  named: NamedDataset,
   { tokenizer }: Pick<StoredModel, "tokenizer">,
   options: DataOptions,
 ): Promise<LoadedPairs> {
-  const { pairs, counts, format, hash } = await loadPairs(
-    readRows(await openDataset(path)),
-    tokenizer,
-    options,
-  );
+  const dataset = await openDataset(named.path, named);
+  const { pairs, ...rest } = await loadPairs(readRows(dataset), tokenizer, options);
+  return { pairs, counts: rest.counts, record: dataRecord(named, dataset, rest, options) };
+}
+
+/** What a run's record says of a dataset. */
+export function dataRecord(
+  { role, path }: NamedDataset,
+  dataset: Dataset,
+  { format, hash, unusedColumns, counts }: Omit<Prepared<unknown>, "rows">,
+  options: DataOptions,
+): DataRecord {
   const filter = options.filter?.report();
-  return { pairs, counts, record: { role, path, format, hash, counts: { ...counts }, filter } };
+  const files = filesOf(dataset);
+  return { role, path, files, format, unusedColumns, hash, counts: { ...counts }, filter };
+}
+
+/** The shape of a dataset's rows, and what of it goes unused, in words. */
+export function shapeInWords({ format, unusedColumns, files, path }: DataRecord): string {
+  return [
+    format,
+    ...unusedColumns.length > 0 ? [`not used: ${unusedColumns.join(", ")}`] : [],
+    ...files.length > 1 || !files[0].endsWith(path) ? [`from ${filesInWords(files)}`] : [],
+  ].join("; ");
+}
+
+function filesInWords(files: readonly string[]): string {
+  const [first, second, ...others] = files;
+  if (others.length > 1) return `${files.length} files, ${first} to ${files.at(-1)}`;
+  return [first, second, ...others].filter(Boolean).join(", ");
 }
 
 /** What was kept, cut and dropped, in words; only what happened. */

@@ -6,14 +6,16 @@ import {
   type InspectedToken,
   inspectRow,
 } from "../data/inspect.ts";
-import type { DataOptions, DropReason } from "../data/prepare.ts";
+import type { DropReason } from "../data/prepare.ts";
 import { readRows } from "../data/rows.ts";
 import { UserError } from "../errors.ts";
 import { readJsonObject } from "../formats/json.ts";
 import { parseLlamaConfig } from "../model/config.ts";
-import { openDataset, openDirectory } from "../platform/files.ts";
+import { openDataset } from "../platform/datasets.ts";
+import { openDirectory } from "../platform/files.ts";
 import { loadTokenizer } from "../text/tokenizer.ts";
 import type { Context } from "./context.ts";
+import { dataOptions, mainDataset } from "./inputs.ts";
 
 const REASONS: Record<DropReason, string> = {
   droppedEmptyCompletion: "a completion is empty",
@@ -30,20 +32,15 @@ export async function run(
 ): Promise<number> {
   const directory = await openDirectory(options.model);
   const tokenizer = await loadTokenizer(directory);
-  const { vocabSize } = parseLlamaConfig(
+  const config = parseLlamaConfig(
     await readJsonObject(directory, "config.json"),
     `${directory.name}/config.json`,
   );
-  const data: DataOptions = {
-    maxLengthTokens: options.maxLength,
-    truncation: options.truncation,
-    appendEos: options.appendEos,
-    score: options.score,
-    vocabSize,
-  };
+  const data = dataOptions(options, { config }, options.score);
   const colored = stdout.columns() !== null && !Deno.noColor;
+  const { path, ...split } = mainDataset(options, "train");
   let index = 0, shown = 0;
-  for await (const row of readRows(await openDataset(options.dataset))) {
+  for await (const row of readRows(await openDataset(path, split))) {
     if (index++ < options.row) continue;
     if (shown++ === options.rows) break;
     const inspected = inspectRow(row, tokenizer, data);

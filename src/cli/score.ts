@@ -3,13 +3,19 @@ import { scorePairs } from "../dpo/evaluate.ts";
 import { loadModel } from "../engine.ts";
 import type { Context } from "./context.ts";
 import { openDevice } from "./device.ts";
-import { countsInWords, dataOptions, loadPairsFrom, openStoredModel } from "./inputs.ts";
+import {
+  countsInWords,
+  dataOptions,
+  loadPairsFrom,
+  mainDataset,
+  openStoredModel,
+} from "./inputs.ts";
 
 /** Log-probabilities of every pair: one JSON line each, in dataset order. */
 export async function run(options: Options<"score">, context: Context<"score">): Promise<number> {
   const model = await openStoredModel(options.model);
   const data = dataOptions(options, model, "all");
-  const { pairs, counts } = await loadPairsFrom(options.dataset, "score", model, data);
+  const { pairs, counts } = await loadPairsFrom(mainDataset(options, "score"), model, data);
   const device = await openDevice(options, context);
   if (!device) return 0;
   context.stderr.write(`${options.dataset}: ${countsInWords(counts)}\n`);

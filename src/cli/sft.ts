@@ -6,14 +6,23 @@ import { UserError } from "../errors.ts";
 import { readJsonObject } from "../formats/json.ts";
 import { parseLlamaConfig } from "../model/config.ts";
 import { randomWeights } from "../model/random_weights.ts";
-import { openDataset, openDirectory } from "../platform/files.ts";
+import { openDataset } from "../platform/datasets.ts";
+import { openDirectory } from "../platform/files.ts";
 import { loadTokenizer } from "../text/tokenizer.ts";
 import type { Context } from "./context.ts";
 import { openDevice } from "./device.ts";
 import { RunDirectory } from "./run_directory.ts";
 import { largestBatch, planInWords, planMemory } from "../train/memory_plan.ts";
 import { evaluateSft } from "../train/sft.ts";
-import { dataOptions, openStoredModel } from "./inputs.ts";
+import {
+  dataOptions,
+  dataRecord,
+  heldOutDataset,
+  mainDataset,
+  type NamedDataset,
+  openStoredModel,
+  shapeInWords,
+} from "./inputs.ts";
 import { planOf, resumeRun, runLoop, saveRun, type TrainingRun } from "./training_run.ts";
 
 const INTERRUPTED = 130;
@@ -27,13 +36,17 @@ export async function run(options: Options<"sft">, context: Context<"sft">): Pro
     : await openStoredModel(options.model);
   const data = dataOptions(options, checkpoint, options.score);
   const tokenizer = await loadTokenizer(source);
-  const load = async (path: string) =>
-    await loadSequences(readRows(await openDataset(path)), tokenizer, data);
-  const dataset = await load(options.dataset);
-  const heldOut = options.evalDataset === null ? null : await load(options.evalDataset);
+  const load = async (named: NamedDataset) => {
+    const files = await openDataset(named.path, named);
+    const { sequences, ...rest } = await loadSequences(readRows(files), tokenizer, data);
+    return { sequences, counts: rest.counts, record: dataRecord(named, files, rest, data) };
+  };
+  const dataset = await load(mainDataset(options, "train"));
+  const heldOutNamed = heldOutDataset(options);
+  const heldOut = heldOutNamed && await load(heldOutNamed);
   const device = await openDevice(options, context);
   if (!device) return 0;
-  const { sequences, counts, format, hash } = dataset;
+  const { sequences, counts, record } = dataset;
   const training = await startSft(device.gpu, checkpoint, sequences, options, device.precision);
   const units = sequences.map(({ ids }) => ids.length);
   const batchTokens = largestBatch(units, options.perDeviceTrainBatchSize);
@@ -48,18 +61,7 @@ export async function run(options: Options<"sft">, context: Context<"sft">): Pro
       training,
       directory,
       source,
-      data: [
-        { role: "train", path: options.dataset, format, hash, counts: { ...counts } },
-        ...heldOut
-          ? [{
-            role: "eval",
-            path: options.evalDataset!,
-            format: heldOut.format,
-            hash: heldOut.hash,
-            counts: { ...heldOut.counts },
-          }]
-          : [],
-      ],
+      data: [record, ...heldOut ? [heldOut.record] : []],
       plan: planOf(sequences.length, options),
       startedAt,
     };
@@ -67,7 +69,9 @@ export async function run(options: Options<"sft">, context: Context<"sft">): Pro
     context.stderr.write(
       `device     ${device.gpu.info.description} (${device.gpu.info.engine}), ${device.precision}: ${device.precisionReason}\n` +
         `model      ${options.model}: ${training.parameters.total} parameters, ${training.parameters.trained} trained\n` +
-        `data       ${options.dataset}: ${counts.kept} of ${counts.rows} rows, ${tokens} tokens, ${format}\n` +
+        `data       ${options.dataset}: ${counts.kept} of ${counts.rows} rows, ${tokens} tokens; ${
+          shapeInWords(record)
+        }\n` +
         `memory     ${planInWords(memory)}\n` +
         `steps      ${run.plan.totalSteps}, ${run.plan.rowsPerStep} rows each\n`,
     );
@@ -83,12 +87,12 @@ export async function run(options: Options<"sft">, context: Context<"sft">): Pro
     const done = await runLoop(run, firstStep, ({ loss }) => ({ loss }));
     if (done < run.plan.totalSteps) return INTERRUPTED;
     await evaluateAt(done);
-    const record = await saveRun(run, []);
+    const { durationSeconds } = await saveRun(run, []);
     const last = directory.metrics.at(-1)!;
     if (options.json) {
       context.stdout.write(`${JSON.stringify({ output: directory.path, ...last })}\n`);
     } else {
-      context.stderr.write(`saved      ${directory.path} after ${record.durationSeconds} s\n`);
+      context.stderr.write(`saved      ${directory.path} after ${durationSeconds} s\n`);
     }
     return 0;
   } finally {

@@ -9,7 +9,15 @@ import { checkFirstStep } from "../train/self_check.ts";
 import type { Context } from "./context.ts";
 import { openDevice } from "./device.ts";
 import { HeldOut, SAMPLES } from "./held_out.ts";
-import { countsInWords, dataOptions, loadPairsFrom, openStoredModel } from "./inputs.ts";
+import {
+  countsInWords,
+  dataOptions,
+  heldOutDataset,
+  loadPairsFrom,
+  mainDataset,
+  openStoredModel,
+  shapeInWords,
+} from "./inputs.ts";
 import { RunDirectory } from "./run_directory.ts";
 import { planOf, resumeRun, runLoop, saveRun, type TrainingRun } from "./training_run.ts";
 
@@ -22,14 +30,13 @@ export async function run(options: Options<"train">, context: Context<"train">):
   const model = await openStoredModel(options.model);
   const reference = options.reference === null ? null : await openStoredModel(options.reference);
   const dataFlags = dataOptions(options, model, options.score);
-  const train = await loadPairsFrom(options.dataset, "train", model, {
+  const train = await loadPairsFrom(mainDataset(options, "train"), model, {
     ...dataFlags,
     filter: await strongFilter(options, context),
     maxRows: options.maxPairs === 0 ? undefined : options.maxPairs,
   });
-  const heldOut = options.evalDataset === null
-    ? null
-    : await HeldOut.open(options.evalDataset, model, dataFlags);
+  const heldOutNamed = heldOutDataset(options);
+  const heldOut = heldOutNamed && await HeldOut.open(heldOutNamed, model, dataFlags);
 
   const device = await openDevice(options, context);
   if (!device) return 0;
@@ -65,7 +72,11 @@ export async function run(options: Options<"train">, context: Context<"train">):
       `model      ${options.model}; reference ${options.reference ?? "the model before training"}`,
     );
     say(`trained    ${trainedInWords(training, options)}`);
-    say(`data       ${options.dataset}: ${countsInWords(train.counts)}; ${train.record.format}`);
+    say(
+      `data       ${options.dataset}: ${countsInWords(train.counts)}; ${
+        shapeInWords(train.record)
+      }`,
+    );
     if (train.pairs.length === options.maxPairs) {
       say(`           the first ${options.maxPairs}, as --max-pairs asks; rows after them unread`);
     }

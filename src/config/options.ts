@@ -17,6 +17,7 @@ const TRAINING = ["train", "sft"] as const;
 const PREFERENCE = ["train", "eval"] as const;
 const DATA = ["train", "sft", "eval", "score", "inspect"] as const;
 const FILTERING = ["filter", "train"] as const;
+const PAIRS = ["train", "eval", "score", "filter", "inspect"] as const;
 
 /**
  * Every option of every command, once. Names are those of TRL where TRL has one, in camel case; as a flag `learningRate`
@@ -51,20 +52,52 @@ export const OPTIONS = {
     default: null,
     placeholder: "DIR",
   }),
-  dataset: text([...DATA, "filter"], "Rows to work on: .jsonl, .jsonl.gz or .json", {
-    default: "fixtures/pairs/train.jsonl",
-    placeholder: "FILE",
-    aliases: ["dataset-name"],
-    defaults: {
-      sft: "fixtures/text/train.jsonl.gz",
-      eval: "fixtures/pairs/eval.jsonl",
-      score: "fixtures/pairs/eval.jsonl",
+  dataset: text(
+    [...DATA, "filter"],
+    "Rows to work on: files, folders or patterns, as in a.parquet,more/*.jsonl:train[:1000]",
+    {
+      default: "fixtures/pairs/train.jsonl",
+      placeholder: "PATH[:SPLIT][[FROM:TO]],...",
+      aliases: ["dataset-name"],
+      defaults: {
+        sft: "fixtures/text/train.jsonl.gz",
+        eval: "fixtures/pairs/eval.jsonl",
+        score: "fixtures/pairs/eval.jsonl",
+      },
     },
-  }),
+  ),
+  datasetSplit: text(
+    [...DATA, "filter"],
+    "Split of the dataset (default: of several, train; for eval and score, test)",
+    { default: null, placeholder: "NAME", aliases: ["dataset-train-split"] },
+  ),
   evalDataset: text(TRAINING, "Held-out rows, evaluated before and after training", {
     default: null,
-    placeholder: "FILE",
+    placeholder: "PATH[:SPLIT][[FROM:TO]],...",
   }),
+  evalDatasetSplit: text(TRAINING, "Split of the held-out dataset (default: of several, test)", {
+    default: null,
+    placeholder: "NAME",
+    aliases: ["dataset-test-split"],
+  }),
+  promptColumn: text(
+    PAIRS,
+    "Column of the prompt; none: there is none (default: prompt, instruction, input, question)",
+    { default: null, placeholder: "NAME" },
+  ),
+  chosenColumn: text(PAIRS, "Column of the preferred answer (default: chosen, chosen_response)", {
+    default: null,
+    placeholder: "NAME",
+  }),
+  rejectedColumn: text(PAIRS, "Column of the other answer (default: rejected, rejected_response)", {
+    default: null,
+    placeholder: "NAME",
+  }),
+  systemColumn: text(
+    PAIRS,
+    "Column of the system message; none: there is none (default: system)",
+    { default: null, placeholder: "NAME" },
+  ),
   output: text(
     [...TRAINING, "filter"],
     "Where to write: a run directory, a new one in runs/ where none is named; filter: a .jsonl file, none if none is named",

@@ -3,7 +3,8 @@
 import { UserError } from "../errors.ts";
 import { type Message, renderChat } from "../text/chat.ts";
 import type { TextTokenizer } from "../text/tokenizer.ts";
-import { type Example, sharedLength } from "./examples.ts";
+import type { Example } from "./examples.ts";
+import { sharedLength } from "./prompt_boundary.ts";
 import type { TokenSequence } from "./truncate.ts";
 
 /** An example in tokens, not yet cut. */

@@ -6,9 +6,18 @@
  * @module
  */
 
-import { UserError } from "../errors.ts";
-import { describe, isObject } from "../formats/json.ts";
+import { describe } from "../formats/json.ts";
 import type { Message } from "../text/chat.ts";
+import { findColumns, type FoundColumns, isTurn, type NamedColumns } from "./columns.ts";
+import { malformed, messagesIn, stringIn, tokenIdsIn } from "./fields.ts";
+import {
+  ASSISTANT,
+  type PromptBoundary,
+  splitConversation,
+  splitDialogue,
+  splitMessagesLikeTrl,
+  splitTextLikeTrl,
+} from "./prompt_boundary.ts";
 import type { DatasetRow } from "./rows.ts";
 
 /** A prompt with its completions, in the form that the row has them. */
@@ -22,51 +31,125 @@ export interface ParsedRow {
   example: Example;
   /** The shape, in words. */
   format: string;
+  /** The columns that say something. */
+  columns: string[];
 }
 
-/** What opens an answer in the texts of Anthropic's HH-RLHF (arXiv:2204.05862). */
-const ASSISTANT = "\n\nAssistant:";
+/** How preference rows are to be understood. */
+export interface ParseOptions {
+  /** Columns that the user named; see `findColumns`. */
+  columns?: NamedColumns;
+  /** How prompts are found that have no column of their own; by turns if absent. */
+  promptBoundary?: PromptBoundary;
+}
 
 /**
  * Understands a row of preference data:
  *
  * - `{prompt, chosen, rejected}` as strings or as message lists;
- * - `{chosen, rejected}` as HH-RLHF texts: the prompt ends with the last "\n\nAssistant:" that both share;
- * - `{chosen, rejected}` as message lists: the prompt is the turns that both share, up to an answer. A `prompt` string
- *   beside them is taken as the first user message that it repeats;
+ * - `{chosen, rejected}` as HH-RLHF texts or as message lists, whole conversations: see `PromptBoundary`. A `prompt`
+ *   string beside message lists is taken as the first user message that it repeats;
+ * - the same with other names of columns, see `findColumns`. Where a column is a turn by its name (`question`,
+ *   `instruction`, `input`) or a `system` message is beside it, strings become a conversation;
  * - `{prompt_ids, chosen_ids, rejected_ids}`: token ids, prompt and completions apart.
  *
  * @throws {UserError} If the row has none of these shapes; the message names file and line.
  */
-export function parsePair(row: DatasetRow): ParsedRow {
-  const { prompt, chosen, rejected } = row.value;
+export function parsePair(row: DatasetRow, options: ParseOptions = {}): ParsedRow {
+  const { columns: named = {}, promptBoundary = "turns" } = options;
   if ("prompt_ids" in row.value || "chosen_ids" in row.value) {
-    const [prompt, ...completions] = ["prompt_ids", "chosen_ids", "rejected_ids"].map((field) =>
-      tokenIds(row, field)
-    );
-    return { format: "token ids", example: { kind: "tokens", prompt, completions } };
+    const columns = ["prompt_ids", "chosen_ids", "rejected_ids"];
+    const [prompt, ...completions] = columns.map((column) => tokenIdsIn(row, column));
+    return { format: "token ids", example: { kind: "tokens", prompt, completions }, columns };
   }
-  if (typeof chosen === "string" && typeof rejected === "string") {
-    if (prompt === undefined) return splitDialogue(row, [chosen, rejected]);
-    return {
-      format: "text with prompt",
-      example: { kind: "text", prompt: string(row, "prompt"), completions: [chosen, rejected] },
-    };
-  }
-  if (Array.isArray(chosen) && Array.isArray(rejected)) {
-    const completions = [messages(row, "chosen"), messages(row, "rejected")];
-    if (Array.isArray(prompt)) {
-      return {
-        format: "messages with prompt",
-        example: { kind: "messages", prompt: messages(row, "prompt"), completions },
-      };
+  const found = findColumns(row, named);
+  const { prompt, chosen = "chosen", rejected = "rejected", system } = found;
+  const [a, b] = [row.value[chosen], row.value[rejected]];
+  const columns = [prompt, chosen, rejected, system].filter((column) => column !== undefined);
+  const understood = (format: string, example: Example): ParsedRow => ({
+    format: format + renamed(found),
+    example: withSystemMessage(example, system === undefined ? "" : stringIn(row, system)),
+    columns,
+  });
+  if (typeof a === "string" && typeof b === "string") {
+    if (prompt === undefined) {
+      if (system !== undefined) {
+        throw malformed(
+          row,
+          "a prompt beside the system message",
+          "none; name it with --prompt-column",
+        );
+      }
+      return promptBoundary === "trl"
+        ? understood("text, prompt up to the first difference as in TRL", {
+          kind: "text",
+          ...splitTextLikeTrl(a, b),
+        })
+        : understood(`dialogue text, prompt up to the last shared ${describe(ASSISTANT)}`, {
+          kind: "text",
+          ...splitDialogue(row, a, b),
+        });
     }
-    return splitConversation(row, completions);
+    const text = stringIn(row, prompt);
+    return system === undefined && !isTurn(prompt, named)
+      ? understood("text with prompt", { kind: "text", prompt: text, completions: [a, b] })
+      : understood("text as turns of a conversation", {
+        kind: "messages",
+        prompt: [{ role: "user", content: text }],
+        completions: [a, b].map((content) => [{ role: "assistant", content }]),
+      });
+  }
+  if (Array.isArray(a) && Array.isArray(b)) {
+    const [turns, others] = [messagesIn(row, chosen), messagesIn(row, rejected)];
+    if (prompt !== undefined && Array.isArray(row.value[prompt])) {
+      const shared = messagesIn(row, prompt);
+      return understood("messages with prompt", {
+        kind: "messages",
+        prompt: shared,
+        completions: [turns, others],
+      });
+    }
+    if (promptBoundary === "trl") {
+      return understood("messages, prompt up to the first different turn as in TRL", {
+        kind: "messages",
+        ...splitMessagesLikeTrl(turns, others),
+      });
+    }
+    if (prompt !== undefined) checkRepeated(row, prompt, turns);
+    return understood("messages, shared turns as prompt", {
+      kind: "messages",
+      ...splitConversation(row, turns, others),
+    });
   }
   throw malformed(
     row,
     '"chosen" and "rejected" as two strings or two message lists, or "prompt_ids", "chosen_ids" and "rejected_ids"',
-    `chosen: ${describe(chosen)}, rejected: ${describe(rejected)}`,
+    `${chosen}: ${describe(a)}, ${rejected}: ${describe(b)}`,
+  );
+}
+
+/** Where the parts are, if not in the columns of their own names. */
+function renamed(found: FoundColumns): string {
+  const others = Object.entries(found).filter(([role, column]) => role !== column);
+  if (others.length === 0 && found.system === undefined) return "";
+  const places = Object.entries(found).map(([role, column]) => `${role} in "${column}"`);
+  return ` (${places.join(", ")})`;
+}
+
+function withSystemMessage(example: Example, system: string): Example {
+  if (example.kind !== "messages" || system.trim() === "") return example;
+  if (example.prompt[0]?.role === "system") return example;
+  return { ...example, prompt: [{ role: "system", content: system }, ...example.prompt] };
+}
+
+/** A prompt beside whole conversations may only say again what is in them. */
+function checkRepeated(row: DatasetRow, prompt: string, turns: Message[]): void {
+  const first = turns.find(({ role }) => role === "user")?.content;
+  if (row.value[prompt] === first) return;
+  throw malformed(
+    row,
+    `"${prompt}" to be a message list or the first user message`,
+    `${describe(row.value[prompt])}; --prompt-column none leaves it out`,
   );
 }
 
@@ -83,149 +166,56 @@ export function parsePair(row: DatasetRow): ParsedRow {
 export function parseSequence(row: DatasetRow): ParsedRow {
   const { value } = row;
   if ("input_ids" in value) {
-    const ids = tokenIds(row, "input_ids");
+    const ids = tokenIdsIn(row, "input_ids");
     const length = value.prompt_length ?? 0;
     if (!Number.isInteger(length) || (length as number) < 0 || (length as number) > ids.length) {
       throw malformed(row, `"prompt_length" from 0 to ${ids.length}`, describe(length));
     }
     const [prompt, completion] = [ids.slice(0, length as number), ids.slice(length as number)];
-    return { format: "token ids", example: { kind: "tokens", prompt, completions: [completion] } };
+    return {
+      format: "token ids",
+      example: { kind: "tokens", prompt, completions: [completion] },
+      columns: ["input_ids", "prompt_length"],
+    };
   }
   if ("messages" in value) {
-    const turns = messages(row, "messages");
+    const turns = messagesIn(row, "messages");
     const last = turns.findLastIndex(({ role }) => role === "assistant");
     if (last < 0) throw malformed(row, 'a message of the "assistant"', "none");
     return {
       format: "messages",
       example: { kind: "messages", prompt: turns.slice(0, last), completions: [turns.slice(last)] },
+      columns: ["messages"],
     };
   }
+  const columns = ["prompt", "completion"];
   if (Array.isArray(value.prompt)) {
-    const [prompt, completion] = [messages(row, "prompt"), messages(row, "completion")];
+    const [prompt, completion] = columns.map((column) => messagesIn(row, column));
     return {
       format: "messages with prompt",
       example: { kind: "messages", prompt, completions: [completion] },
+      columns,
     };
   }
   if ("prompt" in value || "completion" in value) {
-    const [prompt, completion] = [string(row, "prompt"), string(row, "completion")];
+    const [prompt, completion] = columns.map((column) => stringIn(row, column));
     return {
       format: "text with prompt",
       example: { kind: "text", prompt, completions: [completion] },
+      columns,
     };
   }
   if ("text" in value) {
-    const completions = [string(row, "text")];
-    return { format: "text", example: { kind: "text", prompt: "", completions } };
+    const completions = [stringIn(row, "text")];
+    return {
+      format: "text",
+      example: { kind: "text", prompt: "", completions },
+      columns: ["text"],
+    };
   }
   throw malformed(
     row,
     '"text", "messages", "prompt" and "completion", or "input_ids"',
     Object.keys(value).join(", ") || "an empty row",
   );
-}
-
-function splitDialogue(row: DatasetRow, [chosen, rejected]: [string, string]): ParsedRow {
-  const shared = sharedLength(chosen, rejected, (a, b) => a === b);
-  const marker = chosen.slice(0, shared).lastIndexOf(ASSISTANT);
-  if (marker < 0) {
-    throw malformed(
-      row,
-      `a "prompt", or ${describe(ASSISTANT)} at the end of a beginning that both texts share`,
-      "neither",
-    );
-  }
-  const end = marker + ASSISTANT.length;
-  return {
-    format: `dialogue text, prompt up to the last shared ${describe(ASSISTANT)}`,
-    example: {
-      kind: "text",
-      prompt: chosen.slice(0, end),
-      completions: [chosen.slice(end), rejected.slice(end)],
-    },
-  };
-}
-
-function splitConversation(row: DatasetRow, [chosen, rejected]: Message[][]): ParsedRow {
-  const first = chosen.find(({ role }) => role === "user")?.content;
-  if (row.value.prompt !== undefined && row.value.prompt !== first) {
-    throw malformed(
-      row,
-      '"prompt" to be a message list or the first user message',
-      describe(row.value.prompt),
-    );
-  }
-  let end = sharedLength(
-    chosen,
-    rejected,
-    (a, b) => a.role === b.role && a.content === b.content,
-  );
-  const answers = () => chosen[end]?.role === "assistant" && rejected[end]?.role === "assistant";
-  while (end > 0 && !answers()) end--;
-  if (end === 0) {
-    throw malformed(
-      row,
-      "conversations that share a beginning, then both go on with an answer",
-      "none",
-    );
-  }
-  return {
-    format: "messages, shared turns as prompt",
-    example: {
-      kind: "messages",
-      prompt: chosen.slice(0, end),
-      completions: [chosen.slice(end), rejected.slice(end)],
-    },
-  };
-}
-
-/** How many first elements of `a` and `b` are the same. */
-export function sharedLength<T>(
-  a: ArrayLike<T>,
-  b: ArrayLike<T>,
-  same: (a: T, b: T) => boolean,
-): number {
-  let length = 0;
-  while (length < a.length && length < b.length && same(a[length], b[length])) length++;
-  return length;
-}
-
-function string(row: DatasetRow, field: string): string {
-  const value = row.value[field];
-  if (typeof value !== "string") throw malformed(row, `"${field}" to be a string`, describe(value));
-  return value;
-}
-
-function tokenIds(row: DatasetRow, field: string): number[] {
-  const value = row.value[field];
-  if (!Array.isArray(value)) {
-    throw malformed(row, `"${field}" to be a list of token ids`, describe(value));
-  }
-  const wrong = value.find((id) => !Number.isInteger(id) || id < 0 || id >= 2 ** 32);
-  if (wrong !== undefined) throw malformed(row, `"${field}" to hold token ids`, describe(wrong));
-  return value;
-}
-
-function messages(row: DatasetRow, field: string): Message[] {
-  const value = row.value[field];
-  if (!Array.isArray(value)) {
-    throw malformed(row, `"${field}" to be a list of messages`, describe(value));
-  }
-  return value.map((message) => {
-    if (
-      !isObject(message) || typeof message.role !== "string" || typeof message.content !== "string"
-    ) {
-      const found = isObject(message) ? JSON.stringify(message).slice(0, 60) : describe(message);
-      throw malformed(
-        row,
-        `"${field}" to hold messages with "role" and "content" as strings`,
-        found,
-      );
-    }
-    return { role: message.role, content: message.content };
-  });
-}
-
-function malformed(row: DatasetRow, expected: string, found: string): UserError {
-  return new UserError(`Cannot use ${row.where}: expected ${expected}, found ${found}`);
 }

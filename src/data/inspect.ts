@@ -1,6 +1,7 @@
 // This module is browser compatible.
 
 import type { TextTokenizer } from "../text/tokenizer.ts";
+import { findColumns, type NamedColumns } from "./columns.ts";
 import { encodeExample } from "./encode.ts";
 import { parsePair, parseSequence } from "./examples.ts";
 import { type DataOptions, type DropReason, fit } from "./prepare.ts";
@@ -47,10 +48,8 @@ export function inspectRow(
   tokenizer: TextTokenizer | null,
   options: DataOptions,
 ): InspectedRow {
-  const isPair = ["chosen", "rejected", "prompt_ids", "chosen_ids"].some((field) =>
-    field in row.value
-  );
-  const { example, format } = isPair ? parsePair(row) : parseSequence(row);
+  const isPair = isPreference(row, options.columns);
+  const { example, format } = isPair ? parsePair(row, options) : parseSequence(row);
   const encoded = encodeExample(example, tokenizer, options);
   // Cutting a list of positions tells which positions are left.
   const positions = encoded.sequences.map(({ ids, promptLength }) => ({
@@ -77,6 +76,12 @@ export function inspectRow(
     return { name: names[side], tokens };
   });
   return { where: row.where, format, dropped, boundaryMerged: encoded.boundaryMerged, sequences };
+}
+
+function isPreference(row: DatasetRow, named: NamedColumns = {}): boolean {
+  const { chosen, rejected } = findColumns(row, named);
+  return chosen !== undefined || rejected !== undefined || "prompt_ids" in row.value ||
+    "chosen_ids" in row.value;
 }
 
 function tokenText(tokenizer: TextTokenizer, id: number): string {

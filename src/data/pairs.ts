@@ -2,7 +2,13 @@
 
 import type { TextTokenizer } from "../text/tokenizer.ts";
 import { parsePair } from "./examples.ts";
-import { type DataCounts, type DataOptions, prepareRows } from "./prepare.ts";
+import {
+  type DataCounts,
+  type DataOptions,
+  type Prepared,
+  type PreparedRow,
+  prepareRows,
+} from "./prepare.ts";
 import type { DatasetRow } from "./rows.ts";
 import type { TokenSequence } from "./truncate.ts";
 
@@ -23,20 +29,27 @@ export interface PairCounts extends DataCounts {
   identicalPairs: number;
 }
 
+/** A preference dataset, ready for the model. */
+export interface LoadedPairs extends Omit<Prepared<PreparedRow>, "rows" | "counts"> {
+  pairs: PreferencePair[];
+  counts: PairCounts;
+}
+
 /**
  * Loads a preference dataset of any shape that `parsePair` knows.
  *
  * @param source Rows, usually from `readRows`.
  * @param tokenizer Needed unless the rows are token ids.
- * @returns `pairs` in dataset order; `counts`; `format`, the shape of the rows in words; `hash` of the kept tokens.
+ * @returns `pairs` in dataset order, with what became of the rows.
  * @throws {UserError} As `prepareRows`.
  */
 export async function loadPairs(
   source: AsyncIterable<DatasetRow> | Iterable<DatasetRow>,
   tokenizer: TextTokenizer | null,
   options: DataOptions,
-): Promise<{ pairs: PreferencePair[]; counts: PairCounts; format: string; hash: string }> {
-  const { rows, counts, format, hash } = await prepareRows(source, parsePair, tokenizer, options);
+): Promise<LoadedPairs> {
+  const parse = (row: DatasetRow) => parsePair(row, options);
+  const { rows, counts, ...rest } = await prepareRows(source, parse, tokenizer, options);
   const pairs = rows.map(({ index, sequences: [chosen, rejected] }) => ({
     index,
     chosen,
@@ -47,5 +60,5 @@ export async function loadPairs(
       chosen.ids.length === rejected.ids.length &&
       chosen.ids.every((id, i) => id === rejected.ids[i])
     ).length;
-  return { pairs, counts: { ...counts, identicalPairs }, format, hash };
+  return { pairs, counts: { ...counts, identicalPairs }, ...rest };
 }

@@ -3,13 +3,13 @@
 import { UserError } from "../errors.ts";
 import type { TextTokenizer } from "../text/tokenizer.ts";
 import { type EncodedExample, encodeExample } from "./encode.ts";
-import type { ParsedRow } from "./examples.ts";
+import type { ParsedRow, ParseOptions } from "./examples.ts";
 import type { PairFilter } from "./filter.ts";
 import type { DatasetRow } from "./rows.ts";
 import { type TokenSequence, truncate, type Truncation } from "./truncate.ts";
 
 /** How rows become token sequences. */
-export interface DataOptions {
+export interface DataOptions extends ParseOptions {
   /** Longest sequence, prompt and completion together; at least 2. */
   maxLengthTokens: number;
   truncation: Truncation;
@@ -60,6 +60,8 @@ export interface Prepared<Row> {
   counts: DataCounts;
   /** The shape of the rows, in words. */
   format: string;
+  /** Columns that say nothing to the model, sorted. */
+  unusedColumns: string[];
   /** SHA-256 over token ids and boundaries of the kept rows, hexadecimal. */
   hash: string;
 }
@@ -89,6 +91,7 @@ export async function prepareRows(
     truncatedTokens: 0,
     boundaryMerged: 0,
   };
+  const [columns, usedColumns] = [new Set<string>(), new Set<string>()];
   let format: string | null = null;
   for await (const row of source) {
     const index = counts.rows++;
@@ -99,6 +102,8 @@ export async function prepareRows(
         `Cannot use ${row.where}: expected rows of one shape (${format}, as the first), found ${parsed.format}`,
       );
     }
+    for (const column of Object.keys(row.value)) columns.add(column);
+    for (const column of parsed.columns) usedColumns.add(column);
     if (options.filter && options.filter.judge(parsed.example, row.where).length > 0) {
       counts.filtered++;
       continue;
@@ -133,7 +138,8 @@ export async function prepareRows(
   const hash = new Uint8Array(
     await crypto.subtle.digest("SHA-256", await new Blob(digests).arrayBuffer()),
   );
-  return { rows, counts, format, hash: hash.toHex() };
+  const unusedColumns = [...columns.difference(usedColumns)].sort();
+  return { rows, counts, format, unusedColumns, hash: hash.toHex() };
 }
 
 function checkVocabulary(sequences: TokenSequence[], vocabSize: number, where: string): void {

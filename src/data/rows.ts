@@ -1,31 +1,43 @@
 // This module is browser compatible.
 
 import { UserError } from "../errors.ts";
-import { type Directory, readChunks } from "../formats/files.ts";
+import type { Directory, FileReader } from "../formats/files.ts";
 import { describe, isObject, parseJson } from "../formats/json.ts";
+import { type LineLimits, readLines } from "../formats/lines.ts";
+import { countParquetRows, readParquet } from "../formats/parquet.ts";
+import { needsCount, type Slice, sliceBounds } from "./slice.ts";
 
-/** Where rows come from: some files of a directory, or all that hold rows. */
-export interface Dataset {
+/** A file with rows. */
+export interface DatasetFile {
   directory: Directory;
-  files?: readonly string[];
+  name: string;
+}
+
+/** Files in their order, and which of their rows are meant. */
+export interface DatasetPart {
+  files: readonly DatasetFile[];
+  slice: Slice | null;
+}
+
+/** Where rows come from: parts, one after the other. */
+export type Dataset = readonly DatasetPart[];
+
+/** The paths of a dataset's files. */
+export function filesOf(dataset: Dataset): string[] {
+  return dataset.flatMap(({ files }) => files.map(pathOf));
 }
 
 /** One row of a dataset. */
 export interface DatasetRow {
-  /** File and line (in a `.json` file: row), as messages name it. */
+  /** File and line (where there are no lines: row), as messages name it. */
   where: string;
   value: Record<string, unknown>;
 }
 
 /** Limits on what a file may demand. */
-export interface RowLimits {
-  /** Longest line in UTF-16 units. */
-  maxLineLength: number;
+export interface RowLimits extends LineLimits {
   /** Largest `.json` file, which has to be read whole. */
   maxJsonBytes: number;
-  /** A gzip file that inflates to more than this must not do so by more than `maxInflation` times. */
-  freeInflatedBytes: number;
-  maxInflation: number;
 }
 
 const LIMITS: RowLimits = {
@@ -36,53 +48,90 @@ const LIMITS: RowLimits = {
   maxInflation: 200,
 };
 
-/** Lines are read in smaller portions than tensors: every string of a portion is in memory at once. */
-const CHUNK_BYTES = 64 << 10;
+const SUFFIXES = [".jsonl", ".jsonl.gz", ".jsonl.zst", ".json", ".parquet"] as const;
 
-const SUFFIXES = [".jsonl", ".jsonl.gz", ".json"];
+/** The files that hold rows, in words. */
+export const HOLD_ROWS = SUFFIXES.join(", ");
+
+/** @returns The ending that says how a file holds rows; null if it holds none. */
+export function rowSuffix(name: string): typeof SUFFIXES[number] | null {
+  return SUFFIXES.find((suffix) => name.endsWith(suffix)) ?? null;
+}
 
 /**
- * Reads the rows of a dataset one by one, files in the order of their names.
+ * Reads the rows of a dataset one by one, in constant memory but for `.json` files and the row groups of Parquet.
  *
- * @throws {UserError} If there is no file with rows, or one is malformed; the message names file and line.
+ * @throws {UserError} If a file is missing or malformed; the message names file and line.
  */
 export async function* readRows(
-  { directory, files }: Dataset,
+  dataset: Dataset,
   limits: RowLimits = LIMITS,
 ): AsyncGenerator<DatasetRow> {
-  const names = files ??
-    (await directory.list()).filter((name) => SUFFIXES.some((suffix) => name.endsWith(suffix)));
-  if (names.length === 0) {
-    throw new UserError(
-      `Cannot find rows in ${directory.name}: expected files ending in ${SUFFIXES.join(", ")}`,
-    );
-  }
-  for (const name of names) {
-    const path = `${directory.name}/${name}`;
-    if (name.endsWith(".json")) yield* readJson(directory, name, path, limits);
-    else if (SUFFIXES.some((suffix) => name.endsWith(suffix))) {
-      yield* readJsonLines(directory, name, path, limits);
-    } else {
-      throw new UserError(
-        `Cannot read ${path}: expected a dataset ending in ${
-          SUFFIXES.join(", ")
-        }; convert it to .jsonl`,
-      );
+  for (const { files, slice } of dataset) {
+    if (slice === null) {
+      yield* readFiles(files, limits);
+      continue;
+    }
+    const count = needsCount(slice) ? await countRows(files, limits) : 0;
+    const { begin, end } = sliceBounds(slice, count);
+    if (begin >= end) continue;
+    let index = 0;
+    for await (const row of readFiles(files, limits)) {
+      if (index >= begin) yield row;
+      if (++index >= end) break;
     }
   }
 }
 
-async function* readJson(
-  directory: Directory,
-  name: string,
-  path: string,
-  { maxJsonBytes }: RowLimits,
+async function* readFiles(
+  files: readonly DatasetFile[],
+  limits: RowLimits,
 ): AsyncGenerator<DatasetRow> {
-  const file = await directory.open(name);
-  file.close();
-  if (file.size > maxJsonBytes) {
+  for (const file of files) {
+    const path = pathOf(file);
+    switch (rowSuffix(file.name)) {
+      case ".json":
+        yield* readJson(file, path, limits);
+        break;
+      case ".parquet":
+        yield* readTable(file, path);
+        break;
+      case null:
+        throw new UserError(
+          `Cannot read ${path}: expected a dataset ending in ${HOLD_ROWS}; convert it to .jsonl`,
+        );
+      default:
+        yield* readJsonLines(file, path, limits);
+    }
+  }
+}
+
+/** Reads all files but Parquet, which has the number of its rows in its end. */
+async function countRows(files: readonly DatasetFile[], limits: RowLimits): Promise<number> {
+  let count = 0;
+  for (const file of files) {
+    if (rowSuffix(file.name) === ".parquet") {
+      count += await withOpen(file, (open) => countParquetRows(open, pathOf(file)));
+    } else {
+      for await (const _row of readFiles([file], limits)) count++;
+    }
+  }
+  return count;
+}
+
+function pathOf({ directory, name }: DatasetFile): string {
+  return `${directory.name}/${name}`;
+}
+
+async function* readJson(
+  { directory, name }: DatasetFile,
+  path: string,
+  limits: RowLimits,
+): AsyncGenerator<DatasetRow> {
+  const { size } = await withOpen({ directory, name }, (file) => file);
+  if (size > limits.maxJsonBytes) {
     throw new UserError(
-      `Cannot read ${path}: expected at most ${maxJsonBytes} bytes, found ${file.size}; convert it to .jsonl`,
+      `Cannot read ${path}: expected at most ${limits.maxJsonBytes} bytes, found ${size}; convert it to .jsonl`,
     );
   }
   const rows = parseJson(await directory.readText(name), path);
@@ -92,18 +141,32 @@ async function* readJson(
   for (const [i, row] of rows.entries()) yield checkRow(row, `${path}, row ${i + 1}`);
 }
 
+async function* readTable(
+  { directory, name }: DatasetFile,
+  path: string,
+): AsyncGenerator<DatasetRow> {
+  const file = await directory.open(name);
+  try {
+    let row = 0;
+    for await (const value of readParquet(file, path)) {
+      row++;
+      yield { where: `${path}, row ${row}`, value };
+    }
+  } finally {
+    file.close();
+  }
+}
+
 async function* readJsonLines(
-  directory: Directory,
-  name: string,
+  { directory, name }: DatasetFile,
   path: string,
   limits: RowLimits,
 ): AsyncGenerator<DatasetRow> {
   const file = await directory.open(name);
   try {
-    let bytes = ReadableStream.from(readChunks(file, 0, file.size, CHUNK_BYTES));
-    if (name.endsWith(".gz")) bytes = inflate(bytes, file.size, path, limits);
+    const compression = name.endsWith(".gz") ? "gzip" : name.endsWith(".zst") ? "zstd" : null;
     let line = 0;
-    for await (const text of splitLines(decode(bytes, path), path, limits.maxLineLength)) {
+    for await (const text of readLines(file, compression, path, limits)) {
       line++;
       if (text.trim() === "") continue;
       const where = `${path}, line ${line}`;
@@ -114,68 +177,15 @@ async function* readJsonLines(
   }
 }
 
-type Bytes = ReadableStream<Uint8Array<ArrayBuffer>>;
-
-function inflate(bytes: Bytes, sizeBytes: number, path: string, limits: RowLimits): Bytes {
-  const inflated = bytes.pipeThrough(new DecompressionStream("gzip"));
-  return ReadableStream.from(async function* () {
-    let total = 0;
-    try {
-      for await (const chunk of inflated) {
-        total += chunk.length;
-        if (total > Math.max(limits.freeInflatedBytes, limits.maxInflation * sizeBytes)) {
-          throw new UserError(
-            `Cannot read ${path}: expected it to inflate at most ${limits.maxInflation} times, found ${total} bytes ` +
-              `out of ${sizeBytes}; if the file is what it should be, decompress it first`,
-          );
-        }
-        yield chunk;
-      }
-    } catch (error) {
-      if (error instanceof UserError) throw error;
-      throw new UserError(
-        `Cannot read ${path}: expected gzip, found damaged data (${(error as Error).message})`,
-      );
-    }
-  }());
-}
-
-async function* decode(bytes: Bytes, path: string): AsyncGenerator<string> {
-  const decoder = new TextDecoder("utf-8", { fatal: true });
+async function withOpen<T>(
+  { directory, name }: DatasetFile,
+  action: (file: FileReader) => Promise<T> | T,
+): Promise<T> {
+  const file = await directory.open(name);
   try {
-    for await (const chunk of bytes) yield decoder.decode(chunk, { stream: true });
-    yield decoder.decode();
-  } catch (error) {
-    if (!(error instanceof TypeError)) throw error;
-    throw new UserError(`Cannot read ${path}: expected UTF-8 text, found other bytes`);
-  }
-}
-
-async function* splitLines(
-  texts: AsyncIterable<string>,
-  path: string,
-  maxLength: number,
-): AsyncGenerator<string> {
-  let rest = "", count = 0;
-  for await (const text of texts) {
-    const lines = (rest + text).split("\n");
-    rest = lines.pop()!;
-    for (const line of lines) {
-      checkLength(line);
-      count++;
-      yield line;
-    }
-    checkLength(rest);
-  }
-  if (rest !== "") yield rest;
-
-  function checkLength(line: string): void {
-    if (line.length <= maxLength) return;
-    throw new UserError(
-      `Cannot read ${path}, line ${
-        count + 1
-      }: expected at most ${maxLength} characters, found more; is it JSON lines?`,
-    );
+    return await action(file);
+  } finally {
+    file.close();
   }
 }
 

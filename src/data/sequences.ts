@@ -2,7 +2,7 @@
 
 import type { TextTokenizer } from "../text/tokenizer.ts";
 import { parseSequence } from "./examples.ts";
-import { type DataCounts, type DataOptions, prepareRows } from "./prepare.ts";
+import { type DataOptions, type Prepared, type PreparedRow, prepareRows } from "./prepare.ts";
 import type { DatasetRow } from "./rows.ts";
 import type { TokenSequence } from "./truncate.ts";
 
@@ -11,14 +11,14 @@ import type { TokenSequence } from "./truncate.ts";
  *
  * @param source Rows, usually from `readRows`.
  * @param tokenizer Needed unless the rows are token ids.
- * @returns `sequences` in dataset order; `counts`; `format`, the shape of the rows in words; `hash` of the kept tokens.
+ * @returns `sequences` in dataset order, with what became of the rows.
  * @throws {UserError} As `prepareRows`.
  */
 export async function loadSequences(
   source: AsyncIterable<DatasetRow> | Iterable<DatasetRow>,
   tokenizer: TextTokenizer | null,
   options: DataOptions,
-): Promise<{ sequences: TokenSequence[]; counts: DataCounts; format: string; hash: string }> {
+): Promise<Omit<Prepared<PreparedRow>, "rows"> & { sequences: TokenSequence[] }> {
   const { rows, ...rest } = await prepareRows(source, parseSequence, tokenizer, options);
   return { sequences: rows.map(({ sequences: [sequence] }) => sequence), ...rest };
 }

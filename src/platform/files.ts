@@ -4,8 +4,6 @@
  * @module
  */
 
-import { basename, dirname } from "node:path";
-import type { Dataset } from "../data/rows.ts";
 import { UserError } from "../errors.ts";
 import type { Chunks, Directory, FileReader, WritableDirectory } from "../formats/files.ts";
 
@@ -30,17 +28,6 @@ export async function openDirectory(path: string): Promise<Directory> {
 export async function createDirectory(path: string): Promise<WritableDirectory> {
   await explain("create", path, () => Deno.mkdir(path, { recursive: true }));
   return new DiskDirectory(path);
-}
-
-/**
- * Opens a dataset: one file, or a folder of files with rows.
- *
- * @throws {UserError} If there is neither.
- */
-export async function openDataset(path: string): Promise<Dataset> {
-  const info = await explain("open", path, () => Deno.stat(path));
-  if (info.isDirectory) return { directory: new DiskDirectory(path) };
-  return { directory: new DiskDirectory(dirname(path)), files: [basename(path)] };
 }
 
 class DiskDirectory implements WritableDirectory {

@@ -127,9 +127,15 @@ ${rows}</table>`;
 }
 
 function data({ data }: RunRecord): Html {
-  const parts = data.map(({ role, path, format, hash, counts }) =>
+  const parts = data.map(({ role, path, format, unusedColumns, hash, counts }) =>
     html`<h3>${role}: ${path}</h3>
-<p class="facts">${format} · tokens ${hash}</p>
+<p class="facts">${
+      [
+        format,
+        ...unusedColumns.length > 0 ? [`columns not used: ${unusedColumns.join(", ")}`] : [],
+        `tokens ${hash}`,
+      ].join(" · ")
+    }</p>
 <table class="numbers">
 ${
       Object.entries(counts).map(([name, count]) =>

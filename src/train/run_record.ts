@@ -23,8 +23,14 @@ export interface RunRecord {
 export interface DataRecord {
   /** What it was for: "train", "eval". */
   role: string;
+  /** As the user named it. */
   path: string;
+  /** The files that it came from. */
+  files: readonly string[];
+  /** The shape of its rows, in words. */
   format: string;
+  /** Columns that say nothing to the model. */
+  unusedColumns: readonly string[];
   /** Of the tokens that were used. */
   hash: string;
   counts: Readonly<Record<string, number>>;

@@ -1,4 +1,5 @@
 import assert from "node:assert/strict";
+import type { NamedColumns } from "../../src/data/columns.ts";
 import { parsePair, parseSequence } from "../../src/data/examples.ts";
 import { UserError } from "../../src/errors.ts";
 
@@ -10,6 +11,7 @@ Deno.test("pairs: text with prompt", () => {
   assert.deepEqual(parsePair(row({ prompt: "p", chosen: "c", rejected: "r", more: 1 })), {
     format: "text with prompt",
     example: { kind: "text", prompt: "p", completions: ["c", "r"] },
+    columns: ["prompt", "chosen", "rejected"],
   });
 });
 
@@ -77,10 +79,110 @@ Deno.test("pairs: shared turns end where both go on with an answer", () => {
   assert.equal(parted.completions[0].length, 3);
 });
 
+Deno.test("pairs: the columns of well-known datasets", () => {
+  const parse = (value: Record<string, unknown>) => parsePair(row(value));
+  const conversation = {
+    kind: "messages",
+    prompt: [user("q")],
+    completions: [[assistant("c")], [assistant("r")]],
+  };
+  const withSystem = { ...conversation, prompt: [{ role: "system", content: "s" }, user("q")] };
+
+  // Dahoas/full-hh-rlhf
+  const hh = { prompt: "\n\nHuman: q\n\nAssistant:", chosen: " c", rejected: " r", response: " c" };
+  assert.deepEqual(parse(hh), {
+    format: "text with prompt",
+    example: { kind: "text", prompt: hh.prompt, completions: [" c", " r"] },
+    columns: ["prompt", "chosen", "rejected"],
+  });
+  // HuggingFaceH4/ultrafeedback_binarized
+  const [chosen, rejected] = [[user("q"), assistant("c")], [user("q"), assistant("r")]];
+  const binarized = { prompt: "q", prompt_id: "x", chosen, rejected, messages: chosen };
+  const scored = { ...binarized, score_chosen: 8.5, score_rejected: 7 };
+  assert.deepEqual(parse(scored), {
+    format: "messages, shared turns as prompt",
+    example: conversation,
+    columns: ["prompt", "chosen", "rejected"],
+  });
+  // Intel/orca_dpo_pairs; argilla/distilabel-intel-orca-dpo-pairs has "input" for "question"
+  for (const name of ["question", "input"]) {
+    assert.deepEqual(parse({ system: "s", [name]: "q", chosen: "c", rejected: "r" }), {
+      format: `text as turns of a conversation (prompt in "${name}", chosen in "chosen", ` +
+        `rejected in "rejected", system in "system")`,
+      example: withSystem,
+      columns: [name, "chosen", "rejected", "system"],
+    });
+  }
+  const unprompted = parse({ system: "", question: "q", chosen: "c", rejected: "r" });
+  assert.deepEqual(unprompted.example, conversation);
+  // argilla/ultrafeedback-binarized-preferences
+  const renamed = parse({ instruction: "q", chosen_response: "c", rejected_response: "r" });
+  assert.deepEqual(renamed.example, conversation);
+  assert.match(renamed.format, /prompt in "instruction", chosen in "chosen_response"/);
+  // A system message beside lists of messages
+  assert.deepEqual(parse({ system: "s", chosen, rejected }).example, withSystem);
+  // Tables have nulls where rows have no value.
+  assert.equal(
+    parse({ prompt: "p", chosen: "c", rejected: "r", system: null }).format,
+    "text with prompt",
+  );
+});
+
+Deno.test("pairs: columns can be named", () => {
+  const parse = (value: Record<string, unknown>, columns: NamedColumns) =>
+    parsePair(row(value), { columns }).example;
+  const text = { kind: "text", prompt: "p", completions: ["c", "r"] };
+  assert.deepEqual(
+    parse({ a: "p", b: "c", d: "r" }, { prompt: "a", chosen: "b", rejected: "d" }),
+    text,
+  );
+  // A column that the user calls the prompt is TRL's prompt, whatever its name says.
+  assert.deepEqual(
+    parse({ question: "p", chosen: "c", rejected: "r" }, { prompt: "question" }),
+    text,
+  );
+  const lists = {
+    prompt: "x",
+    chosen: [user("q"), assistant("c")],
+    rejected: [user("q"), assistant("r")],
+  };
+  assert.deepEqual(parse(lists, { prompt: "none" }), {
+    kind: "messages",
+    prompt: [user("q")],
+    completions: [[assistant("c")], [assistant("r")]],
+  });
+  const system = { system: "s", prompt: "p", chosen: "c", rejected: "r" };
+  assert.deepEqual(parse(system, { system: "none" }), text);
+});
+
+Deno.test("pairs: columns that are missing or ambiguous are refused", () => {
+  const refused = (value: Record<string, unknown>, columns: NamedColumns, message: RegExp) =>
+    assert.throws(() => parsePair(row(value), { columns }), (error) => {
+      assert.ok(error instanceof UserError);
+      assert.match(error.message, message);
+      return true;
+    });
+  const pair = { chosen: "c", rejected: "r" };
+  refused(
+    { ...pair, x: "p" },
+    { prompt: "q" },
+    /a column "q" for --prompt-column, found chosen, rejected, x/,
+  );
+  refused(
+    { ...pair, instruction: "a", input: "b" },
+    {},
+    /one column for the prompt, found instruction and input: name one with --prompt-column/,
+  );
+  refused({ ...pair, system: "s" }, {}, /a prompt beside the system message/);
+  refused({ ...pair, question: 3 }, {}, /"question" to be a string, found 3/);
+  refused({ ...pair, prompt: "p", system: 3 }, {}, /"system" to be a string, found 3/);
+});
+
 Deno.test("pairs: token ids", () => {
   assert.deepEqual(parsePair(row({ prompt_ids: [1], chosen_ids: [2, 3], rejected_ids: [] })), {
     format: "token ids",
     example: { kind: "tokens", prompt: [1], completions: [[2, 3], []] },
+    columns: ["prompt_ids", "chosen_ids", "rejected_ids"],
   });
 });
 

@@ -4,7 +4,8 @@ import { type FilterLimits, PairFilter } from "../../src/data/filter.ts";
 import { type DataOptions, loadPairs } from "../../src/data/pairs.ts";
 import { readRows } from "../../src/data/rows.ts";
 import { UserError } from "../../src/errors.ts";
-import { openDataset, openDirectory } from "../../src/platform/files.ts";
+import { openDataset } from "../../src/platform/datasets.ts";
+import { openDirectory } from "../../src/platform/files.ts";
 import { loadTokenizer } from "../../src/text/tokenizer.ts";
 import { byteTokenizer, END, IM_END, IM_START } from "../text/byte_tokenizer.ts";
 

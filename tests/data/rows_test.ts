@@ -1,8 +1,10 @@
 import assert from "node:assert/strict";
-import { type Dataset, type DatasetRow, readRows, type RowLimits } from "../../src/data/rows.ts";
+import { zstdCompressSync } from "node:zlib";
+import { type DatasetRow, readRows, type RowLimits } from "../../src/data/rows.ts";
+import { parseSlice, type Slice } from "../../src/data/slice.ts";
 import { UserError } from "../../src/errors.ts";
-import { openDataset } from "../../src/platform/files.ts";
 import { collect, MemoryDirectory } from "../formats/memory_directory.ts";
+import { parquetFile } from "./parquet_files.ts";
 
 const limits: RowLimits = {
   maxLineLength: 100,
@@ -15,29 +17,40 @@ function gzip(content: string | Uint8Array<ArrayBuffer>): Promise<Uint8Array<Arr
   return collect(new Blob([content]).stream().pipeThrough(new CompressionStream("gzip")));
 }
 
-function dataset(files: Record<string, string | Uint8Array<ArrayBuffer>>): Dataset {
-  return { directory: new MemoryDirectory(files) };
+const zstd = (content: string) => Uint8Array.from(zstdCompressSync(content));
+
+type Files = Record<string, string | Uint8Array<ArrayBuffer>>;
+
+/** A dataset of files in memory, in the order of their names. */
+function memory(files: Files, slice: Slice | null = null) {
+  const directory = new MemoryDirectory(files);
+  const names = Object.keys(files).sort();
+  return { directory, dataset: [{ files: names.map((name) => ({ directory, name })), slice }] };
 }
 
-async function rejects(source: Dataset, message: RegExp): Promise<void> {
-  await assert.rejects(Array.fromAsync(readRows(source, limits)), (error) => {
+const dataset = (files: Files, slice: Slice | null = null) => memory(files, slice).dataset;
+
+async function rejects(files: Files, message: RegExp): Promise<void> {
+  const { directory, dataset } = memory(files);
+  await assert.rejects(Array.fromAsync(readRows(dataset, limits)), (error) => {
     assert.ok(error instanceof UserError, `${error}`);
     assert.match(error.message, message);
     return true;
   });
-  assert.equal((source.directory as MemoryDirectory).openFiles, 0);
+  assert.equal(directory.openFiles, 0);
 }
 
 const values = (rows: DatasetRow[]) => rows.map(({ value }) => value.n);
 
-Deno.test("rows: every kind of file, in the order of names", async () => {
+Deno.test("rows: every kind of file, in order", async () => {
   const rows = await Array.fromAsync(readRows(dataset({
     "c.json": '[{"n": 5}, {"n": 6}]',
     "b.jsonl.gz": await gzip('{"n": 3}\n{"n": 4}\n'),
     "a.jsonl": '\ufeff{"n": 1}\r\n\n  \n{"n": 2}',
-    "README.md": "no rows",
+    "d.parquet": parquetFile([{ n: 7 }, { n: 8 }, { n: 9 }], { rowGroupSize: 2 }),
+    "e.jsonl.zst": zstd('{"n": 10}\n'),
   })));
-  assert.deepEqual(values(rows), [1, 2, 3, 4, 5, 6]);
+  assert.deepEqual(values(rows), [1, 2, 3, 4, 5, 6, 7, 8, 9, 10]);
   assert.deepEqual(rows.map(({ where }) => where), [
     "memory/a.jsonl, line 1",
     "memory/a.jsonl, line 4",
@@ -45,18 +58,63 @@ Deno.test("rows: every kind of file, in the order of names", async () => {
     "memory/b.jsonl.gz, line 2",
     "memory/c.json, row 1",
     "memory/c.json, row 2",
+    "memory/d.parquet, row 1",
+    "memory/d.parquet, row 2",
+    "memory/d.parquet, row 3",
+    "memory/e.jsonl.zst, line 1",
   ]);
 });
 
-Deno.test("rows: the files that were asked for, and no others", async () => {
-  const { directory } = dataset({ "a.jsonl": '{"n":1}', "b.jsonl": '{"n":2}' });
-  assert.deepEqual(values(await Array.fromAsync(readRows({ directory, files: ["b.jsonl"] }))), [2]);
+Deno.test("rows: slices of files of every kind, counted over all files of a part", async () => {
+  const files = {
+    "a.jsonl": '{"n": 0}\n{"n": 1}\n',
+    "b.parquet": parquetFile([2, 3, 4, 5, 6].map((n) => ({ n })), { rowGroupSize: 2 }),
+    "c.json": '[{"n": 7}, {"n": 8}, {"n": 9}]',
+  };
+  const all = Array.from({ length: 10 }, (_, n) => n);
+  const cases: [string, number[]][] = [
+    ["[:3]", all.slice(0, 3)],
+    ["[3:]", all.slice(3)],
+    ["[1:8]", all.slice(1, 8)],
+    ["[-4:]", all.slice(-4)],
+    ["[:-4]", all.slice(0, -4)],
+    ["[10%:50%]", all.slice(1, 5)],
+    ["[-20%:]", all.slice(-2)],
+    ["[25%:]", all.slice(3)],
+    ["[:0]", []],
+    ["[5:5]", []],
+    ["[7:99]", all.slice(7)],
+    ["[-99:2]", all.slice(0, 2)],
+  ];
+  for (const [text, expected] of cases) {
+    const rows = await Array.fromAsync(readRows(dataset(files, parseSlice(text))));
+    assert.deepEqual(values(rows), expected, text);
+  }
+});
+
+Deno.test("rows: a slice reads no further than its end", async () => {
+  const { directory, dataset } = memory(
+    { "a.jsonl": '{"n": 1}\n{"n": 2}\nbroken' },
+    parseSlice("[:2]"),
+  );
+  assert.deepEqual(values(await Array.fromAsync(readRows(dataset))), [1, 2]);
+  assert.equal(directory.openFiles, 0);
+});
+
+Deno.test("rows: parts one after the other", async () => {
+  const parts = [...dataset({ "a.jsonl": '{"n": 1}\n' }), ...dataset({ "a.jsonl": '{"n": 2}\n' })];
+  assert.deepEqual(values(await Array.fromAsync(readRows(parts))), [1, 2]);
 });
 
 Deno.test("rows: lines longer than a chunk of the file, and letters cut by its end", async () => {
   const long = "é".repeat(3 << 20);
   const text = `{"n": 1, "x": "${long}"}\n{"n": "ü"}\n`;
-  for (const [name, content] of [["a.jsonl", text], ["a.jsonl.gz", await gzip(text)]] as const) {
+  const files = [
+    ["a.jsonl", text],
+    ["a.jsonl.gz", await gzip(text)],
+    ["a.jsonl.zst", zstd(text)],
+  ] as const;
+  for (const [name, content] of files) {
     const rows = await Array.fromAsync(readRows(dataset({ [name]: content }), {
       ...limits,
       maxLineLength: 4 << 20,
@@ -69,77 +127,57 @@ Deno.test("rows: lines longer than a chunk of the file, and letters cut by its e
 
 Deno.test("rows: stopping early closes the file", async () => {
   const lines = '{"n": 1}\n'.repeat(1000);
-  for (const [name, content] of [["a.jsonl", lines], ["a.jsonl.gz", await gzip(lines)]] as const) {
-    const source = dataset({ [name]: content });
-    for await (const row of readRows(source)) {
+  const files = [
+    ["a.jsonl", lines],
+    ["a.jsonl.gz", await gzip(lines)],
+    ["a.jsonl.zst", zstd(lines)],
+    ["a.parquet", parquetFile([{ n: 1 }, { n: 2 }], { rowGroupSize: 1 })],
+  ] as const;
+  for (const [name, content] of files) {
+    const { directory, dataset } = memory({ [name]: content });
+    for await (const row of readRows(dataset)) {
       assert.equal(row.value.n, 1);
       break;
     }
-    assert.equal((source.directory as MemoryDirectory).openFiles, 0);
+    assert.equal(directory.openFiles, 0);
   }
 });
 
 Deno.test("rows: broken files are named, with the line", async () => {
+  await rejects({ "a.jsonl": '{"n": 1}\n\n{"n": ' }, /memory\/a.jsonl, line 3: expected JSON/);
+  await rejects({ "a.jsonl": '{"n": 1}\n[1]\n' }, /line 2: expected a JSON object, found a list/);
+  await rejects({ "a.jsonl": Uint8Array.of(0x7b, 0xff) }, /a.jsonl: expected UTF-8/);
+  await rejects({ "a.jsonl": Uint8Array.of(0x7b, 0x7d, 0xc3) }, /a.jsonl: expected UTF-8/);
+  await rejects({ "a.json": '{"n": 1}' }, /a.json: expected a list of rows, found an object/);
+  await rejects({ "a.json": '[{"n": 1}, 2]' }, /a.json, row 2: expected a JSON object, found 2/);
   await rejects(
-    dataset({ "a.jsonl": '{"n": 1}\n\n{"n": ' }),
-    /memory\/a.jsonl, line 3: expected JSON/,
+    { "a.csv": "n\n1\n" },
+    /a.csv: expected a dataset ending in .*convert it to .jsonl/,
   );
-  await rejects(
-    dataset({ "a.jsonl": '{"n": 1}\n[1]\n' }),
-    /line 2: expected a JSON object, found a list/,
-  );
-  await rejects(dataset({ "a.jsonl": Uint8Array.of(0x7b, 0xff) }), /a.jsonl: expected UTF-8/);
-  await rejects(dataset({ "a.jsonl": Uint8Array.of(0x7b, 0x7d, 0xc3) }), /a.jsonl: expected UTF-8/);
-  await rejects(
-    dataset({ "a.json": '{"n": 1}' }),
-    /a.json: expected a list of rows, found an object/,
-  );
-  await rejects(
-    dataset({ "a.json": '[{"n": 1}, 2]' }),
-    /a.json, row 2: expected a JSON object, found 2/,
-  );
-  await rejects(dataset({}), /expected files ending in .jsonl, .jsonl.gz, .json/);
-  await rejects(
-    { ...dataset({ "a.parquet": "PAR1" }), files: ["a.parquet"] },
-    /convert it to .jsonl/,
-  );
+  await rejects({ "a.parquet": "PAR1" }, /a.parquet: expected Parquet, found damaged data/);
 });
 
 Deno.test("rows: damaged gzip", async () => {
   const whole = await gzip('{"n": 1}\n'.repeat(50));
-  await rejects(dataset({ "a.jsonl.gz": '{"n": 1}' }), /a.jsonl.gz: expected gzip, found damaged/);
-  await rejects(dataset({ "a.jsonl.gz": whole.slice(0, -4) }), /expected gzip/);
+  await rejects({ "a.jsonl.gz": '{"n": 1}' }, /a.jsonl.gz: expected gzip, found damaged/);
+  await rejects({ "a.jsonl.gz": whole.slice(0, -4) }, /expected gzip/);
   const flipped = whole.slice();
   flipped[whole.length - 6] ^= 1;
-  await rejects(dataset({ "a.jsonl.gz": flipped }), /expected gzip/);
+  await rejects({ "a.jsonl.gz": flipped }, /expected gzip/);
+});
+
+Deno.test("rows: damaged zstd", async () => {
+  const whole = zstd('{"n": 1}\n'.repeat(50));
+  await rejects({ "a.jsonl.zst": '{"n": 1}' }, /a.jsonl.zst: expected zstd, found damaged/);
+  await rejects({ "a.jsonl.zst": whole.slice(0, -4) }, /expected zstd/);
 });
 
 Deno.test("rows: what demands too much is refused", async () => {
   const line = `{"n": "${"x".repeat(100)}"}`;
-  await rejects(
-    dataset({ "a.jsonl": `{"n": 1}\n${line}\n` }),
-    /line 2: expected at most 100 characters/,
-  );
-  await rejects(
-    dataset({ "a.jsonl": `{"n": 1}\n${line}` }),
-    /line 2: expected at most 100 characters/,
-  );
-  await rejects(dataset({ "a.json": `[${line}]` }), /expected at most 100 bytes, found 111/);
+  await rejects({ "a.jsonl": `{"n": 1}\n${line}\n` }, /line 2: expected at most 100 characters/);
+  await rejects({ "a.jsonl": `{"n": 1}\n${line}` }, /line 2: expected at most 100 characters/);
+  await rejects({ "a.json": `[${line}]` }, /expected at most 100 bytes, found 111/);
   const bomb = await gzip("\n".repeat(100_000));
-  await rejects(dataset({ "a.jsonl.gz": bomb }), /inflate at most 50 times/);
-});
-
-Deno.test("rows: from the disk, by file or folder", async () => {
-  const path = await Deno.makeTempDir();
-  try {
-    await Deno.writeTextFile(`${path}/a.jsonl`, '{"n": 1}\n');
-    await Deno.writeTextFile(`${path}/b.jsonl`, '{"n": 2}\n');
-    const read = async (path: string) =>
-      values(await Array.fromAsync(readRows(await openDataset(path))));
-    assert.deepEqual(await read(`${path}/b.jsonl`), [2]);
-    assert.deepEqual(await read(`${path}/`), [1, 2]);
-    await assert.rejects(read(`${path}/c.jsonl`), /c.jsonl: no such file or folder/);
-  } finally {
-    await Deno.remove(path, { recursive: true });
-  }
+  await rejects({ "a.jsonl.gz": bomb }, /inflate at most 50 times/);
+  await rejects({ "a.jsonl.zst": zstd("\n".repeat(100_000)) }, /inflate at most 50 times/);
 });

@@ -18,7 +18,9 @@ export const RUN: RunRecord = {
   data: [{
     role: "train",
     path: "fixtures/pairs/train.jsonl",
+    files: ["fixtures/pairs/train.jsonl"],
     format: "prompt, chosen, rejected as messages",
+    unusedColumns: ["score_chosen"],
     hash: "5eed",
     counts: { rows: 1400, kept: 1398, droppedPromptTooLong: 2 },
   }],

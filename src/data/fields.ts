@@ -1,0 +1,54 @@
+// This module is browser compatible.
+
+/**
+ * The values of a row's columns, checked.
+ *
+ * @module
+ */
+
+import { UserError } from "../errors.ts";
+import { describe, isObject } from "../formats/json.ts";
+import type { Message } from "../text/chat.ts";
+import type { DatasetRow } from "./rows.ts";
+
+/** @throws {UserError} If the column holds something else; so do the functions below. */
+export function stringIn(row: DatasetRow, column: string): string {
+  const value = row.value[column];
+  if (typeof value === "string") return value;
+  throw malformed(row, `"${column}" to be a string`, describe(value));
+}
+
+export function tokenIdsIn(row: DatasetRow, column: string): number[] {
+  const value = row.value[column];
+  if (!Array.isArray(value)) {
+    throw malformed(row, `"${column}" to be a list of token ids`, describe(value));
+  }
+  const wrong = value.find((id) => !Number.isInteger(id) || id < 0 || id >= 2 ** 32);
+  if (wrong !== undefined) throw malformed(row, `"${column}" to hold token ids`, describe(wrong));
+  return value;
+}
+
+export function messagesIn(row: DatasetRow, column: string): Message[] {
+  const value = row.value[column];
+  if (!Array.isArray(value)) {
+    throw malformed(row, `"${column}" to be a list of messages`, describe(value));
+  }
+  return value.map((message) => {
+    if (
+      !isObject(message) || typeof message.role !== "string" || typeof message.content !== "string"
+    ) {
+      const found = isObject(message) ? JSON.stringify(message).slice(0, 60) : describe(message);
+      throw malformed(
+        row,
+        `"${column}" to hold messages with "role" and "content" as strings`,
+        found,
+      );
+    }
+    return { role: message.role, content: message.content };
+  });
+}
+
+/** The complaint about a row, naming file and line. */
+export function malformed(row: DatasetRow, expected: string, found: string): UserError {
+  return new UserError(`Cannot use ${row.where}: expected ${expected}, found ${found}`);
+}

@@ -1,0 +1,51 @@
+import assert from "node:assert/strict";
+import { readRows } from "../../src/data/rows.ts";
+import { UserError } from "../../src/errors.ts";
+import { openDataset, type SplitChoice } from "../../src/platform/datasets.ts";
+import { parquetFile } from "../data/parquet_files.ts";
+import { inTemporaryDirectory } from "../e2e/command.ts";
+
+async function read(argument: string, choice?: SplitChoice): Promise<unknown[]> {
+  const rows = await Array.fromAsync(readRows(await openDataset(argument, choice)));
+  return rows.map(({ value }) => value.n);
+}
+
+Deno.test("datasets: files, folders, patterns, splits, slices and mixtures of them", () =>
+  inTemporaryDirectory(async (path) => {
+    await Deno.mkdir(`${path}/hub/data`, { recursive: true });
+    await Deno.mkdir(`${path}/hub/.cache`);
+    const write = (file: string, ...numbers: number[]) =>
+      Deno.writeTextFile(`${path}/${file}`, numbers.map((n) => `{"n": ${n}}\n`).join(""));
+    await write("a.jsonl", 1, 2);
+    await write("b.jsonl", 3);
+    await write("hub/.cache/train.jsonl", 99);
+    await Deno.writeTextFile(`${path}/hub/README.md`, "no rows");
+    const shard = async (name: string, ...numbers: number[]) =>
+      await Deno.writeFile(`${path}/hub/data/${name}`, parquetFile(numbers.map((n) => ({ n }))));
+    await shard("train-00001-of-00002.parquet", 12, 13);
+    await shard("train-00000-of-00002.parquet", 10, 11);
+    await shard("test-00000-of-00001.parquet", 20);
+
+    assert.deepEqual(await read(`${path}/b.jsonl`), [3]);
+    assert.deepEqual(await read(`${path}/*.jsonl`), [1, 2, 3]);
+    assert.deepEqual(await read(`${path}/hub`), [10, 11, 12, 13]);
+    assert.deepEqual(await read(`${path}/hub/`, { split: null, preferred: "test" }), [20]);
+    assert.deepEqual(await read(`${path}/hub`, { split: "test", preferred: "train" }), [20]);
+    assert.deepEqual(await read(`${path}/hub:train[1:3]`), [11, 12]);
+    assert.deepEqual(await read(`${path}/hub/data/*.parquet`), [20, 10, 11, 12, 13]);
+    assert.deepEqual(await read(`${path}/hub/data/*.parquet:test`), [20]);
+    assert.deepEqual(await read(`${path}/hub[-50%:],${path}/a.jsonl[:1]`), [12, 13, 1]);
+
+    const refused: [string, RegExp][] = [
+      [`${path}/c.jsonl`, /c.jsonl: no such file or folder/],
+      [`${path}/*.csv`, /expected files ending in .jsonl/],
+      [`${path}/hub:validation`, /expected a split "validation", found test, train/],
+    ];
+    for (const [argument, message] of refused) {
+      await assert.rejects(openDataset(argument), (error) => {
+        assert.ok(error instanceof UserError);
+        assert.match(error.message, message);
+        return true;
+      });
+    }
+  }));
