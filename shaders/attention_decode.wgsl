@@ -25,7 +25,6 @@ const LOWEST = -3.0e38;
 
 var<workgroup> query: array<vec4<f32>, HS4>;
 var<workgroup> weights: array<f32, WORKGROUP>;
-var<workgroup> shares: array<f32, WORKGROUP>;
 var<workgroup> values: array<vec4<f32>, WORKGROUP>;
 
 @compute @workgroup_size(WORKGROUP)
@@ -61,14 +60,8 @@ fn attention_decode(
         s += dot(query[c + 1u], vec4<f32>(cache[at + c + 1u]));
       }
     }
-    shares[thread] = s;
-    workgroupBarrier();
-    for (var stride = WORKGROUP / 2u; stride > 0u; stride /= 2u) {
-      if (thread < stride) { shares[thread] = max(shares[thread], shares[thread + stride]); }
-      workgroupBarrier();
-    }
     let before = maximum;
-    maximum = max(maximum, shares[0]);
+    maximum = max(maximum, reduce_max(s, thread));
     let rescale = exp(before - maximum);
     let p = exp(s - maximum);
     weights[thread] = p;
@@ -82,16 +75,11 @@ fn attention_decode(
     }
   }
 
-  shares[thread] = sum;
   values[thread] = value;
-  workgroupBarrier();
-  for (var stride = WORKGROUP / 2u; stride > 0u; stride /= 2u) {
-    if (thread < stride) { shares[thread] += shares[thread + stride]; }
-    workgroupBarrier();
-  }
+  sum = reduce_sum(sum, thread); // waits for the values too
   if (thread < HS4) {
     value = vec4(0.0);
     for (var i = 0u; i < groups; i++) { value += values[i * HS4 + thread]; }
-    out[(b * params.NH + head) * HS4 + thread] = vec4<operand>(value / shares[0]);
+    out[(b * params.NH + head) * HS4 + thread] = vec4<operand>(value / sum);
   }
 }

@@ -31,7 +31,6 @@ struct State {
 
 const GROWTH_INTERVAL = 2000u;
 const LARGEST_SCALE = 16777216.0; // 2^24
-var<workgroup> partial: array<f32, WORKGROUP>;
 
 // By bits, for compilers may assume that floats are finite.
 fn is_finite(x: f32) -> bool { return (bitcast<u32>(x) & 0x7f800000u) != 0x7f800000u; }
@@ -46,17 +45,12 @@ fn one_minus_exp(x: f32) -> f32 {
 fn grad_norm(@builtin(local_invocation_index) thread: u32) {
   var sum = 0.0;
   for (var i = thread; i < params.count; i += WORKGROUP) { sum += partials[i]; }
-  partial[thread] = sum;
-  workgroupBarrier();
-  for (var stride = WORKGROUP / 2u; stride > 0u; stride /= 2u) {
-    if (thread < stride) { partial[thread] += partial[thread + stride]; }
-    workgroupBarrier();
-  }
+  sum = reduce_sum(sum, thread);
   if (thread != 0u) { return; }
   let scale = state.loss_scale;
-  let norm = sqrt(partial[0]) / scale;
+  let norm = sqrt(sum) / scale;
   state.norm = norm;
-  if (!is_finite(partial[0])) {
+  if (!is_finite(sum)) {
     state.multiplier = 0.0;
     state.skipped += 1u;
     state.clean_steps = 0u;

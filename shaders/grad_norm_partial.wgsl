@@ -13,8 +13,6 @@ struct Params { length: u32, first: u32 }
 @group(0) @binding(1) var<storage, read> gradient: array<f32>;
 @group(0) @binding(2) var<storage, read_write> partials: array<f32>;
 
-var<workgroup> partial: array<f32, WORKGROUP>;
-
 @compute @workgroup_size(WORKGROUP)
 fn grad_norm_partial(
   @builtin(workgroup_id) workgroup: vec3<u32>,
@@ -29,11 +27,6 @@ fn grad_norm_partial(
   ) {
     sum += gradient[i] * gradient[i];
   }
-  partial[thread] = sum;
-  workgroupBarrier();
-  for (var stride = WORKGROUP / 2u; stride > 0u; stride /= 2u) {
-    if (thread < stride) { partial[thread] += partial[thread + stride]; }
-    workgroupBarrier();
-  }
-  if (thread == 0u) { partials[params.first + workgroup.x] = partial[0]; }
+  sum = reduce_sum(sum, thread);
+  if (thread == 0u) { partials[params.first + workgroup.x] = sum; }
 }

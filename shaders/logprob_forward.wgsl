@@ -23,8 +23,6 @@ struct Params { V: u32, stride: u32, first_row: u32 }
 const NONE = 0xffffffffu;
 const LOWEST = -3.4028234e38;
 
-var<workgroup> partial: array<f32, WORKGROUP>;
-
 @compute @workgroup_size(WORKGROUP)
 fn logprob_forward(
   @builtin(workgroup_id) workgroup: vec3<u32>,
@@ -33,26 +31,14 @@ fn logprob_forward(
   let base = workgroup.x * params.stride;
   var largest = LOWEST;
   for (var v = thread; v < params.V; v += WORKGROUP) { largest = max(largest, logits[base + v]); }
-  partial[thread] = largest;
-  workgroupBarrier();
-  for (var stride = WORKGROUP / 2u; stride > 0u; stride /= 2u) {
-    if (thread < stride) { partial[thread] = max(partial[thread], partial[thread + stride]); }
-    workgroupBarrier();
-  }
-  largest = partial[0];
-  workgroupBarrier();
+  largest = reduce_max(largest, thread);
   var sum = 0.0;
   for (var v = thread; v < params.V; v += WORKGROUP) { sum += exp(logits[base + v] - largest); }
-  partial[thread] = sum;
-  workgroupBarrier();
-  for (var stride = WORKGROUP / 2u; stride > 0u; stride /= 2u) {
-    if (thread < stride) { partial[thread] += partial[thread + stride]; }
-    workgroupBarrier();
-  }
+  sum = reduce_sum(sum, thread);
   if (thread == 0u) {
     let row = params.first_row + workgroup.x;
     // The maximum is added last: largest + log(sum) first would round away the difference to the target's logit.
-    let log_sum = log(partial[0]);
+    let log_sum = log(sum);
     lse[row] = largest + log_sum;
     let positions = row_scored[row];
     if (positions.x != NONE) {

@@ -18,8 +18,6 @@ struct Params { C: u32 }
 @group(0) @binding(4) var<storage, read> rstd: array<f32>;
 @group(0) @binding(5) var<storage, read_write> dx: array<vec4<f32>>;
 
-var<workgroup> partial: array<f32, WORKGROUP>;
-
 @compute @workgroup_size(WORKGROUP)
 fn rmsnorm_backward(
   @builtin(workgroup_id) workgroup: vec3<u32>,
@@ -32,13 +30,7 @@ fn rmsnorm_backward(
   for (var c = thread; c < C4; c += WORKGROUP) {
     sum += dot(vec4<f32>(dy[n * C4 + c]) * weight[c], x[n * C4 + c] * scale);
   }
-  partial[thread] = sum;
-  workgroupBarrier();
-  for (var stride = WORKGROUP / 2u; stride > 0u; stride /= 2u) {
-    if (thread < stride) { partial[thread] += partial[thread + stride]; }
-    workgroupBarrier();
-  }
-  let mean = partial[0] / f32(params.C);
+  let mean = reduce_sum(sum, thread) / f32(params.C);
   for (var c = thread; c < C4; c += WORKGROUP) {
     let g = vec4<f32>(dy[n * C4 + c]) * weight[c];
     dx[n * C4 + c] += scale * (g - x[n * C4 + c] * scale * mean);

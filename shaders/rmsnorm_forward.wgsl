@@ -17,8 +17,6 @@ struct Params { C: u32, eps: f32 }
 @group(0) @binding(3) var<storage, read_write> y: array<vec4<operand>>;
 @group(0) @binding(4) var<storage, read_write> rstd: array<f32>;
 
-var<workgroup> partial: array<f32, WORKGROUP>;
-
 @compute @workgroup_size(WORKGROUP)
 fn rmsnorm_forward(
   @builtin(workgroup_id) workgroup: vec3<u32>,
@@ -31,13 +29,7 @@ fn rmsnorm_forward(
     let value = x[n * C4 + c];
     sum += dot(value, value);
   }
-  partial[thread] = sum;
-  workgroupBarrier();
-  for (var stride = WORKGROUP / 2u; stride > 0u; stride /= 2u) {
-    if (thread < stride) { partial[thread] += partial[thread + stride]; }
-    workgroupBarrier();
-  }
-  let scale = 1.0 / sqrt(partial[0] / f32(params.C) + params.eps);
+  let scale = 1.0 / sqrt(reduce_sum(sum, thread) / f32(params.C) + params.eps);
   if (thread == 0u) { rstd[n] = scale; }
   for (var c = thread; c < C4; c += WORKGROUP) {
     y[n * C4 + c] = vec4<operand>(x[n * C4 + c] * scale * weight[c]);

@@ -41,7 +41,6 @@ struct Candidate { score: f32, token: u32 }
 const LOWEST = -3.4e38;
 
 var<workgroup> candidates: array<Candidate, WORKGROUP>;
-var<workgroup> partials: array<vec3<f32>, WORKGROUP>;
 
 // The better of every thread's candidate: the larger score, then the lower token.
 fn best(own: Candidate, thread: u32) -> Candidate {
@@ -60,18 +59,6 @@ fn best(own: Candidate, thread: u32) -> Candidate {
   return result;
 }
 
-fn total(own: vec3<f32>, thread: u32) -> vec3<f32> {
-  partials[thread] = own;
-  workgroupBarrier();
-  for (var stride = WORKGROUP / 2u; stride > 0u; stride /= 2u) {
-    if (thread < stride) { partials[thread] += partials[thread + stride]; }
-    workgroupBarrier();
-  }
-  let result = partials[0];
-  workgroupBarrier();
-  return result;
-}
-
 // A number that sorts as the float does.
 fn rank(score: f32) -> u32 {
   let bits = bitcast<u32>(score);
@@ -85,7 +72,7 @@ fn mass_from(lowest: u32, row: u32, largest: f32, thread: u32) -> f32 {
     let score = logits[row + v];
     mass += select(0.0, exp(score - largest), rank(score) >= lowest);
   }
-  return total(vec3(mass), thread).x;
+  return reduce_sum(vec3(mass), thread).x;
 }
 
 // The largest rank such that the tokens from it on weigh at least `limit`, in tokens or by mass.
@@ -99,7 +86,7 @@ fn find_rank(limit: f32, by_mass: bool, row: u32, largest: f32, thread: u32) -> 
       let own = select(1.0, exp(score - largest), by_mass);
       weight += select(vec3(0.0), vec3(own), vec3(rank(score)) >= tried);
     }
-    let reached = total(weight, thread) >= vec3(limit);
+    let reached = reduce_sum(weight, thread) >= vec3(limit);
     found += digit * dot(vec3<u32>(reached), vec3(1u));
   }
   return found;

@@ -16,8 +16,6 @@ struct Params { first: u32 }
 @group(0) @binding(3) var<storage, read> logprob: array<f32>;
 @group(0) @binding(4) var<storage, read_write> scores: array<vec4<f32>>;
 
-var<workgroup> partial: array<vec4<f32>, WORKGROUP>;
-
 @compute @workgroup_size(WORKGROUP)
 fn sequence_score(
   @builtin(workgroup_id) workgroup: vec3<u32>,
@@ -29,11 +27,6 @@ fn sequence_score(
     let value = logprob[s];
     sum += vec4<f32>(bitcast<f32>(scored[s].w) * value, select(0.0, value, s >= sequence.y), value, 0.0);
   }
-  partial[thread] = sum;
-  workgroupBarrier();
-  for (var stride = WORKGROUP / 2u; stride > 0u; stride /= 2u) {
-    if (thread < stride) { partial[thread] += partial[thread + stride]; }
-    workgroupBarrier();
-  }
-  if (thread == 0u) { scores[sequence.w] = partial[0]; }
+  sum = reduce_sum(sum, thread);
+  if (thread == 0u) { scores[sequence.w] = sum; }
 }

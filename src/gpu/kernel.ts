@@ -1,4 +1,6 @@
 // This module is browser compatible.
+import reduceCode from "../../shaders/reduce.wgsl" with { type: "text" };
+import reduceSubgroupCode from "../../shaders/reduce_subgroup.wgsl" with { type: "text" };
 import { UserError } from "../errors.ts";
 import type { Gpu } from "./device.ts";
 
@@ -13,8 +15,8 @@ export interface Kernel {
   params: Readonly<Record<string, "u32" | "f32">>;
   reads: readonly string[];
   writes: readonly string[];
-  /** True if the code uses subgroup builtins. */
-  subgroups?: boolean;
+  /** What the code calls reduce_sum and reduce_max with, if it does: shaders/reduce.wgsl comes with it. */
+  reduces?: "f32" | "vec3<f32>" | "vec4<f32>";
 }
 
 /**
@@ -89,7 +91,7 @@ function compile(gpu: Gpu, kernel: Kernel, variant: Variant): Pipeline {
     compute: {
       module: device.createShaderModule({
         label: `shaders/${kernel.name}.wgsl`,
-        code: prelude(gpu, kernel, variant) + kernel.code,
+        code: prelude(gpu, kernel, variant) + kernel.code + reduction(gpu, kernel),
       }),
       entryPoint: kernel.name,
       constants: variant.overrides,
@@ -121,10 +123,19 @@ function prelude(gpu: Gpu, kernel: Kernel, variant: Variant): string {
     }
     text += "enable f16; ";
   }
-  if (kernel.subgroups) text += gpu.subgroupDirective;
+  if (kernel.reduces) {
+    if (gpu.features.subgroups) text += gpu.subgroupDirective;
+    text += `alias reduced = ${kernel.reduces}; `;
+  }
   for (const [name, type] of types) text += `alias ${name} = ${type}; `;
   for (const [name, value] of Object.entries(variant.constants ?? {})) {
     text += `const ${name} = ${value}u; `;
   }
   return text;
+}
+
+/** What stands behind the source, where it moves no line: the reduction that suits the device. */
+function reduction(gpu: Gpu, { reduces }: Kernel): string {
+  if (!reduces) return "";
+  return gpu.features.subgroups ? reduceSubgroupCode : reduceCode;
 }

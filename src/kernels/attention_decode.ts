@@ -13,6 +13,7 @@ const decodeKernel: Kernel = {
   params: { NH: "u32", NKV: "u32", scale: "f32" },
   reads: ["qkv", "cache", "lengths"],
   writes: ["out"],
+  reduces: "f32",
 };
 
 const writeKernel: Kernel = {

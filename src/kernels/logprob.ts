@@ -15,6 +15,7 @@ const forwardKernel: Kernel = {
   params,
   reads: ["logits", "row_scored", "scored"],
   writes: ["lse", "logprob"],
+  reduces: "f32",
 };
 const backwardKernel: Kernel = {
   name: "logprob_backward",
@@ -29,6 +30,7 @@ const scoreKernel: Kernel = {
   params: { first: "u32" },
   reads: ["sequences", "scored", "logprob"],
   writes: ["scores"],
+  reduces: "vec4<f32>",
 };
 
 /** An entry of {@link ScoredTensors.rowScored} without a scored position. */

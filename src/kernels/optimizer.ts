@@ -13,6 +13,7 @@ const partialKernel: Kernel = {
   params: { length: "u32", first: "u32" },
   reads: ["gradient"],
   writes: ["partials"],
+  reduces: "f32",
 };
 const gradNormKernel: Kernel = {
   name: "grad_norm",
@@ -20,6 +21,7 @@ const gradNormKernel: Kernel = {
   params: { count: "u32", max_norm: "f32", log_beta1: "f32", log_beta2: "f32" },
   reads: ["partials"],
   writes: ["state"],
+  reduces: "f32",
 };
 const adamwKernel: Kernel = {
   name: "adamw",

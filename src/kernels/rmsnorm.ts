@@ -13,6 +13,7 @@ const forwardKernel: Kernel = {
   params: { C: "u32", eps: "f32" },
   reads: ["x", "weight"],
   writes: ["y", "rstd"],
+  reduces: "f32",
 };
 const backwardKernel: Kernel = {
   name: "rmsnorm_backward",
@@ -20,6 +21,7 @@ const backwardKernel: Kernel = {
   params: { C: "u32" },
   reads: ["dy", "x", "weight", "rstd"],
   writes: ["dx"],
+  reduces: "f32",
 };
 const backwardWeightKernel: Kernel = {
   name: "rmsnorm_backward_weight",

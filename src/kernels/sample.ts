@@ -12,6 +12,7 @@ const kernel: Kernel = {
   params: { V: "u32", stride: "u32" },
   reads: ["settings", "positions"],
   writes: ["logits", "seen", "next"],
+  reduces: "vec3<f32>",
 };
 
 const SETTING_WORDS = 6;

@@ -20,6 +20,9 @@ export const gpu: Gpu = await openGpu(await loadEngine(engine), {
   mapsWithinCall: mapsWithinCall(engine),
 });
 
+// Devices have subgroups nearly everywhere; SMOLDPO_SUBGROUPS=off tests what runs on the others.
+if (Deno.env.get("SMOLDPO_SUBGROUPS") === "off") gpu.features.subgroups = false;
+
 /** Types a kernel is tested with: f16 joins in where the device has it. */
 export const operandTypes: ("f32" | "f16")[] = gpu.features.f16 ? ["f32", "f16"] : ["f32"];
 if (!gpu.features.f16) {

@@ -5,7 +5,8 @@ import { loadEngine } from "../../src/platform/engine.ts";
 const asked = Deno.env.get("SMOLDPO_ENGINE") === "dawn";
 const SHADERS = new URL("../../shaders/", import.meta.url);
 const TYPES = ["operand", "element", "lhs", "rhs", "result", "source"];
-const CONSTANTS = { HEAD_SIZE: 64, ROWS: 8, LANES: 32 };
+const CONSTANTS = { HEAD_SIZE: 64, ROWS: 8, LANES: 32, MATRICES: 2, SQUARES: 2 };
+const REDUCTIONS = ["reduce.wgsl", "reduce_subgroup.wgsl"];
 
 /** What a kernel's wrapper puts in front of the source: aliases, and the constants that it does not declare itself. */
 function prelude(type: "f32" | "f16", code: string): string {
@@ -13,7 +14,7 @@ function prelude(type: "f32" | "f16", code: string): string {
   const constants = Object.entries(CONSTANTS)
     .filter(([name]) => !code.includes(`const ${name} `))
     .map(([name, value]) => `const ${name} = ${value}u;`);
-  return ["enable f16;", ...aliases, ...constants, ""].join(" ");
+  return ["enable f16, subgroups;", ...aliases, ...constants, ""].join(" ");
 }
 
 Deno.test({
@@ -22,7 +23,9 @@ Deno.test({
   async fn() {
     const gpu = await loadEngine("dawn", ["backend=null"]);
     const adapter = await gpu.requestAdapter();
-    const device = await adapter!.requestDevice({ requiredFeatures: ["shader-f16"] });
+    const device = await adapter!.requestDevice({
+      requiredFeatures: ["shader-f16", "subgroups" as GPUFeatureName],
+    });
     const errorsOf = async (code: string) => {
       device.pushErrorScope("validation");
       const { messages } = await device.createShaderModule({ code }).getCompilationInfo();
@@ -32,12 +35,26 @@ Deno.test({
       assert.equal(texts.length > 0, error !== null);
       return texts;
     };
+    /** A kernel reduces numbers or vectors: with the type that it does not, its source has errors. */
+    const leastErrors = async (prelude: string, code: string) => {
+      let errors: string[] = [];
+      for (const type of ["f32", "vec3<f32>", "vec4<f32>"]) {
+        errors = await errorsOf(`${prelude}alias reduced = ${type}; ${code}`);
+        if (errors.length === 0) break;
+      }
+      return errors;
+    };
     const names = (await Array.fromAsync(Deno.readDir(SHADERS))).map(({ name }) => name);
     assert.ok(names.length > 20, `expected the kernels, found ${names}`);
-    for (const name of names) {
-      const code = await Deno.readTextFile(new URL(name, SHADERS));
+    const read = (name: string) => Deno.readTextFile(new URL(name, SHADERS));
+    const reductions = await Promise.all(REDUCTIONS.map(read));
+    for (const name of names.filter((name) => !REDUCTIONS.includes(name))) {
+      const code = await read(name);
       for (const type of ["f32", "f16"] as const) {
-        assert.deepEqual(await errorsOf(prelude(type, code) + code), [], `${name}, ${type}`);
+        for (const tail of /\breduce_(sum|max)\(/.test(code) ? reductions : [""]) {
+          const errors = await leastErrors(prelude(type, code), code + tail);
+          assert.deepEqual(errors, [], `${name}, ${type}`);
+        }
       }
     }
     assert.match((await errorsOf("fn f() -> u32 { return 1.5; }"))[0], /^1: /);
