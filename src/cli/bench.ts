@@ -12,6 +12,7 @@ import type { Operand } from "../kernels/shapes.ts";
 import { parseLlamaConfig } from "../model/config.ts";
 import { currentCommit } from "../platform/commit.ts";
 import { openDirectory } from "../platform/files.ts";
+import { locate } from "../platform/hub/cache.ts";
 import type { Context } from "./context.ts";
 import { openDevice } from "./device.ts";
 
@@ -44,7 +45,7 @@ export async function run(
   if (!device) return 0;
   const { info } = device.gpu;
   device.gpu.close();
-  const directory = await openDirectory(options.model);
+  const directory = await openDirectory(await locate("model", options.model));
   const config = parseLlamaConfig(
     await readJsonObject(directory, "config.json"),
     `${directory.name}/config.json`,

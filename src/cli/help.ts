@@ -10,6 +10,7 @@ const SUMMARIES: Record<Command, string> = {
   generate: "Answer a prompt or continue it",
   filter: "Keep the pairs of a dataset whose chosen answer is better by countable signs",
   inspect: "Show what the model will see of a dataset: tokens, boundaries, mask, truncation",
+  download: "Bring a model or a dataset of the Hugging Face hub into its cache",
   bench: "Measure kernels, training step and decoding on this device",
 };
 

@@ -9,6 +9,7 @@ import type { Directory } from "../formats/files.ts";
 import { openModel } from "../model/directory.ts";
 import { openDataset, type SplitChoice } from "../platform/datasets.ts";
 import { openDirectory } from "../platform/files.ts";
+import { locate } from "../platform/hub/cache.ts";
 import { loadTokenizer, type TextTokenizer } from "../text/tokenizer.ts";
 import type { DataRecord } from "../train/run_record.ts";
 
@@ -20,7 +21,7 @@ export interface StoredModel extends Checkpoint {
 
 /** @throws {UserError} As `openModel`. */
 export async function openStoredModel(path: string): Promise<StoredModel> {
-  const directory = await openDirectory(path);
+  const directory = await openDirectory(await locate("model", path));
   const model = await openModel(directory);
   const tokenizer = await loadTokenizer(directory);
   return { config: model.config, read: (name) => model.readFloat32(name), directory, tokenizer };

@@ -13,6 +13,7 @@ import { readJsonObject } from "../formats/json.ts";
 import { parseLlamaConfig } from "../model/config.ts";
 import { openDataset } from "../platform/datasets.ts";
 import { openDirectory } from "../platform/files.ts";
+import { locate } from "../platform/hub/cache.ts";
 import { loadTokenizer } from "../text/tokenizer.ts";
 import type { Context } from "./context.ts";
 import { dataOptions, mainDataset } from "./inputs.ts";
@@ -30,7 +31,7 @@ export async function run(
   options: Options<"inspect">,
   { stdout }: Pick<Context<"inspect">, "stdout">,
 ): Promise<number> {
-  const directory = await openDirectory(options.model);
+  const directory = await openDirectory(await locate("model", options.model));
   const tokenizer = await loadTokenizer(directory);
   const config = parseLlamaConfig(
     await readJsonObject(directory, "config.json"),

@@ -8,6 +8,7 @@ import { parseLlamaConfig } from "../model/config.ts";
 import { randomWeights } from "../model/random_weights.ts";
 import { openDataset } from "../platform/datasets.ts";
 import { openDirectory } from "../platform/files.ts";
+import { locate } from "../platform/hub/cache.ts";
 import { loadTokenizer } from "../text/tokenizer.ts";
 import type { Context } from "./context.ts";
 import { openDevice } from "./device.ts";
@@ -30,7 +31,7 @@ const INTERRUPTED = 130;
 /** Next-token training: where DPO's starting model comes from. */
 export async function run(options: Options<"sft">, context: Context<"sft">): Promise<number> {
   const startedAt = new Date();
-  const source = await openDirectory(options.model);
+  const source = await openDirectory(await locate("model", options.model));
   const checkpoint = options.randomWeights
     ? await freshCheckpoint(options)
     : await openStoredModel(options.model);
@@ -101,7 +102,7 @@ export async function run(options: Options<"sft">, context: Context<"sft">): Pro
 }
 
 async function freshCheckpoint({ model, seed }: Options<"sft">): Promise<Checkpoint> {
-  const directory = await openDirectory(model);
+  const directory = await openDirectory(await locate("model", model));
   const json = await readJsonObject(directory, "config.json");
   const config = parseLlamaConfig(json, `${directory.name}/config.json`);
   if (!await directory.has("tokenizer.json")) {

@@ -9,6 +9,7 @@ export const COMMANDS = [
   "generate",
   "filter",
   "inspect",
+  "download",
   "bench",
 ] as const;
 export type Command = typeof COMMANDS[number];

@@ -11,7 +11,16 @@ import {
   type ValueOf,
 } from "./kinds.ts";
 
-const MODEL = ["train", "sft", "eval", "score", "generate", "inspect", "bench"] as const;
+const MODEL = [
+  "train",
+  "sft",
+  "eval",
+  "score",
+  "generate",
+  "inspect",
+  "download",
+  "bench",
+] as const;
 const ALL = [...MODEL, "filter"] as const;
 const TRAINING = ["train", "sft"] as const;
 const PREFERENCE = ["train", "eval"] as const;
@@ -38,11 +47,15 @@ export const OPTIONS = {
     default: null,
     placeholder: "FILE",
   }),
-  model: text(MODEL, "Model directory: config.json, safetensors, tokenizer", {
-    default: "fixtures/model",
-    placeholder: "DIR",
-    aliases: ["model-name-or-path"],
-  }),
+  model: text(
+    MODEL,
+    "Model: a directory (config.json, safetensors, tokenizer) or ORG/NAME[@REVISION]",
+    {
+      default: "fixtures/model",
+      placeholder: "MODEL",
+      aliases: ["model-name-or-path"],
+    },
+  ),
   randomWeights: boolean(
     ["sft"],
     "Start from random weights; of the model directory only configuration and tokenizer count",
@@ -53,7 +66,7 @@ export const OPTIONS = {
     placeholder: "DIR",
   }),
   dataset: text(
-    [...DATA, "filter"],
+    [...DATA, "filter", "download"],
     "Rows to work on: files, folders or patterns, as in a.parquet,more/*.jsonl:train[:1000]",
     {
       default: "fixtures/pairs/train.jsonl",
@@ -71,6 +84,10 @@ export const OPTIONS = {
     "Split of the dataset (default: of several, train; for eval and score, test)",
     { default: null, placeholder: "NAME", aliases: ["dataset-train-split"] },
   ),
+  include: text(["download"], "Only files that match this pattern, such as data/train*", {
+    default: null,
+    placeholder: "GLOB",
+  }),
   evalDataset: text(TRAINING, "Held-out rows, evaluated before and after training", {
     default: null,
     placeholder: "PATH[:SPLIT][[FROM:TO]],...",

@@ -1,0 +1,100 @@
+import assert from "node:assert/strict";
+import { inTemporaryDirectory, jsonLines, run, runOk } from "../e2e/command.ts";
+import { writeModel, writePairs } from "../e2e/inputs.ts";
+import { randomPairs } from "../model/small_models.ts";
+import { StandInHub } from "../platform/hub/stand_in_hub.ts";
+
+/** Gives `body` a hub and a cache that the commands of this process use. */
+async function withHub(
+  body: (hub: StandInHub, directory: string) => Promise<void>,
+): Promise<void> {
+  await inTemporaryDirectory(async (directory) => {
+    await using hub = new StandInHub();
+    const variables = { HF_ENDPOINT: hub.endpoint, HF_HUB_CACHE: `${directory}/cache` };
+    for (const [name, value] of Object.entries(variables)) Deno.env.set(name, value);
+    try {
+      await body(hub, directory);
+    } finally {
+      for (const name of [...Object.keys(variables), "HF_HUB_OFFLINE"]) Deno.env.delete(name);
+    }
+  });
+}
+
+/** The files of a small model. */
+async function modelFiles(directory: string): Promise<Record<string, Uint8Array<ArrayBuffer>>> {
+  await writeModel(`${directory}/model`);
+  const names = ["config.json", "model.safetensors"];
+  const contents = names.map((name) => Deno.readFile(`${directory}/model/${name}`));
+  return Object.fromEntries((await Promise.all(contents)).map((bytes, i) => [names[i], bytes]));
+}
+
+Deno.test("download: a model of the hub, and then it works by its name without the hub", () =>
+  withHub(async (hub, directory) => {
+    hub.add("models/org/small", { ...await modelFiles(directory), "onnx/model.onnx": "x" });
+    const pairs = await writePairs(`${directory}/pairs.jsonl`, randomPairs(1, 3, 113, 30));
+    const flags = ["--dataset", pairs, "--max-length", 64];
+    const early = await run("score", "--model", "org/small", ...flags);
+    assert.equal(early.code, 2);
+    assert.match(
+      early.stderr,
+      /no such file or folder, and no model of that name in the hub's cache/,
+    );
+    assert.match(early.stderr, /"deno task download --model org\/small"/);
+
+    const { stdout, stderr } = await runOk("download", "--model", "org/small", "--json");
+    assert.match(stderr, /2 of 3 files/);
+    assert.match(stderr, /100 %.*model\.safetensors/);
+    const [{ path }] = jsonLines<{ path: string }>(stdout);
+    assert.ok(path.startsWith(`${directory}/cache/models--org--small/snapshots/`));
+
+    const requests = hub.hubRequests.length;
+    const named = await runOk("score", "--model", "org/small", ...flags);
+    const local = await runOk("score", "--model", `${directory}/model`, ...flags);
+    assert.equal(named.stdout, local.stdout);
+    assert.equal(hub.hubRequests.length, requests, "no request");
+
+    Deno.env.set("HF_HUB_OFFLINE", "1");
+    assert.match((await runOk("download", "--model", "org/small")).stderr, /as it is in the cache/);
+    const missing = await run("download", "--dataset", "org/rows");
+    assert.equal(missing.code, 2);
+    assert.match(missing.stderr, /Cannot download dataset org\/rows: HF_HUB_OFFLINE is set/);
+    assert.equal(hub.hubRequests.length, requests, "no request");
+  }));
+
+Deno.test("download: what is here is not fetched, and names must be names", () =>
+  withHub(async (hub) => {
+    const { stderr } = await runOk("download", "--model", "fixtures/model");
+    assert.match(stderr, /fixtures\/model is here/);
+    for (
+      const [flags, message] of [
+        [[], /--model ORG\/NAME or --dataset ORG\/NAME/],
+        [["--model", "gpt2"], /Expected --model to be ORG\/NAME.*found "gpt2"/],
+        [["--model", "https://huggingface.co/a/b"], /Expected --model to be ORG\/NAME/],
+        [
+          ["--dataset", "org/none"],
+          /Cannot list dataset org\/none: the hub has no such repository/,
+        ],
+      ] as const
+    ) {
+      const answer = await run("download", ...flags);
+      assert.equal(answer.code, 2);
+      assert.match(answer.stderr, message);
+    }
+    assert.equal(hub.hubRequests.length, 1);
+  }));
+
+Deno.test("download: the task's permissions end at the hub; the message says how to go on", () =>
+  withHub(async (hub) => {
+    const { stderr, code } = await new Deno.Command(Deno.execPath(), {
+      args: [
+        ...["run", "-q", "--no-prompt", "-P=download", "src/cli/main.ts"],
+        ...["download", "--model", "org/small"],
+      ],
+    }).output();
+    assert.equal(code, 2);
+    const host = hub.endpoint.replace("http://", "");
+    const text = new TextDecoder().decode(stderr);
+    assert.match(text, /may not use the network beyond Hugging Face's hosts/);
+    assert.ok(text.includes(`-P=download --allow-net=${host} src/cli/main.ts`), text);
+    assert.equal(hub.hubRequests.length, 0);
+  }));

@@ -1,0 +1,88 @@
+import assert from "node:assert/strict";
+import { inTemporaryDirectory } from "../../e2e/command.ts";
+import { cachedSnapshot } from "../../../src/platform/hub/cache.ts";
+import { downloadFiles } from "../../../src/platform/hub/download.ts";
+import { listRepo } from "../../../src/platform/hub/listing.ts";
+import { parseRepo } from "../../../src/platform/hub/repo.ts";
+import { StandInHub } from "./stand_in_hub.ts";
+
+interface Answer {
+  version: string;
+  warnings: string[];
+  repos: string[];
+  model: Record<string, string>;
+  dataset: Record<string, string>;
+  fetched: string;
+}
+
+/** Asks Python's library; a string says why it cannot be asked. */
+async function askPython(
+  request: Record<string, string>,
+  env: Record<string, string>,
+): Promise<Answer | string> {
+  const command = new Deno.Command("python3", {
+    args: [new URL("hub_peer.py", import.meta.url).pathname],
+    env: { HF_HUB_DISABLE_TELEMETRY: "1", HF_HUB_DISABLE_PROGRESS_BARS: "1", ...env },
+    stdin: "piped",
+    stdout: "piped",
+    stderr: "piped",
+  });
+  let process;
+  try {
+    process = command.spawn();
+  } catch (error) {
+    if (error instanceof Deno.errors.NotFound) return "no python3";
+    throw error;
+  }
+  const [output] = await Promise.all([
+    process.output(),
+    new Blob([JSON.stringify(request)]).stream().pipeTo(process.stdin).catch(() => {}),
+  ]);
+  const stderr = new TextDecoder().decode(output.stderr);
+  if (output.code === 3) return stderr.trim();
+  assert.equal(output.code, 0, stderr);
+  return JSON.parse(new TextDecoder().decode(output.stdout));
+}
+
+const skip = { ignore: true, fn: () => {} };
+
+Deno.test("Python's huggingface_hub and this project share one cache", async (test) => {
+  await inTemporaryDirectory(async (cache) => {
+    await using hub = new StandInHub();
+    const files = { "config.json": "{}", "model.safetensors": "weights".repeat(1000) };
+    const rows = { "data/train.jsonl": '{"text": "a"}\n'.repeat(100), "README.md": "#" };
+    hub.add("models/org/name", files);
+    hub.add("datasets/org/rows", rows);
+    hub.add("models/org/theirs", files);
+    const settings = { endpoint: hub.endpoint, token: undefined, offline: false };
+    for (const repo of [parseRepo("model", "org/name")!, parseRepo("dataset", "org/rows")!]) {
+      const listing = await listRepo(repo, settings);
+      await downloadFiles(listing, listing.files, { settings, cache });
+    }
+
+    const env = { HF_HUB_CACHE: cache };
+    const names = { model: "org/name", dataset: "org/rows" };
+    const answer = await askPython(names, { ...env, HF_HUB_OFFLINE: "1" });
+    if (typeof answer === "string") {
+      await test.step({ name: `skipped: ${answer}`, ...skip });
+      return;
+    }
+    console.log(`huggingface_hub ${answer.version}`);
+    assert.deepEqual(answer.warnings, []);
+    assert.deepEqual(answer.repos, ["org/name", "org/rows"]);
+    assert.deepEqual(answer.model, files);
+    assert.deepEqual(answer.dataset, rows);
+
+    const theirs = await askPython({ fetch: "org/theirs" }, { ...env, HF_ENDPOINT: hub.endpoint });
+    assert.ok(typeof theirs !== "string", theirs as string);
+    const snapshot = await cachedSnapshot(cache, parseRepo("model", "org/theirs")!);
+    assert.equal(await Deno.realPath(snapshot!), await Deno.realPath(theirs.fetched));
+    for (const [name, text] of Object.entries(files)) {
+      assert.equal(await Deno.readTextFile(`${snapshot}/${name}`), text);
+    }
+    const listing = await listRepo(parseRepo("model", "org/theirs")!, settings);
+    const before = hub.hubRequests.length;
+    await downloadFiles(listing, listing.files, { settings, cache });
+    assert.equal(hub.hubRequests.length, before, "blobs of theirs are not fetched again");
+  });
+});
