@@ -1,8 +1,10 @@
 // sample: choose the next token of every row, and leave behind the distribution it was drawn from.
 //
-//   s[v] = logit[v], of a token seen before s * penalty below 0 and s / penalty above; then divided by the temperature
-//   kept = the tokens with fewer than top_k larger ones, and of those the ones whose larger ones hold less than top_p of
-//          the probability; the largest always
+//   s[v] = logit[v] + bias[v]; of a token seen before, in the prompt or since, s * penalty below 0 and s / penalty above;
+//          less frequency_penalty * times[v], and presence_penalty where times[v] > 0: how often it was drawn; then divided
+//          by the temperature
+//   kept = the tokens with at least min_p times the probability of the likeliest; of those the ones with fewer than top_k
+//          larger ones, and of those the ones whose larger ones hold less than top_p of the probability; the largest always
 //   p[v] = softmax of s over kept;  next = argmax over kept of s[v] - log(e[v]), e[v] exponentially distributed
 //
 // The race of exponentials draws v with probability p[v] exactly (it is the Gumbel-max trick), needs no running sum over
@@ -12,22 +14,31 @@
 // Both filters ask for the lowest score whose larger ones weigh less than a limit, in tokens or in probability. It is found
 // two bits at a time: the bits of a float, turned so that they sort as it does, are the digits of the search.
 //
-// Shapes    logits (B, stride) f32, V of each row; seen (B, ceil(V / 32)) u32, one bit per token; settings (B); positions
-//           (B) u32, part of the key of the noise; next (B) u32.
+// Shapes    logits (B, stride) f32, V of each row; said (slots, said_stride) of Said, the row's own slot counts; settings
+//           (B); positions (B) u32, part of the key of the noise; next (B) u32.
 // Dispatch  one workgroup per row: (B, 1, 1).
-// Writes    overwrites next; logits become p, 0 where a token is not kept; marks next in seen. Sums in f32, in a fixed order.
-// Source    Holtzman et al. 2020, arXiv:1904.09751 (top-p); Keskar et al. 2019, arXiv:1909.05858 (penalty, as Hugging Face
-//           has it for negative scores); Maddison et al. 2014, arXiv:1411.0030 (race); Jarzynski & Olano 2020, JCGT 9(3) (hash).
+// Writes    overwrites next; logits become p, 0 where a token is not kept; counts next in said. Sums in f32, in a fixed order.
+// Source    Holtzman et al. 2020, arXiv:1904.09751 (top-p); Nguyen et al. 2024, arXiv:2407.01082 (min-p); Keskar et al. 2019,
+//           arXiv:1909.05858 (penalty, as Hugging Face has it for negative scores); Maddison et al. 2014, arXiv:1411.0030
+//           (race); Jarzynski & Olano 2020, JCGT 9(3) (hash). Frequency and presence penalty: the OpenAI API.
 override WORKGROUP: u32; // threads per row; a power of two
 
-struct Params { V: u32, stride: u32 }
+struct Params { V: u32, stride: u32, said_stride: u32 }
 struct Settings {
   temperature: f32,
   top_k: u32, // 0: off
   top_p: f32, // 1: off
+  min_p: f32, // 0: off
   repetition_penalty: f32, // 1: off
+  frequency_penalty: f32, // 0: off
+  presence_penalty: f32, // 0: off
   seed: u32,
   sequence: u32,
+  slot: u32,
+}
+struct Said {
+  times: u32, // how often the token was drawn; and SEEN if it is anywhere before
+  bias: f32,
 }
 struct Candidate { score: f32, token: u32 }
 
@@ -35,10 +46,11 @@ struct Candidate { score: f32, token: u32 }
 @group(0) @binding(1) var<storage, read> settings: array<Settings>;
 @group(0) @binding(2) var<storage, read> positions: array<u32>;
 @group(0) @binding(3) var<storage, read_write> logits: array<f32>;
-@group(0) @binding(4) var<storage, read_write> seen: array<u32>;
+@group(0) @binding(4) var<storage, read_write> said: array<Said>;
 @group(0) @binding(5) var<storage, read_write> next: array<u32>;
 
 const LOWEST = -3.4e38;
+const SEEN = 0x80000000u;
 
 var<workgroup> candidates: array<Candidate, WORKGROUP>;
 
@@ -116,16 +128,19 @@ fn sample(
 ) {
   let b = workgroup.x;
   let row = b * params.stride;
-  let words = (params.V + 31u) / 32u;
   let chosen = settings[b];
+  let slot = chosen.slot * params.said_stride;
   let greedy = chosen.temperature == 0.0;
 
   var own = Candidate(LOWEST, thread);
   for (var v = thread; v < params.V; v += WORKGROUP) {
-    var score = logits[row + v];
-    if (((seen[b * words + v / 32u] >> (v % 32u)) & 1u) == 1u) {
+    let before = said[slot + v];
+    var score = logits[row + v] + before.bias;
+    if (before.times >= SEEN) {
       score = select(score / chosen.repetition_penalty, score * chosen.repetition_penalty, score < 0.0);
     }
+    let times = f32(before.times & ~SEEN);
+    score -= chosen.frequency_penalty * times + chosen.presence_penalty * min(times, 1.0);
     if (!greedy) { score /= chosen.temperature; }
     logits[row + v] = score;
     if (score > own.score) { own = Candidate(score, v); }
@@ -133,8 +148,9 @@ fn sample(
   let largest = best(own, thread);
 
   var lowest = 0u;
+  if (chosen.min_p > 0.0) { lowest = rank(largest.score + log(chosen.min_p)); }
   if (chosen.top_k > 0u) {
-    lowest = find_rank(f32(chosen.top_k), false, row, largest.score, thread);
+    lowest = max(lowest, find_rank(f32(chosen.top_k), false, row, largest.score, thread));
   }
   if (chosen.top_p < 1.0) {
     let limit = chosen.top_p * mass_from(lowest, row, largest.score, thread);
@@ -160,6 +176,6 @@ fn sample(
   }
   if (thread == 0u) {
     next[b] = token;
-    seen[b * words + token / 32u] |= 1u << (token % 32u);
+    said[slot + token].times = (said[slot + token].times | SEEN) + 1u;
   }
 }

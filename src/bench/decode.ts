@@ -1,6 +1,7 @@
 // This module is browser compatible.
 import { loadModel } from "../engine.ts";
 import { generate } from "../generate/generate.ts";
+import { GREEDY } from "../kernels/sample.ts";
 import type { Gpu } from "../gpu/device.ts";
 import type { Operand } from "../kernels/shapes.ts";
 import type { LlamaConfig } from "../model/config.ts";
@@ -49,13 +50,9 @@ export async function benchDecode(
       const begin = performance.now();
       let first = 0;
       await generate(model, prompts, {
+        ...GREEDY,
         maxNewTokens: newTokens,
         stopIds: [],
-        temperature: 0,
-        topK: 0,
-        topP: 1,
-        repetitionPenalty: 1,
-        seed: 0,
         onToken: () => first ||= performance.now(),
       });
       return { firstMs: first - begin, restMs: performance.now() - first };

@@ -1,8 +1,8 @@
 import type { Options } from "../config.ts";
 import { type Checkpoint, loadModel } from "../engine.ts";
 import { UserError } from "../errors.ts";
-import type { SamplingOptions } from "../generate/decoder.ts";
-import { type Completion, generate, nextTokenProbabilities } from "../generate/generate.ts";
+import type { Completion } from "../generate/batcher.ts";
+import { generate, nextTokenProbabilities, type SamplingOptions } from "../generate/generate.ts";
 import type { Model } from "../model/model.ts";
 import { renderChat } from "../text/chat.ts";
 import { TextStream } from "../text/text_stream.ts";
@@ -159,8 +159,18 @@ async function answer(
 }
 
 function sampling(options: GenerateFlags): SamplingOptions {
-  const { temperature, topK, topP, repetitionPenalty, seed } = options;
-  return { temperature, topK, topP, repetitionPenalty, seed };
+  const { temperature, topK, topP, minP, seed } = options;
+  const { repetitionPenalty, frequencyPenalty, presencePenalty } = options;
+  return {
+    temperature,
+    topK,
+    topP,
+    minP,
+    repetitionPenalty,
+    frequencyPenalty,
+    presencePenalty,
+    seed,
+  };
 }
 
 /** The text of a completion without its end token; its ids where the model has no tokenizer. */

@@ -3,6 +3,7 @@ import type { PairCounts, PreferencePair } from "../data/pairs.ts";
 import { readRows } from "../data/rows.ts";
 import type { DpoTraining } from "../engine.ts";
 import { generate } from "../generate/generate.ts";
+import { GREEDY } from "../kernels/sample.ts";
 import type { Model } from "../model/model.ts";
 import { openDataset } from "../platform/datasets.ts";
 import type { TextTokenizer } from "../text/tokenizer.ts";
@@ -97,12 +98,8 @@ export class HeldOut {
       Array.from(chosen.ids.subarray(0, chosen.promptLength))
     );
     const completions = await generate(model, prompts, {
+      ...GREEDY,
       maxNewTokens: MAX_NEW_TOKENS,
-      temperature: 0,
-      topK: 0,
-      topP: 1,
-      repetitionPenalty: 1,
-      seed: 0,
       stopIds,
     });
     return completions.map(({ ids }) =>

@@ -329,6 +329,23 @@ export const OPTIONS = {
     "Divide the logits of tokens already seen by this; 1: off",
     { default: 1, above: 0 },
   ),
+  minP: number(
+    ["generate"],
+    "Sample among tokens with this share of the likeliest one's probability",
+    {
+      default: 0,
+      min: 0,
+      max: 1,
+    },
+  ),
+  frequencyPenalty: number(
+    ["generate"],
+    "Take this off the logit of a token each time that it was drawn",
+    { default: 0 },
+  ),
+  presencePenalty: number(["generate"], "Take this off the logits of tokens drawn before", {
+    default: 0,
+  }),
   ignoreEos: boolean(["generate"], "Do not stop at the end token", { default: false }),
   probabilities: boolean(
     ["generate"],

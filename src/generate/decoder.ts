@@ -1,69 +1,83 @@
 // This module is browser compatible.
 import { Commands } from "../gpu/commands.ts";
 import { Readback } from "../gpu/readback.ts";
-import { readTensor, type Tensor, view, writeTensor } from "../gpu/tensor.ts";
-import { decodeAdvance } from "../kernels/decode_advance.ts";
+import { readTensor, rowsFrom, type Tensor, view, writeTensor } from "../gpu/tensor.ts";
+import { decodeAdvance, type DecodePlaces } from "../kernels/decode_advance.ts";
 import { paddedColumns } from "../kernels/matmul.ts";
-import { sample, type Sampling, samplingSettings, seenTokens } from "../kernels/sample.ts";
+import { saidStride, saidTokens, sample, samplingSettings } from "../kernels/sample.ts";
+import {
+  logprobWords,
+  readTokenLogprobs,
+  type TokenLogprobs,
+  tokenLogprobs,
+} from "../kernels/token_logprobs.ts";
 import type { Model } from "../model/model.ts";
 import { decodeForward, decodeHead } from "./decode.ts";
 import { kvCache } from "./kv_cache.ts";
 import { prefill } from "./prefill.ts";
-import type { Sequence, SequenceBatch } from "./sequences.ts";
+import type { Sequence } from "./sequences.ts";
 
 /** Steps in one submit: more would make a person wait, and compute more for nothing behind a stop id. */
 export const MOST_STEPS = 32;
 
-/** How tokens are drawn; the sequence is the index of its prompt. */
-export type SamplingOptions = Omit<Sampling, "sequence">;
+/** Likeliest tokens that are told with a token's log-probability, at most. */
+export const MOST_TOP_LOGPROBS = 20;
+
+/** A token that was drawn, with its log-probability where the sequence wants it. */
+export interface DrawnToken {
+  id: number;
+  logprobs?: TokenLogprobs;
+}
 
 /**
- * A batch of sequences on the GPU. The CPU says which of them go on and where each one stands, then several steps follow
- * each other in one submit, and only their tokens come back. A model's decoders share its workspace: one at a time.
+ * The GPU's side of decoding: a cache of keys and values, what each slot has said, and steps over any of the sequences. The
+ * CPU says which go on and where each one stands, then several steps follow each other in one submit, and only their tokens
+ * come back. A model's decoders share its workspace: one at a time.
  */
 export class Decoder {
   readonly #cache: Tensor[];
-  /** End of the residual stream of the prompts' last tokens, f32 (B, C), until the first step has used it. */
-  #prefilled: Tensor | undefined;
-
+  readonly #said: Tensor;
   readonly #readback: Readback;
 
-  /** Computes the prompts. */
-  constructor(readonly model: Model, batch: SequenceBatch, readonly sampling: SamplingOptions) {
-    this.#readback = new Readback(model.gpu, 4 * batch.sequences.length * MOST_STEPS);
-    this.#cache = kvCache(model, batch.rows);
-    const { weights, runtime } = model;
-    const shape = [batch.sequences.length, weights.config.hiddenSize];
-    this.#prefilled = runtime.workspace.get("decode prefilled", "f32", shape);
-    prefill(model, this.#cache, this.#prefilled, batch.sequences);
+  /**
+   * @param cacheRows Tokens that the cache holds.
+   * @param slots Sequences in work at the same time.
+   */
+  constructor(readonly model: Model, readonly cacheRows: number, readonly slots: number) {
+    const { gpu, runtime: { workspace }, weights: { config } } = model;
+    this.#cache = kvCache(model, cacheRows);
+    this.#said = workspace.get("decode said", "u32", [slots, saidStride(config.vocabSize), 2]);
+    const words = 1 + logprobWords(this.#mostTop);
+    this.#readback = new Readback(gpu, 4 * slots * MOST_STEPS * words);
   }
 
   /**
-   * Draws the next tokens.
+   * Computes the prompts of new sequences and draws their first tokens.
    *
-   * @param sequences Those to continue; the first time all of them.
-   * @param steps At most {@link MOST_STEPS}.
-   * @returns Tokens, (B, steps).
+   * @returns One token per sequence.
    */
-  async next(sequences: readonly Sequence[], steps: number): Promise<Uint32Array> {
-    const { gpu, runtime, weights } = this.model;
-    const { tokens, seen, settings, ...places } = this.#write(sequences);
-    const history = runtime.workspace.get("decode history", "u32", [sequences.length, steps]);
-    const commands = new Commands(gpu);
-    for (let step = 0; step < steps; step++) {
-      const y = this.#prefilled ??
-        decodeForward(commands, this.model, this.#cache, tokens, places);
-      this.#prefilled = undefined;
-      const logits = decodeHead(commands, this.model, y);
-      const { vocabSize } = weights.config;
-      sample(commands, tokens, logits, vocabSize, seen, settings, places.positions);
-      decodeAdvance(commands, history, tokens, places, step);
+  async begin(sequences: readonly Sequence[]): Promise<DrawnToken[]> {
+    const { gpu, runtime, weights: { config } } = this.model;
+    for (const { slot, prompt, bias } of sequences) {
+      const row = rowsFrom(gpu, this.#said, slot, 1);
+      writeTensor(gpu, row, saidTokens(config.vocabSize, prompt, [], bias));
     }
-    let newest = new Uint32Array();
-    this.#readback.record(commands, history, (data) => newest = new Uint32Array(data));
-    commands.submit();
-    await this.#readback.fetch();
-    return newest;
+    const y = runtime.workspace.get("decode prefilled", "f32", [
+      sequences.length,
+      config.hiddenSize,
+    ]);
+    prefill(this.model, this.#cache, y, sequences);
+    return (await this.#draw(sequences, 1, y)).map(([token]) => token);
+  }
+
+  /**
+   * Draws the next tokens of sequences that have begun.
+   *
+   * @param steps At most {@link MOST_STEPS}, and no more than any of the sequences has room for.
+   * @returns Tokens of each sequence, `steps` of them.
+   */
+  next(sequences: readonly Sequence[], steps: number): Promise<DrawnToken[][]> {
+    return this.#draw(sequences, steps);
   }
 
   /** The distribution that the newest token of sequence `b` of those continued last was drawn from (V). */
@@ -75,9 +89,58 @@ export class Decoder {
     return (await readTensor(gpu, logits)).slice(b * stride, b * stride + vocabSize);
   }
 
+  get #mostTop(): number {
+    return Math.min(MOST_TOP_LOGPROBS, this.model.weights.config.vocabSize);
+  }
+
+  /** @param first The end of the residual stream of the newest tokens where it is known, f32 (B, C). */
+  async #draw(
+    sequences: readonly Sequence[],
+    steps: number,
+    first?: Tensor,
+  ): Promise<DrawnToken[][]> {
+    const { gpu, runtime: { workspace }, weights: { config: { vocabSize: V } } } = this.model;
+    const { tokens, settings, ...places } = this.#write(sequences);
+    const B = sequences.length;
+    const history = workspace.get("decode history", "u32", [B, steps]);
+    const tops = sequences.map(({ topLogprobs }) => topLogprobs);
+    const top = Math.max(...tops.map((count) => count ?? 0));
+    const logprobs = tops.some((count) => count !== null)
+      ? workspace.get("decode logprobs", "u32", [B, steps, logprobWords(top)])
+      : undefined;
+    const commands = new Commands(gpu);
+    for (let step = 0; step < steps; step++) {
+      const y = step === 0 && first ||
+        decodeForward(commands, this.model, this.#cache, tokens, places);
+      const logits = decodeHead(commands, this.model, y);
+      const kept = logprobs && workspace.get("decode kept logits", "f32", [...logits.shape]);
+      if (kept) commands.copy(kept, logits); // sample overwrites them
+      sample(commands, tokens, logits, V, this.#said, settings, places.positions);
+      if (kept) tokenLogprobs(commands, logprobs, kept, tokens, { V, top, step });
+      decodeAdvance(commands, history, tokens, places, step);
+    }
+    let ids = new Uint32Array();
+    let words = new Uint32Array();
+    this.#readback.record(commands, history, (data) => ids = new Uint32Array(data));
+    if (logprobs) {
+      this.#readback.record(commands, logprobs, (data) => words = new Uint32Array(data));
+    }
+    commands.submit();
+    await this.#readback.fetch();
+    return sequences.map(({ topLogprobs }, b) =>
+      Array.from({ length: steps }, (_, step) => {
+        const i = b * steps + step;
+        if (topLogprobs === null) return { id: ids[i] };
+        const begin = i * logprobWords(top);
+        const row = words.subarray(begin, begin + logprobWords(topLogprobs));
+        return { id: ids[i], logprobs: readTokenLogprobs(row, ids[i]) };
+      })
+    );
+  }
+
   /** Puts where the sequences stand on the GPU: at the newest token of each. */
-  #write(sequences: readonly Sequence[]) {
-    const { gpu, runtime, weights } = this.model;
+  #write(sequences: readonly Sequence[]): DecodePlaces & { tokens: Tensor; settings: Tensor } {
+    const { gpu, runtime } = this.model;
     const put = (name: string, data: Uint32Array) => {
       const shape = [sequences.length, data.length / sequences.length];
       const tensor = runtime.workspace.get(`decode ${name}`, "u32", shape);
@@ -92,16 +155,9 @@ export class Decoder {
       positions: put("positions", all((_, length) => [length - 1])),
       cacheRows: put("cache rows", all(({ firstRow }, length) => [firstRow + length - 1])),
       lengths: put("lengths", all(({ firstRow }, length) => [firstRow, length])),
-      seen: put(
-        "seen",
-        seenTokens(
-          sequences.map(({ prompt, ids }) => [...prompt, ...ids]),
-          weights.config.vocabSize,
-        ),
-      ),
       settings: put(
         "settings",
-        samplingSettings(sequences.map(({ index }) => ({ ...this.sampling, sequence: index }))),
+        samplingSettings(sequences.map(({ sampling, slot }) => ({ ...sampling, slot }))),
       ),
     };
   }

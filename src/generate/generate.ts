@@ -1,7 +1,14 @@
 // This module is browser compatible.
+import type { Sampling } from "../kernels/sample.ts";
+import { headChunkRows } from "../model/head.ts";
 import type { Model } from "../model/model.ts";
-import { Decoder, MOST_STEPS, type SamplingOptions } from "./decoder.ts";
-import { batchSequences, checkPrompts, type Sequence, type SequenceBatch } from "./sequences.ts";
+import { Batcher, type Completion } from "./batcher.ts";
+import { Decoder } from "./decoder.ts";
+import { mostCacheRows } from "./kv_cache.ts";
+import { checkPrompt, type Sequence } from "./sequences.ts";
+
+/** How tokens are drawn; the sequence is the index of its prompt. */
+export type SamplingOptions = Omit<Sampling, "sequence">;
 
 export interface GenerateOptions extends SamplingOptions {
   maxNewTokens: number;
@@ -11,13 +18,6 @@ export interface GenerateOptions extends SamplingOptions {
   onToken?: (sequence: number, id: number) => void;
   /** Ends the sequences as they are. */
   signal?: AbortSignal;
-}
-
-/** What a prompt was continued with. */
-export interface Completion {
-  /** The new tokens; the stop id is among them. */
-  ids: number[];
-  finishReason: "stop" | "length" | "aborted";
 }
 
 /**
@@ -31,47 +31,37 @@ export interface Completion {
 export async function generate(
   model: Model,
   prompts: readonly (readonly number[])[],
-  options: GenerateOptions,
-): Promise<Completion[]> {
-  checkPrompts(model, prompts, options.maxNewTokens);
-  const completions: Completion[] = [];
-  for (const batch of batchSequences(model, prompts, options.maxNewTokens)) {
-    completions.push(...await continueBatch(model, batch, options));
-  }
-  return completions;
-}
-
-async function continueBatch(
-  model: Model,
-  batch: SequenceBatch,
   { maxNewTokens, stopIds, onToken, signal, ...sampling }: GenerateOptions,
 ): Promise<Completion[]> {
-  const stops = new Set(stopIds);
-  const stopped = ({ ids }: Sequence) => ids.length > 0 && stops.has(ids.at(-1)!);
-  const decoder = new Decoder(model, batch, sampling);
-  let live = batch.sequences;
-  let length = 0;
-  for (let steps = 1; length < maxNewTokens && live.length > 0 && !signal?.aborted; steps *= 2) {
-    const count = Math.min(steps, MOST_STEPS, maxNewTokens - length);
-    const tokens = await decoder.next(live, count);
-    for (const [b, sequence] of live.entries()) {
-      for (const id of tokens.subarray(b * count, (b + 1) * count)) {
-        if (stopped(sequence)) break;
-        sequence.ids.push(id);
-        onToken?.(sequence.index, id);
-      }
-    }
-    length += count;
-    live = live.filter((sequence) => !stopped(sequence));
-  }
-  return batch.sequences.map((sequence) => ({
-    ids: sequence.ids,
-    finishReason: stopped(sequence)
-      ? "stop"
-      : sequence.ids.length === maxNewTokens
-      ? "length"
-      : "aborted",
-  }));
+  const { cacheRows, slots } = sizeFor(model, prompts, maxNewTokens);
+  for (const prompt of prompts) checkPrompt(model, { prompt, maxNewTokens }, cacheRows);
+  const batcher = new Batcher(model, { cacheRows, slots });
+  return await Promise.all(prompts.map((prompt, sequence) =>
+    batcher.add({
+      prompt,
+      maxNewTokens,
+      stopIds,
+      sampling: { ...sampling, sequence },
+      signal,
+      onTokens: (tokens) => tokens.forEach(({ id }) => onToken?.(sequence, id)),
+    })
+  ));
+}
+
+/** A cache for all prompts together, or as many as the memory for cache and logits allows; one prompt may take more. */
+export function sizeFor(
+  model: Model,
+  prompts: readonly (readonly number[])[],
+  maxNewTokens: number,
+): { cacheRows: number; slots: number } {
+  const rows = prompts.map(({ length }) => length + maxNewTokens);
+  const all = rows.reduce((sum, count) => sum + count, 0);
+  const most = mostCacheRows(model);
+  const cacheRows = Math.min(most.inOneBuffer, Math.max(...rows, Math.min(all, most.inBudget)));
+  return {
+    cacheRows,
+    slots: Math.min(prompts.length, headChunkRows(model.weights.config.vocabSize)),
+  };
 }
 
 /**
@@ -85,9 +75,14 @@ export async function nextTokenProbabilities(
   prompt: readonly number[],
   sampling: SamplingOptions,
 ): Promise<Float32Array> {
-  checkPrompts(model, [prompt], 0);
-  const [batch] = batchSequences(model, [prompt], 0);
-  const decoder = new Decoder(model, batch, sampling);
-  await decoder.next(batch.sequences, 1);
+  const { cacheRows } = sizeFor(model, [prompt], 0);
+  checkPrompt(model, { prompt, maxNewTokens: 0 }, cacheRows);
+  const decoder = new Decoder(model, cacheRows, 1);
+  await decoder.begin([sequenceOf(prompt, { ...sampling, sequence: 0 })]);
   return await decoder.probabilities(0);
+}
+
+/** A sequence that has the decoder to itself. */
+function sequenceOf(prompt: readonly number[], sampling: Sampling): Sequence {
+  return { prompt, ids: [], slot: 0, firstRow: 0, sampling, topLogprobs: null };
 }

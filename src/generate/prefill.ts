@@ -8,6 +8,9 @@ import { layerActivations, layerForward } from "../model/forward.ts";
 import type { Model } from "../model/model.ts";
 import type { Sequence } from "./sequences.ts";
 
+/** A prompt, and the first of its rows in the cache. */
+type Prompt = Pick<Sequence, "prompt" | "firstRow">;
+
 /** Tokens computed together; a longer prompt is computed alone. */
 const CHUNK_TOKENS = 2048;
 
@@ -17,7 +20,12 @@ const CHUNK_TOKENS = 2048;
  * @param cache See kvCache.
  * @param y Receives the end of the residual stream of every prompt's last token, f32 (B, C).
  */
-export function prefill(model: Model, cache: Tensor[], y: Tensor, sequences: Sequence[]): void {
+export function prefill(
+  model: Model,
+  cache: Tensor[],
+  y: Tensor,
+  sequences: readonly Prompt[],
+): void {
   let first = 0;
   while (first < sequences.length) {
     let end = first;
@@ -34,7 +42,7 @@ function prefillChunk(
   { gpu, runtime, weights }: Model,
   cache: Tensor[],
   y: Tensor,
-  sequences: Sequence[],
+  sequences: readonly Prompt[],
   firstSequence: number,
 ): void {
   const packed = packTokens(sequences.map(({ prompt }) => ({ prefix: [], branches: [prompt] })));

@@ -1,86 +1,63 @@
 // This module is browser compatible.
 import { UserError } from "../errors.ts";
-import { headChunkRows } from "../model/head.ts";
+import type { Sampling } from "../kernels/sample.ts";
 import type { Model } from "../model/model.ts";
-import { mostCacheRows } from "./kv_cache.ts";
 
 /** A sequence in work: a prompt, and what it was continued with so far. */
 export interface Sequence {
-  /** Which of all prompts it began with. */
-  index: number;
   prompt: readonly number[];
   ids: number[];
-  /** First row of its slot in the cache. */
+  /** Which of the decoder's slots remembers what it has said. */
+  slot: number;
+  /** First of its rows in the cache. */
   firstRow: number;
+  sampling: Sampling;
+  /** Added to the scores of tokens. */
+  bias?: ReadonlyMap<number, number>;
+  /** How many likeliest tokens to tell with each token's log-probability; null: neither. */
+  topLogprobs: number | null;
 }
 
-/** Sequences that are continued together, and the cache rows that they need. */
-export interface SequenceBatch {
-  sequences: Sequence[];
-  rows: number;
-}
-
-/**
- * Checks prompts before any work.
- *
- * @throws {UserError} If one is empty, has an id that is not in the vocabulary, or leaves no room for the new tokens.
- */
-export function checkPrompts(
-  { weights: { config }, runtime }: Model,
-  prompts: readonly (readonly number[])[],
-  maxNewTokens: number,
-): void {
-  const { vocabSize, maxPositionEmbeddings } = config;
-  const positions = Math.min(maxPositionEmbeddings, runtime.ropeTable.shape[0]);
-  for (const [index, prompt] of prompts.entries()) {
-    const name = prompts.length === 1 ? "The prompt" : `Prompt ${index}`;
-    if (prompt.length === 0) {
-      throw new UserError(`${name}: expected at least one token to continue, found none`);
-    }
-    const wrong = prompt.find((id) => !(id >>> 0 === id && id < vocabSize));
-    if (wrong !== undefined) {
-      throw new UserError(
-        `${name}: expected token ids from 0 to ${
-          vocabSize - 1
-        }, the model's vocabulary, found ${wrong}`,
-      );
-    }
-    if (prompt.length + maxNewTokens > positions) {
-      throw new UserError(
-        `${name}: expected at most ${positions} positions for prompt and new tokens, found ${prompt.length} + ` +
-          `${maxNewTokens}: shorten the prompt or lower --max-new-tokens`,
-      );
-    }
-  }
+/** Positions that a sequence may have on this model. */
+export function mostPositions({ weights: { config }, runtime }: Model): number {
+  return Math.min(config.maxPositionEmbeddings, runtime.ropeTable.shape[0]);
 }
 
 /**
- * Gives every prompt a slot for itself and its continuation, in as few batches as the memory for cache and logits allows.
+ * Checks a prompt before any work.
  *
- * @throws {UserError} If a single sequence does not fit the cache.
+ * @param cacheRows Tokens that the cache holds.
+ * @throws {UserError} If it is empty, has an id that is not in the vocabulary, or leaves no room for the new tokens.
  */
-export function batchSequences(
+export function checkPrompt(
   model: Model,
-  prompts: readonly (readonly number[])[],
-  maxNewTokens: number,
-): SequenceBatch[] {
-  const mostRows = mostCacheRows(model);
-  const mostSequences = headChunkRows(model.weights.config.vocabSize);
-  const batches: SequenceBatch[] = [];
-  for (const [index, prompt] of prompts.entries()) {
-    const slotRows = prompt.length + maxNewTokens;
-    let batch = batches.at(-1);
-    const full = batch && (batch.sequences.length === mostSequences ||
-      batch.rows + slotRows > mostRows.inBudget);
-    if (!batch || full) batches.push(batch = { sequences: [], rows: 0 });
-    if (slotRows > mostRows.inOneBuffer) {
-      throw new UserError(
-        `Expected a key/value cache of at most ${mostRows.inOneBuffer} tokens on "${model.gpu.info.description}", found ` +
-          `${prompt.length} + ${maxNewTokens}: shorten the prompt or lower --max-new-tokens`,
-      );
-    }
-    batch.sequences.push({ index, prompt, ids: [], firstRow: batch.rows });
-    batch.rows += slotRows;
+  { prompt, maxNewTokens }: { prompt: readonly number[]; maxNewTokens: number },
+  cacheRows: number,
+): void {
+  const { vocabSize } = model.weights.config;
+  if (prompt.length === 0) {
+    throw new UserError("Expected a prompt of at least one token to continue, found none");
   }
-  return batches;
+  const wrong = prompt.find((id) => !(id >>> 0 === id && id < vocabSize));
+  if (wrong !== undefined) {
+    throw new UserError(
+      `Expected a prompt of token ids from 0 to ${
+        vocabSize - 1
+      }, the model's vocabulary, found ${wrong}`,
+    );
+  }
+  const rows = prompt.length + maxNewTokens;
+  const positions = mostPositions(model);
+  if (rows > positions) {
+    throw new UserError(
+      `Expected at most ${positions} positions for prompt and new tokens, found ${prompt.length} + ${maxNewTokens}: ` +
+        `shorten the prompt or lower --max-new-tokens`,
+    );
+  }
+  if (rows > cacheRows) {
+    throw new UserError(
+      `Expected a key/value cache of at most ${cacheRows} tokens on "${model.gpu.info.description}", found ` +
+        `${prompt.length} + ${maxNewTokens}: shorten the prompt or lower --max-new-tokens`,
+    );
+  }
 }

@@ -9,13 +9,14 @@ import { expectDtype, expectShape } from "./shapes.ts";
 const kernel: Kernel = {
   name: "sample",
   code,
-  params: { V: "u32", stride: "u32" },
+  params: { V: "u32", stride: "u32", said_stride: "u32" },
   reads: ["settings", "positions"],
-  writes: ["logits", "seen", "next"],
+  writes: ["logits", "said", "next"],
   reduces: "vec3<f32>",
 };
 
-const SETTING_WORDS = 6;
+const SETTING_WORDS = 10;
+const SEEN = 0x80000000;
 
 /** How the next token of a row is chosen. */
 export interface Sampling {
@@ -25,13 +26,32 @@ export interface Sampling {
   topK: number;
   /** Keep the largest tokens until they hold this share of the probability; 1 keeps all. */
   topP: number;
-  /** Over 1 makes tokens that were there before less likely; 1 is off. */
+  /** Keep the tokens with at least this share of the likeliest one's probability; 0 keeps all. */
+  minP: number;
+  /** Over 1 makes tokens that were there before, in the prompt or since, less likely; 1 is off. */
   repetitionPenalty: number;
+  /** Taken off a token's score for each time that it was drawn; 0 is off. */
+  frequencyPenalty: number;
+  /** Taken off a token's score once it was drawn; 0 is off. */
+  presencePenalty: number;
   /** With the same seed, sequence and position, and the same logits, the same token is drawn; u32. */
   seed: number;
   /** Which of the sequences drawn with this seed; u32. */
   sequence: number;
 }
+
+/** Greedy decoding without penalties. */
+export const GREEDY: Sampling = {
+  temperature: 0,
+  topK: 0,
+  topP: 1,
+  minP: 0,
+  repetitionPenalty: 1,
+  frequencyPenalty: 0,
+  presencePenalty: 0,
+  seed: 0,
+  sequence: 0,
+};
 
 /**
  * Chooses the next token of every row. A draw depends on the row's logits, seed, sequence and position alone.
@@ -39,8 +59,9 @@ export interface Sampling {
  * @param next Chosen tokens, u32 (B).
  * @param logits f32 (B, stride >= V); become the probabilities that the token was drawn with, 0 where it was filtered out.
  * @param V Vocabulary.
- * @param seen What {@link seenTokens} made of the tokens before, u32 (B, ceil(V / 32)); the chosen token is added.
- * @param settings What {@link samplingSettings} made of the rows' settings, u32 (B, 6).
+ * @param said What {@link saidTokens} made of the tokens before, by slot, u32 (slots, saidStride(V), 2); the chosen token is
+ * counted.
+ * @param settings What {@link samplingSettings} made of the rows' settings, u32 (B, 10).
  * @param positions Positions of the rows, u32 (B).
  * @throws {RangeError} If shapes or dtypes disagree.
  */
@@ -49,7 +70,7 @@ export function sample(
   next: Tensor,
   logits: Tensor,
   V: number,
-  seen: Tensor,
+  said: Tensor,
   settings: Tensor,
   positions: Tensor,
 ): void {
@@ -57,61 +78,89 @@ export function sample(
   if (V > stride) {
     throw new RangeError(`sample: expected at least ${V} logits per row, found ${stride}`);
   }
+  const said_stride = saidStride(V);
   expectDtype("sample", "logits", logits, "f32");
-  expectShape("sample", "seen", seen, [B, Math.ceil(V / 32)]);
+  expectShape("sample", "said", said, [said.shape[0], said_stride, 2]);
   expectShape("sample", "settings", settings, [B, SETTING_WORDS]);
   expectShape("sample", "positions", positions, [B]);
   expectShape("sample", "next", next, [B]);
   commands.dispatch(kernel, {
     variant: { overrides: { WORKGROUP: threadsPerRow(commands.gpu) } },
-    params: { V, stride },
-    tensors: [settings, positions, logits, seen, next],
+    params: { V, stride, said_stride },
+    tensors: [settings, positions, logits, said, next],
     workgroups: [B],
   });
 }
 
 /** A row has one workgroup, so a GPU gets the largest it takes; on a CPU more threads only wait for each other longer. */
-function threadsPerRow({ info, device }: Gpu): number {
+export function threadsPerRow({ info, device }: Gpu): number {
   if (info.software) return 64;
   return device.limits.maxComputeInvocationsPerWorkgroup >= 1024 ? 1024 : 256;
 }
 
 /**
- * Packs the rows' settings as {@link sample} reads them, u32 (B, 6).
+ * Packs the rows' settings as {@link sample} reads them, u32 (B, 10).
  *
+ * @param rows With the slot that holds what each has said.
  * @throws {RangeError} If a setting is out of its range.
  */
-export function samplingSettings(rows: readonly Sampling[]): Uint32Array {
+export function samplingSettings(rows: readonly (Sampling & { slot: number })[]): Uint32Array {
   const words = new Uint32Array(rows.length * SETTING_WORDS);
   const floats = new Float32Array(words.buffer);
   for (const [b, row] of rows.entries()) {
-    expectSetting(row, "temperature", row.temperature >= 0, "a number from 0 on");
-    expectSetting(row, "topP", row.topP >= 0 && row.topP <= 1, "a number from 0 to 1");
-    expectSetting(row, "repetitionPenalty", row.repetitionPenalty > 0, "a number over 0");
-    for (const name of ["topK", "seed", "sequence"] as const) {
-      expectSetting(row, name, row[name] >>> 0 === row[name], "a whole number below 2^32");
-    }
+    checkSampling(row);
     const at = b * SETTING_WORDS;
-    floats.set([row.temperature], at);
+    const { repetitionPenalty, frequencyPenalty, presencePenalty } = row;
+    floats[at] = row.temperature;
     words[at + 1] = row.topK;
-    floats.set([row.topP, row.repetitionPenalty], at + 2);
-    words.set([row.seed, row.sequence], at + 4);
+    floats.set([row.topP, row.minP, repetitionPenalty], at + 2);
+    floats.set([frequencyPenalty, presencePenalty], at + 5);
+    words.set([row.seed, row.sequence, row.slot], at + 7);
   }
   return words;
 }
 
-function expectSetting(row: Sampling, name: keyof Sampling, valid: boolean, range: string): void {
-  if (!valid) throw new RangeError(`sample: expected ${name} to be ${range}, found ${row[name]}`);
+/** @throws {RangeError} If a setting is out of its range. */
+export function checkSampling(row: Sampling): void {
+  const expect = (name: keyof Sampling, valid: boolean, range: string) => {
+    if (!valid) {
+      throw new RangeError(`sample: expected ${name} to be ${range}, found ${row[name]}`);
+    }
+  };
+  expect("temperature", row.temperature >= 0, "a number from 0 on");
+  expect("topP", row.topP >= 0 && row.topP <= 1, "a number from 0 to 1");
+  expect("minP", row.minP >= 0 && row.minP <= 1, "a number from 0 to 1");
+  expect("repetitionPenalty", row.repetitionPenalty > 0, "a number over 0");
+  for (const name of ["frequencyPenalty", "presencePenalty"] as const) {
+    expect(name, Number.isFinite(row[name]), "a number");
+  }
+  for (const name of ["topK", "seed", "sequence"] as const) {
+    expect(name, row[name] >>> 0 === row[name], "a whole number below 2^32");
+  }
 }
 
-/** One bit per token of a vocabulary and row, u32 (B, ceil(V / 32)): those in the row's list are set. */
-export function seenTokens(rows: readonly ArrayLike<number>[], V: number): Uint32Array {
-  const words = Math.ceil(V / 32);
-  const seen = new Uint32Array(rows.length * words);
-  for (const [b, tokens] of rows.entries()) {
-    for (let i = 0; i < tokens.length; i++) {
-      seen[b * words + (tokens[i] >>> 5)] |= 1 << (tokens[i] & 31);
-    }
-  }
-  return seen;
+/** Tokens in a row of {@link sample}'s `said`: rows begin where a buffer can be bound or written. */
+export function saidStride(V: number): number {
+  return Math.ceil(V / 32) * 32;
+}
+
+/**
+ * What a sequence has said before its next token, as a row of {@link sample}'s `said`, u32 (saidStride(V), 2).
+ *
+ * @param prompt Tokens that count as seen.
+ * @param drawn Tokens that count as drawn, and seen.
+ * @param bias Added to tokens' scores.
+ */
+export function saidTokens(
+  V: number,
+  prompt: ArrayLike<number>,
+  drawn: ArrayLike<number> = [],
+  bias: ReadonlyMap<number, number> = new Map(),
+): Uint32Array {
+  const words = new Uint32Array(2 * saidStride(V));
+  const floats = new Float32Array(words.buffer);
+  for (let i = 0; i < prompt.length; i++) words[2 * prompt[i]] |= SEEN;
+  for (let i = 0; i < drawn.length; i++) words[2 * drawn[i]] = (words[2 * drawn[i]] | SEEN) + 1;
+  for (const [token, value] of bias) floats[2 * token + 1] = value;
+  return words;
 }

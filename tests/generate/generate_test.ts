@@ -6,23 +6,18 @@ import {
   generate,
   type GenerateOptions,
   nextTokenProbabilities,
+  sizeFor,
 } from "../../src/generate/generate.ts";
-import { batchSequences } from "../../src/generate/sequences.ts";
+import type { Sequence } from "../../src/generate/sequences.ts";
+import { GREEDY, type Sampling } from "../../src/kernels/sample.ts";
+import type { Model } from "../../src/model/model.ts";
 import type { Gpu } from "../../src/gpu/device.ts";
 import type { LlamaConfig } from "../../src/model/config.ts";
 import { assertClose, gpu, random } from "../kernels/harness.ts";
 import { randomCheckpoint, smallConfig, tensorsOf } from "../model/small_models.ts";
 import { llamaLogits } from "../reference/llama.ts";
 
-const greedy: GenerateOptions = {
-  maxNewTokens: 12,
-  temperature: 0,
-  topK: 0,
-  topP: 1,
-  repetitionPenalty: 1,
-  seed: 7,
-  stopIds: [],
-};
+const greedy: GenerateOptions = { ...GREEDY, maxNewTokens: 12, seed: 7, stopIds: [] };
 const drawn: GenerateOptions = { ...greedy, temperature: 1.5 };
 
 const configs: Record<string, LlamaConfig> = {
@@ -56,6 +51,18 @@ function load(config: LlamaConfig) {
   return loadModel(gpu, randomCheckpoint(config, 3), { precision: "f32", positions: 64 });
 }
 
+/** A decoder with the prompts one behind the other in its cache, and a room of 6 tokens for each. */
+function open(model: Model, prompts: number[][], { temperature, seed }: GenerateOptions) {
+  let rows = 0;
+  const sequences = prompts.map((prompt, slot): Sequence => {
+    const sampling: Sampling = { ...GREEDY, temperature, seed, sequence: slot };
+    const sequence = { prompt, ids: [], slot, firstRow: rows, sampling, topLogprobs: null };
+    rows += prompt.length + 6;
+    return sequence;
+  });
+  return { decoder: new Decoder(model, rows, prompts.length), sequences };
+}
+
 const small = await load(configs["3:1 heads of 16, tied"]);
 const prompts = randomPrompts(113);
 
@@ -64,18 +71,19 @@ for (const [name, config] of Object.entries(configs)) {
     const { vocabSize: V } = config;
     const tensors = await tensorsOf(randomCheckpoint(config, 3));
     const model = await load(config);
-    const [batch] = batchSequences(model, prompts, 6);
-    const decoder = new Decoder(model, batch, drawn);
+    const { decoder, sequences } = open(model, prompts, drawn);
     for (let step = 0; step < 6; step++) {
-      const tokens = await decoder.next(batch.sequences, 1);
-      for (const [b, { prompt, ids }] of batch.sequences.entries()) {
+      const tokens = step === 0
+        ? await decoder.begin(sequences)
+        : (await decoder.next(sequences, 1)).flat();
+      for (const [b, { prompt, ids }] of sequences.entries()) {
         const expected = softmax(
           llamaLogits(config, tensors, [...prompt, ...ids]).slice(-V),
           drawn.temperature,
         );
         const found = await decoder.probabilities(b);
         assertClose(found, expected, { absolute: 1e-7, relative: 2e-4, name: `${b}, ${step}` });
-        ids.push(tokens[b]);
+        ids.push(tokens[b].id);
       }
     }
   });
@@ -111,9 +119,8 @@ Deno.test("a sequence has the same continuation and the same bits in any batch",
   assert.deepEqual(alone, whole[0]);
 
   const first = async (all: number[][]) => {
-    const [batch] = batchSequences(small, all, 1);
-    const decoder = new Decoder(small, batch, drawn);
-    await decoder.next(batch.sequences, 1);
+    const { decoder, sequences } = open(small, all, drawn);
+    await decoder.begin(sequences);
     return await decoder.probabilities(0);
   };
   assert.deepEqual(await first([prompts[1]]), await first([prompts[1], ...others]));
@@ -126,11 +133,10 @@ Deno.test({
     const checkpoint = randomCheckpoint(configs["4:2 heads of 24, untied"], 3);
     const distribution = async (precision: "f16" | "f32") => {
       const model = await loadModel(gpu, checkpoint, { precision, positions: 64 });
-      const [batch] = batchSequences(model, prompts, 5);
-      const decoder = new Decoder(model, batch, drawn);
-      await decoder.next(batch.sequences, 1);
-      for (const sequence of batch.sequences) sequence.ids.push(17);
-      await decoder.next(batch.sequences, 1);
+      const { decoder, sequences } = open(model, prompts, drawn);
+      await decoder.begin(sequences);
+      for (const sequence of sequences) sequence.ids.push(17);
+      await decoder.next(sequences, 1);
       return await decoder.probabilities(1);
     };
     const found = await distribution("f16");
@@ -214,28 +220,26 @@ Deno.test("prompts that cannot be continued are refused", async () => {
       assert.match(error.message, message);
       return true;
     });
-  await refuses([], /^Prompt 1: expected at least one token/);
-  await refuses([5, 113], /^Prompt 1: expected token ids from 0 to 112, .* found 113$/);
+  await refuses([], /^Expected a prompt of at least one token/);
+  await refuses([5, 113], /^Expected a prompt of token ids from 0 to 112, .* found 113$/);
   await refuses([-1], /found -1$/);
   await refuses([1.5], /found 1\.5$/);
-  await refuses(Array(53).fill(1), /expected at most 64 positions .* found 53 \+ 12: shorten/);
+  await refuses(Array(53).fill(1), /Expected at most 64 positions .* found 53 \+ 12: shorten/);
   await generate(small, [Array(52).fill(1)], greedy);
 });
 
-Deno.test("prompts are split where one cache does not hold them; a single one is refused", () => {
+Deno.test("a cache holds all prompts, or as many as fit; a single one that never fits is refused", async () => {
   const rowBytes = 2 * 16 * 4;
   const limits = { maxBufferSize: 100 * rowBytes, maxStorageBufferBindingSize: 90 * rowBytes };
   const narrow = { ...small, gpu: { info: gpu.info, device: { limits } } as unknown as Gpu };
-  const batches = batchSequences(narrow, randomPrompts(113, [30, 20, 15, 78]), 12);
-  assert.deepEqual(
-    batches.map(({ rows, sequences }) => [
-      rows,
-      ...sequences.map(({ index, firstRow }) => [index, firstRow]),
-    ]),
-    [[74, [0, 0], [1, 42]], [27, [2, 0]], [90, [3, 0]]],
-  );
-  assert.throws(
-    () => batchSequences(narrow, randomPrompts(113, [79]), 12),
+  const sizes = (lengths: number[]) => sizeFor(narrow, randomPrompts(113, lengths), 12);
+  assert.deepEqual(sizes([30, 20]), { cacheRows: 74, slots: 2 });
+  assert.deepEqual(sizes([30, 20, 15]), { cacheRows: 90, slots: 3 });
+  const longer = smallConfig({ max_position_embeddings: 200 });
+  const checkpoint = randomCheckpoint(longer, 3);
+  const roomy = await loadModel(gpu, checkpoint, { precision: "f32", positions: 200 });
+  await assert.rejects(
+    generate({ ...roomy, gpu: narrow.gpu }, randomPrompts(113, [79]), greedy),
     /Expected a key\/value cache of at most 90 tokens on .*, found 79 \+ 12: shorten/,
   );
 });

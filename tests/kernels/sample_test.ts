@@ -1,22 +1,22 @@
 import assert from "node:assert/strict";
 import { readTensorU32, type Tensor } from "../../src/gpu/tensor.ts";
-import { sample, type Sampling, samplingSettings, seenTokens } from "../../src/kernels/sample.ts";
-import { filteredDistribution, race } from "../reference/sample.ts";
+import {
+  GREEDY,
+  saidStride,
+  saidTokens,
+  sample,
+  type Sampling,
+  samplingSettings,
+} from "../../src/kernels/sample.ts";
+import { filteredDistribution, race, type Said } from "../reference/sample.ts";
 import { assertClose, gpu, output, read, run, upload, values } from "./harness.ts";
 import { writeTensor } from "../../src/gpu/tensor.ts";
 
-const plain: Sampling = {
-  temperature: 1,
-  topK: 0,
-  topP: 1,
-  repetitionPenalty: 1,
-  seed: 7,
-  sequence: 0,
-};
+const plain: Sampling = { ...GREEDY, temperature: 1, seed: 7 };
 
 interface Row {
   logits: ArrayLike<number>;
-  seen?: number[];
+  said?: Said;
   settings: Sampling;
   position?: number;
 }
@@ -30,15 +30,29 @@ async function sampleRows(rows: Row[], stride = rows[0].logits.length) {
   for (const [b, row] of rows.entries()) data.set(Float32Array.from(row.logits), b * stride);
   writeTensor(gpu, logits, data);
   const tensor = (data: Uint32Array): Tensor => upload(data, [B, data.length / B]);
-  const seen = tensor(seenTokens(rows.map((row) => row.seen ?? []), V));
+  // Slots in reverse, to see that each row finds its own.
+  const slotOf = (b: number) => B - 1 - b;
+  const saidRows = rows.map(({ said }) =>
+    saidTokens(V, said?.prompt ?? [], said?.drawn, said?.bias)
+  );
+  const said = upload(
+    Uint32Array.from(saidRows.toReversed().flatMap((row) => [...row])),
+    [B, saidStride(V), 2],
+  );
   const next = upload(new Uint32Array(B).fill(0xffffffff), [B]);
   const positions = upload(Uint32Array.from(rows, (row) => row.position ?? 0), [B]);
-  const settings = tensor(samplingSettings(rows.map((row) => row.settings)));
-  run((commands) => sample(commands, next, logits, V, seen, settings, positions));
+  const settings = tensor(
+    samplingSettings(rows.map((row, b) => ({ ...row.settings, slot: slotOf(b) }))),
+  );
+  run((commands) => sample(commands, next, logits, V, said, settings, positions));
   const all = await read(logits);
   return {
     next: await readTensorU32(gpu, next),
-    seen: await readTensorU32(gpu, seen),
+    said: await readTensorU32(gpu, said),
+    saidOf(b: number) {
+      const width = 2 * saidStride(V);
+      return this.said.slice(slotOf(b) * width, (slotOf(b) + 1) * width);
+    },
     probabilities: rows.map((_, b) => all.subarray(b * stride, b * stride + V)),
     between: rows.flatMap((_, b) => [...all.subarray(b * stride + V, (b + 1) * stride)]),
   };
@@ -58,13 +72,25 @@ const filters: Sampling[] = [
   { ...plain, repetitionPenalty: 1.7 },
   { ...plain, temperature: 0, repetitionPenalty: 3 },
   { ...plain, topK: 100000, topP: 0.999 },
+  { ...plain, minP: 0.1 },
+  { ...plain, minP: 1e-3, topP: 0.9, temperature: 2 },
+  { ...plain, frequencyPenalty: 1.5 },
+  { ...plain, presencePenalty: 2, frequencyPenalty: -0.5, repetitionPenalty: 1.2 },
 ];
+
+/** Some tokens of a vocabulary, the same every time. */
+const tokens = (seed: number, count: number, V: number): number[] =>
+  [...values(seed, count)].map((value) => Math.floor((value + 1) / 2 * V));
 
 Deno.test("sample leaves the filtered distribution, and draws as the reference does", async () => {
   for (const V of [1, 7, 64, 65, 1031]) {
     const rows = filters.map((settings, b) => ({
       logits: values(b, V, "f32", 8),
-      seen: [...values(100 + b, 9)].map((value) => Math.floor((value + 1) / 2 * V)),
+      said: {
+        prompt: tokens(100 + b, 9, V),
+        drawn: tokens(200 + b, 5, V).flatMap((token, i) => Array(i).fill(token)),
+        bias: new Map(tokens(300 + b, 3, V).map((token, i) => [token, 3 * i - 4])),
+      },
       settings: { ...settings, sequence: b },
       position: 3 * b,
     }));
@@ -72,18 +98,15 @@ Deno.test("sample leaves the filtered distribution, and draws as the reference d
     assert.ok(found.between.every(Number.isNaN), "wrote between the rows");
     for (const [b, row] of rows.entries()) {
       const name = `V ${V}, ${JSON.stringify(row.settings)}`;
-      const seen = new Set(row.seen);
-      const p = filteredDistribution(row.logits, seen, row.settings);
+      const p = filteredDistribution(row.logits, row.said, row.settings);
       assertClose(found.probabilities[b], p, { ...tolerance, name });
       const scores = race(p, row.settings, row.position);
       const token = found.next[b];
       // A token within rounding of the best may win.
       assertClose([scores[token]], [Math.max(...scores)], { absolute: 1e-4, name });
-      assert.deepEqual(
-        found.seen.slice(b * Math.ceil(V / 32), (b + 1) * Math.ceil(V / 32)),
-        seenTokens([[...seen, token]], V),
-        `${name}: seen`,
-      );
+      const { prompt, drawn, bias } = row.said;
+      const said = saidTokens(V, prompt, [...drawn, token], bias);
+      assert.deepEqual(found.saidOf(b), said, `${name}: said`);
     }
   }
 });
@@ -106,7 +129,7 @@ Deno.test("the best of many tokens wins the race", async () => {
     { length: 200 },
     (_, position) => ({ logits, position, settings: plain }),
   );
-  const p = filteredDistribution(logits, new Set(), plain);
+  const p = filteredDistribution(logits, {}, plain);
   for (const [position, token] of (await sampleRows(rows)).next.entries()) {
     const scores = race(p, plain, position);
     assertClose([scores[token]], [Math.max(...scores)], { absolute: 1e-4, name: `${position}` });
@@ -138,7 +161,7 @@ Deno.test("tokens come as often as their probability says", async () => {
   }));
   const counts = new Array(8).fill(0);
   for (const token of (await sampleRows(rows)).next) counts[token]++;
-  const p = filteredDistribution(logits, new Set(), settings);
+  const p = filteredDistribution(logits, {}, settings);
   assert.equal(counts[1] + counts[4], 0, "drew a token that was filtered out");
   const kept = [...p.keys()].filter((token) => p[token] > 0);
   const chiSquare = kept.reduce(
@@ -150,11 +173,14 @@ Deno.test("tokens come as often as their probability says", async () => {
 });
 
 Deno.test("settings out of range are refused by name", () => {
-  assert.throws(() => samplingSettings([{ ...plain, topP: 1.5 }]), {
+  assert.throws(() => samplingSettings([{ ...plain, topP: 1.5, slot: 0 }]), {
     name: "RangeError",
     message: "sample: expected topP to be a number from 0 to 1, found 1.5",
   });
-  assert.throws(() => samplingSettings([{ ...plain, topK: -1 }]), /expected topK to be a whole/);
+  assert.throws(
+    () => samplingSettings([{ ...plain, topK: -1, slot: 0 }]),
+    /expected topK to be a whole/,
+  );
 });
 
 const golden = new URL("../../../shared/reference/golden/sampling/sampling.jsonl", import.meta.url);

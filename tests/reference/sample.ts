@@ -1,14 +1,26 @@
 import type { Sampling } from "../../src/kernels/sample.ts";
 
-/** The distribution that the next token is drawn from, in double precision; `seen` are the tokens to penalise. */
+/** What a row has said before: its prompt, the tokens drawn since, and what is added to scores. */
+export interface Said {
+  prompt?: readonly number[];
+  drawn?: readonly number[];
+  bias?: ReadonlyMap<number, number>;
+}
+
+/** The distribution that the next token is drawn from, in double precision. */
 export function filteredDistribution(
   logits: ArrayLike<number>,
-  seen: ReadonlySet<number>,
-  { temperature, topK, topP, repetitionPenalty }: Sampling,
+  { prompt = [], drawn = [], bias = new Map() }: Said,
+  settings: Sampling,
 ): Float64Array {
+  const { temperature, topK, topP, minP, repetitionPenalty } = settings;
+  const seen = new Set([...prompt, ...drawn]);
   const scores = Array.from(logits, (logit, token) => {
-    if (!seen.has(token)) return logit;
-    return logit < 0 ? logit * repetitionPenalty : logit / repetitionPenalty;
+    let score = logit + (bias.get(token) ?? 0);
+    if (seen.has(token)) score *= score < 0 ? repetitionPenalty : 1 / repetitionPenalty;
+    const times = drawn.filter((id) => id === token).length;
+    return score - settings.frequencyPenalty * times -
+      settings.presencePenalty * Math.min(times, 1);
   });
   const p = new Float64Array(scores.length);
   const largest = Math.max(...scores);
@@ -17,10 +29,11 @@ export function filteredDistribution(
     return p;
   }
   const weights = scores.map((score) => Math.exp((score - largest) / temperature));
-  const kth = topK > 0 && topK < scores.length
-    ? scores.toSorted((a, b) => b - a)[topK - 1]
+  const likely = [...scores.keys()].filter((token) => weights[token] >= minP);
+  const kth = topK > 0 && topK < likely.length
+    ? likely.map((token) => scores[token]).sort((a, b) => b - a)[topK - 1]
     : -Infinity;
-  const descending = [...scores.keys()]
+  const descending = likely
     .filter((token) => scores[token] >= kth)
     .sort((a, b) => scores[b] - scores[a]);
   const sum = descending.reduce((total, token) => total + weights[token], 0);

@@ -1,0 +1,207 @@
+// This module is browser compatible.
+/**
+ * Continuous batching: requests of any length come and go while others are in work. Between two submits the batch is put
+ * together anew: what is finished or given up leaves, what waits and fits joins. What a request is answered with depends on
+ * itself alone, to the last bit.
+ *
+ * @module
+ */
+import { checkSampling, type Sampling } from "../kernels/sample.ts";
+import type { Model } from "../model/model.ts";
+import { Decoder, type DrawnToken, MOST_STEPS } from "./decoder.ts";
+import { RowPool } from "./row_pool.ts";
+import { checkPrompt, type Sequence } from "./sequences.ts";
+
+/** A prompt to continue. */
+export interface GenerationRequest {
+  prompt: readonly number[];
+  maxNewTokens: number;
+  sampling: Sampling;
+  /** The sequence ends with the first of these. */
+  stopIds: readonly number[];
+  /** Added to the scores of tokens. */
+  bias?: ReadonlyMap<number, number>;
+  /** Tell each token's log-probability, and those of so many likeliest; null: do not. */
+  topLogprobs?: number | null;
+  /** Told of the tokens in order, a few at a time. */
+  onTokens?: (tokens: readonly DrawnToken[]) => void;
+  /** Ends the sequence as it is, or before it begins. */
+  signal?: AbortSignal;
+}
+
+/** What a prompt was continued with. */
+export interface Completion {
+  /** The new tokens; the stop id is among them. */
+  ids: number[];
+  finishReason: "stop" | "length" | "aborted";
+}
+
+/** How much work there is. */
+export interface BatcherLoad {
+  running: number;
+  waiting: number;
+  cacheRows: number;
+  freeCacheRows: number;
+}
+
+interface Entry {
+  request: GenerationRequest;
+  sequence: Sequence;
+  stopIds: ReadonlySet<number>;
+  resolve(completion: Completion): void;
+  reject(error: unknown): void;
+}
+
+export interface BatcherOptions {
+  /** Tokens that the cache holds: prompts and completions of all that is in work. */
+  cacheRows: number;
+  /** Sequences in work at the same time. */
+  slots: number;
+  /** How long one submit may take: the longest that a new or cancelled request waits for its turn. */
+  submitMs?: number;
+}
+
+/** Tokens of prompts that are computed before the sequences in work get their next turn. */
+const PREFILL_TOKENS = 2048;
+
+/** See the module. One owner: all calls from one thread. */
+export class Batcher {
+  readonly #decoder: Decoder;
+  readonly #rows: RowPool;
+  readonly #freeSlots: number[];
+  readonly #submitMs: number;
+  #waiting: Entry[] = [];
+  #running: Entry[] = [];
+  #working = false;
+  /** Of one step, in the last submit. */
+  #stepMs = Infinity;
+
+  constructor(readonly model: Model, { cacheRows, slots, submitMs = 50 }: BatcherOptions) {
+    this.#decoder = new Decoder(model, cacheRows, slots);
+    this.#rows = new RowPool(cacheRows);
+    this.#freeSlots = Array.from({ length: slots }, (_, slot) => slots - 1 - slot);
+    this.#submitMs = submitMs;
+  }
+
+  get load(): BatcherLoad {
+    return {
+      running: this.#running.length,
+      waiting: this.#waiting.length,
+      cacheRows: this.#rows.rows,
+      freeCacheRows: this.#rows.freeRows,
+    };
+  }
+
+  /**
+   * Continues a prompt; it waits for its turn where slots or rows are short, first come, first served.
+   *
+   * @throws {UserError} If the prompt is empty, has an unknown id, or does not fit with its new tokens.
+   */
+  async add(request: GenerationRequest): Promise<Completion> {
+    const { prompt, maxNewTokens, sampling, stopIds, bias, topLogprobs = null } = request;
+    checkPrompt(this.model, request, this.#rows.rows);
+    checkSampling(sampling);
+    if (request.signal?.aborted || maxNewTokens === 0) {
+      return { ids: [], finishReason: maxNewTokens === 0 ? "length" : "aborted" };
+    }
+    const sequence = { prompt, ids: [], slot: 0, firstRow: 0, sampling, bias, topLogprobs };
+    const { promise, resolve, reject } = Promise.withResolvers<Completion>();
+    const entry = { request, sequence, stopIds: new Set(stopIds), resolve, reject };
+    this.#waiting.push(entry);
+    request.signal?.addEventListener("abort", () => this.#giveUpWaiting(entry), { once: true });
+    if (!this.#working) this.#work();
+    return await promise;
+  }
+
+  #giveUpWaiting(entry: Entry): void {
+    const at = this.#waiting.indexOf(entry);
+    if (at < 0) return;
+    this.#waiting.splice(at, 1);
+    entry.resolve({ ids: [], finishReason: "aborted" });
+  }
+
+  async #work(): Promise<void> {
+    this.#working = true;
+    try {
+      await Promise.resolve(); // what is added in the same turn begins together
+      while (this.#waiting.length + this.#running.length > 0) {
+        const joined = this.#join();
+        if (joined.length > 0) {
+          const first = await this.#decoder.begin(joined.map(({ sequence }) => sequence));
+          for (const [i, entry] of joined.entries()) this.#take(entry, [first[i]]);
+        }
+        this.#leave();
+        if (this.#running.length > 0) await this.#step();
+      }
+    } catch (error) {
+      for (const { reject } of [...this.#running.splice(0), ...this.#waiting.splice(0)]) {
+        reject(error);
+      }
+    } finally {
+      this.#working = false;
+    }
+  }
+
+  /** Gives slots and rows to those that wait, as long as there are any. */
+  #join(): Entry[] {
+    const joined: Entry[] = [];
+    let tokens = 0;
+    while (this.#waiting.length > 0 && this.#freeSlots.length > 0) {
+      const [entry] = this.#waiting;
+      const { sequence } = entry;
+      tokens += sequence.prompt.length;
+      if (joined.length > 0 && tokens > PREFILL_TOKENS) break;
+      const firstRow = this.#rows.take(rowsOf(entry.request));
+      if (firstRow === null) break;
+      sequence.firstRow = firstRow;
+      sequence.slot = this.#freeSlots.pop()!;
+      joined.push(this.#waiting.shift()!);
+    }
+    this.#running.push(...joined);
+    return joined;
+  }
+
+  async #step(): Promise<void> {
+    const running = [...this.#running];
+    const room = running.map(({ request, sequence }) => request.maxNewTokens - sequence.ids.length);
+    const affordable = Math.max(1, Math.floor(this.#submitMs / this.#stepMs));
+    const steps = Math.min(MOST_STEPS, affordable, ...room);
+    const began = performance.now();
+    const drawn = await this.#decoder.next(running.map(({ sequence }) => sequence), steps);
+    this.#stepMs = (performance.now() - began) / steps;
+    for (const [i, entry] of running.entries()) this.#take(entry, drawn[i]);
+    this.#leave();
+  }
+
+  /** Adds new tokens to a sequence, up to the first that ends it. */
+  #take({ request, sequence, stopIds }: Entry, drawn: readonly DrawnToken[]): void {
+    if (request.signal?.aborted) return;
+    const stop = drawn.findIndex(({ id }) => stopIds.has(id));
+    const taken = stop < 0 ? drawn : drawn.slice(0, stop + 1);
+    for (const { id } of taken) sequence.ids.push(id);
+    request.onTokens?.(taken);
+  }
+
+  /** Answers what is finished or given up, and frees its slot and rows. */
+  #leave(): void {
+    this.#running = this.#running.filter((entry) => {
+      const { request, sequence, resolve } = entry;
+      const finishReason = finishReasonOf(entry);
+      if (finishReason === null) return true;
+      this.#freeSlots.push(sequence.slot);
+      this.#rows.give(sequence.firstRow, rowsOf(request));
+      resolve({ ids: sequence.ids, finishReason });
+      return false;
+    });
+  }
+}
+
+const rowsOf = ({ prompt, maxNewTokens }: GenerationRequest) => prompt.length + maxNewTokens;
+
+function finishReasonOf(
+  { request, sequence: { ids }, stopIds }: Entry,
+): Completion["finishReason"] | null {
+  if (ids.length > 0 && stopIds.has(ids.at(-1)!)) return "stop";
+  if (ids.length === request.maxNewTokens) return "length";
+  return request.signal?.aborted ? "aborted" : null;
+}

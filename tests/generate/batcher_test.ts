@@ -1,0 +1,133 @@
+import assert from "node:assert/strict";
+import { loadModel } from "../../src/engine.ts";
+import { UserError } from "../../src/errors.ts";
+import { Batcher, type GenerationRequest } from "../../src/generate/batcher.ts";
+import type { DrawnToken } from "../../src/generate/decoder.ts";
+import { generate } from "../../src/generate/generate.ts";
+import { GREEDY } from "../../src/kernels/sample.ts";
+import { assertClose, gpu, random } from "../kernels/harness.ts";
+import { randomCheckpoint, smallConfig, tensorsOf } from "../model/small_models.ts";
+import { llamaLogits } from "../reference/llama.ts";
+
+const config = smallConfig();
+const checkpoint = randomCheckpoint(config, 3);
+const model = await loadModel(gpu, checkpoint, { precision: "f32", positions: 64 });
+
+const next = random(9);
+const prompts = Array.from(
+  { length: 12 },
+  (_, b) => Array.from({ length: 1 + (7 * b) % 23 }, () => Math.floor((next() + 1) / 2 * 113)),
+);
+const request = (b: number, rest: Partial<GenerationRequest> = {}): GenerationRequest => ({
+  prompt: prompts[b],
+  maxNewTokens: 4 + b,
+  sampling: { ...GREEDY, temperature: b % 2, seed: 5, sequence: b },
+  stopIds: [],
+  ...rest,
+});
+const aloneOf = async (one: GenerationRequest) =>
+  await new Batcher(model, { cacheRows: 64, slots: 1 }).add(one);
+
+Deno.test("requests that come and go are answered as each would be alone", async () => {
+  const alone = [];
+  for (const b of prompts.keys()) alone.push((await aloneOf(request(b))).ids);
+  // Room for about three: the others wait for their turn, and join where somebody left.
+  const batcher = new Batcher(model, { cacheRows: 80, slots: 4, submitMs: 5 });
+  const late: Promise<unknown>[] = [];
+  const answers = prompts.keys().map((b) =>
+    batcher.add(request(b, {
+      onTokens: () => b === 2 && late.length === 0 && late.push(batcher.add(request(11))),
+    }))
+  ).toArray();
+  const completions = await Promise.all(answers);
+  assert.deepEqual(completions.map(({ ids }) => ids), alone);
+  assert.deepEqual(await Promise.all(late), [{ ids: alone[11], finishReason: "length" }]);
+  const idle = { running: 0, waiting: 0, cacheRows: 80, freeCacheRows: 80 };
+  assert.deepEqual(batcher.load, idle);
+});
+
+Deno.test("what is given up, running or waiting, frees its place and harms nobody", async () => {
+  const batcher = new Batcher(model, { cacheRows: 64, slots: 2, submitMs: 1 });
+  const [running, waiting] = [new AbortController(), new AbortController()];
+  const first = batcher.add(request(6, {
+    maxNewTokens: 30,
+    signal: running.signal,
+    onTokens: () => running.abort(),
+  }));
+  const second = batcher.add(request(3));
+  const third = batcher.add(request(4, { signal: waiting.signal }));
+  const fourth = batcher.add(request(5));
+  waiting.abort();
+  assert.deepEqual(await third, { ids: [], finishReason: "aborted" });
+  const { ids, finishReason } = await first;
+  assert.equal(finishReason, "aborted");
+  assert.equal(ids.length, 1);
+  assert.deepEqual(await second, await aloneOf(request(3)));
+  assert.deepEqual(await fourth, await aloneOf(request(5)));
+  assert.equal(batcher.load.freeCacheRows, 64);
+  const before = { signal: AbortSignal.abort() };
+  assert.equal((await batcher.add(request(1, before))).finishReason, "aborted");
+});
+
+Deno.test("log-probabilities are those of the full forward, for those who ask", async () => {
+  const batcher = new Batcher(model, { cacheRows: 128, slots: 3 });
+  const told: DrawnToken[][] = [[], [], []];
+  const wishes = [3, null, 0];
+  const completions = await Promise.all(wishes.map((topLogprobs, b) =>
+    batcher.add(request(b + 4, {
+      topLogprobs,
+      onTokens: (tokens) => told[b].push(...tokens),
+    }))
+  ));
+  const tensors = await tensorsOf(checkpoint);
+  const V = config.vocabSize;
+  for (const [b, wish] of wishes.entries()) {
+    const { ids } = completions[b];
+    assert.deepEqual(told[b].map(({ id }) => id), ids);
+    if (wish === null) {
+      assert.ok(told[b].every(({ logprobs }) => logprobs === undefined));
+      continue;
+    }
+    const prompt = prompts[b + 4];
+    const logits = llamaLogits(config, tensors, [...prompt, ...ids]);
+    for (const [i, { id, logprobs }] of told[b].entries()) {
+      const row = logits.slice((prompt.length - 1 + i) * V, (prompt.length + i) * V);
+      const lse = Math.log(row.reduce((sum, x) => sum + Math.exp(x), 0));
+      const likeliest = [...row.keys()].sort((x, y) => row[y] - row[x]).slice(0, wish);
+      assert.deepEqual(logprobs!.top.map(({ id }) => id), likeliest);
+      const found = [logprobs!.logprob, ...logprobs!.top.map(({ logprob }) => logprob)];
+      const expected = [id, ...likeliest].map((token) => row[token] - lse);
+      assertClose(found, expected, { absolute: 2e-4, name: `request ${b}, token ${i}` });
+    }
+  }
+});
+
+Deno.test("a bias forbids and forces; penalties keep tokens from coming again", async () => {
+  const plain = (await aloneOf(request(2))).ids;
+  const forbidden = await aloneOf(request(2, { bias: new Map([[plain[0], -100]]) }));
+  assert.ok(!forbidden.ids.includes(plain[0]));
+  const forced = await aloneOf(request(2, { bias: new Map([[7, 100]]) }));
+  assert.deepEqual(forced.ids, Array(6).fill(7));
+  const sampling = { ...request(2).sampling, presencePenalty: 200 };
+  const fresh = await aloneOf(request(2, { maxNewTokens: 40, sampling }));
+  assert.equal(new Set(fresh.ids).size, 40);
+  // A slot forgets what the one before it said.
+  const batcher = new Batcher(model, { cacheRows: 64, slots: 1 });
+  await batcher.add(request(2, { bias: new Map([[7, 100]]) }));
+  assert.deepEqual((await batcher.add(request(2))).ids, plain);
+});
+
+Deno.test("what never fits is refused at once; what is wrong too", async () => {
+  const batcher = new Batcher(model, { cacheRows: 20, slots: 1 });
+  const refuses = (one: Partial<GenerationRequest>, message: RegExp) =>
+    assert.rejects(batcher.add(request(0, one)), (error: Error) => message.test(error.message));
+  await refuses({ maxNewTokens: 20 }, /cache of at most 20 tokens .* found 1 \+ 20/);
+  await refuses({ prompt: [] }, /at least one token/);
+  await refuses({ sampling: { ...GREEDY, topP: 2 } }, /topP to be a number from 0 to 1/);
+  await assert.rejects(batcher.add(request(0, { prompt: [113] })), UserError);
+  assert.deepEqual(await batcher.add(request(0, { maxNewTokens: 0 })), {
+    ids: [],
+    finishReason: "length",
+  });
+  assert.equal((await generate(model, [], { ...GREEDY, maxNewTokens: 3, stopIds: [] })).length, 0);
+});
