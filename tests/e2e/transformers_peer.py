@@ -8,9 +8,9 @@ On Debian 12 the libraries come with
 
     apt-get install --no-install-recommends python3-torch python3-venv
     /usr/bin/python3 -m venv --system-site-packages peer
-    peer/bin/pip install transformers==4.47.1 jinja2==3.1.6
+    peer/bin/pip install -r tests/peers.txt
 
-and are found with peer/bin first in PATH. Later transformers need a newer PyTorch than Debian's 1.13.
+and are found with peer/bin first in PATH.
 """
 
 import hashlib

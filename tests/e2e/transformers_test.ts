@@ -19,6 +19,7 @@ import { renderChat } from "../../src/text/chat.ts";
 import { loadTokenizer } from "../../src/text/tokenizer.ts";
 import { MemoryDirectory } from "../formats/memory_directory.ts";
 import { assertClose, gpu } from "../kernels/harness.ts";
+import { askPython, skip } from "../python.ts";
 import { byteTokenizerFiles } from "../text/byte_tokenizer.ts";
 
 const base = {
@@ -54,31 +55,11 @@ const chats = [[{ role: "user", content: "a?" }, { role: "assistant", content: "
 
 /** Asks transformers about model directories; a string says why it cannot be asked. */
 async function askTransformers(directories: string[]): Promise<Record<string, unknown>[] | string> {
-  const script = new URL("transformers_peer.py", import.meta.url).pathname;
-  const environment = { HF_HUB_OFFLINE: "1", CUDA_VISIBLE_DEVICES: "" };
-  const command = new Deno.Command("python3", {
-    args: [script],
-    env: environment,
-    stdin: "piped",
-    stdout: "piped",
-    stderr: "piped",
-  });
-  let process;
-  try {
-    process = command.spawn();
-  } catch (error) {
-    if (error instanceof Deno.errors.NotFound) return "no python3";
-    throw error;
-  }
   const models = directories.map((directory) => ({ directory, texts, chats, sequences }));
-  const [output] = await Promise.all([
-    process.output(),
-    new Blob([JSON.stringify({ models })]).stream().pipeTo(process.stdin).catch(() => {}),
-  ]);
-  const stderr = new TextDecoder().decode(output.stderr);
-  if (output.code === 3) return stderr.trim();
-  assert.equal(output.code, 0, stderr);
-  const answer = JSON.parse(new TextDecoder().decode(output.stdout));
+  const answer = await askPython<
+    { versions: Record<string, string>; models: Record<string, unknown>[] }
+  >(new URL("transformers_peer.py", import.meta.url), { models });
+  if (typeof answer === "string") return answer;
   console.log(`transformers ${answer.versions.transformers}, torch ${answer.versions.torch}`);
   return answer.models;
 }
@@ -97,11 +78,7 @@ Deno.test("transformers loads what is saved here, to the last bit, and gives our
       return directory;
     }));
     const answers = await askTransformers(directories.map(({ name }) => name));
-    if (typeof answers === "string") {
-      const reason = { name: `skipped: ${answers}`, ignore: true, fn: () => {} };
-      await test.step(reason); // a step shows where --quiet hides what tests print
-      return;
-    }
+    if (typeof answers === "string") return await skip(test, answers);
     for (const [i, { tied, dtype }] of cases.entries()) {
       await test.step(`${tied ? "tied" : "untied"} ${dtype}`, async () => {
         const answer = answers[i];

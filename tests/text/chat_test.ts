@@ -1,7 +1,11 @@
 import assert from "node:assert/strict";
 import { UserError } from "../../src/errors.ts";
-import { renderChat } from "../../src/text/chat.ts";
+import { openDirectory } from "../../src/platform/files.ts";
+import { type Message, renderChat } from "../../src/text/chat.ts";
+import { loadTokenizer } from "../../src/text/tokenizer.ts";
+import { askPython, skip } from "../python.ts";
 import { CHATML } from "./byte_tokenizer.ts";
+import { CHAT_TEMPLATES, CONVERSATIONS, KNOWN_DIFFERENCES } from "./chat_templates.ts";
 
 const tokenizer = { bosToken: "<s>", eosToken: "</s>", padToken: null };
 
@@ -37,4 +41,44 @@ Deno.test("chat: a template that is broken or objects is the user's to mend", ()
     () => render("{{ raise_exception('roles must alternate') }}"),
     /conversation of user: roles must alternate/,
   );
+});
+
+Deno.test("chat: templates of well-known formats give what transformers gives", async (test) => {
+  const shipped = (await loadTokenizer(await openDirectory("fixtures/model")))!.chatTemplate!;
+  const templates = Object.entries({ ...CHAT_TEMPLATES, "the shipped model": shipped });
+  const tokens = { bos_token: "<s>", eos_token: "</s>", pad_token: "<pad>" };
+  const answer = await askPython<{ version: string; rendered: (string | null)[][][] }>(
+    new URL("chat_peer.py", import.meta.url),
+    {
+      directory: "fixtures/model",
+      tokens,
+      templates: [...templates.map(([, template]) => template), ...KNOWN_DIFFERENCES],
+      conversations: CONVERSATIONS,
+    },
+  );
+  if (typeof answer === "string") return await skip(test, answer);
+  const special = { bosToken: "<s>", eosToken: "</s>", padToken: "<pad>" };
+  const render = (template: string, messages: Message[], addGenerationPrompt: boolean) => {
+    try {
+      return renderChat(template, messages, { addGenerationPrompt, tokenizer: special });
+    } catch (error) {
+      assert.ok(error instanceof UserError, String(error));
+      return null;
+    }
+  };
+  for (const [i, [name, template]] of templates.entries()) {
+    await test.step(`${name}, transformers ${answer.version}`, () => {
+      const ours = CONVERSATIONS.map((messages) =>
+        [false, true].map((opening) => render(template, messages, opening))
+      );
+      assert.deepEqual(ours, answer.rendered[i]);
+      assert.ok(ours.flat().some((text) => text !== null));
+    });
+  }
+  const different = answer.rendered.slice(templates.length);
+  for (const [i, template] of KNOWN_DIFFERENCES.entries()) {
+    const theirs = different[i][0][0];
+    assert.notEqual(theirs, null);
+    assert.notEqual(render(template, CONVERSATIONS[0], false), theirs, "no longer a difference");
+  }
 });

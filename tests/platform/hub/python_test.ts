@@ -4,6 +4,7 @@ import { cachedSnapshot } from "../../../src/platform/hub/cache.ts";
 import { downloadFiles } from "../../../src/platform/hub/download.ts";
 import { listRepo } from "../../../src/platform/hub/listing.ts";
 import { parseRepo } from "../../../src/platform/hub/repo.ts";
+import { askPython, skip } from "../../python.ts";
 import { StandInHub } from "./stand_in_hub.ts";
 
 interface Answer {
@@ -16,35 +17,15 @@ interface Answer {
 }
 
 /** Asks Python's library; a string says why it cannot be asked. */
-async function askPython(
+function askHub(
   request: Record<string, string>,
   env: Record<string, string>,
 ): Promise<Answer | string> {
-  const command = new Deno.Command("python3", {
-    args: [new URL("hub_peer.py", import.meta.url).pathname],
-    env: { HF_HUB_DISABLE_TELEMETRY: "1", HF_HUB_DISABLE_PROGRESS_BARS: "1", ...env },
-    stdin: "piped",
-    stdout: "piped",
-    stderr: "piped",
+  return askPython<Answer>(new URL("hub_peer.py", import.meta.url), request, {
+    ...{ HF_HUB_DISABLE_TELEMETRY: "1", HF_HUB_DISABLE_PROGRESS_BARS: "1" },
+    ...env,
   });
-  let process;
-  try {
-    process = command.spawn();
-  } catch (error) {
-    if (error instanceof Deno.errors.NotFound) return "no python3";
-    throw error;
-  }
-  const [output] = await Promise.all([
-    process.output(),
-    new Blob([JSON.stringify(request)]).stream().pipeTo(process.stdin).catch(() => {}),
-  ]);
-  const stderr = new TextDecoder().decode(output.stderr);
-  if (output.code === 3) return stderr.trim();
-  assert.equal(output.code, 0, stderr);
-  return JSON.parse(new TextDecoder().decode(output.stdout));
 }
-
-const skip = { ignore: true, fn: () => {} };
 
 Deno.test("Python's huggingface_hub and this project share one cache", async (test) => {
   await inTemporaryDirectory(async (cache) => {
@@ -62,18 +43,15 @@ Deno.test("Python's huggingface_hub and this project share one cache", async (te
 
     const env = { HF_HUB_CACHE: cache };
     const names = { model: "org/name", dataset: "org/rows" };
-    const answer = await askPython(names, { ...env, HF_HUB_OFFLINE: "1" });
-    if (typeof answer === "string") {
-      await test.step({ name: `skipped: ${answer}`, ...skip });
-      return;
-    }
+    const answer = await askHub(names, { ...env, HF_HUB_OFFLINE: "1" });
+    if (typeof answer === "string") return await skip(test, answer);
     console.log(`huggingface_hub ${answer.version}`);
     assert.deepEqual(answer.warnings, []);
     assert.deepEqual(answer.repos, ["org/name", "org/rows"]);
     assert.deepEqual(answer.model, files);
     assert.deepEqual(answer.dataset, rows);
 
-    const theirs = await askPython({ fetch: "org/theirs" }, { ...env, HF_ENDPOINT: hub.endpoint });
+    const theirs = await askHub({ fetch: "org/theirs" }, { ...env, HF_ENDPOINT: hub.endpoint });
     assert.ok(typeof theirs !== "string", theirs as string);
     const snapshot = await cachedSnapshot(cache, parseRepo("model", "org/theirs")!);
     assert.equal(await Deno.realPath(snapshot!), await Deno.realPath(theirs.fetched));

@@ -1,0 +1,37 @@
+"""Renders conversations as Hugging Face transformers does.
+
+Reads {"directory", "tokens", "templates", "conversations"} from stdin: any model directory with a tokenizer, and the special
+tokens to give it. Writes {"version", "rendered"} to stdout: per template and conversation the text without and with the
+opening of an answer, or null where the template objects. Exits with 3 if a library is missing; tests/peers.txt names them.
+"""
+
+import json
+import sys
+
+try:
+    import jinja2
+    import transformers
+except ImportError as error:
+    print(error, file=sys.stderr)
+    sys.exit(3)
+
+request = json.load(sys.stdin)
+tokenizer = transformers.AutoTokenizer.from_pretrained(request["directory"])
+for name, token in request["tokens"].items():
+    setattr(tokenizer, name, token)
+
+
+def render(template, conversation, opening):
+    try:
+        return tokenizer.apply_chat_template(
+            conversation, chat_template=template, tokenize=False, add_generation_prompt=opening
+        )
+    except jinja2.exceptions.TemplateError:
+        return None
+
+
+rendered = [
+    [[render(template, conversation, opening) for opening in (False, True)] for conversation in request["conversations"]]
+    for template in request["templates"]
+]
+json.dump({"version": transformers.__version__, "rendered": rendered}, sys.stdout)
