@@ -10,7 +10,7 @@ import { UserError } from "../errors.ts";
 import { openDataset } from "../platform/datasets.ts";
 import { PendingFile } from "../platform/pending_file.ts";
 import type { Context } from "./context.ts";
-import { mainDataset, namedColumns } from "./inputs.ts";
+import { mainDataset, parseOptions } from "./inputs.ts";
 
 const INTERRUPTED = 130;
 
@@ -25,10 +25,10 @@ export async function run(
   refuseOutputs(options, source);
   await using kept = output === null ? null : await PendingFile.create(output);
   await using left = rejects === null ? null : await PendingFile.create(rejects);
-  const columns = namedColumns(options);
+  const parsing = parseOptions(options);
   for await (const row of readRows(source)) {
     if (signal.aborted) return INTERRUPTED;
-    const failed = filter.judge(parsePair(row, { columns }).example, row.where);
+    const failed = filter.judge(parsePair(row, parsing).example, row.where);
     if (failed.length === 0) await kept?.write(`${JSON.stringify(row.value)}\n`);
     else {
       const failed_rules = failed.map(kebabCase);

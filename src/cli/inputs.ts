@@ -1,16 +1,18 @@
 /** Models and datasets from the paths of a command line. */
 import type { Options } from "../config.ts";
 import type { NamedColumns } from "../data/columns.ts";
+import type { ParseOptions } from "../data/examples.ts";
 import { loadPairs, type PairCounts, type PreferencePair } from "../data/pairs.ts";
-import type { DataOptions, Prepared } from "../data/prepare.ts";
+import type { DataCounts, DataOptions, Prepared } from "../data/prepare.ts";
 import { type Dataset, filesOf, readRows } from "../data/rows.ts";
 import type { Checkpoint } from "../engine.ts";
 import type { Directory } from "../formats/files.ts";
 import { openModel } from "../model/directory.ts";
+import { openTokenizer } from "../platform/chat_template.ts";
 import { openDataset, type SplitChoice } from "../platform/datasets.ts";
 import { openDirectory } from "../platform/files.ts";
 import { locate } from "../platform/hub/cache.ts";
-import { loadTokenizer, type TextTokenizer } from "../text/tokenizer.ts";
+import type { TextTokenizer } from "../text/tokenizer.ts";
 import type { DataRecord } from "../train/run_record.ts";
 
 /** A model directory, open. */
@@ -23,23 +25,26 @@ export interface StoredModel extends Checkpoint {
 export async function openStoredModel(path: string): Promise<StoredModel> {
   const directory = await openDirectory(await locate("model", path));
   const model = await openModel(directory);
-  const tokenizer = await loadTokenizer(directory);
+  const tokenizer = await openTokenizer(directory);
   return { config: model.config, read: (name) => model.readFloat32(name), directory, tokenizer };
 }
 
 type DataFlags =
-  & Pick<Options<"score">, "maxLength" | "truncation" | "appendEos">
-  & Partial<ColumnFlags>;
+  & Pick<Options<"score">, "maxLength" | "truncation" | "appendEos" | "tokenize">
+  & Partial<ParseFlags & Pick<Options<"score">, "maxTruncatedShare">>;
 
-type ColumnFlags = Pick<Options<"score">, `${keyof NamedColumns}Column`>;
+type ParseFlags = Pick<Options<"score">, `${keyof NamedColumns}Column` | "promptBoundary">;
 
-/** The columns of preference data that the user named. */
-export function namedColumns(flags: Partial<ColumnFlags>): NamedColumns {
+/** How preference data is to be understood. */
+export function parseOptions(flags: Partial<ParseFlags>): ParseOptions {
   return {
-    prompt: flags.promptColumn,
-    chosen: flags.chosenColumn,
-    rejected: flags.rejectedColumn,
-    system: flags.systemColumn,
+    columns: {
+      prompt: flags.promptColumn,
+      chosen: flags.chosenColumn,
+      rejected: flags.rejectedColumn,
+      system: flags.systemColumn,
+    },
+    promptBoundary: flags.promptBoundary,
   };
 }
 
@@ -48,12 +53,14 @@ export function dataOptions(
   { config }: Pick<Checkpoint, "config">,
   score: DataOptions["score"],
 ): DataOptions {
-  const { maxLength, truncation, appendEos } = flags;
+  const { maxLength, truncation, appendEos, tokenize, maxTruncatedShare } = flags;
   return {
-    columns: namedColumns(flags),
+    ...parseOptions(flags),
     // A model has seen no longer sequences than this; what it costs in tokens is counted like every other cut.
     maxLengthTokens: Math.min(maxLength, config.maxPositionEmbeddings),
     truncation,
+    maxTruncatedShare,
+    tokenize,
     appendEos,
     score,
     vocabSize: config.vocabSize,
@@ -105,12 +112,22 @@ export async function loadPairsFrom(
 export function dataRecord(
   { role, path }: NamedDataset,
   dataset: Dataset,
-  { format, hash, unusedColumns, counts }: Omit<Prepared<unknown>, "rows">,
+  { format, encoding, hash, unusedColumns, counts }: Omit<Prepared<unknown>, "rows">,
   options: DataOptions,
 ): DataRecord {
   const filter = options.filter?.report();
   const files = filesOf(dataset);
-  return { role, path, files, format, unusedColumns, hash, counts: { ...counts }, filter };
+  return {
+    role,
+    path,
+    files,
+    format,
+    encoding,
+    unusedColumns,
+    hash,
+    counts: { ...counts },
+    filter,
+  };
 }
 
 /** The shape of a dataset's rows, and what of it goes unused, in words. */
@@ -129,7 +146,10 @@ function filesInWords(files: readonly string[]): string {
 }
 
 /** What was kept, cut and dropped, in words; only what happened. */
-export function countsInWords({ rows, kept, ...others }: PairCounts): string {
+export function countsInWords(
+  { rows, kept, ...others }: DataCounts & Partial<PairCounts>,
+  unit: "pairs" | "rows" = "pairs",
+): string {
   const words: Record<keyof typeof others, string> = {
     filtered: "rejected by the filter",
     droppedPromptTooLong: "dropped (prompt fills the length)",
@@ -142,5 +162,5 @@ export function countsInWords({ rows, kept, ...others }: PairCounts): string {
   };
   const happened = Object.entries(others).filter(([, count]) => count > 0)
     .map(([name, count]) => `${count} ${words[name as keyof typeof others]}`);
-  return [`${kept} of ${rows} pairs`, ...happened].join(", ");
+  return [`${kept} of ${rows} ${unit}`, ...happened].join(", ");
 }

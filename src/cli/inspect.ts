@@ -11,10 +11,10 @@ import { readRows } from "../data/rows.ts";
 import { UserError } from "../errors.ts";
 import { readJsonObject } from "../formats/json.ts";
 import { parseLlamaConfig } from "../model/config.ts";
+import { openTokenizer } from "../platform/chat_template.ts";
 import { openDataset } from "../platform/datasets.ts";
 import { openDirectory } from "../platform/files.ts";
 import { locate } from "../platform/hub/cache.ts";
-import { loadTokenizer } from "../text/tokenizer.ts";
 import type { Context } from "./context.ts";
 import { dataOptions, mainDataset } from "./inputs.ts";
 
@@ -32,7 +32,7 @@ export async function run(
   { stdout }: Pick<Context<"inspect">, "stdout">,
 ): Promise<number> {
   const directory = await openDirectory(await locate("model", options.model));
-  const tokenizer = await loadTokenizer(directory);
+  const tokenizer = await openTokenizer(directory);
   const config = parseLlamaConfig(
     await readJsonObject(directory, "config.json"),
     `${directory.name}/config.json`,

@@ -6,16 +6,17 @@ import { UserError } from "../errors.ts";
 import { readJsonObject } from "../formats/json.ts";
 import { parseLlamaConfig } from "../model/config.ts";
 import { randomWeights } from "../model/random_weights.ts";
+import { openTokenizer } from "../platform/chat_template.ts";
 import { openDataset } from "../platform/datasets.ts";
 import { openDirectory } from "../platform/files.ts";
 import { locate } from "../platform/hub/cache.ts";
-import { loadTokenizer } from "../text/tokenizer.ts";
 import type { Context } from "./context.ts";
 import { openDevice } from "./device.ts";
 import { RunDirectory } from "./run_directory.ts";
 import { largestBatch, planInWords, planMemory } from "../train/memory_plan.ts";
 import { evaluateSft } from "../train/sft.ts";
 import {
+  countsInWords,
   dataOptions,
   dataRecord,
   heldOutDataset,
@@ -36,7 +37,7 @@ export async function run(options: Options<"sft">, context: Context<"sft">): Pro
     ? await freshCheckpoint(options)
     : await openStoredModel(options.model);
   const data = dataOptions(options, checkpoint, options.score);
-  const tokenizer = await loadTokenizer(source);
+  const tokenizer = await openTokenizer(source);
   const load = async (named: NamedDataset) => {
     const files = await openDataset(named.path, named);
     const { sequences, ...rest } = await loadSequences(readRows(files), tokenizer, data);
@@ -70,7 +71,7 @@ export async function run(options: Options<"sft">, context: Context<"sft">): Pro
     context.stderr.write(
       `device     ${device.gpu.info.description} (${device.gpu.info.engine}), ${device.precision}: ${device.precisionReason}\n` +
         `model      ${options.model}: ${training.parameters.total} parameters, ${training.parameters.trained} trained\n` +
-        `data       ${options.dataset}: ${counts.kept} of ${counts.rows} rows, ${tokens} tokens; ${
+        `data       ${options.dataset}: ${countsInWords(counts, "rows")}, ${tokens} tokens; ${
           shapeInWords(record)
         }\n` +
         `memory     ${planInWords(memory)}\n` +

@@ -83,6 +83,7 @@ export async function run(options: Options<"train">, context: Context<"train">):
     if (train.record.filter) say(`filter     ${filterInWords(train.record.filter)}`);
     const { filter } = context.resolved.origins;
     if (filter.source === "automatic") say(`filter     ${options.filter}: ${filter.detail}`);
+    say(`encoding   ${train.record.encoding}`);
     say(`tokens     ${tokens}, with shared beginnings counted once; ${apart} without`);
     if (heldOut) say(`held out   ${options.evalDataset}: ${countsInWords(heldOut.counts)}`);
     say(

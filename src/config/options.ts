@@ -67,7 +67,7 @@ export const OPTIONS = {
   }),
   dataset: text(
     [...DATA, "filter", "download"],
-    "Rows to work on: files, folders or patterns, as in a.parquet,more/*.jsonl:train[:1000]",
+    "Rows: files, folders, patterns or ORG/NAME[@REVISION], as in a.parquet,more/*.jsonl,org/name:train[:1000]",
     {
       default: "fixtures/pairs/train.jsonl",
       placeholder: "PATH[:SPLIT][[FROM:TO]],...",
@@ -248,9 +248,25 @@ export const OPTIONS = {
     choices: ["keep_start", "keep_end", "prompt_first", "proportional", "drop"],
     aliases: ["truncation-mode"],
   }),
+  maxTruncatedShare: number(
+    ["train", "sft", "eval", "score"],
+    "Refuse a dataset of which a larger share of rows is cut, or dropped for its length",
+    { default: 0.5, min: 0, max: 1 },
+  ),
+  promptBoundary: choice(
+    PAIRS,
+    "Where a prompt without a column ends: at the answers, or where TRL cuts (mid-word too)",
+    { default: "turns", choices: ["turns", "trl"] },
+  ),
+  tokenize: choice(
+    DATA,
+    "Encode prompt and completion one by one, or as one text (tokens across the prompt's end are the completion's)",
+    { default: "separate", choices: ["separate", "joint"] },
+  ),
   appendEos: boolean(
     DATA,
-    "End completions given as text with the end token; chat templates write their own",
+    "End completions given as text with the end token, once; it is lost where a completion is cut. Texts begin with the " +
+      "tokenizer's begin token, if it has one, once. Chat templates write both themselves",
     { default: true },
   ),
   shuffle: boolean(TRAINING, "Take the rows in a new order each epoch", { default: true }),

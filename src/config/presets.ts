@@ -81,6 +81,8 @@ export const PRESETS: Readonly<Record<NonNullable<OptionValue<"preset">>, Preset
     gradientAccumulationSteps: 1,
     maxLength: 1024,
     truncation: "keep_start",
+    promptBoundary: "trl",
+    tokenize: "joint",
     appendEos: true,
     shuffle: true,
     seed: 42,

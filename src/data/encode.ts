@@ -4,7 +4,7 @@ import { UserError } from "../errors.ts";
 import { type Message, renderChat } from "../text/chat.ts";
 import type { TextTokenizer } from "../text/tokenizer.ts";
 import type { Example } from "./examples.ts";
-import { sharedLength } from "./prompt_boundary.ts";
+import { type PromptBoundary, sharedLength } from "./prompt_boundary.ts";
 import type { TokenSequence } from "./truncate.ts";
 
 /** An example in tokens, not yet cut. */
@@ -17,22 +17,36 @@ export interface EncodedExample {
   boundaryMerged: boolean;
 }
 
+/** How texts become tokens. */
+export interface EncodeOptions {
+  /** Whether completions given as text end with the tokenizer's end-of-text token. */
+  appendEos: boolean;
+  /** Whether prompt and completion are encoded one by one, or as one text; see {@link encodeExample}. */
+  tokenize?: "separate" | "joint";
+  /** "trl": where a joint encoding differs from the prompt's own, do as TRL does. */
+  promptBoundary?: PromptBoundary;
+}
+
 /**
  * Turns an example into tokens.
  *
- * - Text: prompt and completion are encoded one by one, so that no token crosses the boundary. The prompt begins with
- *   what the tokenizer puts in front of a text, exactly once; with `appendEos` the completion ends with the
- *   end-of-text token, exactly once.
- * - Messages: prompt and whole conversation are rendered by the chat template and encoded; the completion is what the
- *   conversation has beyond the prompt's tokens. Nothing is added: templates write their own end tokens.
+ * - Text: the prompt begins with what the tokenizer puts in front of a text, exactly once; with `appendEos` the
+ *   completion ends with the end-of-text token, exactly once.
+ * - Messages: prompt and whole conversation are rendered by the chat template; the completion is what the conversation
+ *   has beyond the prompt. Nothing is added: templates write their own beginnings and ends.
  * - Tokens: used as they are.
+ *
+ * Encoded one by one, as a model meets them when it answers, no token crosses the end of the prompt. Encoded as one text,
+ * the completion begins with the first token that is not the prompt's own, so a token across the boundary is the
+ * completion's; TRL instead keeps the prompt's tokens and takes from the whole what comes after as many. A tokenizer that
+ * marks the beginning of every text has to encode prompt and completion as one.
  *
  * @throws {UserError} If the tokenizer, its chat template or its end-of-text token is needed and missing.
  */
 export function encodeExample(
   example: Example,
   tokenizer: TextTokenizer | null,
-  { appendEos }: { appendEos: boolean },
+  options: EncodeOptions,
 ): EncodedExample {
   switch (example.kind) {
     case "tokens":
@@ -41,38 +55,71 @@ export function encodeExample(
         hasEmptyCompletion: example.completions.some((completion) => completion.length === 0),
         boundaryMerged: false,
       };
-    case "text": {
-      const { encode, prefixIds, eosTokenId } = required(tokenizer);
-      if (appendEos && eosTokenId === null) {
-        throw new UserError(
-          "Cannot end completions: expected the tokenizer to name an eos_token, found none; name it in " +
-            "tokenizer_config.json, or turn append-eos off",
-        );
-      }
-      const prompt = encode(example.prompt);
-      if (prompt[0] !== prefixIds[0]) prompt.unshift(...prefixIds);
-      const sequences = example.completions.map((text) => {
-        const completion = encode(text);
-        if (appendEos && completion.at(-1) !== eosTokenId) {
-          completion.push(eosTokenId!);
-        }
-        return join(prompt, completion);
-      });
-      return {
-        sequences,
-        hasEmptyCompletion: example.completions.some(isBlank),
-        boundaryMerged: false,
-      };
-    }
+    case "text":
+      return encodeText(example.prompt, example.completions, required(tokenizer), options);
     case "messages":
-      return encodeMessages(example.prompt, example.completions, required(tokenizer));
+      return encodeMessages(example.prompt, example.completions, required(tokenizer), options);
   }
+}
+
+/** The rules by which rows of a kind become tokens, in words. */
+export function encodingInWords(
+  kind: Example["kind"],
+  tokenizer: TextTokenizer | null,
+  options: EncodeOptions,
+): string {
+  if (kind === "tokens" || tokenizer === null) return "token ids as they are, nothing added";
+  const names = tokenizer.prefixIds.map((id) => tokenizer.token(id)).join("");
+  const marks = kind === "messages"
+    ? "the chat template writes begin and end"
+    : `${names === "" ? "no begin token" : `begin ${names} once`}, ${
+      options.appendEos ? `end ${tokenizer.eosToken} once` : "no end token"
+    }`;
+  const apart = isSeparate(tokenizer, options)
+    ? "prompt and completion encoded one by one"
+    : "prompt and completion encoded as one text";
+  return `${marks}; ${apart}`;
+}
+
+function isSeparate(tokenizer: TextTokenizer, { tokenize = "separate" }: EncodeOptions): boolean {
+  const spelling = tokenizer.encode("a").map(tokenizer.token).join("");
+  return tokenize === "separate" && spelling === "a";
+}
+
+function encodeText(
+  prompt: string,
+  completions: string[],
+  tokenizer: TextTokenizer,
+  options: EncodeOptions,
+): EncodedExample {
+  const { encode, prefixIds, eosTokenId } = tokenizer;
+  if (options.appendEos && eosTokenId === null) {
+    throw new UserError(
+      "Cannot end completions: expected the tokenizer to name an eos_token, found none; name it in " +
+        "tokenizer_config.json, or turn append-eos off",
+    );
+  }
+  const begun = (ids: number[]) => ids[0] === prefixIds[0] ? ids : [...prefixIds, ...ids];
+  const promptIds = begun(encode(prompt));
+  const separate = isSeparate(tokenizer, options);
+  let boundaryMerged = false;
+  const sequences = completions.map((text) => {
+    const divided = separate
+      ? { prompt: promptIds, completion: encode(text), merged: false }
+      : divide(promptIds, begun(encode(prompt + text)), options);
+    boundaryMerged ||= divided.merged;
+    const { completion } = divided;
+    if (options.appendEos && completion.at(-1) !== eosTokenId) completion.push(eosTokenId!);
+    return join(divided.prompt, completion);
+  });
+  return { sequences, hasEmptyCompletion: completions.some(isBlank), boundaryMerged };
 }
 
 function encodeMessages(
   prompt: Message[],
   completions: Message[][],
   tokenizer: TextTokenizer,
+  options: EncodeOptions,
 ): EncodedExample {
   const template = tokenizer.chatTemplate;
   if (template === null) {
@@ -81,19 +128,38 @@ function encodeMessages(
         "chat_template.jinja), found none; use a model that has one, or rows of text",
     );
   }
+  const { encode } = tokenizer;
+  const separate = isSeparate(tokenizer, options);
   let boundaryMerged = false;
   const sequences = completions.map((completion) => {
     const addGenerationPrompt = completion[0]?.role === "assistant";
-    const render = (messages: Message[], addGenerationPrompt: boolean) =>
-      tokenizer.encode(renderChat(template, messages, { addGenerationPrompt, tokenizer }));
-    const promptIds = render(prompt, addGenerationPrompt);
-    const ids = render([...prompt, ...completion], false);
-    const shared = sharedLength(promptIds, ids, (a, b) => a === b);
-    boundaryMerged ||= shared < promptIds.length;
-    return join(ids.slice(0, shared), ids.slice(shared));
+    const beginning = renderChat(template, prompt, { addGenerationPrompt, tokenizer });
+    const whole = renderChat(template, [...prompt, ...completion], {
+      addGenerationPrompt: false,
+      tokenizer,
+    });
+    const promptIds = encode(beginning);
+    if (separate && whole.startsWith(beginning)) {
+      return join(promptIds, encode(whole.slice(beginning.length)));
+    }
+    const divided = divide(promptIds, encode(whole), options);
+    boundaryMerged ||= divided.merged;
+    return join(divided.prompt, divided.completion);
   });
   const isEmpty = (completion: Message[]) => completion.every(({ content }) => isBlank(content));
   return { sequences, hasEmptyCompletion: completions.some(isEmpty), boundaryMerged };
+}
+
+/** Divides the tokens of a whole text after those of the prompt. */
+function divide(
+  prompt: readonly number[],
+  whole: readonly number[],
+  { promptBoundary }: EncodeOptions,
+): { prompt: readonly number[]; completion: number[]; merged: boolean } {
+  const shared = sharedLength(prompt, whole, (a, b) => a === b);
+  const merged = shared < prompt.length;
+  const kept = promptBoundary === "trl" ? prompt : prompt.slice(0, shared);
+  return { prompt: kept, completion: whole.slice(kept.length), merged };
 }
 
 function join(prompt: readonly number[], completion: readonly number[]): TokenSequence {

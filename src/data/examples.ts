@@ -64,14 +64,15 @@ export function parsePair(row: DatasetRow, options: ParseOptions = {}): ParsedRo
   }
   const found = findColumns(row, named);
   const { prompt, chosen = "chosen", rejected = "rejected", system } = found;
-  const [a, b] = [row.value[chosen], row.value[rejected]];
+  const [valueA, valueB] = [row.value[chosen], row.value[rejected]];
   const columns = [prompt, chosen, rejected, system].filter((column) => column !== undefined);
   const understood = (format: string, example: Example): ParsedRow => ({
     format: format + renamed(found),
     example: withSystemMessage(example, system === undefined ? "" : stringIn(row, system)),
     columns,
   });
-  if (typeof a === "string" && typeof b === "string") {
+  if (typeof valueA === "string" && typeof valueB === "string") {
+    const [a, b] = [stringIn(row, chosen), stringIn(row, rejected)];
     if (prompt === undefined) {
       if (system !== undefined) {
         throw malformed(
@@ -99,7 +100,7 @@ export function parsePair(row: DatasetRow, options: ParseOptions = {}): ParsedRo
         completions: [a, b].map((content) => [{ role: "assistant", content }]),
       });
   }
-  if (Array.isArray(a) && Array.isArray(b)) {
+  if (Array.isArray(valueA) && Array.isArray(valueB)) {
     const [turns, others] = [messagesIn(row, chosen), messagesIn(row, rejected)];
     if (prompt !== undefined && Array.isArray(row.value[prompt])) {
       const shared = messagesIn(row, prompt);
@@ -124,7 +125,7 @@ export function parsePair(row: DatasetRow, options: ParseOptions = {}): ParsedRo
   throw malformed(
     row,
     '"chosen" and "rejected" as two strings or two message lists, or "prompt_ids", "chosen_ids" and "rejected_ids"',
-    `${chosen}: ${describe(a)}, ${rejected}: ${describe(b)}`,
+    `${chosen}: ${describe(valueA)}, ${rejected}: ${describe(valueB)}`,
   );
 }
 

@@ -14,8 +14,10 @@ import type { DatasetRow } from "./rows.ts";
 /** @throws {UserError} If the column holds something else; so do the functions below. */
 export function stringIn(row: DatasetRow, column: string): string {
   const value = row.value[column];
-  if (typeof value === "string") return value;
-  throw malformed(row, `"${column}" to be a string`, describe(value));
+  if (typeof value !== "string") {
+    throw malformed(row, `"${column}" to be a string`, describe(value));
+  }
+  return wellFormed(row, column, value);
 }
 
 export function tokenIdsIn(row: DatasetRow, column: string): number[] {
@@ -44,8 +46,14 @@ export function messagesIn(row: DatasetRow, column: string): Message[] {
         found,
       );
     }
-    return { role: message.role, content: message.content };
+    return { role: message.role, content: wellFormed(row, column, message.content) };
   });
+}
+
+/** JSON can spell halves of surrogate pairs, which no tokenizer has a token for. */
+function wellFormed(row: DatasetRow, column: string, text: string): string {
+  if (text.isWellFormed()) return text;
+  throw malformed(row, `"${column}" to be Unicode text`, "a lone surrogate");
 }
 
 /** The complaint about a row, naming file and line. */

@@ -2,23 +2,28 @@
 
 import { UserError } from "../errors.ts";
 import type { TextTokenizer } from "../text/tokenizer.ts";
-import { type EncodedExample, encodeExample } from "./encode.ts";
+import {
+  type EncodedExample,
+  encodeExample,
+  type EncodeOptions,
+  encodingInWords,
+} from "./encode.ts";
 import type { ParsedRow, ParseOptions } from "./examples.ts";
 import type { PairFilter } from "./filter.ts";
 import type { DatasetRow } from "./rows.ts";
 import { type TokenSequence, truncate, type Truncation } from "./truncate.ts";
 
 /** How rows become token sequences. */
-export interface DataOptions extends ParseOptions {
+export interface DataOptions extends ParseOptions, EncodeOptions {
   /** Longest sequence, prompt and completion together; at least 2. */
   maxLengthTokens: number;
   truncation: Truncation;
-  /** Whether completions given as text end with the tokenizer's end-of-text token; see `encodeExample`. */
-  appendEos: boolean;
   /** Which tokens will count: rows in which none is left are dropped. */
   score: "completion" | "all";
   /** V of the model: larger token ids are an error. */
   vocabSize: number;
+  /** The largest share of rows that may be cut or dropped for their length; all if absent. */
+  maxTruncatedShare?: number;
   /** Rows that it rejects are left out. */
   filter?: PairFilter;
   /** Reading ends when so many rows are kept. */
@@ -60,6 +65,8 @@ export interface Prepared<Row> {
   counts: DataCounts;
   /** The shape of the rows, in words. */
   format: string;
+  /** How they became tokens, in words. */
+  encoding: string;
   /** Columns that say nothing to the model, sorted. */
   unusedColumns: string[];
   /** SHA-256 over token ids and boundaries of the kept rows, hexadecimal. */
@@ -93,10 +100,14 @@ export async function prepareRows(
   };
   const [columns, usedColumns] = [new Set<string>(), new Set<string>()];
   let format: string | null = null;
+  let encoding = "";
   for await (const row of source) {
     const index = counts.rows++;
     const parsed = parse(row);
-    format ??= parsed.format;
+    if (format === null) {
+      format = parsed.format;
+      encoding = encodingInWords(parsed.example.kind, tokenizer, options);
+    }
     if (parsed.format !== format) {
       throw new UserError(
         `Cannot use ${row.where}: expected rows of one shape (${format}, as the first), found ${parsed.format}`,
@@ -135,11 +146,33 @@ export async function prepareRows(
         `${options.maxLengthTokens} tokens or more, and ${counts.droppedTooLong} are longer; mend the rows, raise the maximum length or loosen the filter`,
     );
   }
+  checkTruncation(counts, options);
   const hash = new Uint8Array(
     await crypto.subtle.digest("SHA-256", await new Blob(digests).arrayBuffer()),
   );
   const unusedColumns = [...columns.difference(usedColumns)].sort();
-  return { rows, counts, format, unusedColumns, hash: hash.toHex() };
+  return { rows, counts, format, encoding, unusedColumns, hash: hash.toHex() };
+}
+
+function checkTruncation(
+  counts: DataCounts,
+  { maxTruncatedShare = 1, maxLengthTokens }: DataOptions,
+): void {
+  const { truncatedRows, truncatedTokens } = counts;
+  const rows = counts.rows - counts.filtered;
+  const dropped = counts.droppedPromptTooLong + counts.droppedTooLong;
+  const share = (truncatedRows + dropped) / rows;
+  if (share <= maxTruncatedShare) return;
+  throw new UserError(
+    `Cannot use the dataset: expected at most ${
+      100 * maxTruncatedShare
+    } % of its rows longer than ` +
+      `${maxLengthTokens} tokens, found ${
+        truncatedRows + dropped
+      } of ${rows}, of which ${truncatedRows} would lose ` +
+      `${truncatedTokens} tokens and ${dropped} be dropped; raise --max-length, or accept it with ` +
+      `--max-truncated-share ${Math.ceil(100 * share) / 100}`,
+  );
 }
 
 function checkVocabulary(sequences: TokenSequence[], vocabSize: number, where: string): void {

@@ -17,6 +17,7 @@ import { type DatasetSource, parseDatasetArgument, selectFiles } from "../data/s
 import { UserError } from "../errors.ts";
 import type { Directory } from "../formats/files.ts";
 import { explain, openDirectory } from "./files.ts";
+import { isThere, locate } from "./hub/cache.ts";
 
 /** Which split of a folder to read where the argument does not say. */
 export interface SplitChoice {
@@ -27,7 +28,7 @@ export interface SplitChoice {
 }
 
 /**
- * Opens what a dataset argument names: files, patterns and folders, as `parseDatasetArgument` reads it.
+ * Opens what a dataset argument names: files, patterns, folders and downloaded datasets of the hub, as `parseDatasetArgument` reads it.
  *
  * @throws {UserError} If there is no such file, or no such split.
  */
@@ -45,10 +46,11 @@ export async function openDataset(
 }
 
 async function filesOf(
-  { location }: DatasetSource,
+  source: DatasetSource,
   asked: string | null,
   preferred: string,
 ): Promise<string[]> {
+  const location = await locateDataset(source.location);
   const isPattern = /[*?]/.test(location);
   const info = isPattern ? null : await explain("open", location, () => Deno.stat(location));
   if (info?.isFile) return [location];
@@ -66,6 +68,13 @@ async function filesOf(
   const folder = location.replace(/(?<=.)[/\\]+$/, "");
   const paths = selectFiles(await listFiles(folder), asked, preferred, folder);
   return paths.map((path) => `${folder}/${path}`);
+}
+
+/** A folder of the hub's cache for `ORG/NAME[@REVISION]` and what is named below it; paths that exist stay as they are. */
+async function locateDataset(location: string): Promise<string> {
+  const [, id, below] = /^([^/]+\/[^/]+)(\/.*)?$/.exec(location) ?? [];
+  if (id === undefined || await isThere(id) || await isThere(location)) return location;
+  return await locate("dataset", id) + (below ?? "");
 }
 
 /** Relative paths of all files below a folder, hidden ones left out. */

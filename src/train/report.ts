@@ -127,11 +127,12 @@ ${rows}</table>`;
 }
 
 function data({ data }: RunRecord): Html {
-  const parts = data.map(({ role, path, format, unusedColumns, hash, counts }) =>
+  const parts = data.map(({ role, path, format, encoding, unusedColumns, hash, counts }) =>
     html`<h3>${role}: ${path}</h3>
 <p class="facts">${
       [
         format,
+        encoding,
         ...unusedColumns.length > 0 ? [`columns not used: ${unusedColumns.join(", ")}`] : [],
         `tokens ${hash}`,
       ].join(" · ")

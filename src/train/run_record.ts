@@ -29,6 +29,8 @@ export interface DataRecord {
   files: readonly string[];
   /** The shape of its rows, in words. */
   format: string;
+  /** How they became tokens, in words. */
+  encoding: string;
   /** Columns that say nothing to the model. */
   unusedColumns: readonly string[];
   /** Of the tokens that were used. */

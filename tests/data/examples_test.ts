@@ -192,6 +192,8 @@ Deno.test("pairs: what is none of these is refused, naming file, line and field"
     [{ prompt: "p", chosen: "c" }, /rejected: nothing/],
     [{ prompt: "p", chosen: "c", rejected: [] }, /rejected: a list of 0/],
     [{ prompt: 3, chosen: "c", rejected: "r" }, /"prompt" to be a string, found 3/],
+    [{ prompt: "p", chosen: "\ud800", rejected: "r" }, /"chosen" to be Unicode text, found a lone/],
+    [{ prompt: [user("\udc00x")], chosen: [], rejected: [] }, /"prompt" to be Unicode text/],
     [{ chosen: "c", rejected: "r" }, /a "prompt", or "\\n\\nAssistant:"/],
     [{ chosen: "\n\nAssistant: c", rejected: "\n\nHuman: r" }, /neither/],
     [

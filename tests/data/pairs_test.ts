@@ -6,7 +6,7 @@ import { readRows } from "../../src/data/rows.ts";
 import { UserError } from "../../src/errors.ts";
 import { openDataset } from "../../src/platform/datasets.ts";
 import { openDirectory } from "../../src/platform/files.ts";
-import { loadTokenizer } from "../../src/text/tokenizer.ts";
+import { loadTokenizer, type TextTokenizer } from "../../src/text/tokenizer.ts";
 import { byteTokenizer, END, IM_END, IM_START } from "../text/byte_tokenizer.ts";
 
 const reference = new URL("../../../shared/reference/", import.meta.url).pathname;
@@ -102,7 +102,8 @@ Deno.test("pairs: where a token crosses the boundary, the prompt ends before it,
     chosen: [{ role: "assistant", content: answer }],
     rejected: [{ role: "assistant", content: "z" }],
   });
-  const { pairs, counts } = await loadPairs(rows(pair("xy"), pair("y")), tokenizer, options);
+  const joint: DataOptions = { ...options, tokenize: "joint" };
+  const { pairs, counts } = await loadPairs(rows(pair("xy"), pair("y")), tokenizer, joint);
   assert.equal(
     tokenizer.decode(pairs[0].chosen.ids.slice(0, pairs[0].chosen.promptLength)),
     "uq",
@@ -113,6 +114,101 @@ Deno.test("pairs: where a token crosses the boundary, the prompt ends before it,
     "uqa",
   );
   assert.equal(counts.boundaryMerged, 1);
+  // One by one, no token crosses: the prompt is what a model sees when it is asked.
+  const apart = await loadPairs(rows(pair("xy"), pair("y")), tokenizer, options);
+  assert.equal(apart.counts.boundaryMerged, 0);
+  for (const { ids, promptLength } of apart.pairs.flatMap((p) => [p.chosen, p.rejected])) {
+    assert.equal(tokenizer.decode(ids.slice(0, promptLength)), "uqa");
+  }
+});
+
+Deno.test("pairs: text as one, by the common prefix of tokens or by TRL's count of them", async () => {
+  const tokenizer = await byteTokenizer(["a b", "b c"], { add_bos_token: true });
+  const row = rows({ prompt: "xa", chosen: "bc", rejected: "c" });
+  const load = async (changes: Partial<DataOptions>) => {
+    const { pairs: [{ chosen, rejected }], counts } = await loadPairs(row, tokenizer, {
+      ...options,
+      ...changes,
+    });
+    const shown = [chosen, rejected].map(({ ids, promptLength }) =>
+      [ids.slice(0, promptLength), ids.slice(promptLength)].map((part) => tokenizer.decode(part))
+    );
+    return { shown, merged: counts.boundaryMerged };
+  };
+  const end = "<|endoftext|>";
+  assert.deepEqual(await load({ tokenize: "joint", appendEos: true }), {
+    shown: [[`${end}x`, `abc${end}`], [`${end}xa`, `c${end}`]],
+    merged: 1,
+  });
+  // TRL keeps the prompt's own tokens, and of the whole what comes after as many: "ab" is lost, and "c" is left.
+  assert.deepEqual(await load({ tokenize: "joint", promptBoundary: "trl" }), {
+    shown: [[`${end}xa`, "c"], [`${end}xa`, "c"]],
+    merged: 1,
+  });
+  assert.deepEqual(await load({ tokenize: "separate" }), {
+    shown: [[`${end}xa`, "bc"], [`${end}xa`, "c"]],
+    merged: 0,
+  });
+});
+
+Deno.test("pairs: a template that writes the prompt anew each time is divided by tokens", async () => {
+  const chat_template = "{{ messages | length }}{% for m in messages %}{{ m.content }}{% endfor %}";
+  const tokenizer = await byteTokenizer([], { chat_template });
+  const { pairs, counts } = await loadPairs(
+    rows({
+      prompt: [{ role: "user", content: "q" }],
+      chosen: [{ role: "assistant", content: "a" }],
+      rejected: [{ role: "assistant", content: "b" }],
+    }),
+    tokenizer,
+    options,
+  );
+  assert.equal(tokenizer.decode(pairs[0].chosen.ids), "2qa");
+  assert.equal(counts.boundaryMerged, 1);
+});
+
+Deno.test("pairs: the rules of begin, end and boundary are told", async () => {
+  const tokenizer = await byteTokenizer([], { add_bos_token: true });
+  const text = rows({ prompt: "p", chosen: "c", rejected: "r" });
+  const told = async (
+    source: typeof text,
+    tokenizer: TextTokenizer | null,
+    changes: Partial<DataOptions> = {},
+  ) => (await loadPairs(source, tokenizer, { ...options, ...changes })).encoding;
+  assert.equal(
+    await told(text, tokenizer, { appendEos: true }),
+    "begin <|endoftext|> once, end <|endoftext|> once; prompt and completion encoded one by one",
+  );
+  assert.equal(
+    await told(text, await byteTokenizer(), { tokenize: "joint" }),
+    "no begin token, no end token; prompt and completion encoded as one text",
+  );
+  assert.equal(
+    await told(rows(tokens([1], [2], [3])), null),
+    "token ids as they are, nothing added",
+  );
+});
+
+Deno.test("pairs: too many rows beyond the length are refused, with what it would cost", async () => {
+  const values = rows(
+    tokens([1], [2, 3, 4, 5], [6]),
+    tokens([1, 2, 3, 4], [2], [3]),
+    tokens([1], [2], [3]),
+    tokens([1], [2], [3]),
+  );
+  const load = (maxTruncatedShare?: number) =>
+    loadPairs(values, null, { ...options, maxLengthTokens: 4, maxTruncatedShare });
+  assert.equal((await load(0.5)).counts.kept, 3);
+  assert.equal((await load()).counts.kept, 3);
+  await assert.rejects(load(0.25), (error) => {
+    assert.ok(error instanceof UserError);
+    assert.match(error.message, /at most 25 % of its rows longer than 4 tokens, found 2 of 4/);
+    assert.match(
+      error.message,
+      /1 would lose 1 tokens and 1 be dropped; .*--max-truncated-share 0.5$/,
+    );
+    return true;
+  });
 });
 
 Deno.test("pairs: everything dropped or cut is counted, and the index goes on", async () => {

@@ -1,5 +1,7 @@
 /** What is wrong with the input is said in one line, with exit code 2, and nothing is left half written. */
 import assert from "node:assert/strict";
+import { gzipSync } from "node:zlib";
+import { parquetFile } from "../data/parquet_files.ts";
 import { randomPairs } from "../model/small_models.ts";
 import { byteTokenizerFiles } from "../text/byte_tokenizer.ts";
 import { gpu } from "../kernels/harness.ts";
@@ -111,6 +113,18 @@ const row = (fields: Record<string, unknown>) =>
 
 /** Second rows, and what is said of them. */
 const ROWS: Record<string, [second: string, expected: RegExp]> = {
+  "a row of another shape": [
+    JSON.stringify({ prompt: "a", chosen: "b", rejected: "c" }),
+    /pairs\.jsonl, line 2: expected rows of one shape \(token ids, as the first\), found text with prompt/,
+  ],
+  "half of a surrogate pair": [
+    '{"prompt": "a", "chosen": "\\ud83d", "rejected": "c"}',
+    /pairs\.jsonl, line 2: expected "chosen" to be Unicode text, found a lone surrogate/,
+  ],
+  "a line of 17 million characters": [
+    " ".repeat(17 << 20),
+    /pairs\.jsonl, line 2: expected at most 16777216 characters, found more/,
+  ],
   "broken JSON": ['{"prompt_ids": [1', /pairs\.jsonl, line 2: /],
   "a row without completion": [
     JSON.stringify({ prompt_ids: [1], chosen_ids: [2] }),
@@ -135,6 +149,52 @@ for (const [name, [second, expected]] of Object.entries(ROWS)) {
     }));
 }
 
+/** Files that are no datasets, and what is said of them. */
+const FILES: Record<string, [content: Uint8Array<ArrayBuffer>, expected: RegExp]> = {
+  "cut.jsonl.gz": [
+    Uint8Array.from(
+      gzipSync("\n".repeat(99)).subarray(0, -9),
+    ),
+    /cut\.jsonl\.gz: expected gzip, found damaged data/,
+  ],
+  "bomb.jsonl.gz": [
+    Uint8Array.from(gzipSync(new Uint8Array(70 << 20).fill(0x0a))),
+    /bomb\.jsonl\.gz: expected it to inflate at most 200 times/,
+  ],
+  "other.parquet": [
+    parquetFile([{ question: "a", answer: "b" }]),
+    /other\.parquet, row 1: expected "chosen" and "rejected"/,
+  ],
+  "cut.parquet": [
+    parquetFile([{ prompt: "a", chosen: "b", rejected: "c" }]).slice(0, -20),
+    /cut\.parquet: expected Parquet, found damaged data/,
+  ],
+};
+
+for (const [name, [content, expected]] of Object.entries(FILES)) {
+  Deno.test(`refused: ${name}`, () =>
+    withInputs(async (inputs) => {
+      const path = `${inputs.directory}/${name}`;
+      await Deno.writeFile(path, content);
+      const { model, output } = inputs;
+      await refused(
+        inputs,
+        expected,
+        "train",
+        "--model",
+        model,
+        "--dataset",
+        path,
+        "--output",
+        output,
+      );
+      const kept = `${inputs.directory}/kept.jsonl`;
+      await refused(inputs, expected, "filter", "--dataset", path, "--output", kept);
+      const names = await Array.fromAsync(Deno.readDir(inputs.directory), ({ name }) => name);
+      assert.deepEqual(names.sort(), ["model", "pairs.jsonl", name].sort(), "a file is left");
+    }));
+}
+
 Deno.test("refused: options that do not exist or do not fit the model", () =>
   withInputs(async (inputs) => {
     const train = (expected: RegExp, ...flags: (string | number)[]) =>
@@ -151,7 +211,9 @@ Deno.test("prompts that fill the length are counted; a dataset of them alone is 
   withInputs(async (inputs) => {
     const long = row({ prompt_ids: Array.from({ length: 64 }, () => 5) });
     await Deno.writeTextFile(inputs.pairs, `${long}\n${row({})}\n${long}\n`);
-    const { stderr } = await runOk("train", ...inputs.flags);
+    const tooMany = /at most 50 % of its rows longer than 64 tokens, found 2 of 3/;
+    await refused(inputs, tooMany, "train", ...inputs.flags);
+    const { stderr } = await runOk("train", ...inputs.flags, "--max-truncated-share", 0.7);
     assert.match(stderr, /1 of 3 pairs, 2 dropped \(prompt fills the length\)/);
     await Deno.remove(inputs.output, { recursive: true });
     await Deno.writeTextFile(inputs.pairs, `${long}\n`);

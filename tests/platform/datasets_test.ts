@@ -49,3 +49,32 @@ Deno.test("datasets: files, folders, patterns, splits, slices and mixtures of th
       });
     }
   }));
+
+Deno.test("datasets: of the hub's cache, whole or a folder of it", () =>
+  inTemporaryDirectory(async (path) => {
+    const commit = "a".repeat(40);
+    const repo = `${path}/datasets--org--name`;
+    await Deno.mkdir(`${repo}/snapshots/${commit}/harmless`, { recursive: true });
+    await Deno.mkdir(`${repo}/blobs`);
+    await Deno.mkdir(`${repo}/refs`);
+    await Deno.writeTextFile(`${repo}/refs/main`, commit);
+    await Deno.writeTextFile(`${repo}/blobs/1`, '{"n": 1}\n{"n": 2}\n');
+    await Deno.writeTextFile(`${repo}/blobs/2`, '{"n": 3}\n');
+    const link = (blob: string, name: string) =>
+      Deno.symlink(`${repo}/blobs/${blob}`, `${repo}/snapshots/${commit}/${name}`);
+    await link("1", "train.jsonl");
+    await link("2", "harmless/test.jsonl");
+    Deno.env.set("HF_HUB_CACHE", path);
+    try {
+      assert.deepEqual(await read("org/name"), [1, 2]);
+      assert.deepEqual(await read(`org/name@${commit}:test`), [3]);
+      assert.deepEqual(await read("org/name/harmless[:1]"), [3]);
+      assert.deepEqual(await read("org/name/tr*.jsonl:train[1:]"), [2]);
+      await assert.rejects(
+        openDataset("org/other:train"),
+        /deno task download --dataset org\/other"/,
+      );
+    } finally {
+      Deno.env.delete("HF_HUB_CACHE");
+    }
+  }));

@@ -12,7 +12,7 @@ const WEIGHTS = [
 ];
 /** Configuration, tokenizer and chat template. */
 const COMPANIONS = /^(?!.*\.index\.json$)[^/]+\.(?:json|jinja)$|^merges\.txt$/;
-const ROWS = /\.(?:jsonl|json|parquet)(?:\.gz)?$/;
+const ROWS = /\.(?:jsonl(?:\.gz|\.zst)?|json|parquet)$/;
 const ABOUT_ROWS = /(?:^|\/)(?:\.[^/]*|dataset_infos?\.json)$/;
 
 /**
