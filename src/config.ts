@@ -186,6 +186,9 @@ function refuseContradictions(values: Values, origins: Origins): void {
       refuse(`--${kebabCase(rule)} only with --filter strong`, "no filter");
     }
   }
+  if (values.audit === false && given("evalDataset")) {
+    refuse("--eval-dataset only with --audit", "rows to show");
+  }
   if (Number(values.warmupSteps) > 1 && !Number.isInteger(values.warmupSteps)) {
     refuse("--warmup-steps to be whole, or a share below 1", `${values.warmupSteps}`);
   }

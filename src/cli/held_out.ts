@@ -14,8 +14,8 @@ import {
   type Grading,
   parseGrading,
 } from "../train/grading.ts";
-import type { DataRecord, Sample } from "../train/run_record.ts";
-import { loadPairsFrom, type NamedDataset, type StoredModel } from "./inputs.ts";
+import type { Sample } from "../train/run_record.ts";
+import { type LoadedPairs, loadPairsFrom, type NamedDataset, type StoredModel } from "./inputs.ts";
 
 /** Rule and right answers by which completions of held-out prompts are judged; see src/train/grading.ts. */
 interface Judge {
@@ -47,7 +47,7 @@ export class HeldOut {
   private constructor(
     readonly pairs: PreferencePair[],
     readonly counts: PairCounts,
-    readonly record: DataRecord,
+    readonly record: LoadedPairs["record"],
     readonly tokenizer: TextTokenizer | null,
     readonly stopIds: number[],
     readonly judge: Judge | null,
@@ -61,14 +61,17 @@ export class HeldOut {
   /**
    * Opens held-out pairs, with the `grading.json` beside them if there is one.
    *
+   * @param training The pairs that they must not be among.
+   *
    * @throws {UserError} If rows or grading are malformed.
    */
   static async open(
     named: NamedDataset,
     model: StoredModel,
     options: DataOptions,
+    training: readonly PreferencePair[],
   ): Promise<HeldOut> {
-    const { pairs, counts, record } = await loadPairsFrom(named, model, options);
+    const { pairs, counts, record } = await loadPairsFrom(named, model, options, training);
     const { tokenizer } = model;
     const stopIds = new Set(model.config.eosTokenIds);
     if (tokenizer?.eosTokenId != null) stopIds.add(tokenizer.eosTokenId);

@@ -1,5 +1,6 @@
 /** Models and datasets from the paths of a command line. */
 import type { Options } from "../config.ts";
+import { type Audit, auditPairs } from "../data/audit.ts";
 import type { NamedColumns } from "../data/columns.ts";
 import type { ParseOptions } from "../data/examples.ts";
 import { loadPairs, type PairCounts, type PreferencePair } from "../data/pairs.ts";
@@ -71,7 +72,7 @@ export function dataOptions(
 export interface LoadedPairs {
   pairs: PreferencePair[];
   counts: PairCounts;
-  record: DataRecord;
+  record: DataRecord & { audit: Audit };
 }
 
 /** A dataset as a command line names it, and what it is for. */
@@ -97,15 +98,21 @@ export function heldOutDataset(
   return { path: evalDataset, split: evalDatasetSplit, preferred: "test", role: "eval" };
 }
 
-/** @throws {UserError} As `loadPairs`. */
+/**
+ * @param training The data that held-out pairs must not be among.
+ * @throws {UserError} As `loadPairs`.
+ */
 export async function loadPairsFrom(
   named: NamedDataset,
   { tokenizer }: Pick<StoredModel, "tokenizer">,
   options: DataOptions,
+  training?: readonly PreferencePair[],
 ): Promise<LoadedPairs> {
   const dataset = await openDataset(named.path, named);
   const { pairs, ...rest } = await loadPairs(readRows(dataset), tokenizer, options);
-  return { pairs, counts: rest.counts, record: dataRecord(named, dataset, rest, options) };
+  const audit = auditPairs(pairs, rest.counts, training);
+  const record = { ...dataRecord(named, dataset, rest, options), audit };
+  return { pairs, counts: rest.counts, record };
 }
 
 /** What a run's record says of a dataset. */

@@ -1,12 +1,15 @@
 import { styleText } from "node:util";
 import type { Options } from "../config.ts";
+import { kebabCase } from "../config/values.ts";
+import type { Audit } from "../data/audit.ts";
 import {
   type InspectedRow,
   type InspectedSequence,
   type InspectedToken,
   inspectRow,
 } from "../data/inspect.ts";
-import type { DropReason } from "../data/prepare.ts";
+import { percent } from "../data/filter_report.ts";
+import type { DataOptions, DropReason } from "../data/prepare.ts";
 import { readRows } from "../data/rows.ts";
 import { UserError } from "../errors.ts";
 import { readJsonObject } from "../formats/json.ts";
@@ -15,8 +18,16 @@ import { openTokenizer } from "../platform/chat_template.ts";
 import { openDataset } from "../platform/datasets.ts";
 import { openDirectory } from "../platform/files.ts";
 import { locate } from "../platform/hub/cache.ts";
-import type { Context } from "./context.ts";
-import { dataOptions, mainDataset } from "./inputs.ts";
+import type { TextTokenizer } from "../text/tokenizer.ts";
+import type { Context, Output } from "./context.ts";
+import {
+  countsInWords,
+  dataOptions,
+  heldOutDataset,
+  loadPairsFrom,
+  mainDataset,
+  shapeInWords,
+} from "./inputs.ts";
 
 const REASONS: Record<DropReason, string> = {
   droppedEmptyCompletion: "a completion is empty",
@@ -38,6 +49,7 @@ export async function run(
     `${directory.name}/config.json`,
   );
   const data = dataOptions(options, { config }, options.score);
+  if (options.audit) return await showAudit(options, tokenizer, data, stdout);
   const colored = stdout.columns() !== null && !Deno.noColor;
   const { path, ...split } = mainDataset(options, "train");
   let index = 0, shown = 0;
@@ -45,6 +57,7 @@ export async function run(
     if (index++ < options.row) continue;
     if (shown++ === options.rows) break;
     const inspected = inspectRow(row, tokenizer, data);
+    if (shown === 1 && !options.json) stdout.write(`${inspected.encoding}\n\n`);
     stdout.write(
       options.json
         ? `${JSON.stringify({ index: index - 1, ...inspected })}\n`
@@ -57,6 +70,40 @@ export async function run(
     );
   }
   return 0;
+}
+
+/** Audits a preference dataset, and held-out data against it. */
+async function showAudit(
+  options: Options<"inspect">,
+  tokenizer: TextTokenizer | null,
+  data: DataOptions,
+  stdout: Output,
+): Promise<number> {
+  const train = await loadPairsFrom(mainDataset(options, "train"), { tokenizer }, data);
+  const heldOut = heldOutDataset(options);
+  const others = heldOut ? [await loadPairsFrom(heldOut, { tokenizer }, data, train.pairs)] : [];
+  for (const { record, counts } of [train, ...others]) {
+    const { path, format, audit } = record;
+    stdout.write(
+      options.json
+        ? `${JSON.stringify({ path, format, counts, audit })}\n`
+        : `${path}: ${countsInWords(counts)}; ${shapeInWords(record)}\n${auditText(audit)}\n`,
+    );
+  }
+  return 0;
+}
+
+/** A line for each thing that an audit looks for, found or not. */
+function auditText(audit: Audit): string {
+  const line = (name: string, value: string, note = "") =>
+    `  ${kebabCase(name).replaceAll("-", " ").padEnd(18)} ${value.padStart(8)}${note}\n`;
+  return Object.entries(audit).map(([name, found]) => {
+    if (name === "longerWins") return line(name, percent(found as number));
+    if (typeof found === "number") return line(name, String(found));
+    const others = found.count > found.rows.length ? ", ..." : "";
+    const rows = found.count > 0 ? `  rows ${found.rows.join(", ")}${others}` : "";
+    return line(name, String(found.count), rows);
+  }).join("");
 }
 
 function rowText(index: number, row: InspectedRow, colored: boolean): string {

@@ -1,6 +1,8 @@
 import type { Options } from "../config.ts";
+import { auditInWords, flipsInWords } from "../data/audit.ts";
 import type { PairFilter } from "../data/filter.ts";
 import { filterInWords } from "../data/filter_report.ts";
+import { suspectedFlips } from "../dpo/label_flips.ts";
 import { treeTokens } from "../dpo/pack.ts";
 import { type DpoTraining, startDpo } from "../engine.ts";
 import { largestBatch, planInWords, planMemory } from "../train/memory_plan.ts";
@@ -36,7 +38,7 @@ export async function run(options: Options<"train">, context: Context<"train">):
     maxRows: options.maxPairs === 0 ? undefined : options.maxPairs,
   });
   const heldOutNamed = heldOutDataset(options);
-  const heldOut = heldOutNamed && await HeldOut.open(heldOutNamed, model, dataFlags);
+  const heldOut = heldOutNamed && await HeldOut.open(heldOutNamed, model, dataFlags, train.pairs);
 
   const device = await openDevice(options, context);
   if (!device) return 0;
@@ -83,6 +85,10 @@ export async function run(options: Options<"train">, context: Context<"train">):
     if (train.record.filter) say(`filter     ${filterInWords(train.record.filter)}`);
     const { filter } = context.resolved.origins;
     if (filter.source === "automatic") say(`filter     ${options.filter}: ${filter.detail}`);
+    for (const { record } of [train, ...heldOut ? [heldOut] : []]) {
+      const findings = auditInWords(record.audit);
+      if (findings !== "") say(`audit      ${record.path}: ${findings}`);
+    }
     say(`encoding   ${train.record.encoding}`);
     say(`tokens     ${tokens}, with shared beginnings counted once; ${apart} without`);
     if (heldOut) say(`held out   ${options.evalDataset}: ${countsInWords(heldOut.counts)}`);
@@ -119,6 +125,11 @@ export async function run(options: Options<"train">, context: Context<"train">):
       say(comparison(evaluationChanges(directory.metrics)));
       for (const sample of samples) say(sideBySide(sample));
     }
+    run.data = [train, ...heldOut ? [heldOut] : []].map(({ record, pairs }) => {
+      const flips = suspectedFlips(training.run.reference, pairs);
+      if (flips.count > 0) say(`audit      ${record.path}: ${flipsInWords(flips)}`);
+      return { ...record, audit: { ...record.audit, suspectedFlips: flips } };
+    });
     const record = await saveRun(run, samples);
     say(
       `saved      ${directory.path} after ${

@@ -88,15 +88,23 @@ export const OPTIONS = {
     default: null,
     placeholder: "GLOB",
   }),
-  evalDataset: text(TRAINING, "Held-out rows, evaluated before and after training", {
-    default: null,
-    placeholder: "PATH[:SPLIT][[FROM:TO]],...",
-  }),
-  evalDatasetSplit: text(TRAINING, "Split of the held-out dataset (default: of several, test)", {
-    default: null,
-    placeholder: "NAME",
-    aliases: ["dataset-test-split"],
-  }),
+  evalDataset: text(
+    [...TRAINING, "inspect"],
+    "Held-out rows, evaluated before and after training",
+    {
+      default: null,
+      placeholder: "PATH[:SPLIT][[FROM:TO]],...",
+    },
+  ),
+  evalDatasetSplit: text(
+    [...TRAINING, "inspect"],
+    "Split of the held-out dataset (default: of several, test)",
+    {
+      default: null,
+      placeholder: "NAME",
+      aliases: ["dataset-test-split"],
+    },
+  ),
   promptColumn: text(
     PAIRS,
     "Column of the prompt; none: there is none (default: prompt, instruction, input, question)",
@@ -372,6 +380,11 @@ export const OPTIONS = {
   // What to show and to measure
   row: integer(["inspect"], "First row to show, counted from 0", { default: 0, min: 0 }),
   rows: integer(["inspect"], "Rows to show", { default: 3, min: 1 }),
+  audit: boolean(
+    ["inspect"],
+    "Look at all pairs instead: duplicates, contradictions, empty answers, length bias, and leaks into --eval-dataset",
+    { default: false },
+  ),
   suite: choice(["bench"], "What to measure", {
     default: "all",
     choices: ["all", "kernels", "step", "ladder", "decode"],

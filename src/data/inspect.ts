@@ -2,7 +2,7 @@
 
 import type { TextTokenizer } from "../text/tokenizer.ts";
 import { findColumns, type NamedColumns } from "./columns.ts";
-import { encodeExample } from "./encode.ts";
+import { encodeExample, encodingInWords } from "./encode.ts";
 import { parsePair, parseSequence } from "./examples.ts";
 import { type DataOptions, type DropReason, fit } from "./prepare.ts";
 import type { DatasetRow } from "./rows.ts";
@@ -30,6 +30,8 @@ export interface InspectedRow {
   where: string;
   /** The shape of the row, in words. */
   format: string;
+  /** How it became tokens, in words. */
+  encoding: string;
   /** Why training leaves the row out, or null. */
   dropped: DropReason | null;
   /** Whether the prompt had to give tokens to the completion because they reach across the boundary. */
@@ -75,7 +77,15 @@ export function inspectRow(
     }));
     return { name: names[side], tokens };
   });
-  return { where: row.where, format, dropped, boundaryMerged: encoded.boundaryMerged, sequences };
+  const encoding = encodingInWords(example.kind, tokenizer, options);
+  return {
+    where: row.where,
+    format,
+    encoding,
+    dropped,
+    boundaryMerged: encoded.boundaryMerged,
+    sequences,
+  };
 }
 
 function isPreference(row: DatasetRow, named: NamedColumns = {}): boolean {

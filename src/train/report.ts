@@ -1,4 +1,5 @@
 // This module is browser compatible.
+import type { Audit } from "../data/audit.ts";
 import { Html, html } from "./html.ts";
 import { linePlot, type Series } from "./plot.ts";
 import {
@@ -127,7 +128,7 @@ ${rows}</table>`;
 }
 
 function data({ data }: RunRecord): Html {
-  const parts = data.map(({ role, path, format, encoding, unusedColumns, hash, counts }) =>
+  const parts = data.map(({ role, path, format, encoding, unusedColumns, hash, counts, audit }) =>
     html`<h3>${role}: ${path}</h3>
 <p class="facts">${
       [
@@ -147,10 +148,26 @@ ${
           </tr>
         `
       )
-    }</table>`
+    }
+${audit === undefined ? "" : auditRows(audit)}</table>`
   );
   return html`<h2>Data</h2>
 ${parts}`;
+}
+
+/** What the audit looked for, found or not, with the first rows that have it. */
+function auditRows(audit: Audit): Html[] {
+  return Object.entries(audit).map(([name, found]) => {
+    const isFinding = typeof found === "object";
+    const rows = isFinding && found.count > 0 ? `rows ${found.rows.join(", ")}` : "";
+    return html`
+      <tr>
+        <th scope="row">audit: ${name}</th>
+        <td>${readable(isFinding ? found.count : found)}</td>
+        <td>${rows}</td>
+      </tr>
+    `;
+  });
 }
 
 function configuration({ options, origins }: RunRecord): Html {

@@ -1,6 +1,7 @@
 // This module is browser compatible.
 import type { Command, Origin } from "../config.ts";
 import type { FilterReport } from "../data/filter_report.ts";
+import type { Audit } from "../data/audit.ts";
 import type { DeviceInfo } from "../gpu/device.ts";
 
 /** What `run.json` holds: everything needed to know what a run was, and to run it again. */
@@ -36,6 +37,8 @@ export interface DataRecord {
   /** Of the tokens that were used. */
   hash: string;
   counts: Readonly<Record<string, number>>;
+  /** What is odd about it; of preference data. */
+  audit?: Audit;
   /** What the strong-preference filter made of it; missing where there was none. */
   filter?: FilterReport;
 }

@@ -26,7 +26,8 @@ async function inspect(
     await Deno.writeTextFile(`${path}/config.json`, JSON.stringify(config));
     await Deno.writeTextFile(`${path}/rows.jsonl`, rows.join("\n"));
     const stdout = new MemoryOutput(columns), stderr = new MemoryOutput();
-    const words = ["inspect", "--model", path, "--dataset", `${path}/rows.jsonl`, ...flags];
+    const placed = flags.map((flag) => flag.replace(/^rows/, `${path}/rows`));
+    const words = ["inspect", "--model", path, "--dataset", `${path}/rows.jsonl`, ...placed];
     const code = await main(words, stdout, stderr);
     return { code, stdout: stdout.text.replaceAll(path, "DIR"), stderr: stderr.text };
   } finally {
@@ -45,6 +46,8 @@ Deno.test("inspect: rows for people, without colours where there is no terminal"
   assert.equal(
     stdout,
     [
+      "no begin token, end <|endoftext|> once; prompt and completion encoded one by one",
+      "",
       "row 0: DIR/rows.jsonl, line 1 (text with prompt)",
       "  chosen",
       "    prompt (1)               |ab|",
@@ -96,4 +99,47 @@ Deno.test("inspect: mistakes end with code 2 and one line", async () => {
   const broken = await inspect(["{"], []);
   assert.equal(broken.code, 2);
   assert.match(broken.stderr, /rows.jsonl, line 1: expected JSON/);
+});
+
+Deno.test("inspect --audit: findings of the dataset and of what is held out against it", async () => {
+  const row = (prompt: string, chosen: string, rejected: string) =>
+    JSON.stringify({ prompt, chosen, rejected });
+  const twice = [
+    row("a", "bb b", "c"),
+    row("a", "bb b", "c"),
+    row("a", "c", "bb b"),
+    row("b", "", "c"),
+  ];
+  const { code, stdout } = await inspect(twice, ["--audit", "--eval-dataset", "rows.jsonl[:1]"]);
+  assert.equal(code, 0);
+  assert.equal(
+    stdout,
+    [
+      "DIR/rows.jsonl: 3 of 4 pairs, 1 dropped (empty completion); text with prompt",
+      "  pairs                     3",
+      "  duplicates                1  rows 1",
+      "  contradictions            1  rows 2",
+      "  identical                 0",
+      "  empty answers             1",
+      "  longer wins          66.7 %",
+      "",
+      "DIR/rows.jsonl[:1]: 1 of 1 pairs; text with prompt; from DIR/rows.jsonl",
+      "  pairs                     1",
+      "  duplicates                0",
+      "  contradictions            0",
+      "  identical                 0",
+      "  empty answers             0",
+      "  leaked pairs              1  rows 0",
+      "  leaked prompts            0",
+      "  longer wins         100.0 %",
+      "",
+      "",
+    ].join("\n"),
+  );
+  const { stdout: json } = await inspect(twice, ["--audit", "--json"]);
+  const { audit, counts } = JSON.parse(json);
+  assert.deepEqual(audit.contradictions, { count: 1, rows: [2] });
+  assert.equal(counts.kept, 3);
+  const shown = await inspect(twice, ["--eval-dataset", "rows.jsonl"]);
+  assert.match(shown.stderr, /Expected --eval-dataset only with --audit/);
 });

@@ -25,6 +25,7 @@ Deno.test("inspect: tokens with their text, boundary and mask", async () => {
   assert.deepEqual(rest, {
     where: "f.jsonl, line 1",
     format: "text with prompt",
+    encoding: "no begin token, end <|endoftext|> once; prompt and completion encoded one by one",
     dropped: null,
     boundaryMerged: false,
   });

@@ -27,6 +27,9 @@ Deno.test("the report has every option with its origin, and the data's counts", 
   assert.ok(rows(page).includes("learningRate | 1e-4 | preset: seed"));
   assert.ok(rows(page).includes("reference | – | default"));
   assert.ok(rows(page).includes("rows | 1,400"));
+  assert.ok(rows(page).includes("audit: duplicates | 2 | rows 7, 1234"));
+  assert.ok(rows(page).includes("audit: longerWins | 0.625 | "));
+  assert.match(page, /columns not used: score_chosen/);
   assert.match(page, /491,904 of 2,066,496 weights trained \(23\.8 %\)/);
 });
 

@@ -24,6 +24,14 @@ export const RUN: RunRecord = {
     unusedColumns: ["score_chosen"],
     hash: "5eed",
     counts: { rows: 1400, kept: 1398, droppedPromptTooLong: 2 },
+    audit: {
+      pairs: 1398,
+      duplicates: { count: 2, rows: [7, 1234] },
+      contradictions: { count: 0, rows: [] },
+      identical: { count: 0, rows: [] },
+      emptyAnswers: 0,
+      longerWins: 0.625,
+    },
   }],
 };
 

@@ -1,0 +1,165 @@
+// This module is browser compatible.
+
+/**
+ * What is odd about preference data: things that training goes through without a complaint and learns the wrong from.
+ *
+ * @module
+ */
+
+import { percent } from "./filter_report.ts";
+import type { PairCounts, PreferencePair } from "./pairs.ts";
+
+/** Pairs of one kind. */
+export interface Finding {
+  count: number;
+  /** The first of them, by their rows in the dataset, counted from 0. */
+  rows: number[];
+}
+
+/** What an audit of pairs finds; all by tokens, as training sees them. */
+export interface Audit {
+  pairs: number;
+  /** Pairs that an earlier one equals. */
+  duplicates: Finding;
+  /** Pairs that an earlier one has the other way round: one of the two is wrong. */
+  contradictions: Finding;
+  /** Pairs with the same answer twice: they teach nothing. */
+  identical: Finding;
+  /** Rows left out because an answer is empty. */
+  emptyAnswers: number;
+  /** Pairs that are among the training data, and those of which only the prompt is; in held-out data. */
+  leakedPairs?: Finding;
+  leakedPrompts?: Finding;
+  /** Share of pairs whose chosen answer has more tokens, half of those with as many: what length alone would get right. */
+  longerWins: number;
+  /** Pairs whose labels the reference doubts, of those that it has scored; see src/dpo/label_flips.ts. */
+  suspectedFlips?: Finding & { scored: number };
+}
+
+const ROWS_SHOWN = 10;
+
+/** Lists the rows of pairs. */
+export function findingOf(pairs: readonly PreferencePair[]): Finding {
+  return { count: pairs.length, rows: pairs.slice(0, ROWS_SHOWN).map(({ index }) => index) };
+}
+
+/**
+ * Looks at all pairs of a dataset.
+ *
+ * @param training The data that held-out pairs must not be among.
+ */
+export function auditPairs(
+  pairs: readonly PreferencePair[],
+  { droppedEmptyCompletion }: Pick<PairCounts, "droppedEmptyCompletion">,
+  training?: readonly PreferencePair[],
+): Audit {
+  const seen = new Set<string>();
+  const found = {
+    duplicates: [] as PreferencePair[],
+    contradictions: [] as PreferencePair[],
+    identical: [] as PreferencePair[],
+  };
+  let longer = 0;
+  for (const pair of pairs) {
+    const { chosen, rejected } = fingerprint(pair);
+    if (chosen === rejected) found.identical.push(pair);
+    else if (seen.has(`${rejected} ${chosen}`)) found.contradictions.push(pair);
+    if (seen.has(`${chosen} ${rejected}`)) found.duplicates.push(pair);
+    seen.add(`${chosen} ${rejected}`);
+    const more = completionTokens(pair.chosen) - completionTokens(pair.rejected);
+    longer += more > 0 ? 1 : more === 0 ? 0.5 : 0;
+  }
+  return {
+    pairs: pairs.length,
+    duplicates: findingOf(found.duplicates),
+    contradictions: findingOf(found.contradictions),
+    identical: findingOf(found.identical),
+    emptyAnswers: droppedEmptyCompletion,
+    ...training === undefined ? {} : leakage(pairs, training),
+    longerWins: longer / pairs.length,
+  };
+}
+
+function leakage(
+  pairs: readonly PreferencePair[],
+  training: readonly PreferencePair[],
+): Required<Pick<Audit, "leakedPairs" | "leakedPrompts">> {
+  const [known, knownPrompts] = [new Set<string>(), new Set<string>()];
+  for (const pair of training) {
+    const { prompt, chosen, rejected } = fingerprint(pair);
+    known.add(`${chosen} ${rejected}`);
+    knownPrompts.add(prompt);
+  }
+  const leaked = pairs.filter((pair) => {
+    const { chosen, rejected } = fingerprint(pair);
+    // The other way round the answers are known as well.
+    return known.has(`${chosen} ${rejected}`) || known.has(`${rejected} ${chosen}`);
+  });
+  const whole = new Set(leaked);
+  const prompts = pairs.filter((pair) =>
+    !whole.has(pair) && knownPrompts.has(fingerprint(pair).prompt)
+  );
+  return { leakedPairs: findingOf(leaked), leakedPrompts: findingOf(prompts) };
+}
+
+function completionTokens({ ids, promptLength }: PreferencePair["chosen"]): number {
+  return ids.length - promptLength;
+}
+
+function fingerprint({ chosen, rejected }: PreferencePair) {
+  return {
+    prompt: digest(chosen.ids.subarray(0, chosen.promptLength)),
+    chosen: digest(chosen.ids),
+    rejected: digest(rejected.ids),
+  };
+}
+
+/**
+ * 64 bits of two sums that every token stirs (the finalizer of MurmurHash3): a million sequences meet by chance once in
+ * forty million datasets.
+ */
+function digest(ids: Uint32Array): string {
+  let [a, b] = [0x9e3779b9 ^ ids.length, 0x85ebca6b];
+  for (const id of ids) {
+    a = Math.imul(a ^ id, 0xcc9e2d51);
+    a ^= a >>> 15;
+    b = Math.imul(b + id, 0x1b873593);
+    b = (b ^ (b >>> 13)) + a;
+  }
+  return `${finish(a).toString(36)}.${finish(b ^ a).toString(36)}`;
+}
+
+function finish(h: number): number {
+  h = Math.imul(h ^ (h >>> 16), 0x85ebca6b);
+  h = Math.imul(h ^ (h >>> 13), 0xc2b2ae35);
+  return (h ^ (h >>> 16)) >>> 0;
+}
+
+/** Suspected flips in words. */
+export function flipsInWords({ count, scored, rows }: NonNullable<Audit["suspectedFlips"]>) {
+  const others = count > rows.length ? ", ..." : "";
+  return `the reference doubts ${count} of ${scored} labels, in rows ${rows.join(", ")}${others}`;
+}
+
+/** Where length alone would get so many pairs right, or wrong, it may be what is learned. */
+const LENGTH_BIAS = 0.6;
+
+/** The findings in words, nothing if there are none. */
+export function auditInWords(audit: Audit): string {
+  const counted: [finding: { count: number } | undefined, words: string][] = [
+    [audit.duplicates, "duplicates of earlier pairs"],
+    [audit.contradictions, "pairs that contradict an earlier one"],
+    [audit.identical, "pairs with the same answer twice"],
+    [{ count: audit.emptyAnswers }, "rows with an empty answer left out"],
+    [audit.leakedPairs, "pairs that are training data"],
+    [audit.leakedPrompts, "prompts that are in the training data"],
+  ];
+  const { longerWins } = audit;
+  const bias = Math.max(longerWins, 1 - longerWins) >= LENGTH_BIAS
+    ? [`the longer answer is chosen in ${percent(longerWins)}`]
+    : [];
+  return [
+    ...counted.flatMap(([finding, words]) => finding?.count ? [`${finding.count} ${words}`] : []),
+    ...bias,
+  ].join(", ");
+}
