@@ -71,6 +71,7 @@ export async function trainLoop(
 
   const fetch = async () => {
     await readback.fetch();
+    await new Promise((resolve) => setTimeout(resolve)); // an interrupt arrives with timers, not with messages
     fetchedMs = performance.now();
     for (const complete of waiting.splice(0)) {
       const metrics = complete();
