@@ -3,6 +3,7 @@ import { evaluate } from "../dpo/evaluate.ts";
 import { Reference } from "../dpo/reference.ts";
 import { loadModel, loadReference } from "../engine.ts";
 import { readable } from "../train/run_record.ts";
+import { loadReferenceScores, openCache } from "./caches.ts";
 import type { Context } from "./context.ts";
 import { openDevice } from "./device.ts";
 import {
@@ -18,14 +19,24 @@ export async function run(options: Options<"eval">, context: Context<"eval">): P
   const model = await openStoredModel(options.model);
   const reference = options.reference === null ? null : await openStoredModel(options.reference);
   const data = dataOptions(options, model, options.score);
-  const { pairs, counts } = await loadPairsFrom(mainDataset(options, "eval"), model, data);
+  const loaded = await loadPairsFrom(mainDataset(options, "eval"), model, data);
+  const { pairs, counts } = loaded;
   const device = await openDevice(options, context);
   if (!device) return 0;
   const { gpu, precision } = device;
   const loading = { precision, positions: options.maxLength };
   const policy = await loadModel(gpu, model, loading);
   const judge = reference ? await loadReference(gpu, model, reference, loading) : policy;
-  const metrics = await evaluate(policy, new Reference(judge, false), pairs, {
+  const theirs = new Reference(judge, false);
+  const say = (line: string) => context.stderr.write(`${line}\n`);
+  await loadReferenceScores(openCache(options, "read", say), [loaded], {
+    policy,
+    reference: theirs,
+    source: reference ?? model,
+    precision,
+    score: options,
+  }, say);
+  const metrics = await evaluate(policy, theirs, pairs, {
     scope: options.score,
     reduction: options.logprob,
     lossType: options.lossType,

@@ -8,6 +8,7 @@ import { type DpoTraining, startDpo } from "../engine.ts";
 import { largestBatch, planInWords, planMemory } from "../train/memory_plan.ts";
 import { type Change, evaluationChanges, readable, type Sample } from "../train/run_record.ts";
 import { checkFirstStep } from "../train/self_check.ts";
+import { loadReferenceScores, openCache } from "./caches.ts";
 import type { Context } from "./context.ts";
 import { openDevice } from "./device.ts";
 import { HeldOut, SAMPLES } from "./held_out.ts";
@@ -100,6 +101,18 @@ export async function run(options: Options<"train">, context: Context<"train">):
       `steps      ${run.plan.totalSteps}, ${run.plan.rowsPerStep} pairs each; output ${directory.path}`,
     );
 
+    const cached = await loadReferenceScores(
+      openCache(options, "write", say),
+      [train, ...heldOut ? [heldOut] : []],
+      {
+        policy: training.model,
+        reference: training.run.reference,
+        source: reference ?? model,
+        precision,
+        score: options,
+      },
+      say,
+    );
     const firstStep = await resumeRun(run);
     if (heldOut && firstStep === 0) {
       directory.log({ step: 0, ...(await heldOut.examine(training)).metrics });
@@ -114,6 +127,7 @@ export async function run(options: Options<"train">, context: Context<"train">):
         margin: metrics["rewards/margins"],
       };
     });
+    for (const scores of cached) await scores.save();
     if (done < run.plan.totalSteps) return INTERRUPTED;
 
     let samples: Sample[] = [];

@@ -390,6 +390,21 @@ export const OPTIONS = {
     choices: ["all", "kernels", "step", "ladder", "decode"],
   }),
 
+  // What was computed before
+  cache: boolean(
+    ["train", "eval"],
+    "Look up in a cache what earlier runs computed; train writes to it, too",
+    { default: true },
+  ),
+  cacheDir: text(
+    ["train", "eval"],
+    "Folder of the cache (default: smoldpo in the user's cache folder)",
+    {
+      default: null,
+      placeholder: "DIR",
+    },
+  ),
+
   // The device
   precision: choice(
     ["train", "sft", "eval", "score", "generate", "bench"],

@@ -74,6 +74,26 @@ async function* scoreBatches(
   }
 }
 
+/** Computes the reference's scores of pairs, which it remembers. */
+export async function scoreReference(
+  policy: Model,
+  reference: Reference,
+  pairs: readonly PreferencePair[],
+  score: ScoreOptions,
+): Promise<void> {
+  const { gpu, runtime, weights, begin } = policy;
+  for (const batchPairs of batchesOf(pairs, tokensPerBatch(policy))) {
+    const packed = packPairs(batchPairs, { ...score, chunkRows: runtime.headRows });
+    const batch = uploadBatch(gpu, runtime.workspace, packed);
+    const scores = scoreTensor(policy, "reference scores", 2 * batchPairs.length);
+    const commands = new Commands(gpu);
+    const trunk = trunkForward(commands, runtime, weights, batch, begin);
+    reference.compute(commands, batch, scores, trunk);
+    commands.submit();
+    reference.remember(batchPairs, await readTensor(gpu, scores));
+  }
+}
+
 /** Accuracy of the policy's likelihood alone, and TRL's metrics against the reference, with `eval_` in front. */
 export async function evaluate(
   model: Model,

@@ -9,7 +9,7 @@ import { headForward } from "../model/head.ts";
 import { type Model, scoreTensor } from "../model/model.ts";
 
 /** Numbers kept per pair: score, completion sum, total sum and 0 of chosen, then of rejected. */
-const NUMBERS_PER_PAIR = 8;
+export const NUMBERS_PER_PAIR = 8;
 
 /**
  * The reference model's scores of pairs. It never changes, so each pair is scored once, at its first visit, and then looked up.

@@ -117,7 +117,7 @@ Deno.test({
       const output = `${directory}/interrupted`;
       const main = fileURLToPath(new URL("../../src/cli/main.ts", import.meta.url));
       const engine = Deno.env.get("SMOLDPO_ENGINE") ?? "deno";
-      const words = ["--output", output, "--engine", engine, "--precision", "f32"];
+      const words = ["--output", output, "--engine", engine, "--precision", "f32", "--no-cache"];
       const child = new Deno.Command(Deno.execPath(), {
         args: [
           ...["run", "--quiet", "--allow-all", main, "train"],

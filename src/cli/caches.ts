@@ -1,0 +1,65 @@
+/** Caches from the options of a command line. */
+import type { Options } from "../config.ts";
+import { kebabCase } from "../config/values.ts";
+import type { Reference } from "../dpo/reference.ts";
+import { ReferenceCache } from "../dpo/reference_cache.ts";
+import type { Operand } from "../kernels/shapes.ts";
+import type { Model } from "../model/model.ts";
+import { defaultCachePath, DiskCache, hashFiles } from "../platform/disk_cache.ts";
+import type { LoadedPairs, StoredModel } from "./inputs.ts";
+
+type CacheFlags = Pick<Options<"train">, "cache" | "cacheDir">;
+
+/** @returns The cache that the options ask for, null if they ask for none or there is no place for one. */
+export function openCache(
+  { cache, cacheDir }: CacheFlags,
+  access: "read" | "write",
+  say: (line: string) => void,
+): DiskCache | null {
+  if (!cache) return null;
+  const path = cacheDir ?? defaultCachePath();
+  if (path !== null) return new DiskCache(path, access, say);
+  say(`cache      none: expected HOME to say where; --${kebabCase("cacheDir")} does`);
+  return null;
+}
+
+/** What a reference was, for whoever looks its scores up. */
+export interface ScoredReference {
+  policy: Model;
+  reference: Reference;
+  /** The checkpoint that the reference was loaded from. */
+  source: StoredModel;
+  precision: Operand;
+  score: Pick<Options<"train">, "score" | "logprob">;
+}
+
+/**
+ * Lets the reference remember what the cache knows of datasets.
+ *
+ * @returns One to save to for each dataset.
+ */
+export async function loadReferenceScores(
+  cache: DiskCache | null,
+  datasets: readonly LoadedPairs[],
+  { policy, reference, source, precision, score }: ScoredReference,
+  say: (line: string) => void,
+): Promise<ReferenceCache[]> {
+  if (cache === null) return [];
+  const weights = await hashFiles(
+    source.directory,
+    (name) => name === "config.json" || /\.(?:safetensors|bin|pth?)$/.test(name),
+  );
+  const caches: ReferenceCache[] = [];
+  for (const { pairs, record } of datasets) {
+    const { scores, found } = await ReferenceCache.load(cache, policy, reference, pairs, {
+      weights,
+      tokens: record.hash,
+      precision,
+      scope: score.score,
+      reduction: score.logprob,
+    });
+    caches.push(scores);
+    say(`cache      reference scores of ${record.path}: ${found}; ${cache.path}`);
+  }
+  return caches;
+}

@@ -1,0 +1,62 @@
+import assert from "node:assert/strict";
+import { ReferenceCache } from "../../src/dpo/reference_cache.ts";
+import { startDpo } from "../../src/engine.ts";
+import type { Cache } from "../../src/formats/cache.ts";
+import { gpu } from "../kernels/harness.ts";
+import {
+  options,
+  randomCheckpoint,
+  randomPairs,
+  smallConfig,
+  takeStep,
+} from "../model/small_models.ts";
+
+const checkpoint = randomCheckpoint(smallConfig(), 1);
+const reference = randomCheckpoint(smallConfig(), 2);
+const pairs = randomPairs(3, 7, checkpoint.config.vocabSize, 40);
+const origin = {
+  weights: "w",
+  tokens: "t",
+  precision: "f32",
+  scope: "completion",
+  reduction: "sum",
+} as const;
+
+/** A cache of a single entry. */
+class MemoryCache implements Cache {
+  entry: Uint8Array<ArrayBuffer> | null = null;
+  key = "";
+  get(key: string) {
+    return Promise.resolve(key === this.key ? this.entry : null);
+  }
+  async put(key: string, parts: readonly Uint8Array<ArrayBuffer>[]) {
+    this.key = key;
+    this.entry = await new Blob([...parts]).bytes();
+  }
+}
+
+const start = () =>
+  startDpo(gpu, checkpoint, reference, pairs, options("train", { "max-length": 64 }), "f32");
+
+Deno.test("a run whose reference scores are in the cache never runs the reference", async () => {
+  const cache = new MemoryCache();
+  const first = await start();
+  const load = ({ model, run }: typeof first) =>
+    ReferenceCache.load(cache, model, run.reference, pairs, origin);
+  const empty = await load(first);
+  assert.equal(empty.found, "none yet");
+  const expected = await takeStep(first, [0, 1, 2, 4, 5]);
+  await empty.scores.save();
+
+  const second = await start();
+  const { found } = await load(second);
+  assert.equal(
+    found,
+    "of 5 of 7 pairs, 4 of them verified",
+    "pairs that no step has met are missing",
+  );
+  second.run.reference.compute = () => assert.fail("the reference ran");
+  const { metrics, gradients } = await takeStep(second, [0, 1, 2, 4, 5]);
+  assert.deepEqual(metrics, expected.metrics);
+  assert.deepEqual(gradients, expected.gradients);
+});
