@@ -5,14 +5,12 @@ import { type BenchSizes, sizesFor } from "../bench/sizes.ts";
 import { benchStep, type StepSpeed } from "../bench/step.ts";
 import { table } from "../bench/table.ts";
 import type { Options } from "../config.ts";
-import { readJsonObject } from "../formats/json.ts";
 import type { DeviceInfo, Gpu } from "../gpu/device.ts";
 import type { KernelTime } from "../gpu/profiler.ts";
 import type { Operand } from "../kernels/shapes.ts";
-import { parseLlamaConfig } from "../model/config.ts";
+import { readConfig } from "../model/directory.ts";
 import { currentCommit } from "../platform/commit.ts";
-import { openDirectory } from "../platform/files.ts";
-import { locate } from "../platform/hub/cache.ts";
+import { locateModel } from "../platform/models.ts";
 import type { Context } from "./context.ts";
 import { openDevice } from "./device.ts";
 
@@ -45,11 +43,8 @@ export async function run(
   if (!device) return 0;
   const { info } = device.gpu;
   device.gpu.close();
-  const directory = await openDirectory(await locate("model", options.model));
-  const config = parseLlamaConfig(
-    await readJsonObject(directory, "config.json"),
-    `${directory.name}/config.json`,
-  );
+  const { directory } = await locateModel(options.model);
+  const config = await readConfig(directory);
   const { kernels, steps, ladder, decode } = sizes ?? sizesFor(info.software, config);
   const report: BenchReport = {
     date: new Date().toISOString(),

@@ -16,8 +16,10 @@ import {
 
 /** Preference accuracy, margins and loss of a model against a reference. */
 export async function run(options: Options<"eval">, context: Context<"eval">): Promise<number> {
-  const model = await openStoredModel(options.model);
-  const reference = options.reference === null ? null : await openStoredModel(options.reference);
+  const model = await openStoredModel(options.model, context);
+  const reference = options.reference === null
+    ? null
+    : await openStoredModel(options.reference, context);
   const data = dataOptions(options, model, options.score);
   const loaded = await loadPairsFrom(mainDataset(options, "eval"), model, data);
   const { pairs, counts } = loaded;

@@ -38,11 +38,11 @@ export async function run(
   context.stderr.write(
     `device     ${info.description} (${info.engine}), ${device.precision}: ${device.precisionReason}\n`,
   );
-  const speaker = await openSpeaker(options.model, options, device);
+  const speaker = await openSpeaker(options.model, options, device, context);
   if (options.probabilities) await showProbabilities(speaker, options, context);
   else if (options.compare === null) await showAnswer(speaker, options, context);
   else {
-    const reference = await openSpeaker(options.compare, options, device);
+    const reference = await openSpeaker(options.compare, options, device, context);
     await showAnswers({ policy: speaker, reference }, options, context);
   }
   return context.signal.aborted ? INTERRUPTED : 0;
@@ -52,8 +52,9 @@ async function openSpeaker(
   path: string,
   options: GenerateFlags,
   { gpu, precision }: OpenDevice,
+  context: Pick<Context, "stderr">,
 ): Promise<Speaker> {
-  const stored = await openStoredModel(path);
+  const stored = await openStoredModel(path, context);
   const { config, tokenizer } = stored;
   const prompt = encodePrompt(options, tokenizer, path);
   const positions = Math.min(prompt.length + options.maxNewTokens, config.maxPositionEmbeddings);

@@ -11,6 +11,8 @@ const SUMMARIES: Record<Command, string> = {
   filter: "Keep the pairs of a dataset whose chosen answer is better by countable signs",
   inspect: "Show what the model will see of a dataset: tokens, boundaries, mask, truncation",
   download: "Bring a model or a dataset of the Hugging Face hub into its cache",
+  convert:
+    "Write a model as a Hugging Face directory, from PyTorch files or in another number type",
   bench: "Measure kernels, training step and decoding on this device",
 };
 

@@ -8,13 +8,12 @@ import type { DataCounts, DataOptions, Prepared } from "../data/prepare.ts";
 import { type Dataset, filesOf, readRows } from "../data/rows.ts";
 import type { Checkpoint } from "../engine.ts";
 import type { Directory } from "../formats/files.ts";
-import { openModel } from "../model/directory.ts";
 import { openTokenizer } from "../platform/chat_template.ts";
 import { openDataset, type SplitChoice } from "../platform/datasets.ts";
-import { openDirectory } from "../platform/files.ts";
-import { locate } from "../platform/hub/cache.ts";
+import { openModelAt } from "../platform/models.ts";
 import type { TextTokenizer } from "../text/tokenizer.ts";
 import type { DataRecord } from "../train/run_record.ts";
+import type { Context } from "./context.ts";
 
 /** A model directory, open. */
 export interface StoredModel extends Checkpoint {
@@ -22,12 +21,21 @@ export interface StoredModel extends Checkpoint {
   tokenizer: TextTokenizer | null;
 }
 
-/** @throws {UserError} As `openModel`. */
-export async function openStoredModel(path: string): Promise<StoredModel> {
-  const directory = await openDirectory(await locate("model", path));
-  const model = await openModel(directory);
+/**
+ * Opens a model and says how its weights are read, where that is not plain.
+ *
+ * @param pathOrId As `locateModel` takes it.
+ * @throws {UserError} As `openModel`.
+ */
+export async function openStoredModel(
+  pathOrId: string,
+  { stderr }: Pick<Context, "stderr">,
+): Promise<StoredModel> {
+  const model = await openModelAt(pathOrId);
+  for (const note of model.notes) stderr.write(`weights    ${note}\n`);
+  const { config, directory } = model;
   const tokenizer = await openTokenizer(directory);
-  return { config: model.config, read: (name) => model.readFloat32(name), directory, tokenizer };
+  return { config, read: (name) => model.readFloat32(name), directory, tokenizer };
 }
 
 type DataFlags =

@@ -12,12 +12,10 @@ import { percent } from "../data/filter_report.ts";
 import type { DataOptions, DropReason } from "../data/prepare.ts";
 import { readRows } from "../data/rows.ts";
 import { UserError } from "../errors.ts";
-import { readJsonObject } from "../formats/json.ts";
-import { parseLlamaConfig } from "../model/config.ts";
+import { readConfig } from "../model/directory.ts";
 import { openTokenizer } from "../platform/chat_template.ts";
 import { openDataset } from "../platform/datasets.ts";
-import { openDirectory } from "../platform/files.ts";
-import { locate } from "../platform/hub/cache.ts";
+import { locateModel } from "../platform/models.ts";
 import type { TextTokenizer } from "../text/tokenizer.ts";
 import type { Context, Output } from "./context.ts";
 import {
@@ -42,12 +40,9 @@ export async function run(
   options: Options<"inspect">,
   { stdout }: Pick<Context<"inspect">, "stdout">,
 ): Promise<number> {
-  const directory = await openDirectory(await locate("model", options.model));
+  const { directory } = await locateModel(options.model);
   const tokenizer = await openTokenizer(directory);
-  const config = parseLlamaConfig(
-    await readJsonObject(directory, "config.json"),
-    `${directory.name}/config.json`,
-  );
+  const config = await readConfig(directory);
   const data = dataOptions(options, { config }, options.score);
   if (options.audit) return await showAudit(options, tokenizer, data, stdout);
   const colored = stdout.columns() !== null && !Deno.noColor;

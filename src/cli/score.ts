@@ -13,7 +13,7 @@ import {
 
 /** Log-probabilities of every pair: one JSON line each, in dataset order. */
 export async function run(options: Options<"score">, context: Context<"score">): Promise<number> {
-  const model = await openStoredModel(options.model);
+  const model = await openStoredModel(options.model, context);
   const data = dataOptions(options, model, "all");
   const { pairs, counts } = await loadPairsFrom(mainDataset(options, "score"), model, data);
   const device = await openDevice(options, context);

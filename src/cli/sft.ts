@@ -3,13 +3,12 @@ import { loadSequences } from "../data/sequences.ts";
 import { readRows } from "../data/rows.ts";
 import { type Checkpoint, startSft } from "../engine.ts";
 import { UserError } from "../errors.ts";
-import { readJsonObject } from "../formats/json.ts";
-import { parseLlamaConfig } from "../model/config.ts";
+import type { Directory } from "../formats/files.ts";
+import { readConfig } from "../model/directory.ts";
 import { randomWeights } from "../model/random_weights.ts";
 import { openTokenizer } from "../platform/chat_template.ts";
 import { openDataset } from "../platform/datasets.ts";
-import { openDirectory } from "../platform/files.ts";
-import { locate } from "../platform/hub/cache.ts";
+import { locateModel } from "../platform/models.ts";
 import type { Context } from "./context.ts";
 import { openDevice } from "./device.ts";
 import { RunDirectory } from "./run_directory.ts";
@@ -32,10 +31,10 @@ const INTERRUPTED = 130;
 /** Next-token training: where DPO's starting model comes from. */
 export async function run(options: Options<"sft">, context: Context<"sft">): Promise<number> {
   const startedAt = new Date();
-  const source = await openDirectory(await locate("model", options.model));
+  const { directory: source } = await locateModel(options.model);
   const checkpoint = options.randomWeights
-    ? await freshCheckpoint(options)
-    : await openStoredModel(options.model);
+    ? await freshCheckpoint(source, options)
+    : await openStoredModel(options.model, context);
   const data = dataOptions(options, checkpoint, options.score);
   const tokenizer = await openTokenizer(source);
   const load = async (named: NamedDataset) => {
@@ -102,10 +101,11 @@ export async function run(options: Options<"sft">, context: Context<"sft">): Pro
   }
 }
 
-async function freshCheckpoint({ model, seed }: Options<"sft">): Promise<Checkpoint> {
-  const directory = await openDirectory(await locate("model", model));
-  const json = await readJsonObject(directory, "config.json");
-  const config = parseLlamaConfig(json, `${directory.name}/config.json`);
+async function freshCheckpoint(
+  directory: Directory,
+  { model, seed }: Options<"sft">,
+): Promise<Checkpoint> {
+  const config = await readConfig(directory);
   if (!await directory.has("tokenizer.json")) {
     throw new UserError(`Expected a tokenizer.json in ${model} for --random-weights, found none`);
   }

@@ -30,8 +30,10 @@ const INTERRUPTED = 130;
 export async function run(options: Options<"train">, context: Context<"train">): Promise<number> {
   const startedAt = new Date();
   const say = (line: string) => context.stderr.write(`${line}\n`);
-  const model = await openStoredModel(options.model);
-  const reference = options.reference === null ? null : await openStoredModel(options.reference);
+  const model = await openStoredModel(options.model, context);
+  const reference = options.reference === null
+    ? null
+    : await openStoredModel(options.reference, context);
   const dataFlags = dataOptions(options, model, options.score);
   const train = await loadPairsFrom(mainDataset(options, "train"), model, {
     ...dataFlags,

@@ -4,7 +4,7 @@ import type { Command, Options } from "../config.ts";
 import type { Training } from "../engine.ts";
 import { UserError } from "../errors.ts";
 import type { Directory } from "../formats/files.ts";
-import { saveModel } from "../model/directory.ts";
+import { saveModel } from "../model/save.ts";
 import { readWeights } from "../model/weights.ts";
 import { openCheckpointStorage } from "../platform/checkpoint_storage.ts";
 import { openDirectory } from "../platform/files.ts";
@@ -16,6 +16,7 @@ import { renderReport } from "../train/report.ts";
 import { checkpointContent, restoreCheckpoint } from "../train/resume.ts";
 import type { DataRecord, RunRecord, Sample } from "../train/run_record.ts";
 import type { Context } from "./context.ts";
+import { SAVED_DTYPES } from "./convert.ts";
 import type { OpenDevice } from "./device.ts";
 import { Progress } from "./progress.ts";
 import type { RunDirectory } from "./run_directory.ts";
@@ -45,7 +46,7 @@ export function planOf(rows: number, options: TrainingOptions): DataPlan {
 /** Options that may differ when a run is resumed: they do not touch its numbers. */
 const CHANGEABLE = new Set([
   ...["output", "resume", "json", "adapter", "engine", "config", "evalDataset", "cacheTrunk"],
-  ...["cache", "cacheDir"],
+  ...["cache", "cacheDir", "saveDtype"],
   ...["saveSteps", "saveTotalLimit", "loggingSteps", "numTrainEpochs", "maxSteps"],
 ]);
 
@@ -140,6 +141,7 @@ export async function saveRun(run: TrainingRun, samples: Sample[]): Promise<RunR
   const tensors = await readWeights(device.gpu, training.model.weights);
   await saveModel(directory.files, config, tensors, {
     tieWordEmbeddings: config.tieWordEmbeddings,
+    dtype: SAVED_DTYPES[options.saveDtype ?? "f32"],
     companions: run.source,
   });
   const record: RunRecord = {

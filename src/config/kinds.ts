@@ -10,6 +10,7 @@ export const COMMANDS = [
   "filter",
   "inspect",
   "download",
+  "convert",
   "bench",
 ] as const;
 export type Command = typeof COMMANDS[number];

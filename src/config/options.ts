@@ -19,6 +19,7 @@ const MODEL = [
   "generate",
   "inspect",
   "download",
+  "convert",
   "bench",
 ] as const;
 const ALL = [...MODEL, "filter"] as const;
@@ -49,12 +50,17 @@ export const OPTIONS = {
   }),
   model: text(
     MODEL,
-    "Model: a directory (config.json, safetensors, tokenizer) or ORG/NAME[@REVISION]",
+    "Model: a directory, a file of weights beside a config.json, or ORG/NAME[@REVISION]",
     {
       default: "fixtures/model",
       placeholder: "MODEL",
       aliases: ["model-name-or-path"],
     },
+  ),
+  configFrom: text(
+    ["convert"],
+    "Model whose configuration and tokenizer belong to the weights (default: what is beside them)",
+    { default: null, placeholder: "MODEL" },
   ),
   randomWeights: boolean(
     ["sft"],
@@ -124,7 +130,7 @@ export const OPTIONS = {
     { default: null, placeholder: "NAME" },
   ),
   output: text(
-    [...TRAINING, "filter"],
+    [...TRAINING, "filter", "convert"],
     "Where to write: a run directory, a new one in runs/ where none is named; filter: a .jsonl file, none if none is named",
     { default: null, placeholder: "PATH", aliases: ["output-dir"] },
   ),
@@ -314,6 +320,15 @@ export const OPTIONS = {
     "Go on from this checkpoint; without a value from the newest one of the output directory",
     { default: null, placeholder: "DIR", bare: "latest", aliases: ["resume-from-checkpoint"] },
   ),
+  saveDtype: choice(
+    [...TRAINING, "convert"],
+    "Numbers of the saved weights (default: f32; convert: as they are stored)",
+    { default: null, choices: ["f32", "bf16", "f16"], aliases: ["dtype"] },
+  ),
+  maxShardSize: text(["convert"], "Most bytes of weights in one file", {
+    default: "5GB",
+    placeholder: "SIZE",
+  }),
   loggingSteps: integer(TRAINING, "Steps between progress lines where no terminal shows a bar", {
     default: 10,
     min: 1,

@@ -11,19 +11,16 @@
 import { UserError } from "../errors.ts";
 import type { FileReader } from "./files.ts";
 import { describe, isObject, refuseDuplicateKeys } from "./json.ts";
-
-/** One tensor of a file. */
-export interface TensorInfo {
-  dtype: string;
-  shape: number[];
-  /** First byte, counted from the start of the file. */
-  begin: number;
-  /** Byte after the last, counted from the start of the file. */
-  end: number;
-}
-
-/** Data types that this program writes. */
-export type SavedDtype = "F32" | "F16" | "BF16";
+import {
+  BITS,
+  countElements,
+  findNonFinite,
+  formatShape,
+  narrow,
+  type SavedDtype,
+  type TensorInfo,
+  widen,
+} from "./tensor_data.ts";
 
 /** A tensor to write. `data` may be a function, so that only one tensor needs to be in memory at a time. */
 export interface NamedTensor {
@@ -33,13 +30,6 @@ export interface NamedTensor {
 }
 
 const MAX_HEADER_BYTES = 100_000_000;
-
-// deno-fmt-ignore
-const BITS: ReadonlyMap<string, number> = new Map(Object.entries({
-  F4: 4, F6_E2M3: 6, F6_E3M2: 6, BOOL: 8, U8: 8, I8: 8,
-  F8_E5M2: 8, F8_E4M3: 8, F8_E8M0: 8, F8_E4M3FNUZ: 8, F8_E5M2FNUZ: 8,
-  I16: 16, U16: 16, F16: 16, BF16: 16, I32: 32, U32: 32, F32: 32, C64: 64, F64: 64, I64: 64, U64: 64,
-}));
 
 /**
  * Reads the header of a safetensors file and checks that it describes the file to the last byte, so that no later
@@ -140,80 +130,12 @@ function show(value: unknown): string {
   return value === undefined ? "nothing" : JSON.stringify(value).slice(0, 80);
 }
 
-/** A shape as messages show it: `(49152, 576)`. */
-export function formatShape(shape: readonly number[]): string {
-  return `(${shape.join(", ")})`;
-}
-
-/**
- * Reads a tensor and widens it to f32.
- *
- * @throws {UserError} If its dtype is not F32, F16 or BF16, or if it holds a NaN or an infinity.
- */
-export async function readFloat32(
-  file: FileReader,
-  name: string,
-  info: TensorInfo,
-): Promise<Float32Array<ArrayBuffer>> {
-  if (!["F32", "F16", "BF16"].includes(info.dtype)) {
-    throw new UserError(
-      `Cannot load "${name}" from ${file.name}: expected F32, F16 or BF16, found ${info.dtype}`,
-    );
-  }
-  const { buffer } = await file.read(info.begin, info.end - info.begin);
-  const values = widen(buffer, info.dtype as SavedDtype);
-  const bad = values.findIndex((value) => !Number.isFinite(value));
-  if (bad >= 0) {
-    throw new UserError(
-      `Cannot load "${name}" from ${file.name}: expected finite weights, found ${
-        values[bad]
-      } at element ${bad}; the model is broken`,
-    );
-  }
-  return values;
-}
-
-// Typed arrays have the byte order of the machine. WebGPU runs on little-endian machines only, as safetensors wants.
-
-function widen(buffer: ArrayBuffer, dtype: SavedDtype): Float32Array<ArrayBuffer> {
-  switch (dtype) {
-    case "F32":
-      return new Float32Array(buffer);
-    case "F16":
-      return new Float32Array(new Float16Array(buffer));
-    case "BF16": {
-      // A loop, since `from` with a function is ten times slower.
-      const halves = new Uint16Array(buffer);
-      const bits = new Uint32Array(halves.length);
-      for (let i = 0; i < halves.length; i++) bits[i] = halves[i] << 16;
-      return new Float32Array(bits.buffer);
-    }
-  }
-}
-
-/** Narrows f32 values to `dtype`, to nearest and ties to even, and returns the bytes. */
-function narrow(values: Float32Array, dtype: SavedDtype): Uint8Array<ArrayBuffer> {
-  switch (dtype) {
-    case "F32":
-      return new Uint8Array(new Float32Array(values).buffer);
-    case "F16":
-      return new Uint8Array(new Float16Array(values).buffer);
-    case "BF16": {
-      const bits = new Uint32Array(new Float32Array(values).buffer);
-      const halves = new Uint16Array(bits.length);
-      for (let i = 0; i < bits.length; i++) {
-        halves[i] = (bits[i] + 0x7fff + (bits[i] >>> 16 & 1)) >>> 16;
-      }
-      return new Uint8Array(halves.buffer);
-    }
-  }
-}
-
 /**
  * The bytes of a safetensors file. Tensors stand in the order of their names and the header is padded to 8 bytes, so
  * that equal tensors give equal files and every tensor is aligned.
  *
- * @throws {RangeError} While iterating, if a tensor's data does not fit its shape or is not finite in `dtype`.
+ * @throws {RangeError} While iterating, if a tensor's data does not fit its shape or is not finite.
+ * @throws {UserError} While iterating, if a tensor's data exceeds the range of `dtype`.
  */
 export async function* serializeSafetensors(
   tensors: readonly NamedTensor[],
@@ -230,19 +152,31 @@ export async function* serializeSafetensors(
       );
     }
     const bytes = narrow(values, dtype);
-    const saved = widen(bytes.buffer, dtype);
-    // Both are looked at: rounding to BF16 carries some NaNs over into zero, and a finite f32 may exceed F16.
-    const bad = values.findIndex((value, i) =>
-      !Number.isFinite(value) || !Number.isFinite(saved[i])
-    );
-    if (bad >= 0) {
-      throw new RangeError(
-        `Cannot save "${name}" as ${dtype}: expected finite values in its range, found ${
-          values[bad]
-        } at element ${bad}`,
-      );
-    }
+    refuseNonFinite(name, values, widen(bytes.buffer, dtype), dtype);
     yield bytes;
+  }
+}
+
+/** Both are looked at: rounding to BF16 carries some NaNs over into zero, and a finite f32 may exceed F16. */
+function refuseNonFinite(
+  name: string,
+  values: Float32Array,
+  saved: Float32Array,
+  dtype: SavedDtype,
+): void {
+  const bad = findNonFinite(values);
+  if (bad >= 0) {
+    throw new RangeError(
+      `Cannot save "${name}": expected finite values, found ${values[bad]} at element ${bad}`,
+    );
+  }
+  const tooLarge = findNonFinite(saved);
+  if (tooLarge >= 0) {
+    throw new UserError(
+      `Cannot save "${name}" as ${dtype}: expected values in its range, found ${
+        values[tooLarge]
+      } at element ${tooLarge}; use another --save-dtype`,
+    );
   }
 }
 
@@ -262,8 +196,4 @@ function encodeHeader(sorted: readonly NamedTensor[], dtype: SavedDtype): Uint8A
   new DataView(bytes.buffer).setBigUint64(0, BigInt(bytes.length - 8), true);
   bytes.set(text, 8);
   return bytes;
-}
-
-function countElements(shape: readonly number[]): number {
-  return shape.reduce((product, size) => product * size, 1);
 }

@@ -7,7 +7,7 @@
 import { createHash } from "node:crypto";
 import type { Chunks, Directory, WritableDirectory } from "../formats/files.ts";
 import type { CheckpointStorage } from "../train/checkpoint.ts";
-import { createDirectory, explain, openDirectory, syncDirectory } from "./files.ts";
+import { createDirectory, explain, ignoreMissing, openDirectory, syncDirectory } from "./files.ts";
 
 // Folders under these names are no checkpoints: being written, about to be replaced, being removed.
 const WRITTEN = ".tmp-new-", REPLACED = ".tmp-old-", REMOVED = ".tmp-removed-";
@@ -104,8 +104,4 @@ class DiskStorage implements CheckpointStorage {
     );
     return entries.filter((entry) => entry.isDirectory).map((entry) => entry.name);
   }
-}
-
-function ignoreMissing(error: unknown): void {
-  if (!(error instanceof Deno.errors.NotFound)) throw error;
 }

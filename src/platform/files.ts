@@ -4,6 +4,7 @@
  * @module
  */
 
+import { dirname } from "node:path";
 import { UserError } from "../errors.ts";
 import type { Chunks, Directory, FileReader, WritableDirectory } from "../formats/files.ts";
 
@@ -28,6 +29,49 @@ export async function openDirectory(path: string): Promise<Directory> {
 export async function createDirectory(path: string): Promise<WritableDirectory> {
   await explain("create", path, () => Deno.mkdir(path, { recursive: true }));
   return new DiskDirectory(path);
+}
+
+/**
+ * Fills a new folder, which appears under its name whole or not at all.
+ *
+ * @param path Where nothing is yet, or an empty folder.
+ * @throws {UserError} If something is there, or it cannot be written.
+ */
+export async function createWhole(
+  path: string,
+  fill: (directory: WritableDirectory) => Promise<void>,
+): Promise<void> {
+  const target = new DiskDirectory(path).name;
+  const present = await explain("open", target, () => entriesOf(target));
+  if (present > 0) {
+    throw new UserError(`Expected ${target} to be new or empty, found ${present} files in it`);
+  }
+  const unfinished = `${dirname(target)}/.tmp-${crypto.randomUUID()}`;
+  try {
+    await fill(await createDirectory(unfinished));
+    await explain("write", target, async () => {
+      await Deno.remove(target).catch(ignoreMissing); // an empty folder
+      await Deno.rename(unfinished, target);
+      await syncDirectory(dirname(target));
+    });
+  } catch (error) {
+    await Deno.remove(unfinished, { recursive: true }).catch(() => {});
+    throw error;
+  }
+}
+
+async function entriesOf(path: string): Promise<number> {
+  try {
+    return (await Array.fromAsync(Deno.readDir(path))).length;
+  } catch (error) {
+    ignoreMissing(error);
+    return 0;
+  }
+}
+
+/** Throws all errors but that there is no such file. */
+export function ignoreMissing(error: unknown): void {
+  if (!(error instanceof Deno.errors.NotFound)) throw error;
 }
 
 class DiskDirectory implements WritableDirectory {

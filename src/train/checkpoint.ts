@@ -18,10 +18,10 @@ import {
 import { describe, isObject, readJsonObject } from "../formats/json.ts";
 import {
   type NamedTensor,
-  readFloat32,
   readSafetensorsHeader,
   serializeSafetensors,
 } from "../formats/safetensors.ts";
+import { readFloat32 } from "../formats/tensor_data.ts";
 
 /** What checkpoints need of storage; `src/platform/checkpoint_storage.ts` implements it on Deno. */
 export interface CheckpointStorage {

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import type { Command } from "../../src/config.ts";
 import { main } from "../../src/cli/main.ts";
-import { saveModel } from "../../src/model/directory.ts";
+import { saveModel } from "../../src/model/save.ts";
 import { checkpointTensors } from "../../src/model/params.ts";
 import { createDirectory, openDirectory } from "../../src/platform/files.ts";
 import { loadTokenizer } from "../../src/text/tokenizer.ts";

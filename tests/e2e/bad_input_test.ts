@@ -54,7 +54,7 @@ const MODELS: Record<string, [damage: (model: string) => Promise<void>, expected
   ],
   "missing safetensors": [
     (model) => Deno.remove(`${model}/model.safetensors`),
-    /expected model\.safetensors or .*index\.json, found config\.json/,
+    /expected model\.safetensors, .* or pytorch_model\.bin, found config\.json/,
   ],
   "truncated safetensors": [
     (model) => Deno.truncate(`${model}/model.safetensors`, 10_000),

@@ -31,6 +31,7 @@ Deno.test("train without flags aligns the shipped model, and says so", () =>
     assert.deepEqual(files, [
       "README.md",
       "config.json",
+      "generation_config.json",
       "metrics.jsonl",
       "model.safetensors",
       "report.html",

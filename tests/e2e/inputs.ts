@@ -1,6 +1,6 @@
 /** Small models and datasets on disk, and what runs on them leave. */
 import type { PreferencePair } from "../../src/data/pairs.ts";
-import { saveModel } from "../../src/model/directory.ts";
+import { saveModel } from "../../src/model/save.ts";
 import { checkpointTensors } from "../../src/model/params.ts";
 import { createDirectory } from "../../src/platform/files.ts";
 import { randomCheckpoint, randomPairs, smallConfig, tensorsOf } from "../model/small_models.ts";

@@ -1,8 +1,9 @@
 import assert from "node:assert/strict";
 import { packSequences } from "../../src/dpo/pack.ts";
 import { loadModel } from "../../src/engine.ts";
-import { type ModelSource, openModel, saveModel } from "../../src/model/directory.ts";
-import type { SavedDtype } from "../../src/formats/safetensors.ts";
+import { type ModelSource, openModel } from "../../src/model/directory.ts";
+import { saveModel } from "../../src/model/save.ts";
+import type { SavedDtype } from "../../src/formats/tensor_data.ts";
 import { Commands } from "../../src/gpu/commands.ts";
 import { readTensor } from "../../src/gpu/tensor.ts";
 import { paddedColumns } from "../../src/kernels/matmul.ts";

@@ -7,6 +7,7 @@ import { prefill } from "../../src/generate/prefill.ts";
 import { openStoredModel } from "../../src/cli/inputs.ts";
 import { Commands } from "../../src/gpu/commands.ts";
 import { createTensor, readTensor } from "../../src/gpu/tensor.ts";
+import { MemoryOutput } from "../cli/output.ts";
 import { runOk } from "../e2e/command.ts";
 import { assertNear, GOLDEN, goldenCases } from "../e2e/golden.ts";
 import { assertClose, gpu } from "../kernels/harness.ts";
@@ -56,10 +57,14 @@ for (const golden of cases) {
   });
 
   Deno.test(`${golden.name}: logits after the prompt`, async () => {
-    const model = await loadModel(gpu, await openStoredModel(path), {
-      precision: "f32",
-      positions: 64,
-    });
+    const model = await loadModel(
+      gpu,
+      await openStoredModel(path, { stderr: new MemoryOutput() }),
+      {
+        precision: "f32",
+        positions: 64,
+      },
+    );
     const { hiddenSize: C, vocabSize: V } = model.weights.config;
     const { generation } = expected;
     let rows = 0;

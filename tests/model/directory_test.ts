@@ -1,36 +1,11 @@
 import assert from "node:assert/strict";
 import { UserError } from "../../src/errors.ts";
-import { openModel, saveModel } from "../../src/model/directory.ts";
 import { type NamedTensor, serializeSafetensors } from "../../src/formats/safetensors.ts";
-import { parseLlamaConfig } from "../../src/model/config.ts";
-import { checkpointTensors } from "../../src/model/params.ts";
+import { openModel, type OpenModelOptions } from "../../src/model/directory.ts";
 import { openDirectory } from "../../src/platform/files.ts";
 import { collect, MemoryDirectory } from "../formats/memory_directory.ts";
-
-const EMBEDDING = "model.embed_tokens.weight";
-const raw = {
-  architectures: ["LlamaForCausalLM"],
-  model_type: "llama",
-  hidden_size: 16,
-  num_hidden_layers: 2,
-  num_attention_heads: 2,
-  num_key_value_heads: 1,
-  intermediate_size: 20,
-  vocab_size: 11,
-  tie_word_embeddings: true,
-  torch_dtype: "bfloat16",
-  some_future_field: { kept: true },
-};
-const tied = parseLlamaConfig(raw);
-const untied = parseLlamaConfig({ ...raw, tie_word_embeddings: false });
-
-function fill(config = tied): (NamedTensor & { data: Float32Array })[] {
-  return checkpointTensors(config).map(({ name, shape }, t) => ({
-    name,
-    shape,
-    data: Float32Array.from({ length: shape.reduce((a, b) => a * b) }, (_, i) => t + i / 64),
-  }));
-}
+import { torchFile, type TorchTensor } from "../formats/torch_files.ts";
+import { EMBEDDING, fill, raw, untied } from "./stored_models.ts";
 
 async function directory(tensors: NamedTensor[], config: unknown = raw): Promise<MemoryDirectory> {
   return new MemoryDirectory({
@@ -54,92 +29,18 @@ async function sharded(
   return result;
 }
 
-async function rejects(folder: MemoryDirectory, message: RegExp): Promise<void> {
-  await assert.rejects(openModel(folder), (error) => {
+async function rejects(
+  folder: MemoryDirectory,
+  message: RegExp,
+  options?: OpenModelOptions,
+): Promise<void> {
+  await assert.rejects(openModel(folder, options), (error) => {
     assert.ok(error instanceof UserError, `${error}`);
     assert.match(error.message, message);
     return true;
   });
   assert.equal(folder.openFiles, 0, "every file is closed again");
 }
-
-Deno.test("model directory: saved and opened again, tied and untied", async () => {
-  for (const config of [tied, untied]) {
-    const folder = new MemoryDirectory();
-    const tensors = fill(config);
-    await saveModel(folder, config, tensors.toReversed(), {
-      tieWordEmbeddings: config.tieWordEmbeddings,
-    });
-    const source = await openModel(folder);
-    assert.deepEqual(source.config, { ...config, raw: source.config.raw });
-    assert.deepEqual([...source.tensors.keys()].sort(), tensors.map(({ name }) => name).sort());
-    for (const { name, data } of tensors) assert.deepEqual(await source.readFloat32(name), data);
-    source.close();
-    assert.equal(folder.openFiles, 0);
-  }
-});
-
-Deno.test("model directory: config.json keeps unknown fields and tells the truth about the weights", async () => {
-  const folder = new MemoryDirectory();
-  await saveModel(folder, tied, fill(untied), { tieWordEmbeddings: false, dtype: "F16" });
-  assert.deepEqual(JSON.parse(await folder.readText("config.json")), {
-    ...raw,
-    tie_word_embeddings: false,
-    torch_dtype: "float16",
-  });
-  const modern = parseLlamaConfig({ ...raw, torch_dtype: undefined, dtype: "bfloat16" });
-  await saveModel(folder, modern, fill(), { tieWordEmbeddings: true });
-  assert.deepEqual(JSON.parse(await folder.readText("config.json")), {
-    ...raw,
-    torch_dtype: "float32",
-  });
-});
-
-Deno.test("model directory: tokenizer files come along, other files do not", async () => {
-  const from = new MemoryDirectory({
-    "tokenizer.json": "{}",
-    "tokenizer_config.json": "{ }",
-    "special_tokens_map.json": "{}",
-    "chat_template.jinja": "{{ x }}",
-    "generation_config.json": "{}",
-    "pytorch_model.bin": "pickle",
-  });
-  const to = new MemoryDirectory();
-  await saveModel(to, tied, fill(), { tieWordEmbeddings: true, companions: from });
-  assert.equal(await to.readText("chat_template.jinja"), "{{ x }}");
-  assert.deepEqual(await to.list(), [
-    "chat_template.jinja",
-    "config.json",
-    "generation_config.json",
-    "model.safetensors",
-    "special_tokens_map.json",
-    "tokenizer.json",
-    "tokenizer_config.json",
-  ]);
-  assert.equal(from.openFiles, 0);
-});
-
-Deno.test("model directory: saving the wrong tensors is refused before anything is written", async () => {
-  const folder = new MemoryDirectory();
-  const save = (tensors: NamedTensor[]) =>
-    saveModel(folder, tied, tensors, { tieWordEmbeddings: true });
-  await assert.rejects(save(fill().slice(1)), /without model.embed_tokens.weight/);
-  await assert.rejects(save(fill(untied)), /"lm_head.weight": expected no such tensor/);
-  const turned = fill().map((tensor) =>
-    tensor.name === EMBEDDING ? { ...tensor, shape: [16, 11] } : tensor
-  );
-  await assert.rejects(save(turned), /expected shape \(11, 16\), found \(16, 11\)/);
-  await assert.rejects(save([...fill(), fill()[0]]), RangeError);
-  assert.deepEqual(await folder.list(), []);
-});
-
-Deno.test("model directory: nothing half written is a model", async () => {
-  const folder = new MemoryDirectory();
-  const [first, ...rest] = fill();
-  const broken = [{ ...first, data: first.data.with(3, NaN) }, ...rest];
-  await assert.rejects(saveModel(folder, tied, broken, { tieWordEmbeddings: true }), /NaN/);
-  assert.equal(await folder.has("config.json"), false);
-});
 
 Deno.test("model directory: shards", async () => {
   const tensors = fill();
@@ -194,11 +95,11 @@ Deno.test("model directory: hostile and broken shard indexes", async () => {
 
 Deno.test("model directory: missing files are named", async () => {
   await rejects(new MemoryDirectory(), /config.json/);
-  const pickled = new MemoryDirectory({
-    "config.json": JSON.stringify(raw),
-    "pytorch_model.bin": "",
-  });
-  await rejects(pickled, /expected model.safetensors.*found config.json, pytorch_model.bin/);
+  const elsewhere = new MemoryDirectory({ "config.json": JSON.stringify(raw), "x.pth": "" });
+  await rejects(
+    elsewhere,
+    /expected model.safetensors.*pytorch_model.bin, found config.json, x.pth; a file of weights/,
+  );
 });
 
 Deno.test("model directory: weights must fit the configuration", async () => {
@@ -266,4 +167,138 @@ Deno.test("model directory: the golden models open", async (test) => {
       source.close();
     });
   }
+});
+
+/** A PyTorch file of the tensors, under other names. */
+function pickled(
+  tensors: NamedTensor[],
+  { rename = (name: string) => name, wrapper = null as string | null } = {},
+): Uint8Array<ArrayBuffer> {
+  const views: Record<string, TorchTensor> = {};
+  const storages: Record<string, Float32Array> = {};
+  for (const { name, shape, data } of tensors) {
+    // A head that is the same array is a view of the same storage.
+    const key = Object.keys(storages).find((key) => storages[key] === data) ?? name;
+    storages[key] = data as Float32Array;
+    views[rename(name)] = { shape: [...shape], key };
+  }
+  return torchFile(views, storages, { wrapper });
+}
+
+Deno.test("model directory: PyTorch files, single, sharded and named, under the usual prefixes", async () => {
+  const tensors = fill();
+  const config = JSON.stringify(raw);
+  const check = async (folder: MemoryDirectory, options: OpenModelOptions, notes: RegExp) => {
+    const source = await openModel(folder, options);
+    for (const { name, data } of tensors) assert.deepEqual(await source.readFloat32(name), data);
+    assert.match(source.notes.join("\n"), notes);
+    source.close();
+    assert.equal(folder.openFiles, 0);
+  };
+  await check(
+    new MemoryDirectory({ "config.json": config, "pytorch_model.bin": pickled(tensors) }),
+    {},
+    /^20 tensors of PyTorch in memory\/pytorch_model.bin$/,
+  );
+  for (
+    const [prefix, rule] of [
+      ["module.", "module.model.* as model.*"],
+      ["model.", "model.model.* as model.*"],
+      ["module._orig_mod.", "module._orig_mod.model.* as model.*"],
+    ]
+  ) {
+    const bytes = pickled(tensors, { rename: (name) => prefix + name, wrapper: "state_dict" });
+    await check(
+      new MemoryDirectory({ "config.json": config, "x.pth": bytes }),
+      { file: "x.pth" },
+      new RegExp(
+        `under "state_dict" in memory/x.pth\nreading ${rule.replaceAll(/[.*]/g, "\\$&")}$`,
+      ),
+    );
+  }
+  const bare = pickled(tensors, { rename: (name) => name.replace(/^model\./, "") });
+  await check(
+    new MemoryDirectory({ "config.json": config, "x.pth": bare }),
+    { file: "x.pth" },
+    /reading \* as model\.\*$/,
+  );
+
+  const shards = new MemoryDirectory({ "config.json": config });
+  const halves = {
+    "pytorch_model-00001-of-00002.bin": tensors.slice(0, 5),
+    "b.bin": tensors.slice(5),
+  };
+  const map: Record<string, string> = {};
+  for (const [file, part] of Object.entries(halves)) {
+    shards.files.set(file, pickled(part));
+    for (const { name } of part) map[name] = file;
+  }
+  await shards.writeText("pytorch_model.bin.index.json", JSON.stringify({ weight_map: map }));
+  await check(shards, {}, /5 tensors .*\n15 tensors .*b\.bin/);
+  map[EMBEDDING] = "../b.bin";
+  await shards.writeText("pytorch_model.bin.index.json", JSON.stringify({ weight_map: map }));
+  await rejects(shards, /name of a .bin file beside/);
+});
+
+Deno.test("model directory: safetensors go before PyTorch files", async () => {
+  const folder = await directory(fill());
+  folder.files.set("pytorch_model.bin", new Uint8Array(10));
+  const source = await openModel(folder);
+  assert.deepEqual(source.notes, []);
+  source.close();
+});
+
+Deno.test("model directory: two tensors for one name", async () => {
+  const tensors = fill();
+  const twice = [
+    ...tensors.map((tensor) => ({ ...tensor, name: `module.${tensor.name}` })),
+    tensors.find(({ name }) => name === "model.norm.weight")!,
+  ];
+  await rejects(
+    await directory(twice),
+    /expected one tensor for model\.norm\.weight, found another/,
+  );
+});
+
+Deno.test("model directory: weights without a configuration say what would fit, and take another's", async () => {
+  const tensors = fill();
+  const alone = new MemoryDirectory({ "x.pth": pickled(tensors) });
+  await rejects(
+    alone,
+    /memory\/x\.pth: expected config\.json beside the weights.* 2 layers, hidden size 16 and 11 tokens: "deno task convert --model memory\/x\.pth --config-from MODEL/,
+    { file: "x.pth" },
+  );
+  const configFrom = new MemoryDirectory({ "config.json": JSON.stringify(raw) });
+  const source = await openModel(alone, { file: "x.pth", configFrom });
+  assert.equal(source.config.tieWordEmbeddings, true);
+  assert.equal(source.directory, configFrom);
+  source.close();
+});
+
+Deno.test("model directory: with another's configuration the weights say whether the head is tied", async () => {
+  const configFrom = new MemoryDirectory({ "config.json": JSON.stringify(raw) });
+  const tensors = fill(untied);
+  const open = async (tensors: NamedTensor[]) => {
+    const folder = new MemoryDirectory({ "x.pth": pickled(tensors) });
+    const source = await openModel(folder, { file: "x.pth", configFrom });
+    source.close();
+    return source;
+  };
+  const own = await open(tensors);
+  assert.equal(own.config.tieWordEmbeddings, false);
+  assert.match(own.notes.at(-1)!, /lm_head\.weight is not the embedding/);
+  const { data } = tensors.find(({ name }) => name === EMBEDDING)!;
+  const shared = tensors.map((tensor) =>
+    tensor.name === "lm_head.weight" ? { ...tensor, data } : tensor
+  );
+  const tied = await open(shared);
+  assert.equal(tied.config.tieWordEmbeddings, true);
+  assert.ok(!tied.tensors.has("lm_head.weight"));
+
+  // A configuration of their own is a promise about them.
+  const folder = new MemoryDirectory({
+    "config.json": JSON.stringify(raw),
+    "x.pth": pickled(tensors),
+  });
+  await rejects(folder, /"tie_word_embeddings": true, found another/, { file: "x.pth" });
 });

@@ -1,0 +1,55 @@
+import type { Options } from "../config.ts";
+import { UserError } from "../errors.ts";
+import { elementCount } from "../gpu/tensor.ts";
+import type { SavedDtype } from "../formats/tensor_data.ts";
+import { checkpointTensors } from "../model/params.ts";
+import { parseByteSize, saveModel } from "../model/save.ts";
+import { createWhole } from "../platform/files.ts";
+import { openModelAt } from "../platform/models.ts";
+import type { Context } from "./context.ts";
+
+/** Numbers of saved weights by their names as flags. */
+export const SAVED_DTYPES = { f32: "F32", bf16: "BF16", f16: "F16" } as const;
+
+/** Writes a model, in whatever files it is, as a directory that Hugging Face's libraries load. */
+export async function run(
+  { model, configFrom, output, saveDtype, maxShardSize, json }: Options<"convert">,
+  { stdout, stderr }: Pick<Context<"convert">, "stdout" | "stderr">,
+): Promise<number> {
+  if (output === null) {
+    throw new UserError("Expected --output DIR to say where to write, found none");
+  }
+  const maxShardBytes = parseByteSize(maxShardSize);
+  const source = await openModelAt(model, configFrom);
+  try {
+    for (const note of source.notes) stderr.write(`weights    ${note}\n`);
+    const { config, directory, tensors } = source;
+    const stored = new Set([...tensors.values()].map(({ dtype }) => dtype));
+    const dtype = saveDtype === null ? dtypeAsStored(stored) : SAVED_DTYPES[saveDtype];
+    // Each tensor is read when it is written, so that no more than one is in memory.
+    const saved = checkpointTensors(config).map(({ name, shape }) => ({
+      name,
+      shape,
+      data: () => source.readFloat32(name),
+    }));
+    const { tieWordEmbeddings } = config;
+    const options = { tieWordEmbeddings, dtype, maxShardBytes, companions: directory };
+    await createWhole(output, (to) => saveModel(to, config, saved, options));
+    const parameters = saved.reduce((sum, { shape }) => sum + elementCount(shape), 0);
+    const head = tieWordEmbeddings ? "head tied to the embedding" : "head of its own";
+    const from = [...stored].join(" and ");
+    stderr.write(`saved      ${output}: ${parameters} weights, ${from} as ${dtype}, ${head}\n`);
+    if (json) {
+      stdout.write(`${JSON.stringify({ output, parameters, dtype, tieWordEmbeddings })}\n`);
+    }
+    return 0;
+  } finally {
+    source.close();
+  }
+}
+
+function dtypeAsStored(stored: ReadonlySet<string>): SavedDtype {
+  const [only, ...others] = stored;
+  const known = Object.values(SAVED_DTYPES).find((dtype) => dtype === only);
+  return others.length === 0 && known ? known : "F32";
+}

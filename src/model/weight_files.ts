@@ -1,0 +1,141 @@
+// This module is browser compatible.
+
+/**
+ * Finding the weights of a model: the file or the shards that hold them, and every tensor's place.
+ *
+ * @module
+ */
+
+import { UserError } from "../errors.ts";
+import type { Directory, FileReader } from "../formats/files.ts";
+import { describe, isObject, readJsonObject } from "../formats/json.ts";
+import { readSafetensorsHeader } from "../formats/safetensors.ts";
+import type { TensorInfo } from "../formats/tensor_data.ts";
+import { readTorchHeader } from "../formats/torch.ts";
+import { canonicalNames } from "./state_dict.ts";
+
+/** Weights in one file, and the index of weights in several. */
+export const SINGLE = "model.safetensors", INDEX = "model.safetensors.index.json";
+const TORCH_SINGLE = "pytorch_model.bin", TORCH_INDEX = "pytorch_model.bin.index.json";
+
+/** A tensor and the file that it is in. */
+export interface StoredTensor extends TensorInfo {
+  file: FileReader;
+}
+
+/** The tensors of a model by their names in transformers. */
+export interface WeightFiles {
+  tensors: Map<string, StoredTensor>;
+  /** What was not as transformers saves it, a line each. */
+  notes: string[];
+  close(): void;
+}
+
+/**
+ * Opens the weights of a directory and reads where their tensors are.
+ *
+ * @param file The file to take; without one, safetensors go before PyTorch's files.
+ * @throws {UserError} If there are none, or a file is malformed.
+ */
+export async function openWeights(directory: Directory, file: string | null): Promise<WeightFiles> {
+  const files: FileReader[] = [];
+  const close = () => files.forEach((opened) => opened.close());
+  try {
+    const place = file === null ? await findFiles(directory) : { names: [file], index: null };
+    const tensors = new Map<string, StoredTensor>();
+    const notes: string[] = [];
+    for (const name of place.names) {
+      const opened = await directory.open(name);
+      files.push(opened);
+      for (const [tensor, info] of await readHeader(opened, notes)) {
+        checkPlace(place.index, tensor, name);
+        tensors.set(tensor, { ...info, file: opened });
+      }
+    }
+    for (const [tensor, name] of place.index?.map ?? []) {
+      if (!tensors.has(tensor)) {
+        throw new UserError(
+          `Cannot load "${tensor}": expected it in ${name}, as ${place.index!.name} says`,
+        );
+      }
+    }
+    return { tensors: rename(tensors, notes), notes, close };
+  } catch (error) {
+    close();
+    throw error;
+  }
+}
+
+function rename(tensors: Map<string, StoredTensor>, notes: string[]): Map<string, StoredTensor> {
+  const { names, rule } = canonicalNames(tensors.keys());
+  if (rule !== null) notes.push(`reading ${rule}`);
+  const renamed = new Map<string, StoredTensor>();
+  for (const [name, tensor] of tensors) {
+    const canonical = names.get(name)!;
+    if (renamed.has(canonical)) {
+      throw new UserError(
+        `Cannot load "${name}": expected one tensor for ${canonical}, found another one in ${tensor.file.name}`,
+      );
+    }
+    renamed.set(canonical, tensor);
+  }
+  return renamed;
+}
+
+async function readHeader(file: FileReader, notes: string[]): Promise<Map<string, TensorInfo>> {
+  if (file.name.endsWith(".safetensors")) return await readSafetensorsHeader(file);
+  const { tensors, wrapper } = await readTorchHeader(file);
+  const under = wrapper === null ? "" : ` under "${wrapper}"`;
+  notes.push(`${tensors.size} tensors of PyTorch${under} in ${file.name}`);
+  return tensors;
+}
+
+interface Index {
+  name: string;
+  /** The file of each tensor. */
+  map: Map<string, string>;
+}
+
+function checkPlace(index: Index | null, tensor: string, file: string): void {
+  if (index === null || index.map.get(tensor) === file) return;
+  throw new UserError(
+    `Cannot load "${tensor}": expected ${index.name} to place it in ${file}, where it is, found ${
+      describe(index.map.get(tensor))
+    }`,
+  );
+}
+
+async function findFiles(directory: Directory): Promise<{ names: string[]; index: Index | null }> {
+  for (const [single, indexName] of [[SINGLE, INDEX], [TORCH_SINGLE, TORCH_INDEX]]) {
+    if (await directory.has(single)) return { names: [single], index: null };
+    if (!await directory.has(indexName)) continue;
+    const index = await readIndex(directory, indexName, single.slice(single.lastIndexOf(".")));
+    return { names: [...new Set(index.map.values())], index };
+  }
+  const found = (await directory.list()).join(", ") || "nothing";
+  throw new UserError(
+    `Cannot load ${directory.name}: expected ${SINGLE}, ${INDEX} or ${TORCH_SINGLE}, found ${found}; a file of weights ` +
+      "with another name can be named itself",
+  );
+}
+
+async function readIndex(directory: Directory, name: string, suffix: string): Promise<Index> {
+  const { weight_map: map } = await readJsonObject(directory, name);
+  if (!isObject(map)) {
+    throw new UserError(
+      `Cannot read ${directory.name}/${name}: expected "weight_map" to be an object, found ${
+        describe(map)
+      }`,
+    );
+  }
+  for (const [tensor, file] of Object.entries(map)) {
+    // Anything but the bare name of a neighbour could reach outside the directory.
+    if (typeof file !== "string" || !/^[\w-][\w.-]*$/.test(file) || !file.endsWith(suffix)) {
+      throw new UserError(
+        `Cannot read ${directory.name}/${name}: expected the name of a ${suffix} file beside it for "${tensor}", ` +
+          `found ${describe(file)}`,
+      );
+    }
+  }
+  return { name, map: new Map(Object.entries(map) as [string, string][]) };
+}

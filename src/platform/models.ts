@@ -1,0 +1,55 @@
+/**
+ * Models where the command line names them, on Deno.
+ *
+ * @module
+ */
+
+import { basename, dirname } from "node:path";
+import { UserError } from "../errors.ts";
+import type { Directory } from "../formats/files.ts";
+import { type ModelSource, openModel } from "../model/directory.ts";
+import { openDirectory } from "./files.ts";
+import { locate } from "./hub/cache.ts";
+
+/** Where a model is. */
+export interface ModelPlace {
+  directory: Directory;
+  /** The file of weights that was named, or null where the directory was. */
+  file: string | null;
+  /** Whether it is in the hub's cache, as far as it was downloaded. */
+  cached: boolean;
+}
+
+/**
+ * @param pathOrId A model directory, a file of weights, or the name of a model on the hub that is in its cache.
+ * @throws {UserError} If there is no such thing.
+ */
+export async function locateModel(pathOrId: string): Promise<ModelPlace> {
+  const path = await locate("model", pathOrId);
+  const isFile = await Deno.stat(path).then((info) => info.isFile, () => false);
+  const cached = path !== pathOrId;
+  if (!isFile) return { directory: await openDirectory(path), file: null, cached };
+  return { directory: await openDirectory(dirname(path)), file: basename(path), cached };
+}
+
+/**
+ * Opens a model to read its weights.
+ *
+ * @param configFrom The model whose configuration and tokenizer to take, where there are none beside the weights.
+ * @throws {UserError} As {@link openModel}.
+ */
+export async function openModelAt(
+  pathOrId: string,
+  configFrom: string | null = null,
+): Promise<ModelSource> {
+  const { directory, file, cached } = await locateModel(pathOrId);
+  const companions = configFrom === null ? null : (await locateModel(configFrom)).directory;
+  try {
+    return await openModel(directory, { file, configFrom: companions });
+  } catch (error) {
+    if (!cached || !(error instanceof UserError)) throw error;
+    throw new UserError(
+      `${error.message}; "deno task download --model ${pathOrId}" completes what is in the cache`,
+    );
+  }
+}
