@@ -186,6 +186,15 @@ function refuseContradictions(values: Values, origins: Origins): void {
       refuse(`--${kebabCase(rule)} only with --filter strong`, "no filter");
     }
   }
+  if (values.streaming) {
+    if (Number(values.maxSteps) < 1) {
+      refuse("--max-steps with --streaming, whose end is not known", `${values.maxSteps}`);
+    }
+    if (values.maxPairs) refuse("no --max-pairs with --streaming", `${values.maxPairs}`);
+  }
+  if (values.streaming === false && given("shuffleBufferSize")) {
+    refuse("--shuffle-buffer-size only with --streaming", "a dataset in memory");
+  }
   if (values.audit === false && given("evalDataset")) {
     refuse("--eval-dataset only with --audit", "rows to show");
   }

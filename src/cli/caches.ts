@@ -1,12 +1,14 @@
 /** Caches from the options of a command line. */
 import type { Options } from "../config.ts";
 import { kebabCase } from "../config/values.ts";
+import type { PreferencePair } from "../data/pairs.ts";
 import type { Reference } from "../dpo/reference.ts";
 import { ReferenceCache } from "../dpo/reference_cache.ts";
 import type { Operand } from "../kernels/shapes.ts";
 import type { Model } from "../model/model.ts";
 import { defaultCachePath, DiskCache, hashFiles } from "../platform/disk_cache.ts";
-import type { LoadedPairs, StoredModel } from "./inputs.ts";
+import type { DataRecord } from "../train/run_record.ts";
+import type { StoredModel } from "./inputs.ts";
 
 type CacheFlags = Pick<Options<"train">, "cache" | "cacheDir">;
 
@@ -40,7 +42,7 @@ export interface ScoredReference {
  */
 export async function loadReferenceScores(
   cache: DiskCache | null,
-  datasets: readonly LoadedPairs[],
+  datasets: readonly { pairs: readonly PreferencePair[]; record: DataRecord }[],
   { policy, reference, source, precision, score }: ScoredReference,
   say: (line: string) => void,
 ): Promise<ReferenceCache[]> {

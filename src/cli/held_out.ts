@@ -15,6 +15,7 @@ import {
   parseGrading,
 } from "../train/grading.ts";
 import type { Sample } from "../train/run_record.ts";
+import type { TrainingPairs } from "./training_pairs.ts";
 import { type LoadedPairs, loadPairsFrom, type NamedDataset, type StoredModel } from "./inputs.ts";
 
 /** Rule and right answers by which completions of held-out prompts are judged; see src/train/grading.ts. */
@@ -61,7 +62,7 @@ export class HeldOut {
   /**
    * Opens held-out pairs, with the `grading.json` beside them if there is one.
    *
-   * @param training The pairs that they must not be among.
+   * @param training The pairs that they must not be among; what is streamed is not known yet.
    *
    * @throws {UserError} If rows or grading are malformed.
    */
@@ -69,9 +70,14 @@ export class HeldOut {
     named: NamedDataset,
     model: StoredModel,
     options: DataOptions,
-    training: readonly PreferencePair[],
+    training: Pick<TrainingPairs, "pairs" | "stream">,
   ): Promise<HeldOut> {
-    const { pairs, counts, record } = await loadPairsFrom(named, model, options, training);
+    const { pairs, counts, record } = await loadPairsFrom(
+      named,
+      model,
+      options,
+      training.stream ? undefined : training.pairs,
+    );
     const { tokenizer } = model;
     const stopIds = new Set(model.config.eosTokenIds);
     if (tokenizer?.eosTokenId != null) stopIds.add(tokenizer.eosTokenId);

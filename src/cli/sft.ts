@@ -14,6 +14,7 @@ import { openDevice } from "./device.ts";
 import { RunDirectory } from "./run_directory.ts";
 import { largestBatch, planInWords, planMemory } from "../train/memory_plan.ts";
 import { evaluateSft } from "../train/sft.ts";
+import { plannedRows } from "../train/step_rows.ts";
 import {
   countsInWords,
   dataOptions,
@@ -54,6 +55,7 @@ export async function run(options: Options<"sft">, context: Context<"sft">): Pro
   const memory = planMemory(training.model, batchTokens, units);
   const directory = await RunDirectory.open(options.output!, options.resume !== null);
   try {
+    const plan = planOf(sequences.length, options);
     const run: TrainingRun = {
       command: "sft",
       options,
@@ -63,7 +65,8 @@ export async function run(options: Options<"sft">, context: Context<"sft">): Pro
       directory,
       source,
       data: [record, ...heldOut ? [heldOut.record] : []],
-      plan: planOf(sequences.length, options),
+      plan,
+      rows: plannedRows(plan, options),
       startedAt,
     };
     const tokens = units.reduce((sum, count) => sum + count, 0);

@@ -1,9 +1,6 @@
 import type { Options } from "../config.ts";
 import { auditInWords, flipsInWords } from "../data/audit.ts";
-import type { PairFilter } from "../data/filter.ts";
-import { filterInWords } from "../data/filter_report.ts";
 import { suspectedFlips } from "../dpo/label_flips.ts";
-import { treeTokens } from "../dpo/pack.ts";
 import { type DpoTraining, startDpo } from "../engine.ts";
 import { largestBatch, planInWords, planMemory } from "../train/memory_plan.ts";
 import { type Change, evaluationChanges, readable, type Sample } from "../train/run_record.ts";
@@ -12,17 +9,10 @@ import { loadReferenceScores, openCache } from "./caches.ts";
 import type { Context } from "./context.ts";
 import { openDevice } from "./device.ts";
 import { HeldOut, SAMPLES } from "./held_out.ts";
-import {
-  countsInWords,
-  dataOptions,
-  heldOutDataset,
-  loadPairsFrom,
-  mainDataset,
-  openStoredModel,
-  shapeInWords,
-} from "./inputs.ts";
+import { countsInWords, dataOptions, heldOutDataset, openStoredModel } from "./inputs.ts";
 import { RunDirectory } from "./run_directory.ts";
-import { planOf, resumeRun, runLoop, saveRun, type TrainingRun } from "./training_run.ts";
+import { openTrainingPairs } from "./training_pairs.ts";
+import { resumeRun, runLoop, saveRun, type TrainingRun } from "./training_run.ts";
 
 const INTERRUPTED = 130;
 
@@ -35,21 +25,16 @@ export async function run(options: Options<"train">, context: Context<"train">):
     ? null
     : await openStoredModel(options.reference, context);
   const dataFlags = dataOptions(options, model, options.score);
-  const train = await loadPairsFrom(mainDataset(options, "train"), model, {
-    ...dataFlags,
-    filter: await strongFilter(options, context),
-    maxRows: options.maxPairs === 0 ? undefined : options.maxPairs,
-  });
+  const train = await openTrainingPairs(options, model, dataFlags, context);
   const heldOutNamed = heldOutDataset(options);
-  const heldOut = heldOutNamed && await HeldOut.open(heldOutNamed, model, dataFlags, train.pairs);
+  const heldOut = heldOutNamed && await HeldOut.open(heldOutNamed, model, dataFlags, train);
 
   const device = await openDevice(options, context);
   if (!device) return 0;
   const { gpu, precision, precisionReason } = device;
   const training = await startDpo(gpu, model, reference, train.pairs, options, precision);
-  const units = train.pairs.map(treeTokens);
-  const batchTokens = largestBatch(units, options.perDeviceTrainBatchSize);
-  const memory = planMemory(training.model, batchTokens, units);
+  const batchTokens = largestBatch(train.units, options.perDeviceTrainBatchSize);
+  const memory = planMemory(training.model, batchTokens, train.units);
 
   const directory = await RunDirectory.open(options.output!, options.resume !== null);
   try {
@@ -61,15 +46,12 @@ export async function run(options: Options<"train">, context: Context<"train">):
       training,
       directory,
       source: model.directory,
-      data: [train.record, ...heldOut ? [heldOut.record] : []],
-      plan: planOf(train.pairs.length, options),
+      data: [train.record(), ...heldOut ? [heldOut.record] : []],
+      plan: train.plan,
+      rows: train.rows,
+      stream: train.stream,
       startedAt,
     };
-    const tokens = units.reduce((sum, count) => sum + count, 0);
-    const apart = train.pairs.reduce(
-      (sum, p) => sum + p.chosen.ids.length + p.rejected.ids.length,
-      0,
-    );
     say(
       `device     ${gpu.info.description} (${gpu.info.engine}), ${precision}: ${precisionReason}`,
     );
@@ -77,24 +59,14 @@ export async function run(options: Options<"train">, context: Context<"train">):
       `model      ${options.model}; reference ${options.reference ?? "the model before training"}`,
     );
     say(`trained    ${trainedInWords(training, options)}`);
-    say(
-      `data       ${options.dataset}: ${countsInWords(train.counts)}; ${
-        shapeInWords(train.record)
-      }`,
-    );
-    if (train.pairs.length === options.maxPairs) {
-      say(`           the first ${options.maxPairs}, as --max-pairs asks; rows after them unread`);
-    }
-    if (train.record.filter) say(`filter     ${filterInWords(train.record.filter)}`);
+    for (const line of train.header()) say(line);
     const { filter } = context.resolved.origins;
     if (filter.source === "automatic") say(`filter     ${options.filter}: ${filter.detail}`);
-    for (const { record } of [train, ...heldOut ? [heldOut] : []]) {
-      const findings = auditInWords(record.audit);
-      if (findings !== "") say(`audit      ${record.path}: ${findings}`);
+    if (heldOut) {
+      say(`held out   ${options.evalDataset}: ${countsInWords(heldOut.counts)}`);
+      const findings = auditInWords(heldOut.record.audit);
+      if (findings !== "") say(`audit      ${options.evalDataset}: ${findings}`);
     }
-    say(`encoding   ${train.record.encoding}`);
-    say(`tokens     ${tokens}, with shared beginnings counted once; ${apart} without`);
-    if (heldOut) say(`held out   ${options.evalDataset}: ${countsInWords(heldOut.counts)}`);
     say(
       `loss       ${options.lossType}, beta ${options.beta}, ${options.logprob} over ${options.score} tokens`,
     );
@@ -103,9 +75,13 @@ export async function run(options: Options<"train">, context: Context<"train">):
       `steps      ${run.plan.totalSteps}, ${run.plan.rowsPerStep} pairs each; output ${directory.path}`,
     );
 
+    const inMemory = [
+      ...train.stream ? [] : [{ pairs: train.pairs, record: train.record() }],
+      ...heldOut ? [heldOut] : [],
+    ];
     const cached = await loadReferenceScores(
       openCache(options, "write", say),
-      [train, ...heldOut ? [heldOut] : []],
+      inMemory,
       {
         policy: training.model,
         reference: training.run.reference,
@@ -141,11 +117,15 @@ export async function run(options: Options<"train">, context: Context<"train">):
       say(comparison(evaluationChanges(directory.metrics)));
       for (const sample of samples) say(sideBySide(sample));
     }
-    run.data = [train, ...heldOut ? [heldOut] : []].map(({ record, pairs }) => {
-      const flips = suspectedFlips(training.run.reference, pairs);
-      if (flips.count > 0) say(`audit      ${record.path}: ${flipsInWords(flips)}`);
-      return { ...record, audit: { ...record.audit, suspectedFlips: flips } };
+    run.data = inMemory.map(({ record, pairs }) => {
+      const suspects = suspectedFlips(training.run.reference, pairs);
+      if (suspects.count > 0) say(`audit      ${record.path}: ${flipsInWords(suspects)}`);
+      return { ...record, audit: { ...record.audit!, suspectedFlips: suspects } };
     });
+    if (train.stream) {
+      say(`data       read ${countsInWords(train.stream.position.counts)}`);
+      run.data.unshift(train.record());
+    }
     const record = await saveRun(run, samples);
     say(
       `saved      ${directory.path} after ${
@@ -158,20 +138,9 @@ export async function run(options: Options<"train">, context: Context<"train">):
     }
     return 0;
   } finally {
+    await train.stream?.close();
     await directory.close();
   }
-}
-
-/** The filter that the options ask for. One that only the preset asks for lets rows pass that have no text. */
-async function strongFilter(
-  options: Options<"train">,
-  { resolved }: Context<"train">,
-): Promise<PairFilter | undefined> {
-  if (options.filter === "none") return undefined;
-  // Loaded on demand: its tagger brings a lexicon.
-  const { PairFilter } = await import("../data/filter.ts");
-  const tokens = resolved.origins.filter.source === "preset" ? "keep" : "refuse";
-  return new PairFilter(options, { tokens });
 }
 
 function trainedInWords({ parameters, model }: DpoTraining, { head }: Options<"train">): string {

@@ -12,9 +12,11 @@ import { openCheckpoint, openLatestCheckpoint, saveCheckpoint } from "../train/c
 import { type StepMetrics, trainLoop } from "../train/loop.ts";
 import { renderModelCard } from "../train/model_card.ts";
 import { type DataPlan, planData } from "../train/order.ts";
+import type { RowStream, StreamPosition } from "../train/row_stream.ts";
 import { renderReport } from "../train/report.ts";
 import { checkpointContent, restoreCheckpoint } from "../train/resume.ts";
 import type { DataRecord, RunRecord, Sample } from "../train/run_record.ts";
+import type { StepRows } from "../train/step_rows.ts";
 import type { Context } from "./context.ts";
 import { SAVED_DTYPES } from "./convert.ts";
 import type { OpenDevice } from "./device.ts";
@@ -34,7 +36,10 @@ export interface TrainingRun {
   /** Where configuration and tokenizer came from. */
   source: Directory;
   data: DataRecord[];
-  plan: DataPlan;
+  plan: Pick<DataPlan, "totalSteps" | "rowsPerStep">;
+  rows: StepRows;
+  /** The rows, if they are read as training goes on. */
+  stream?: RowStream<unknown>;
   startedAt: Date;
 }
 
@@ -76,6 +81,7 @@ export async function resumeRun(run: TrainingRun): Promise<number> {
     );
   }
   await restoreCheckpoint(training.model, training.optimizer, checkpoint, fingerprintOf(run));
+  await run.stream?.resume(checkpoint.state.position as StreamPosition);
   checkpoint.close();
   await directory.keepMetrics(checkpoint.step);
   context.stderr.write(`resuming after step ${checkpoint.step} of ${run.plan.totalSteps}\n`);
@@ -104,18 +110,17 @@ export async function runLoop(
   const save = async (step: number) => {
     const storage = await openCheckpointStorage(`${directory.path}/checkpoints`);
     const content = await checkpointContent(model, optimizer, fingerprintOf(run));
+    content.state.position = run.stream?.position;
     await saveCheckpoint(storage, step, content, options.saveTotalLimit);
   };
   const done = await trainLoop(model, optimizer, training.steps, {
-    plan,
+    rows: run.rows,
     schedule: {
       type: options.lrSchedulerType,
       learningRate: options.learningRate,
       warmupSteps: options.warmupSteps,
       totalSteps: plan.totalSteps,
     },
-    shuffle: options.shuffle,
-    seed: options.seed,
     firstStep,
     signal: context.signal,
     onStep(metrics) {

@@ -111,6 +111,16 @@ export const OPTIONS = {
       aliases: ["dataset-test-split"],
     },
   ),
+  streaming: boolean(
+    ["train"],
+    "Read the dataset as training goes on, for data larger than memory; needs --max-steps",
+    { default: false, aliases: ["dataset-streaming"] },
+  ),
+  shuffleBufferSize: integer(
+    ["train"],
+    "Rows in memory that the next one of a stream is drawn from",
+    { default: 10_000, min: 1 },
+  ),
   promptColumn: text(
     PAIRS,
     "Column of the prompt; none: there is none (default: prompt, instruction, input, question)",

@@ -73,11 +73,113 @@ export interface Prepared<Row> {
   hash: string;
 }
 
+/** Understands, encodes and cuts rows one by one, and counts what becomes of them. */
+export class RowPreparer {
+  /** Of the rows so far. */
+  readonly counts: DataCounts;
+  /** The shape of the first row, which all must have, and how rows become tokens; "" before it. */
+  format = "";
+  encoding = "";
+  readonly #columns = new Set<string>();
+  readonly #usedColumns = new Set<string>();
+
+  /** @param counts What became of rows before, in a run that is resumed. */
+  constructor(
+    readonly parse: (row: DatasetRow) => ParsedRow,
+    readonly tokenizer: TextTokenizer | null,
+    readonly options: DataOptions,
+    counts: DataCounts = NO_ROWS,
+  ) {
+    this.counts = { ...counts };
+  }
+
+  /** Columns that said nothing so far, sorted. */
+  get unusedColumns(): string[] {
+    return [...this.#columns.difference(this.#usedColumns)].sort();
+  }
+
+  /**
+   * @returns null if the row is left out.
+   * @throws {UserError} If the row is malformed, of another shape than the first, or holds ids beyond the vocabulary.
+   */
+  prepare(row: DatasetRow): TokenSequence[] | null {
+    const { counts, options } = this;
+    counts.rows++;
+    const parsed = this.look(row);
+    if (options.filter && options.filter.judge(parsed.example, row.where).length > 0) {
+      counts.filtered++;
+      return null;
+    }
+    const encoded = encodeExample(parsed.example, this.tokenizer, options);
+    checkVocabulary(encoded.sequences, options.vocabSize, row.where);
+    const sequences = fit(encoded, options);
+    if (typeof sequences === "string") {
+      counts[sequences]++;
+      return null;
+    }
+    const lost = totalTokens(encoded.sequences) - totalTokens(sequences);
+    if (lost > 0) counts.truncatedRows++;
+    counts.truncatedTokens += lost;
+    if (encoded.boundaryMerged) counts.boundaryMerged++;
+    counts.kept++;
+    return sequences;
+  }
+
+  /**
+   * Understands a row without counting it.
+   *
+   * @throws {UserError} As {@link prepare}.
+   */
+  look(row: DatasetRow): ParsedRow {
+    const parsed = this.parse(row);
+    if (this.format === "") {
+      this.format = parsed.format;
+      this.encoding = encodingInWords(parsed.example.kind, this.tokenizer, this.options);
+    }
+    if (parsed.format !== this.format) {
+      throw new UserError(
+        `Cannot use ${row.where}: expected rows of one shape (${this.format}, as the first), found ${parsed.format}`,
+      );
+    }
+    for (const column of Object.keys(row.value)) this.#columns.add(column);
+    for (const column of parsed.columns) this.#usedColumns.add(column);
+    return parsed;
+  }
+
+  /** @throws {UserError} If none of the rows so far is left, or too many are cut. */
+  check(): void {
+    const { counts, options } = this;
+    if (counts.rows === 0) {
+      throw new UserError("Cannot use the dataset: expected at least one row, found none");
+    }
+    if (counts.kept === 0) {
+      throw new UserError(
+        `Cannot use the dataset: expected a row with tokens that count, found ${counts.rows} rows, of which ` +
+          (counts.filtered > 0 ? `${counts.filtered} are rejected by the filter, ` : "") +
+          `${counts.droppedEmptyCompletion} have an empty completion, ${counts.droppedPromptTooLong} a prompt of ` +
+          `${options.maxLengthTokens} tokens or more, and ${counts.droppedTooLong} are longer; mend the rows, raise the maximum length or loosen the filter`,
+      );
+    }
+    checkTruncation(counts, options);
+  }
+}
+
+const NO_ROWS: DataCounts = {
+  rows: 0,
+  kept: 0,
+  filtered: 0,
+  droppedPromptTooLong: 0,
+  droppedTooLong: 0,
+  droppedEmptyCompletion: 0,
+  truncatedRows: 0,
+  truncatedTokens: 0,
+  boundaryMerged: 0,
+};
+
 /**
  * Understands, encodes and cuts all rows of a dataset.
  *
- * @throws {UserError} If a row is malformed, of another shape than the first, or holds ids beyond the vocabulary, or if
- * no row is left.
+ * @throws {UserError} As {@link RowPreparer}.
  */
 export async function prepareRows(
   source: AsyncIterable<DatasetRow> | Iterable<DatasetRow>,
@@ -85,72 +187,22 @@ export async function prepareRows(
   tokenizer: TextTokenizer | null,
   options: DataOptions,
 ): Promise<Prepared<PreparedRow>> {
+  const preparer = new RowPreparer(parse, tokenizer, options);
   const rows: PreparedRow[] = [];
   const digests: ArrayBuffer[] = [];
-  const counts: DataCounts = {
-    rows: 0,
-    kept: 0,
-    filtered: 0,
-    droppedPromptTooLong: 0,
-    droppedTooLong: 0,
-    droppedEmptyCompletion: 0,
-    truncatedRows: 0,
-    truncatedTokens: 0,
-    boundaryMerged: 0,
-  };
-  const [columns, usedColumns] = [new Set<string>(), new Set<string>()];
-  let format: string | null = null;
-  let encoding = "";
   for await (const row of source) {
-    const index = counts.rows++;
-    const parsed = parse(row);
-    if (format === null) {
-      format = parsed.format;
-      encoding = encodingInWords(parsed.example.kind, tokenizer, options);
-    }
-    if (parsed.format !== format) {
-      throw new UserError(
-        `Cannot use ${row.where}: expected rows of one shape (${format}, as the first), found ${parsed.format}`,
-      );
-    }
-    for (const column of Object.keys(row.value)) columns.add(column);
-    for (const column of parsed.columns) usedColumns.add(column);
-    if (options.filter && options.filter.judge(parsed.example, row.where).length > 0) {
-      counts.filtered++;
-      continue;
-    }
-    const encoded = encodeExample(parsed.example, tokenizer, options);
-    checkVocabulary(encoded.sequences, options.vocabSize, row.where);
-    const sequences = fit(encoded, options);
-    if (typeof sequences === "string") {
-      counts[sequences]++;
-      continue;
-    }
-    const lost = totalTokens(encoded.sequences) - totalTokens(sequences);
-    if (lost > 0) counts.truncatedRows++;
-    counts.truncatedTokens += lost;
-    if (encoded.boundaryMerged) counts.boundaryMerged++;
+    const index = preparer.counts.rows;
+    const sequences = preparer.prepare(row);
+    if (sequences === null) continue;
     rows.push({ index, sequences });
     digests.push(await digest(sequences));
     if (rows.length === options.maxRows) break;
   }
-  counts.kept = rows.length;
-  if (format === null) {
-    throw new UserError("Cannot use the dataset: expected at least one row, found none");
-  }
-  if (counts.kept === 0) {
-    throw new UserError(
-      `Cannot use the dataset: expected a row with tokens that count, found ${counts.rows} rows, of which ` +
-        (counts.filtered > 0 ? `${counts.filtered} are rejected by the filter, ` : "") +
-        `${counts.droppedEmptyCompletion} have an empty completion, ${counts.droppedPromptTooLong} a prompt of ` +
-        `${options.maxLengthTokens} tokens or more, and ${counts.droppedTooLong} are longer; mend the rows, raise the maximum length or loosen the filter`,
-    );
-  }
-  checkTruncation(counts, options);
+  preparer.check();
   const hash = new Uint8Array(
     await crypto.subtle.digest("SHA-256", await new Blob(digests).arrayBuffer()),
   );
-  const unusedColumns = [...columns.difference(usedColumns)].sort();
+  const { counts, format, encoding, unusedColumns } = preparer;
   return { rows, counts, format, encoding, unusedColumns, hash: hash.toHex() };
 }
 

@@ -27,6 +27,14 @@ export function filesOf(dataset: Dataset): string[] {
   return dataset.flatMap(({ files }) => files.map(pathOf));
 }
 
+/** Names and sizes in bytes of a dataset's files: enough to notice that it is another one, without reading it. */
+export async function sizesOf(dataset: Dataset): Promise<[name: string, bytes: number][]> {
+  const files = dataset.flatMap(({ files }) => files);
+  return await Promise.all(
+    files.map(async (file) => [file.name, await withOpen(file, ({ size }) => size)] as const),
+  ) as [string, number][];
+}
+
 /** One row of a dataset. */
 export interface DatasetRow {
   /** File and line (where there are no lines: row), as messages name it. */

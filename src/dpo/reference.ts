@@ -16,7 +16,8 @@ export const NUMBERS_PER_PAIR = 8;
  * A reference that is the policy as it was shares the policy's frozen trunk, and only its own top is computed.
  */
 export class Reference {
-  #scores = new Map<PreferencePair, Float32Array>();
+  // Weak, since pairs of a stream come and go.
+  #scores = new WeakMap<PreferencePair, Float32Array>();
 
   /**
    * @param model The reference; one that is the policy as it was shares the policy's scratch memory and frozen weights.

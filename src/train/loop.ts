@@ -3,9 +3,9 @@ import { Readback } from "../gpu/readback.ts";
 import type { Model } from "../model/model.ts";
 import { nonFiniteGradient } from "./diagnose.ts";
 import type { Optimizer, OptimizerReport } from "./optimizer.ts";
-import { type DataPlan, epochOrder, positionOf } from "./order.ts";
 import { learningRateAt, type Schedule } from "./schedule.ts";
 import { type TrainingBatch, trainingStep } from "./step.ts";
+import type { StepRows } from "./step_rows.ts";
 
 /** What a step tells, besides what its objective adds (loss, rewards, ...). TRL's names. */
 export interface StepMetrics {
@@ -30,10 +30,9 @@ export type MakeStep = (
 ) => { microBatches: TrainingBatch[]; tokens: number; metrics: () => Record<string, number> };
 
 export interface LoopOptions {
-  plan: DataPlan;
+  rows: StepRows;
+  /** Its `totalSteps` are where the run ends. */
   schedule: Schedule;
-  shuffle: boolean;
-  seed: number;
   /** Steps done by the run that is resumed. */
   firstStep?: number;
   /** Finish the step and return when it is aborted. */
@@ -53,7 +52,7 @@ const SKIPS_IN_A_ROW = 20;
 /**
  * Runs the optimizer steps of a training.
  *
- * @returns Steps done in all: `plan.totalSteps`, or fewer if the signal was aborted.
+ * @returns Steps done in all: `schedule.totalSteps`, or fewer if the signal was aborted.
  * @throws {UserError} If loss or gradient are not finite; the message names tensor and batch.
  */
 export async function trainLoop(
@@ -62,7 +61,7 @@ export async function trainLoop(
   makeStep: MakeStep,
   options: LoopOptions,
 ): Promise<number> {
-  const { plan, schedule, firstStep = 0, signal } = options;
+  const { schedule, firstStep = 0, signal } = options;
   const readback = new Readback(model.gpu);
   const waiting: (() => StepMetrics)[] = [];
   let fetchedMs = performance.now();
@@ -86,21 +85,19 @@ export async function trainLoop(
   };
 
   let step = firstStep;
-  let order: Uint32Array = new Uint32Array();
-  let orderEpoch = -1;
-  for (; step < plan.totalSteps && !signal?.aborted; step++) {
-    const { epoch, begin, end } = positionOf(step, plan);
-    if (epoch !== orderEpoch) {
-      order = epochOrder(plan.rows, { ...options, epoch });
-      orderEpoch = epoch;
+  let pass = -1;
+  for (; step < schedule.totalSteps && !signal?.aborted; step++) {
+    const next = await options.rows.next(step);
+    if (next.pass !== pass) {
+      pass = next.pass;
       await fetch(); // what the last epoch scored is known before it is looked up
     }
     const learningRate = learningRateAt(step, schedule);
-    const made = makeStep(order.subarray(begin, end), readback);
+    const made = makeStep(next.rows, readback);
     const report = trainingStep(model, optimizer, made.microBatches, learningRate, readback);
     const known = {
       step: step + 1,
-      epoch: (step + 1) / plan.stepsPerEpoch,
+      epoch: next.epoch,
       learning_rate: learningRate,
       tokens: made.tokens,
     };

@@ -34,7 +34,7 @@ export interface DataRecord {
   encoding: string;
   /** Columns that say nothing to the model. */
   unusedColumns: readonly string[];
-  /** Of the tokens that were used. */
+  /** Of the tokens that were used; where they were streamed, of the files' names and sizes. */
   hash: string;
   counts: Readonly<Record<string, number>>;
   /** What is odd about it; of preference data. */

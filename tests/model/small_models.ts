@@ -11,6 +11,7 @@ import { randomWeights } from "../../src/model/random_weights.ts";
 import { readWeights, trainedParameters } from "../../src/model/weights.ts";
 import { type StepMetrics, trainLoop } from "../../src/train/loop.ts";
 import { planData } from "../../src/train/order.ts";
+import { plannedRows } from "../../src/train/step_rows.ts";
 import { trainingStep } from "../../src/train/step.ts";
 import { gpu, random } from "../kernels/harness.ts";
 
@@ -128,15 +129,13 @@ export async function trainAll(
   const rowsPerStep = options.perDeviceTrainBatchSize * options.gradientAccumulationSteps;
   const plan = planData(rows, rowsPerStep, options.numTrainEpochs, options.maxSteps);
   await trainLoop(model, optimizer, steps, {
-    plan,
+    rows: plannedRows(plan, options),
     schedule: {
       type: options.lrSchedulerType,
       learningRate: options.learningRate,
       warmupSteps: options.warmupSteps,
       totalSteps: plan.totalSteps,
     },
-    shuffle: options.shuffle,
-    seed: options.seed,
     onStep: (step) => void metrics.push(step),
     saveEverySteps: 0,
     save: () => Promise.reject(new Error("Expected no checkpoint")),

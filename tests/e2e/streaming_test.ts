@@ -1,0 +1,78 @@
+/** A dataset that is read as training goes on. */
+import assert from "node:assert/strict";
+import { randomPairs } from "../model/small_models.ts";
+import { inTemporaryDirectory, run, runOk } from "./command.ts";
+import { inputFlags, readMetrics, readModel, writeInputs, writePairs } from "./inputs.ts";
+
+const FLAGS = [
+  ...["--streaming", "--max-steps", 12, "--batch-size", 3, "--learning-rate", 1e-3],
+  ...["--max-length", 64, "--lr-scheduler-type", "cosine"],
+];
+
+Deno.test("train --streaming: resumed in any pass it has the bits of the whole run", () =>
+  inTemporaryDirectory(async (directory) => {
+    const inputs = await writeInputs(directory, 10);
+    const flags = [...inputFlags(inputs), ...FLAGS, "--shuffle-buffer-size", 4];
+    const whole = `${directory}/whole`;
+    const { stderr } = await runOk(
+      "train",
+      ...[...flags, "--output", whole, "--save-steps", 1, "--save-total-limit", 99],
+    );
+    assert.match(stderr, /streamed through 4 rows, counted at the end, not audited; token ids/);
+    // Three passes of four steps over ten rows.
+    assert.match(stderr, /data {7}read 30 of 30 pairs/);
+    const metrics = await readMetrics(whole);
+    for (const step of [2, 4, 7]) {
+      const output = `${directory}/resumed-${step}`;
+      await Deno.mkdir(`${output}/checkpoints`, { recursive: true });
+      await Deno.copyFile(`${whole}/metrics.jsonl`, `${output}/metrics.jsonl`);
+      const checkpoint = `${output}/checkpoints/step-${step}`;
+      await Deno.mkdir(checkpoint);
+      const name = (await Array.fromAsync(Deno.readDir(`${whole}/checkpoints`), ({ name }) => name))
+        .find((name) => Number(/\d+/.exec(name)) === step)!;
+      for await (const file of Deno.readDir(`${whole}/checkpoints/${name}`)) {
+        await Deno.copyFile(
+          `${whole}/checkpoints/${name}/${file.name}`,
+          `${checkpoint}/${file.name}`,
+        );
+      }
+      const resumed = await runOk("train", ...flags, "--output", output, "--resume");
+      assert.match(resumed.stderr, /data {7}read 30 of 30 pairs/);
+      assert.deepEqual(await readModel(output), await readModel(whole), `from step ${step}`);
+      assert.deepEqual(await readMetrics(output), metrics);
+    }
+    await writePairs(inputs.pairs, randomPairs(4, 11, 113, 30));
+    const changed = await run("train", ...flags, "--output", whole, "--resume");
+    assert.equal(changed.code, 2);
+    assert.match(changed.stderr, /Cannot resume: expected data "[0-9a-f]{64}"/);
+  }));
+
+Deno.test("train --streaming: starts and ends before the rest of the dataset is read", () =>
+  inTemporaryDirectory(async (directory) => {
+    const inputs = await writeInputs(directory, 60);
+    const rows = await Deno.readTextFile(inputs.pairs);
+    // Far behind what is needed there is something that no one may read.
+    await Deno.writeTextFile(inputs.pairs, `${rows}${"\n".repeat(1 << 20)}not a row\n`);
+    const flags = [...inputFlags(inputs), ...FLAGS, "--shuffle-buffer-size", 8];
+    const { stderr } = await runOk("train", ...flags, "--output", `${directory}/run`);
+    assert.match(stderr, /data {7}read 36 of 36 pairs/);
+    const { data } = JSON.parse(await Deno.readTextFile(`${directory}/run/run.json`));
+    assert.equal(data[0].counts.rows, 36);
+    const memory = ["--max-steps", 12, "--max-length", 64, "--output", `${directory}/other`];
+    const whole = await run("train", ...inputFlags(inputs), ...memory);
+    assert.match(whole.stderr, /line 1048637: expected JSON/);
+  }));
+
+Deno.test("train --streaming: options that contradict it are refused", async () => {
+  const refused = async (flags: (string | number)[], message: RegExp) => {
+    const { code, stderr } = await run("train", ...flags);
+    assert.equal(code, 2);
+    assert.match(stderr, message);
+  };
+  await refused(["--streaming"], /Expected --max-steps with --streaming/);
+  await refused(
+    ["--streaming", "--max-steps", 1, "--max-pairs", 5],
+    /no --max-pairs with --streaming/,
+  );
+  await refused(["--shuffle-buffer-size", 5], /--shuffle-buffer-size only with --streaming/);
+});
