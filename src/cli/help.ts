@@ -13,6 +13,7 @@ const SUMMARIES: Record<Command, string> = {
   download: "Bring a model or a dataset of the Hugging Face hub into its cache",
   convert:
     "Write a model as a Hugging Face directory, from PyTorch files or in another number type",
+  upload: "Put a model directory on the Hugging Face hub (needs HF_TOKEN)",
   bench: "Measure kernels, training step and decoding on this device",
 };
 

@@ -160,6 +160,7 @@ export async function saveRun(run: TrainingRun, samples: Sample[]): Promise<RunR
       ...context.resolved.origins,
       precision: { source: "automatic", detail: device.precisionReason },
     },
+    source: run.source.name,
     parameters: training.parameters,
     data,
   };

@@ -11,6 +11,7 @@ export const COMMANDS = [
   "inspect",
   "download",
   "convert",
+  "upload",
   "bench",
 ] as const;
 export type Command = typeof COMMANDS[number];

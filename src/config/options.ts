@@ -20,6 +20,7 @@ const MODEL = [
   "inspect",
   "download",
   "convert",
+  "upload",
   "bench",
 ] as const;
 const ALL = [...MODEL, "filter"] as const;
@@ -339,6 +340,11 @@ export const OPTIONS = {
     default: "5GB",
     placeholder: "SIZE",
   }),
+  hubModelId: text(["upload"], "Repository of the hub to upload to; made where it is missing", {
+    default: null,
+    placeholder: "ORG/NAME",
+  }),
+  hubPrivateRepo: boolean(["upload"], "Make a new repository private", { default: true }),
   loggingSteps: integer(TRAINING, "Steps between progress lines where no terminal shows a bar", {
     default: 10,
     min: 1,

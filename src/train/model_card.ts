@@ -37,20 +37,32 @@ export function renderModelCard(
   }\n`;
 }
 
-// Every JSON string is a YAML string.
-function frontMatter({ command, options, data }: RunRecord): string {
+// The hub refuses cards that name anything but its own repositories here.
+function frontMatter({ command, source, data }: RunRecord): string {
+  const base = hubName(source);
+  const datasets = new Set(data.flatMap(({ files }) => files.map(hubName)));
+  datasets.delete(null);
+  // Every JSON string is a YAML string.
   return [
     "---",
     "library_name: transformers",
     "pipeline_tag: text-generation",
-    `base_model: ${JSON.stringify(options.model)}`,
-    "datasets:",
-    ...data.map(({ path }) => `  - ${JSON.stringify(path)}`),
+    ...base === null ? [] : [`base_model: ${JSON.stringify(base)}`],
+    ...datasets.size === 0 ? [] : ["datasets:"],
+    ...[...datasets].map((name) => `  - ${JSON.stringify(name)}`),
     "tags:",
     "  - smoldpo",
     `  - ${command === "train" ? "dpo" : command}`,
     "---",
   ].join("\n");
+}
+
+/** The hub's repository that a path in its cache is of, or null for other paths. */
+function hubName(path: string): string | null {
+  const match = /[/\\](?:model|dataset)s--([\w.-]+?)--([\w.-]+)[/\\]snapshots(?:[/\\]|$)/.exec(
+    path,
+  );
+  return match && `${match[1]}/${match[2]}`;
 }
 
 function summary({ startedAt, durationSeconds, device, parameters, versions }: RunRecord): string {

@@ -15,6 +15,8 @@ export interface RunRecord {
   device: DeviceInfo;
   options: Readonly<Record<string, unknown>>;
   origins: Readonly<Record<string, Origin>>;
+  /** The folder that configuration and tokenizer of the model came from. */
+  source: string;
   /** Weights, all and those that were trained. */
   parameters: { total: number; trained: number };
   data: readonly DataRecord[];

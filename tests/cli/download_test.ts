@@ -84,17 +84,30 @@ Deno.test("download: what is here is not fetched, and names must be names", () =
   }));
 
 Deno.test("download: the task's permissions end at the hub; the message says how to go on", () =>
-  withHub(async (hub) => {
-    const { stderr, code } = await new Deno.Command(Deno.execPath(), {
-      args: [
-        ...["run", "-q", "--no-prompt", "-P=download", "src/cli/main.ts"],
-        ...["download", "--model", "org/small"],
-      ],
-    }).output();
-    assert.equal(code, 2);
+  withHub(async (hub, directory) => {
+    hub.add("models/org/small", await modelFiles(directory));
+    const download = async (...permissions: string[]) => {
+      const { stderr, code } = await new Deno.Command(Deno.execPath(), {
+        args: [
+          ...["run", "-q", "--no-prompt", "-P=download", ...permissions, "src/cli/main.ts"],
+          ...["download", "--model", "org/small"],
+        ],
+      }).output();
+      return { code, text: new TextDecoder().decode(stderr) };
+    };
+    const refused = await download();
+    assert.equal(refused.code, 2);
     const host = hub.endpoint.replace("http://", "");
-    const text = new TextDecoder().decode(stderr);
-    assert.match(text, /may not use the network beyond Hugging Face's hosts/);
-    assert.ok(text.includes(`-P=download --allow-net=${host} src/cli/main.ts`), text);
+    assert.match(refused.text, /may not use the network beyond Hugging Face's hosts/);
+    assert.ok(
+      refused.text.includes(`-P=download --allow-net=${host} src/cli/main.ts download`),
+      refused.text,
+    );
     assert.equal(hub.hubRequests.length, 0);
+
+    const storage = await download(`--allow-net=${host}`);
+    assert.equal(storage.code, 2, "the host of large files has not been permitted");
+    assert.match(storage.text, /Cannot download model\.safetensors.*--allow-net=127\.0\.0\.1:\d+/);
+    const { code, text } = await download("--allow-net=127.0.0.1");
+    assert.equal(code, 0, text);
   }));

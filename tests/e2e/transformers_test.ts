@@ -44,8 +44,14 @@ const llama3 = {
 };
 
 /** Models as they are saved, one per way of saving that matters. */
-const cases: { tied: boolean; dtype: SavedDtype; fields: Record<string, unknown> }[] = [
+const cases: {
+  tied: boolean;
+  dtype: SavedDtype;
+  fields: Record<string, unknown>;
+  maxShardBytes?: number;
+}[] = [
   { tied: true, dtype: "F32", fields: {} },
+  { tied: false, dtype: "F32", fields: {}, maxShardBytes: 30_000 },
   { tied: false, dtype: "BF16", fields: { rope_scaling: { rope_type: "linear", factor: 2 } } },
   { tied: false, dtype: "F16", fields: { rope_scaling: llama3, rope_theta: 5e5, head_dim: 24 } },
 ];
@@ -68,20 +74,24 @@ async function askTransformers(directories: string[]): Promise<Record<string, un
 Deno.test("transformers loads what is saved here, to the last bit, and gives our logits", async (test) => {
   const root = await Deno.makeTempDir();
   try {
-    const directories = await Promise.all(cases.map(async ({ tied, dtype, fields }, i) => {
-      const config = parseLlamaConfig({ model_type: "llama", ...base, ...fields });
-      const directory = await createDirectory(`${root}/${i}`);
-      await saveModel(directory, config, randomTensors({ ...config, tieWordEmbeddings: tied }), {
-        tieWordEmbeddings: tied,
-        dtype,
-        companions: new MemoryDirectory(byteTokenizerFiles(["a b"])),
-      });
-      return directory;
-    }));
+    const directories = await Promise.all(
+      cases.map(async ({ tied, dtype, fields, maxShardBytes }, i) => {
+        const config = parseLlamaConfig({ model_type: "llama", ...base, ...fields });
+        const directory = await createDirectory(`${root}/${i}`);
+        await saveModel(directory, config, randomTensors({ ...config, tieWordEmbeddings: tied }), {
+          tieWordEmbeddings: tied,
+          dtype,
+          maxShardBytes,
+          companions: new MemoryDirectory(byteTokenizerFiles(["a b"])),
+        });
+        return directory;
+      }),
+    );
     const answers = await askTransformers(directories.map(({ name }) => name));
     if (typeof answers === "string") return await skip(test, answers);
-    for (const [i, { tied, dtype }] of cases.entries()) {
-      await test.step(`${tied ? "tied" : "untied"} ${dtype}`, async () => {
+    for (const [i, { tied, dtype, maxShardBytes }] of cases.entries()) {
+      const shards = maxShardBytes === undefined ? "" : " in shards";
+      await test.step(`${tied ? "tied" : "untied"} ${dtype}${shards}`, async () => {
         const answer = answers[i];
         const source = await openModel(directories[i]);
         assert.deepEqual(answer.misfits, {});

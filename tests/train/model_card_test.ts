@@ -4,14 +4,43 @@ import { METRICS, RUN, SAMPLES } from "./sample_run.ts";
 
 const card = renderModelCard(RUN, METRICS, SAMPLES);
 
-Deno.test("the card begins with front matter whose values are quoted", () => {
-  const hostile = 'a"\n---\nlicense: mit';
-  const named = renderModelCard({ ...RUN, options: { ...RUN.options, model: hostile } }, [], []);
-  const [, front] = named.split(/^---$/m);
-  assert.ok(named.startsWith("---\n"));
-  assert.match(front, /^base_model: "a\\"\\n---\\nlicense: mit"$/m);
-  assert.match(card, /^ {2}- "fixtures\/pairs\/train\.jsonl"$/m);
-  assert.match(card, /^ {2}- dpo$/m);
+/** The lines between the first two rules. */
+function frontMatterOf(card: string): string[] {
+  assert.ok(card.startsWith("---\n"));
+  return card.split(/^---$/m)[1].trim().split("\n");
+}
+
+Deno.test("the card begins with front matter that names what came from the hub, and no local paths", () => {
+  const local = frontMatterOf(card);
+  assert.ok(local.includes("  - dpo"));
+  assert.doesNotMatch(local.join("\n"), /fixtures|base_model|datasets/);
+
+  const cache = "/home/a/.cache/huggingface/hub";
+  const snapshot = `snapshots/${"0".repeat(40)}`;
+  const [data] = RUN.data;
+  const rows = `${cache}/datasets--Anthropic--hh-rlhf/${snapshot}`;
+  const fromHub = {
+    ...RUN,
+    source: `${cache}/models--HuggingFaceTB--SmolLM-135M/${snapshot}`,
+    data: [
+      { ...data, files: [`${rows}/a/train.jsonl.gz`, `${rows}/b/train.jsonl.gz`] },
+      data,
+    ],
+  };
+  const lines = frontMatterOf(renderModelCard(fromHub, [], []));
+  assert.ok(lines.includes('base_model: "HuggingFaceTB/SmolLM-135M"'));
+  const begin = lines.indexOf("datasets:");
+  assert.deepEqual(lines.slice(begin, begin + 3), [
+    "datasets:",
+    '  - "Anthropic/hh-rlhf"',
+    "tags:",
+  ]);
+
+  const hostile = { ...RUN, source: 'x/models--a"\n---\nlicense: mit--b/snapshots/0' };
+  assert.doesNotMatch(
+    frontMatterOf(renderModelCard(hostile, [], [])).join("\n"),
+    /license|base_model/,
+  );
 });
 
 Deno.test("the card has numbers, counts, the data's hash and every option", () => {

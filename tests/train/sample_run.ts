@@ -14,6 +14,7 @@ export const RUN: RunRecord = {
     description: "llvmpipe (LLVM 15.0.6, 256 bits)",
     software: true,
   },
+  source: "fixtures/model",
   parameters: { total: 2_066_496, trained: 491_904 },
   data: [{
     role: "train",

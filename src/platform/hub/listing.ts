@@ -89,19 +89,27 @@ export async function explainHub<T>(
   try {
     return await action();
   } catch (error) {
-    const reason = hubReason(error, settings);
+    const command = task.startsWith("upload") ? "upload" : "download";
+    const reason = hubReason(error, command, settings);
     throw reason === null ? error : new UserError(`Cannot ${task}: ${reason}`);
   }
 }
 
-function hubReason(error: unknown, { endpoint, token }: HubSettings): string | null {
+function hubReason(
+  error: unknown,
+  command: string,
+  { endpoint, token }: HubSettings,
+): string | null {
   if (error instanceof Deno.errors.NotCapable) {
     const host = /"([^"]+)"/.exec(error.message)?.[1] ?? "HOST";
     return `this task may not use the network beyond Hugging Face's hosts; for ${endpoint} run ` +
-      `"deno run -P=download --allow-net=${host} src/cli/main.ts" and the command's words`;
+      `"deno run -P=${command} --allow-net=${host} src/cli/main.ts ${command}" and the flags`;
   }
   const status = (error as Partial<HubApiError>).statusCode;
-  if (status !== undefined) return statusReason(status, token !== undefined);
+  if (status !== undefined) {
+    const [words] = (error as Error).message.split(/\n|\. URL: /);
+    return statusReason(status, token !== undefined, words);
+  }
   // Deno's fetch throws TypeErrors for all that can go wrong below HTTP.
   if (error instanceof TypeError && /fetch failed|sending request|body/.test(error.message)) {
     const { message } = error.cause instanceof Error ? error.cause : error;
@@ -113,8 +121,12 @@ function hubReason(error: unknown, { endpoint, token }: HubSettings): string | n
   return null;
 }
 
-/** What an HTTP status of the hub means for the user. */
-export function statusReason(status: number, hasToken: boolean): string {
+/**
+ * What an HTTP status of the hub means for the user.
+ *
+ * @param words What the hub itself says; shown where we know no better.
+ */
+export function statusReason(status: number, hasToken: boolean, words = ""): string {
   switch (status) {
     case 401:
       return hasToken
@@ -129,6 +141,6 @@ export function statusReason(status: number, hasToken: boolean): string {
     case 429:
       return "the hub asks to wait (status 429); try again later, or set HF_TOKEN";
     default:
-      return `the hub answers with status ${status}; try again later`;
+      return `the hub answers with status ${status}${words && ` (${words})`}; try again later`;
   }
 }

@@ -40,6 +40,9 @@ export class StandInHub implements AsyncDisposable {
   /** A token without which nothing is told. */
   requiredToken: string | null = null;
   gated = false;
+  refuseCommits = false;
+  /** What repositories were created with. */
+  readonly visibilities = new Map<string, string>();
   readonly #large = new Map<string, { path: string; content: Uint8Array<ArrayBuffer> }>();
   readonly #storage = serve((request) => this.#storageApp().fetch(request));
   readonly #hub = serve((request) => this.#hubApp().fetch(request));
@@ -103,6 +106,7 @@ export class StandInHub implements AsyncDisposable {
       }
       return c.json(entries.slice(start, start + PAGE));
     });
+    this.#addUploads(app);
     const resolve = (c: Context, key: string, path: string) => {
       const repo = this.repos.get(key);
       const content = repo?.files.get(path);
@@ -133,8 +137,62 @@ export class StandInHub implements AsyncDisposable {
     return app;
   }
 
+  /** Creation, the question which files are large, their upload, and the commit. */
+  #addUploads(app: Hono): void {
+    app.post("/api/repos/create", async (c) => {
+      const { organization, name, visibility } = await c.req.json();
+      const key = `models/${organization}/${name}`;
+      if (this.repos.has(key)) return c.json({ error: "You already created this model repo" }, 409);
+      this.visibilities.set(key, visibility);
+      this.add(key, {});
+      return c.json({ url: `${this.endpoint}/${organization}/${name}`, id: "1" });
+    });
+    app.post("/api/models/:org/:name/preupload/:branch", async (c) => {
+      const { files } = await c.req.json();
+      const modes = files.map(({ path, size }: { path: string; size: number }) => ({
+        path,
+        uploadMode: size >= LARGE_BYTES ? "lfs" : "regular",
+      }));
+      return c.json({ files: modes });
+    });
+    app.post("/:org/:name{.+\\.git}/info/lfs/objects/batch", async (c) => {
+      const { objects } = await c.req.json();
+      const href = (oid: string) => `${originOf(this.#storage)}/${oid}`;
+      return c.json({
+        transfer: "basic",
+        objects: objects.map((object: { oid: string }) => ({
+          ...object,
+          actions: { upload: { href: href(object.oid) } },
+        })),
+      });
+    });
+    app.post("/api/models/:org/:name/commit/:branch", async (c) => {
+      const { org, name } = c.req.param();
+      if (this.refuseCommits) return c.json({ error: "invalid model card" }, 400);
+      const { files } = this.repos.get(`models/${org}/${name}`)!;
+      const lines = (await c.req.text()).split("\n").filter(Boolean).map((line) =>
+        JSON.parse(line)
+      );
+      for (const { key, value } of lines) {
+        if (key === "file") files.set(value.path, Uint8Array.fromBase64(value.content));
+        if (key === "lfsFile") files.set(value.path, this.#large.get(value.oid)!.content);
+      }
+      return c.json({
+        commitOid: "0".repeat(40),
+        commitUrl: `${this.endpoint}/${org}/${name}/commit/0`,
+      });
+    });
+  }
+
   #storageApp(): Hono {
     const app = new Hono();
+    app.put("/:hash", async (c) => {
+      this.storageRequests.push(seen(c));
+      const content = new Uint8Array(await c.req.arrayBuffer());
+      if (hashOf("sha256", content) !== c.req.param("hash")) return c.text("", 400);
+      this.#large.set(c.req.param("hash"), { path: "", content });
+      return c.text("");
+    });
     app.get("/:hash", (c) => {
       this.storageRequests.push(seen(c));
       const { path, content } = this.#large.get(c.req.param("hash"))!;

@@ -1,0 +1,68 @@
+import { resolve } from "node:path";
+import { pathToFileURL } from "node:url";
+import type { Directory } from "../../formats/files.ts";
+import { UserError } from "../../errors.ts";
+import { explainHub } from "./listing.ts";
+import { type HubRepo, repoId } from "./repo.ts";
+import type { HubSettings } from "./settings.ts";
+
+/** What an upload needs to know besides the files. */
+export interface UploadOptions {
+  settings: HubSettings;
+  /** Of a repository that does not exist yet. */
+  isPrivate: boolean;
+  title: string;
+  signal: AbortSignal;
+  /** Called with how much of a file has been sent, from 0 to 1. */
+  onProgress(file: string, share: number): void;
+}
+
+/**
+ * Puts all plain files of a model directory, but those with a dot before their name, into a repository of the hub, which
+ * is created where it is missing. It is one commit: either all of them are there, or the repository is as before.
+ *
+ * @returns The address of the commit.
+ * @throws {UserError} If there is no token, the hub refuses, or it cannot be reached.
+ */
+export async function uploadModel(
+  directory: Directory,
+  repo: HubRepo,
+  { settings, isPrivate, title, signal, onProgress }: UploadOptions,
+): Promise<string> {
+  const { endpoint, token, offline } = settings;
+  const task = `upload to ${repoId(repo)}`;
+  if (offline) throw new UserError(`Cannot ${task}: HF_HUB_OFFLINE is set`);
+  if (token === undefined) {
+    throw new UserError(
+      `Cannot ${task}: expected HF_TOKEN to hold a token that may write, found none`,
+    );
+  }
+  const files = (await directory.list()).filter((name) => !name.startsWith("."));
+  const common = { repo, hubUrl: endpoint, accessToken: token };
+  return await explainHub(task, settings, async () => {
+    const { commitIter, createRepo } = await import("@huggingface/hub");
+    await createRepo({ ...common, visibility: isPrivate ? "private" : "public" })
+      .catch(ignoreExisting);
+    const operations = files.map((path) => ({
+      operation: "addOrUpdate" as const,
+      path,
+      // Read from the disk as it is sent.
+      content: pathToFileURL(resolve(directory.name, path)),
+    }));
+    const branch = repo.revision;
+    const steps = commitIter({ ...common, operations, title, branch, abortSignal: signal });
+    for (;;) {
+      const { done, value } = await steps.next();
+      if (done) return value!.commit.url;
+      if (value.event === "fileProgress" && value.state === "uploading") {
+        onProgress(value.path, value.progress);
+      }
+    }
+  });
+}
+
+const CONFLICT = 409;
+
+function ignoreExisting(error: unknown): void {
+  if ((error as { statusCode?: number }).statusCode !== CONFLICT) throw error;
+}
