@@ -1,4 +1,6 @@
 import type { Options } from "../config.ts";
+import { auditInWords, flipsInWords } from "../data/audit.ts";
+import { suspectedFlips } from "../dpo/label_flips.ts";
 import { evaluate } from "../dpo/evaluate.ts";
 import { Reference } from "../dpo/reference.ts";
 import { loadModel, loadReference } from "../engine.ts";
@@ -44,8 +46,10 @@ export async function run(options: Options<"eval">, context: Context<"eval">): P
     lossType: options.lossType,
     loss: { beta: options.beta, labelSmoothing: options.labelSmoothing },
   });
+  const suspects = suspectedFlips(theirs, pairs);
   if (options.json) {
-    context.stdout.write(`${JSON.stringify({ ...metrics, pairs: pairs.length, counts })}\n`);
+    const audit = { ...loaded.record.audit, suspectedFlips: suspects };
+    context.stdout.write(`${JSON.stringify({ ...metrics, pairs: pairs.length, counts, audit })}\n`);
   } else {
     context.stdout.write(
       `${options.model} against ${options.reference ?? "itself"} on ${options.dataset}: ${
@@ -55,6 +59,8 @@ export async function run(options: Options<"eval">, context: Context<"eval">): P
     for (const [name, value] of Object.entries(metrics)) {
       context.stdout.write(`${name.padEnd(28)} ${readable(value)}\n`);
     }
+    const findings = [auditInWords(loaded.record.audit), flipsInWords(suspects)].filter(Boolean);
+    if (findings.length > 0) context.stdout.write(`audit: ${findings.join(", ")}\n`);
   }
   return 0;
 }

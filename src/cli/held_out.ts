@@ -15,7 +15,7 @@ import {
   parseGrading,
 } from "../train/grading.ts";
 import type { Sample } from "../train/run_record.ts";
-import type { TrainingPairs } from "./training_pairs.ts";
+import type { TrainingRows } from "./training_run.ts";
 import { type LoadedPairs, loadPairsFrom, type NamedDataset, type StoredModel } from "./inputs.ts";
 
 /** Rule and right answers by which completions of held-out prompts are judged; see src/train/grading.ts. */
@@ -70,13 +70,13 @@ export class HeldOut {
     named: NamedDataset,
     model: StoredModel,
     options: DataOptions,
-    training: Pick<TrainingPairs, "pairs" | "stream">,
+    training: Pick<TrainingRows<PreferencePair>, "rows" | "stream">,
   ): Promise<HeldOut> {
     const { pairs, counts, record } = await loadPairsFrom(
       named,
       model,
       options,
-      training.stream ? undefined : training.pairs,
+      training.stream ? undefined : training.rows,
     );
     const { tokenizer } = model;
     const stopIds = new Set(model.config.eosTokenIds);

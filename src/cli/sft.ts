@@ -1,31 +1,19 @@
 import type { Options } from "../config.ts";
-import { loadSequences } from "../data/sequences.ts";
-import { readRows } from "../data/rows.ts";
 import { type Checkpoint, startSft } from "../engine.ts";
 import { UserError } from "../errors.ts";
 import type { Directory } from "../formats/files.ts";
 import { readConfig } from "../model/directory.ts";
 import { randomWeights } from "../model/random_weights.ts";
 import { openTokenizer } from "../platform/chat_template.ts";
-import { openDataset } from "../platform/datasets.ts";
 import { locateModel } from "../platform/models.ts";
-import type { Context } from "./context.ts";
-import { openDevice } from "./device.ts";
-import { RunDirectory } from "./run_directory.ts";
 import { largestBatch, planInWords, planMemory } from "../train/memory_plan.ts";
 import { evaluateSft } from "../train/sft.ts";
-import { plannedRows } from "../train/step_rows.ts";
-import {
-  countsInWords,
-  dataOptions,
-  dataRecord,
-  heldOutDataset,
-  mainDataset,
-  type NamedDataset,
-  openStoredModel,
-  shapeInWords,
-} from "./inputs.ts";
-import { planOf, resumeRun, runLoop, saveRun, type TrainingRun } from "./training_run.ts";
+import type { Context } from "./context.ts";
+import { openDevice } from "./device.ts";
+import { countsInWords, dataOptions, heldOutDataset, openStoredModel } from "./inputs.ts";
+import { RunDirectory } from "./run_directory.ts";
+import { resumeRun, runLoop, saveRun, type TrainingRun } from "./training_run.ts";
+import { loadSequencesFrom, openTrainingSequences } from "./training_sequences.ts";
 
 const INTERRUPTED = 130;
 
@@ -38,24 +26,17 @@ export async function run(options: Options<"sft">, context: Context<"sft">): Pro
     : await openStoredModel(options.model, context);
   const data = dataOptions(options, checkpoint, options.score);
   const tokenizer = await openTokenizer(source);
-  const load = async (named: NamedDataset) => {
-    const files = await openDataset(named.path, named);
-    const { sequences, ...rest } = await loadSequences(readRows(files), tokenizer, data);
-    return { sequences, counts: rest.counts, record: dataRecord(named, files, rest, data) };
-  };
-  const dataset = await load(mainDataset(options, "train"));
+  const dataset = await openTrainingSequences(options, tokenizer, data);
   const heldOutNamed = heldOutDataset(options);
-  const heldOut = heldOutNamed && await load(heldOutNamed);
+  const heldOut = heldOutNamed && await loadSequencesFrom(heldOutNamed, tokenizer, data);
   const device = await openDevice(options, context);
   if (!device) return 0;
-  const { sequences, counts, record } = dataset;
-  const training = await startSft(device.gpu, checkpoint, sequences, options, device.precision);
-  const units = sequences.map(({ ids }) => ids.length);
+  const { rows, units } = dataset;
+  const training = await startSft(device.gpu, checkpoint, rows, options, device.precision);
   const batchTokens = largestBatch(units, options.perDeviceTrainBatchSize);
   const memory = planMemory(training.model, batchTokens, units);
   const directory = await RunDirectory.open(options.output!, options.resume !== null);
   try {
-    const plan = planOf(sequences.length, options);
     const run: TrainingRun = {
       command: "sft",
       options,
@@ -64,18 +45,16 @@ export async function run(options: Options<"sft">, context: Context<"sft">): Pro
       training,
       directory,
       source,
-      data: [record, ...heldOut ? [heldOut.record] : []],
-      plan,
-      rows: plannedRows(plan, options),
+      data: [dataset.record(), ...heldOut ? [heldOut.record] : []],
+      plan: dataset.plan,
+      order: dataset.order,
+      stream: dataset.stream,
       startedAt,
     };
-    const tokens = units.reduce((sum, count) => sum + count, 0);
     context.stderr.write(
       `device     ${device.gpu.info.description} (${device.gpu.info.engine}), ${device.precision}: ${device.precisionReason}\n` +
         `model      ${options.model}: ${training.parameters.total} parameters, ${training.parameters.trained} trained\n` +
-        `data       ${options.dataset}: ${countsInWords(counts, "rows")}, ${tokens} tokens; ${
-          shapeInWords(record)
-        }\n` +
+        `${dataset.header().join("\n")}\n` +
         `memory     ${planInWords(memory)}\n` +
         `steps      ${run.plan.totalSteps}, ${run.plan.rowsPerStep} rows each\n`,
     );
@@ -91,6 +70,11 @@ export async function run(options: Options<"sft">, context: Context<"sft">): Pro
     const done = await runLoop(run, firstStep, ({ loss }) => ({ loss }));
     if (done < run.plan.totalSteps) return INTERRUPTED;
     await evaluateAt(done);
+    if (dataset.stream) {
+      const { counts } = dataset.stream.position;
+      context.stderr.write(`data       read ${countsInWords(counts, "rows")}\n`);
+      run.data[0] = dataset.record();
+    }
     const { durationSeconds } = await saveRun(run, []);
     const last = directory.metrics.at(-1)!;
     if (options.json) {
@@ -100,6 +84,7 @@ export async function run(options: Options<"sft">, context: Context<"sft">): Pro
     }
     return 0;
   } finally {
+    await dataset.stream?.close();
     await directory.close();
   }
 }

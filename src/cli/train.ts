@@ -32,7 +32,7 @@ export async function run(options: Options<"train">, context: Context<"train">):
   const device = await openDevice(options, context);
   if (!device) return 0;
   const { gpu, precision, precisionReason } = device;
-  const training = await startDpo(gpu, model, reference, train.pairs, options, precision);
+  const training = await startDpo(gpu, model, reference, train.rows, options, precision);
   const batchTokens = largestBatch(train.units, options.perDeviceTrainBatchSize);
   const memory = planMemory(training.model, batchTokens, train.units);
 
@@ -48,7 +48,7 @@ export async function run(options: Options<"train">, context: Context<"train">):
       source: model.directory,
       data: [train.record(), ...heldOut ? [heldOut.record] : []],
       plan: train.plan,
-      rows: train.rows,
+      order: train.order,
       stream: train.stream,
       startedAt,
     };
@@ -76,7 +76,7 @@ export async function run(options: Options<"train">, context: Context<"train">):
     );
 
     const inMemory = [
-      ...train.stream ? [] : [{ pairs: train.pairs, record: train.record() }],
+      ...train.stream ? [] : [{ pairs: train.rows, record: train.record() }],
       ...heldOut ? [heldOut] : [],
     ];
     const cached = await loadReferenceScores(
@@ -119,7 +119,8 @@ export async function run(options: Options<"train">, context: Context<"train">):
     }
     run.data = inMemory.map(({ record, pairs }) => {
       const suspects = suspectedFlips(training.run.reference, pairs);
-      if (suspects.count > 0) say(`audit      ${record.path}: ${flipsInWords(suspects)}`);
+      const doubts = flipsInWords(suspects);
+      if (doubts !== "") say(`audit      ${record.path}: ${doubts}`);
       return { ...record, audit: { ...record.audit!, suspectedFlips: suspects } };
     });
     if (train.stream) {

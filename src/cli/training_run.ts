@@ -36,11 +36,27 @@ export interface TrainingRun {
   /** Where configuration and tokenizer came from. */
   source: Directory;
   data: DataRecord[];
-  plan: Pick<DataPlan, "totalSteps" | "rowsPerStep">;
-  rows: StepRows;
-  /** The rows, if they are read as training goes on. */
+  plan: TrainingRows<unknown>["plan"];
+  order: StepRows;
   stream?: RowStream<unknown>;
   startedAt: Date;
+}
+
+/** The rows that a training learns from: all in memory, or read as it goes on. */
+export interface TrainingRows<Row> {
+  /** What steps are made from: all rows, or those of the newest step. */
+  rows: readonly Row[];
+  plan: Pick<DataPlan, "totalSteps" | "rowsPerStep">;
+  /** Which rows the next step takes. */
+  order: StepRows;
+  /** There if the rows are streamed. */
+  stream?: RowStream<Row>;
+  /** Tokens of each row; of a stream the most that each row of a batch may have. */
+  units: number[];
+  /** What became of the dataset, so far. */
+  record(): DataRecord;
+  /** Lines of the header. */
+  header(): string[];
 }
 
 export function planOf(rows: number, options: TrainingOptions): DataPlan {
@@ -114,7 +130,7 @@ export async function runLoop(
     await saveCheckpoint(storage, step, content, options.saveTotalLimit);
   };
   const done = await trainLoop(model, optimizer, training.steps, {
-    rows: run.rows,
+    rows: run.order,
     schedule: {
       type: options.lrSchedulerType,
       learningRate: options.learningRate,

@@ -113,12 +113,12 @@ export const OPTIONS = {
     },
   ),
   streaming: boolean(
-    ["train"],
+    TRAINING,
     "Read the dataset as training goes on, for data larger than memory; needs --max-steps",
     { default: false, aliases: ["dataset-streaming"] },
   ),
   shuffleBufferSize: integer(
-    ["train"],
+    TRAINING,
     "Rows in memory that the next one of a stream is drawn from",
     { default: 10_000, min: 1 },
   ),

@@ -135,8 +135,9 @@ function finish(h: number): number {
   return (h ^ (h >>> 16)) >>> 0;
 }
 
-/** Suspected flips in words. */
+/** Suspected flips in words, nothing if there are none. */
 export function flipsInWords({ count, scored, rows }: NonNullable<Audit["suspectedFlips"]>) {
+  if (count === 0) return "";
   const others = count > rows.length ? ", ..." : "";
   return `the reference doubts ${count} of ${scored} labels, in rows ${rows.join(", ")}${others}`;
 }

@@ -106,6 +106,7 @@ Deno.test("audit: labels that the reference doubts, the most doubtful first", ()
   const flips = suspectedFlips(reference, pairs);
   assert.deepEqual(flips, { count: 2, rows: [2, 0], scored: 4 });
   assert.equal(flipsInWords(flips), "the reference doubts 2 of 4 labels, in rows 2, 0");
+  assert.equal(flipsInWords({ count: 0, rows: [], scored: 4 }), "");
   known.delete(pairs[2]);
   assert.deepEqual(suspectedFlips(reference, pairs), { count: 1, rows: [0], scored: 3 });
 });

@@ -63,6 +63,29 @@ Deno.test("train --streaming: starts and ends before the rest of the dataset is 
     assert.match(whole.stderr, /line 1048637: expected JSON/);
   }));
 
+Deno.test("sft --streaming: resumed it has the bits of the whole run", () =>
+  inTemporaryDirectory(async (directory) => {
+    const { model } = await writeInputs(directory, 1);
+    const texts = Array.from(
+      { length: 10 },
+      (_, i) => `{"input_ids": [1, ${i + 2}, ${i + 3}, 4]}\n`,
+    );
+    const dataset = `${directory}/texts.jsonl`;
+    await Deno.writeTextFile(dataset, texts.join(""));
+    const flags = [
+      ...["--model", model, "--dataset", dataset, "--streaming", "--shuffle-buffer-size", 4],
+      ...["--batch-size", 3, "--learning-rate", 1e-3, "--max-length", 64],
+    ];
+    const [whole, parts] = [`${directory}/whole`, `${directory}/parts`];
+    const { stderr } = await runOk("sft", ...flags, "--max-steps", 9, "--output", whole);
+    assert.match(stderr, /streamed through 4 rows.*token ids/);
+    assert.match(stderr, /data {7}read 23 of 23 rows/);
+    await runOk("sft", ...flags, "--max-steps", 6, "--save-steps", 6, "--output", parts);
+    await runOk("sft", ...flags, "--max-steps", 9, "--output", parts, "--resume");
+    assert.deepEqual(await readModel(parts), await readModel(whole));
+    assert.deepEqual(await readMetrics(parts), await readMetrics(whole));
+  }));
+
 Deno.test("train --streaming: options that contradict it are refused", async () => {
   const refused = async (flags: (string | number)[], message: RegExp) => {
     const { code, stderr } = await run("train", ...flags);

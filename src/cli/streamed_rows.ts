@@ -1,0 +1,57 @@
+/** A training dataset that is read as training goes on. */
+import type { Options } from "../config.ts";
+import type { ParsedRow } from "../data/examples.ts";
+import { type DataOptions, RowPreparer } from "../data/prepare.ts";
+import { type DatasetRow, readRows, sizesOf } from "../data/rows.ts";
+import type { TokenSequence } from "../data/truncate.ts";
+import { openDataset } from "../platform/datasets.ts";
+import type { TextTokenizer } from "../text/tokenizer.ts";
+import { RowStream } from "../train/row_stream.ts";
+import { dataRecord, mainDataset, shapeInWords } from "./inputs.ts";
+import type { TrainingRows } from "./training_run.ts";
+
+/**
+ * @param parse Understands a row.
+ * @param toRow What a step is made from.
+ * @param sequencesPerRow For the tokens that a row may have.
+ * @throws {UserError} If the dataset cannot be read, or its first rows not be understood.
+ */
+export async function streamRows<Row>(
+  options: Options<"train"> | Options<"sft">,
+  tokenizer: TextTokenizer | null,
+  data: DataOptions,
+  parse: (row: DatasetRow) => ParsedRow,
+  toRow: (sequences: TokenSequence[], index: number) => Row,
+  sequencesPerRow: number,
+): Promise<TrainingRows<Row>> {
+  const named = mainDataset(options, "train");
+  const dataset = await openDataset(named.path, named);
+  const preparer = new RowPreparer(parse, tokenizer, data);
+  const batchSize = options.perDeviceTrainBatchSize;
+  const rowsPerStep = batchSize * options.gradientAccumulationSteps;
+  const bufferRows = options.shuffle ? options.shuffleBufferSize : 1;
+  const drawing = { rowsPerStep, bufferRows, seed: options.seed };
+  const stream = new RowStream(() => readRows(dataset), preparer, toRow, drawing);
+  await stream.begin();
+  const sizes = new TextEncoder().encode(JSON.stringify(await sizesOf(dataset)));
+  const hash = new Uint8Array(await crypto.subtle.digest("SHA-256", sizes)).toHex();
+  const record = () => {
+    const { counts, format, encoding, unusedColumns } = preparer;
+    return dataRecord(named, dataset, { counts, format, encoding, unusedColumns, hash }, data);
+  };
+  const header = () => [
+    `data       ${options.dataset}: streamed through ${bufferRows} rows, counted at the end, not audited; ${
+      shapeInWords(record())
+    }`,
+    `encoding   ${preparer.encoding}`,
+  ];
+  return {
+    rows: stream.rows,
+    plan: { rowsPerStep, totalSteps: options.maxSteps },
+    order: stream,
+    stream,
+    units: Array.from({ length: batchSize }, () => sequencesPerRow * data.maxLengthTokens),
+    record,
+    header,
+  };
+}

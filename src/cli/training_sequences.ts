@@ -1,0 +1,59 @@
+/** The sequences that `sft` learns from: all in memory, or read as training goes on. */
+import type { Options } from "../config.ts";
+import { parseSequence } from "../data/examples.ts";
+import type { DataOptions } from "../data/prepare.ts";
+import { readRows } from "../data/rows.ts";
+import { loadSequences } from "../data/sequences.ts";
+import type { TokenSequence } from "../data/truncate.ts";
+import { openDataset } from "../platform/datasets.ts";
+import type { TextTokenizer } from "../text/tokenizer.ts";
+import { plannedRows } from "../train/step_rows.ts";
+import {
+  countsInWords,
+  dataRecord,
+  mainDataset,
+  type NamedDataset,
+  shapeInWords,
+} from "./inputs.ts";
+import { streamRows } from "./streamed_rows.ts";
+import { planOf, type TrainingRows } from "./training_run.ts";
+
+/** @throws {UserError} If the dataset cannot be read or used. */
+export async function openTrainingSequences(
+  options: Options<"sft">,
+  tokenizer: TextTokenizer | null,
+  data: DataOptions,
+): Promise<TrainingRows<TokenSequence>> {
+  if (options.streaming) {
+    return await streamRows(options, tokenizer, data, parseSequence, ([sequence]) => sequence, 1);
+  }
+  const named = mainDataset(options, "train");
+  const { sequences, counts, record } = await loadSequencesFrom(named, tokenizer, data);
+  const units = sequences.map(({ ids }) => ids.length);
+  const tokens = units.reduce((sum, count) => sum + count, 0);
+  const plan = planOf(sequences.length, options);
+  return {
+    rows: sequences,
+    plan,
+    order: plannedRows(plan, options),
+    units,
+    record: () => record,
+    header: () => [
+      `data       ${options.dataset}: ${countsInWords(counts, "rows")}, ${tokens} tokens; ${
+        shapeInWords(record)
+      }`,
+      `encoding   ${record.encoding}`,
+    ],
+  };
+}
+
+/** @throws {UserError} As `loadSequences`. */
+export async function loadSequencesFrom(
+  named: NamedDataset,
+  tokenizer: TextTokenizer | null,
+  data: DataOptions,
+) {
+  const files = await openDataset(named.path, named);
+  const { sequences, ...rest } = await loadSequences(readRows(files), tokenizer, data);
+  return { sequences, counts: rest.counts, record: dataRecord(named, files, rest, data) };
+}
