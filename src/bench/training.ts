@@ -31,10 +31,10 @@ export function noiseWeights(config: LlamaConfig): TensorReader {
   const shapes = new Map(checkpointTensors(config).map(({ name, shape }) => [name, shape]));
   const next = noise(7);
   const block = Float32Array.from({ length: BLOCK }, () => SCALE * next());
-  return (name) => {
+  return async function* (name) {
     const data = new Float32Array(elementCount(shapes.get(name)!));
-    if (name.endsWith("norm.weight")) return Promise.resolve(data.fill(1));
+    if (name.endsWith("norm.weight")) return yield data.fill(1);
     for (let i = 0; i < data.length; i += BLOCK) data.set(block.subarray(0, data.length - i), i);
-    return Promise.resolve(data);
+    yield data;
   };
 }

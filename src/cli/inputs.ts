@@ -35,7 +35,7 @@ export async function openStoredModel(
   for (const note of model.notes) stderr.write(`weights    ${note}\n`);
   const { config, directory } = model;
   const tokenizer = await openTokenizer(directory);
-  return { config, read: (name) => model.readFloat32(name), directory, tokenizer };
+  return { config, read: model.readChunks, directory, tokenizer };
 }
 
 type DataFlags =

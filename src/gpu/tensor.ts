@@ -109,22 +109,31 @@ export function destroyTensor(gpu: Gpu, tensor: Tensor): void {
   tensor.storage.buffer.destroy();
 }
 
-/** Copies data to the start of the tensor; the queue orders it before later submits. */
+/**
+ * Copies data to the elements of the tensor from `first` on; the queue orders it before later submits.
+ *
+ * @param first The start of a 32-bit word: even, where elements are f16.
+ */
 export function writeTensor(
   gpu: Gpu,
   tensor: Tensor,
   data: Float32Array | Uint32Array | Float16Array,
+  first = 0,
 ): void {
-  if (data.length > elementCount(tensor.shape)) {
+  if (first + data.length > elementCount(tensor.shape)) {
     throw new RangeError(
       `Cannot write to ${label(tensor)}: expected at most ${
-        elementCount(tensor.shape)
-      } elements, found ${data.length}`,
+        elementCount(tensor.shape) - first
+      } elements from ${first} on, found ${data.length}`,
     );
+  }
+  if (first * BYTES[tensor.dtype] % 4 !== 0) {
+    throw new RangeError(`Cannot write to ${label(tensor)} from ${first} on: expected whole words`);
   }
   const bytes = new Uint8Array(data.buffer, data.byteOffset, data.byteLength);
   const whole = bytes.length & ~3;
-  const { buffer, offsetBytes } = tensor.storage;
+  const { buffer } = tensor.storage;
+  const offsetBytes = tensor.storage.offsetBytes + first * BYTES[tensor.dtype];
   if (whole > 0) gpu.device.queue.writeBuffer(buffer, offsetBytes, bytes.slice(0, whole));
   if (whole < bytes.length) { // an odd number of f16: WebGPU writes whole words only
     const word = new Uint8Array(4);

@@ -10,7 +10,7 @@
 import { UserError } from "../errors.ts";
 import { type Directory, readChunks } from "../formats/files.ts";
 import { readJsonObject } from "../formats/json.ts";
-import { formatShape, readFloat32 } from "../formats/tensor_data.ts";
+import { formatShape, readFloat32, readFloat32Chunks } from "../formats/tensor_data.ts";
 import { type LlamaConfig, parseLlamaConfig } from "./config.ts";
 import { checkpointTensors } from "./params.ts";
 import { openWeights, type StoredTensor, type WeightFiles } from "./weight_files.ts";
@@ -31,6 +31,8 @@ export interface ModelSource {
   notes: string[];
   /** @throws {UserError} If the tensor is of an unsupported dtype or holds a NaN or an infinity. */
   readFloat32(name: string): Promise<Float32Array<ArrayBuffer>>;
+  /** {@link readFloat32} in row-major pieces of a few MiB. */
+  readChunks(name: string): AsyncIterable<Float32Array<ArrayBuffer>>;
   close(): void;
 }
 
@@ -60,12 +62,20 @@ export async function openModel(
   try {
     const config = await settleHead(stated, tensors, notes, configFrom !== null);
     checkTensors(config, tensors, directory.name);
-    const read = (name: string) => {
+    const stored = (name: string) => {
       const info = tensors.get(name);
       if (info === undefined) throw new RangeError(`This model has no tensor "${name}"`);
-      return readFloat32(info.file, name, info);
+      return info;
     };
-    return { config, directory: companions, tensors, notes, readFloat32: read, close };
+    return {
+      config,
+      directory: companions,
+      tensors,
+      notes,
+      readFloat32: (name) => readFloat32(stored(name).file, name, stored(name)),
+      readChunks: (name) => readFloat32Chunks(stored(name).file, name, stored(name)),
+      close,
+    };
   } catch (error) {
     close();
     throw error;

@@ -14,15 +14,15 @@ export function randomWeights(config: LlamaConfig, seed: number): TensorReader {
   const range = Number(config.raw.initializer_range ?? INITIALIZER_RANGE);
   const shapes = new Map(checkpointTensors(config).map(({ name, shape }) => [name, shape]));
   const order = [...shapes.keys()];
-  return (name) => {
+  return async function* (name) {
     const shape = shapes.get(name)!;
     const data = new Float32Array(shape.reduce((a, b) => a * b, 1));
-    if (name.endsWith("norm.weight")) return Promise.resolve(data.fill(1));
+    if (name.endsWith("norm.weight")) return yield data.fill(1);
     const residual = name.endsWith("o_proj.weight") || name.endsWith("down_proj.weight");
     const scale = residual ? range / Math.sqrt(2 * config.numLayers) : range;
     const normal = normals(seed * 0x10001 + order.indexOf(name));
     for (let i = 0; i < data.length; i++) data[i] = scale * normal();
-    return Promise.resolve(data);
+    yield data;
   };
 }
 

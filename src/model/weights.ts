@@ -73,8 +73,11 @@ function isTrained(spec: ParameterSpec, config: LlamaConfig, trainable: Trainabl
   return trainable.embeddings || trainable.head === "tied";
 }
 
-/** Reads a tensor of a checkpoint as f32. */
-export type TensorReader = (name: string) => Promise<Float32Array>;
+/**
+ * Reads a tensor of a checkpoint as f32, in row-major order and piece by piece, so that no more than a piece need be in
+ * memory. All pieces but the last have an even number of elements.
+ */
+export type TensorReader = (name: string) => AsyncIterable<Float32Array>;
 
 /**
  * Allocates and fills all parameters; the trained ones get f32 masters and gradients.
@@ -97,10 +100,7 @@ export async function loadWeights(
     const source = untie && spec.kind === "head"
       ? parameters.get("embed_tokens")!.spec.checkpoint
       : spec.checkpoint;
-    const columns = spec.shape[1] ?? 1;
-    const data = new Float32Array(spec.shape[0] * columns);
-    for (const part of source) data.set(await read(part.name), part.firstRow * columns);
-    fill(gpu, parameter, data);
+    await fill(gpu, parameter, source, read);
     parameters.set(spec.name, parameter);
   }
   return { config: shape, precision, parameters, untied: untie };
@@ -136,21 +136,38 @@ function allocate(gpu: Gpu, spec: ParameterSpec, precision: Operand, trained: bo
   };
 }
 
+/** Writes the tensors that make up a parameter, a piece at a time. */
+async function fill(
+  gpu: Gpu,
+  { spec, operand, master }: Parameter,
+  source: ParameterSpec["checkpoint"],
+  read: TensorReader,
+): Promise<void> {
+  const columns = spec.shape[1] ?? 1;
+  for (const { name, firstRow } of source) {
+    let first = firstRow * columns;
+    for await (const piece of read(name)) {
+      if (operand.dtype === "f16") {
+        refuseBeyondF16(spec.name, piece);
+        writeTensor(gpu, operand, new Float16Array(piece), first);
+      } else if (operand !== master) writeTensor(gpu, operand, piece, first);
+      if (master) writeTensor(gpu, master, piece, first);
+      first += piece.length;
+    }
+  }
+}
+
 const LARGEST_F16 = 65504;
 
-function fill(gpu: Gpu, { spec, operand, master }: Parameter, data: Float32Array): void {
-  if (master) writeTensor(gpu, master, data);
-  if (operand === master) return;
-  if (operand.dtype === "f32") return writeTensor(gpu, operand, data);
-  const worst = data.findIndex((value) => Math.abs(value) > LARGEST_F16);
-  if (worst >= 0) {
+function refuseBeyondF16(name: string, values: Float32Array): void {
+  for (let i = 0; i < values.length; i++) {
+    if (Math.abs(values[i]) <= LARGEST_F16) continue;
     throw new UserError(
-      `Cannot load "${spec.name}" at f16: expected weights up to ${LARGEST_F16}, found ${
-        data[worst]
+      `Cannot load "${name}" at f16: expected weights up to ${LARGEST_F16}, found ${
+        values[i]
       }: use --precision f32`,
     );
   }
-  writeTensor(gpu, operand, Float16Array.from(data));
 }
 
 /** A copy of the trained parameters as they are now, sharing the frozen ones: the reference of a policy before its first step. */

@@ -6,7 +6,7 @@ import { checkpointTensors } from "../../src/model/params.ts";
 import { createDirectory, openDirectory } from "../../src/platform/files.ts";
 import { loadTokenizer } from "../../src/text/tokenizer.ts";
 import { inTemporaryDirectory, run, runOk } from "../e2e/command.ts";
-import { randomCheckpoint, smallConfig } from "../model/small_models.ts";
+import { randomCheckpoint, smallConfig, tensorOf } from "../model/small_models.ts";
 import { MemoryOutput } from "./output.ts";
 
 const tokenizer = (await loadTokenizer(await openDirectory("fixtures/model")))!;
@@ -16,10 +16,10 @@ const EOS = tokenizer.eosTokenId!;
 async function writeModel(path: string, seed: number, withTokenizer = true): Promise<string> {
   const directory = await createDirectory(path);
   const config = smallConfig({ vocab_size: tokenizer.vocabSize, eos_token_id: EOS });
-  const { read } = randomCheckpoint(config, seed);
+  const checkpoint = randomCheckpoint(config, seed);
   const tensors = await Promise.all(
     checkpointTensors(config).map(async ({ name, shape }) => {
-      return { name, shape, data: await read(name) as Float32Array<ArrayBuffer> };
+      return { name, shape, data: await tensorOf(checkpoint, name) };
     }),
   );
   await saveModel(directory, config, tensors, { tieWordEmbeddings: true });

@@ -234,8 +234,8 @@ async function checkGradients(golden: GoldenCase, variant: Variant, directory: s
   });
   const training = await startDpo(
     gpu,
-    { config, read: (name) => model.readFloat32(name) },
-    reference && { config: reference.config, read: (name) => reference.readFloat32(name) },
+    { config, read: model.readChunks },
+    reference && { config: reference.config, read: reference.readChunks },
     pairs,
     options,
     "f32",

@@ -136,7 +136,7 @@ Deno.test("transformers loads what is saved here, to the last bit, and gives our
 /** The logits after each token, (T, V), through this project's shaders. */
 async function logitsOf(source: ModelSource, ids: number[]): Promise<number[]> {
   const { config } = source;
-  const checkpoint = { config, read: (name: string) => source.readFloat32(name) };
+  const checkpoint = { config, read: source.readChunks };
   const model = await loadModel(gpu, checkpoint, { precision: "f32", positions: 64 });
   source.close();
   const { runtime, weights } = model;

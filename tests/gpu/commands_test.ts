@@ -86,6 +86,17 @@ Deno.test("an odd number of f16 values arrives whole", async () => {
   assert.deepEqual(Array.from(await readTensor(gpu, tensor)), [1, 2, 3, 4, 5, 6, 7]);
 });
 
+Deno.test("a tensor is written in pieces, within its bounds and in whole words", async () => {
+  const pieces = createTensor(gpu, "pieces", "f16", [7]);
+  writeTensor(gpu, pieces, Float16Array.from([1, 2, 3, 4]));
+  writeTensor(gpu, pieces, Float16Array.from([5, 6, 7]), 4);
+  writeTensor(gpu, pieces, Float16Array.from([8, 9]), 2);
+  assert.deepEqual(Array.from(await readTensor(gpu, pieces)), [1, 2, 8, 9, 5, 6, 7]);
+  const beyond = () => writeTensor(gpu, pieces, new Float16Array(4), 4);
+  assert.throws(beyond, /expected at most 3 elements from 4 on, found 4/);
+  assert.throws(() => writeTensor(gpu, pieces, new Float16Array(2), 1), /expected whole words/);
+});
+
 Deno.test("a readback hands out what tensors held when they were recorded", async () => {
   const x = upload(Float32Array.of(1), [1]);
   const y = createTensor(gpu, "y", "f32", [1]);

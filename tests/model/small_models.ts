@@ -38,19 +38,34 @@ export function randomCheckpoint(config: LlamaConfig, seed: number): Checkpoint 
   const plain = randomWeights(config, seed);
   return {
     config,
-    async read(name) {
-      const data = await plain(name);
-      if (!name.endsWith("norm.weight")) return data;
+    async *read(name) {
       const next = random(seed);
-      return data.map((gain) => gain + 0.3 * next());
+      for await (const data of plain(name)) {
+        yield name.endsWith("norm.weight") ? data.map((gain) => gain + 0.3 * next()) : data;
+      }
     },
   };
 }
 
+/** One tensor of a checkpoint, whole. */
+export async function tensorOf(
+  { read }: Pick<Checkpoint, "read">,
+  name: string,
+): Promise<Float32Array<ArrayBuffer>> {
+  const pieces = await Array.fromAsync(read(name));
+  const tensor = new Float32Array(pieces.reduce((sum, { length }) => sum + length, 0));
+  let first = 0;
+  for (const piece of pieces) {
+    tensor.set(piece, first);
+    first += piece.length;
+  }
+  return tensor;
+}
+
 /** The weights of a checkpoint by name. */
-export async function tensorsOf({ config, read }: Checkpoint): Promise<Map<string, Float32Array>> {
-  const entries = checkpointTensors(config).map(async ({ name }) =>
-    [name, await read(name)] as const
+export async function tensorsOf(checkpoint: Checkpoint): Promise<Map<string, Float32Array>> {
+  const entries = checkpointTensors(checkpoint.config).map(async ({ name }) =>
+    [name, await tensorOf(checkpoint, name)] as const
   );
   return new Map(await Promise.all(entries));
 }

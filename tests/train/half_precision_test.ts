@@ -5,13 +5,12 @@ import { loadPairs } from "../../src/data/pairs.ts";
 import { readRows } from "../../src/data/rows.ts";
 import { type Checkpoint, startDpo } from "../../src/engine.ts";
 import { openModel } from "../../src/model/directory.ts";
-import { checkpointTensors } from "../../src/model/params.ts";
 import { randomWeights } from "../../src/model/random_weights.ts";
 import { openDataset } from "../../src/platform/datasets.ts";
 import { openDirectory } from "../../src/platform/files.ts";
 import { loadTokenizer } from "../../src/text/tokenizer.ts";
 import { gpu } from "../kernels/harness.ts";
-import { options, randomPairs, smallConfig, takeStep } from "../model/small_models.ts";
+import { options, randomPairs, smallConfig, takeStep, tensorsOf } from "../model/small_models.ts";
 
 type Gradients = Map<string, Float32Array>;
 type Precision = "f32" | "f16";
@@ -62,14 +61,13 @@ Deno.test({
   name: `f16 gradients are f32 gradients: SmolLM's shape, random weights${withoutF16}`,
   ignore: !gpu.features.f16,
   async fn() {
-    const random = randomWeights(smolLM, 1);
-    const weights = new Map(
-      await Promise.all(
-        checkpointTensors(smolLM).map(async ({ name }) => [name, await random(name)] as const),
-      ),
-    );
-    const read = (name: string) => Promise.resolve(weights.get(name)!);
-    const checkpoint = { config: smolLM, read };
+    const weights = await tensorsOf({ config: smolLM, read: randomWeights(smolLM, 1) });
+    const checkpoint = {
+      config: smolLM,
+      async *read(name: string) {
+        yield weights.get(name)!;
+      },
+    };
     const pairs = randomPairs(2, 2, smolLM.vocabSize, 24);
     compare(
       await gradientsOf(checkpoint, pairs, "f16"),
@@ -99,7 +97,7 @@ Deno.test({
         vocabSize: model.config.vocabSize,
       },
     );
-    const checkpoint = { config: model.config, read: (name: string) => model.readFloat32(name) };
+    const checkpoint = { config: model.config, read: model.readChunks };
     const batch = pairs.slice(0, 8);
     compare(
       await gradientsOf(checkpoint, batch, "f16"),
