@@ -53,6 +53,14 @@ Deno.test("download: a model of the hub, and then it works by its name without t
     assert.equal(named.stdout, local.stdout);
     assert.equal(hub.hubRequests.length, requests, "no request");
 
+    await Deno.remove(`${path}/model.safetensors`);
+    const incomplete = await run("score", "--model", "org/small", ...flags);
+    assert.equal(incomplete.code, 2);
+    assert.match(
+      incomplete.stderr,
+      /expected model\.safetensors.*"deno task download --model org\/small" completes/,
+    );
+
     Deno.env.set("HF_HUB_OFFLINE", "1");
     assert.match((await runOk("download", "--model", "org/small")).stderr, /as it is in the cache/);
     const missing = await run("download", "--dataset", "org/rows");

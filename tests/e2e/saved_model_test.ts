@@ -1,4 +1,6 @@
 import assert from "node:assert/strict";
+import { openModel } from "../../src/model/directory.ts";
+import { openDirectory } from "../../src/platform/files.ts";
 import { inTemporaryDirectory, runOk } from "./command.ts";
 import { inputFlags, readMetrics, writeInputs } from "./inputs.ts";
 
@@ -20,5 +22,20 @@ Deno.test("what is saved evaluates as what was trained", () =>
         assert.equal(found[name], value, `${head} head: ${name}`);
       }
       assert.notEqual(expected["eval_rewards/margins"], 0, "the run trained nothing");
+    }
+  }));
+
+Deno.test("weights are saved in the number type that is asked for, and the configuration says so", () =>
+  inTemporaryDirectory(async (directory) => {
+    const inputs = inputFlags(await writeInputs(directory, 4));
+    for (const [flag, dtype, name] of [["bf16", "BF16", "bfloat16"], ["f16", "F16", "float16"]]) {
+      const output = `${directory}/${flag}`;
+      const flags = ["--max-steps", 1, "--max-length", 64, "--save-dtype", flag];
+      await runOk("train", ...inputs, "--output", output, ...flags);
+      const source = await openModel(await openDirectory(output));
+      source.close();
+      const dtypes = new Set([...source.tensors.values()].map((tensor) => tensor.dtype));
+      assert.deepEqual([...dtypes], [dtype]);
+      assert.equal(source.config.raw.torch_dtype, name);
     }
   }));

@@ -15,6 +15,8 @@ export interface ZipEntry {
   bytes: Uint8Array;
   method?: number;
   size?: number;
+  /** Size in the file; compressed entries have another one. */
+  storedSize?: number;
   flags?: number;
   offset?: number;
 }
@@ -37,32 +39,59 @@ export function join(...parts: (Uint8Array | string | number)[]): Uint8Array<Arr
   return result;
 }
 
-/** A zip file of stored entries, each aligned to 64 bytes like torch's. */
-export function zip(entries: readonly ZipEntry[]): Uint8Array<ArrayBuffer> {
+const u64 = (value: number) => new Uint8Array(BigUint64Array.of(BigInt(value)).buffer);
+/** Stands where a number is in the extra field instead. */
+const ELSEWHERE = 0xffffffff;
+
+/**
+ * A zip file of stored entries, each aligned to 64 bytes like torch's.
+ *
+ * @param zip64 Whether sizes and places are written in 64 bits, as in files beyond 4 GB.
+ */
+export function zip(entries: readonly ZipEntry[], zip64 = false): Uint8Array<ArrayBuffer> {
   let body: Uint8Array = new Uint8Array();
   let directory: Uint8Array = new Uint8Array();
-  for (const { name, bytes, method = 0, size = bytes.length, flags = 0, offset } of entries) {
+  for (const { name, bytes, method = 0, flags = 0, offset, ...sizes } of entries) {
+    const { size = bytes.length, storedSize = size } = sizes;
     const place = offset ?? body.length;
-    const extra = new Uint8Array((64 - (body.length + 30 + name.length) % 64) % 64);
-    const common = (extraLength: number) =>
+    const padding = new Uint8Array((64 - (body.length + 30 + name.length) % 64) % 64);
+    const extra = zip64
+      ? join(u16(1), u16(24), u64(size), u64(storedSize), u64(place))
+      : new Uint8Array();
+    const common = (extraLength: number, stored: number, whole: number) =>
       join(
-        u16(flags),
-        u16(method),
-        u32(0),
-        u32(0),
-        u32(bytes.length),
-        u32(size),
-        u16(name.length),
-        u16(extraLength),
+        ...[u16(flags), u16(method), u32(0), u32(0), u32(stored), u32(whole)],
+        ...[u16(name.length), u16(extraLength)],
       );
-    body = join(body, u32(0x04034b50), u16(20), common(extra.length), name, extra, bytes);
-    const rest = join(u16(0), u16(0), u16(0), u32(0), u32(place));
-    directory = join(directory, u32(0x02014b50), u16(20), u16(20), common(0), rest, name);
+    const local = common(padding.length, storedSize, size);
+    body = join(body, u32(0x04034b50), u16(20), local, name, padding, bytes);
+    const central = zip64
+      ? common(extra.length, ELSEWHERE, ELSEWHERE)
+      : common(extra.length, storedSize, size);
+    const rest = join(u16(0), u16(0), u16(0), u32(0), u32(zip64 ? ELSEWHERE : place));
+    directory = join(directory, u32(0x02014b50), u16(20), u16(20), central, rest, name, extra);
   }
-  const counts = join(u16(entries.length), u16(entries.length));
+  const count = entries.length;
+  const span = [directory.length, body.length];
+  const end64 = join(
+    ...[u32(0x06064b50), u64(44), u16(45), u16(45), u32(0), u32(0), u64(count), u64(count)],
+    ...span.map(u64),
+    ...[u32(0x07064b50), u32(0), u64(body.length + directory.length), u32(1)],
+  );
+  const spanIn32 = zip64 ? [ELSEWHERE, ELSEWHERE] : span;
   return join(
-    ...[body, directory, u32(0x06054b50), u16(0), u16(0), counts],
-    ...[u32(directory.length), u32(body.length), u16(0)],
+    ...[
+      body,
+      directory,
+      zip64 ? end64 : "",
+      u32(0x06054b50),
+      u16(0),
+      u16(0),
+      u16(count),
+      u16(count),
+    ],
+    ...spanIn32.map(u32),
+    u16(0),
   );
 }
 

@@ -179,8 +179,13 @@ Deno.test("torch: zip files that are cut off, compressed, overlapping or too lar
     zipped({ method: 8 }),
     /entries stored as they are, found "a\/data\.pkl" compressed/,
   );
-  await refuses(zipped({ method: 8, size: 2 ** 31 }), /compressed or encrypted/);
-  await refuses(zipped({ size: 2 ** 31 }), /compressed or encrypted/);
+  await refuses(zipped({ method: 8, size: 2 ** 31, storedSize: 40 }), /compressed or encrypted/);
+  await refuses(zipped({ size: 2 ** 31, storedSize: 40 }), /compressed or encrypted/);
+  await refuses(
+    zipped({ size: 2 ** 31 }),
+    /"a\/data\.pkl" to end before byte \d+, found 2147483648/,
+  );
+  await refuses(zipped({ size: 41 }), /"a\/data\/0" between its neighbours/);
   await refuses(zipped({ flags: 1 }), /compressed or encrypted/);
   await refuses(zipped({ offset: 1 }), /the header of "a\/data\.pkl" at byte 1/);
   await refuses(zipped({ offset: 2 ** 31 }), /"a\/data\.pkl" between its neighbours/);
@@ -202,6 +207,30 @@ Deno.test("torch: zip files that are cut off, compressed, overlapping or too lar
     zip([{ name: "a/data.pkl", bytes }, { ...big, name: "a/byteorder" }]),
     /least significant byte first, found big/,
   );
+});
+
+Deno.test("torch: zip files with 64-bit places", async () => {
+  const entries = [
+    {
+      name: "a/data.pkl",
+      bytes: join(op.proto, op.dict(op.text("w"), tensorCode(plain.w, 24)), "."),
+    },
+    { name: "a/data/0", bytes: new Uint8Array(ramp.buffer) },
+  ];
+  assert.deepEqual(await values(zip(entries, true)), { w: [...ramp] });
+  const far = (entry: number, change: object) =>
+    zip(entries.map((real, i) => i === entry ? { ...real, ...change } : real), true);
+  await refuses(far(0, { offset: 2 ** 52 }), /"a\/data\.pkl" between its neighbours/);
+  await refuses(far(1, { size: 2 ** 52 }), /"a\/data\/0" to end before/);
+  const whole = zip(entries, true);
+  const record = whole.length - 22 - 20 - 8;
+  for (const place of [0n, 2n ** 63n]) {
+    const changed = whole.slice();
+    new DataView(changed.buffer).setBigUint64(record, place, true);
+    await refuses(changed, /the list of entries before byte|entry 0 of the list/);
+    new DataView(changed.buffer).setBigUint64(whole.length - 22 - 12, place, true);
+    await refuses(changed, /a zip64 record|the zip64 record within the file/);
+  }
 });
 
 Deno.test("torch: files before PyTorch 1.6 and other files are told apart", async () => {

@@ -81,6 +81,8 @@ Deno.test("hub: files arrive in the cache's layout, and a second time nothing is
     assert.equal(await Deno.readTextFile(`${cache}/models--org--name/refs/main`), commit);
     assert.ok((await tree(snapshot)).every((name) => name.endsWith("->")), "all are links");
     assert.equal((await blobsOf({ cache })).length, 5);
+    const link = await Deno.readLink(`${snapshot}/config.json`);
+    assert.match(link, /^\.\.\/\.\.\/blobs\/[0-9a-f]{40}$/, "links survive a move of the cache");
     assert.equal(await cachedSnapshot(cache, parseRepo("model", "org/name")!), snapshot);
     assert.equal(await cachedSnapshot(cache, parseRepo("model", `org/name@${commit}`)!), snapshot);
     assert.equal(await cachedSnapshot(cache, parseRepo("dataset", "org/name")!), null);
