@@ -2,7 +2,7 @@
 import type { Options } from "../config.ts";
 import type { ParsedRow } from "../data/examples.ts";
 import { type DataOptions, RowPreparer } from "../data/prepare.ts";
-import { type DatasetRow, readRows, sizesOf } from "../data/rows.ts";
+import { type DatasetRow, readRowsInTurn, sizesOf } from "../data/rows.ts";
 import type { TokenSequence } from "../data/truncate.ts";
 import { openDataset } from "../platform/datasets.ts";
 import type { TextTokenizer } from "../text/tokenizer.ts";
@@ -31,7 +31,7 @@ export async function streamRows<Row>(
   const rowsPerStep = batchSize * options.gradientAccumulationSteps;
   const bufferRows = options.shuffle ? options.shuffleBufferSize : 1;
   const drawing = { rowsPerStep, bufferRows, seed: options.seed };
-  const stream = new RowStream(() => readRows(dataset), preparer, toRow, drawing);
+  const stream = new RowStream(() => readRowsInTurn(dataset), preparer, toRow, drawing);
   await stream.begin();
   const sizes = new TextEncoder().encode(JSON.stringify(await sizesOf(dataset)));
   const hash = new Uint8Array(await crypto.subtle.digest("SHA-256", sizes)).toHex();

@@ -125,7 +125,9 @@ export function parsePair(row: DatasetRow, options: ParseOptions = {}): ParsedRo
   throw malformed(
     row,
     '"chosen" and "rejected" as two strings or two message lists, or "prompt_ids", "chosen_ids" and "rejected_ids"',
-    `${chosen}: ${describe(valueA)}, ${rejected}: ${describe(valueB)}`,
+    `${chosen}: ${describe(valueA)}, ${rejected}: ${describe(valueB)} (columns: ${
+      Object.keys(row.value).join(", ") || "none"
+    })`,
   );
 }
 

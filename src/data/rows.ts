@@ -91,6 +91,27 @@ export async function* readRows(
   }
 }
 
+/** As {@link readRows}, but a row of each part in turn, until all have ended: for rows that are used as they come. */
+export async function* readRowsInTurn(
+  dataset: Dataset,
+  limits: RowLimits = LIMITS,
+): AsyncGenerator<DatasetRow> {
+  let readers = dataset.map((part) => readRows([part], limits));
+  try {
+    while (readers.length > 0) {
+      const ended = new Set<AsyncGenerator<DatasetRow>>();
+      for (const reader of readers) {
+        const { value, done } = await reader.next();
+        if (done) ended.add(reader);
+        else yield value;
+      }
+      readers = readers.filter((reader) => !ended.has(reader));
+    }
+  } finally {
+    for (const reader of readers) await reader.return(undefined);
+  }
+}
+
 async function* readFiles(
   files: readonly DatasetFile[],
   limits: RowLimits,

@@ -2,6 +2,8 @@ import assert from "node:assert/strict";
 import { inTemporaryDirectory, jsonLines, run, runOk } from "../e2e/command.ts";
 import { writeModel, writePairs } from "../e2e/inputs.ts";
 import { randomPairs } from "../model/small_models.ts";
+import { parquetFile } from "../data/parquet_files.ts";
+import { byteTokenizerFiles } from "../text/byte_tokenizer.ts";
 import { StandInHub } from "../platform/hub/stand_in_hub.ts";
 
 /** Gives `body` a hub and a cache that the commands of this process use. */
@@ -118,4 +120,32 @@ Deno.test("download: the task's permissions end at the hub; the message says how
     assert.match(storage.text, /Cannot download model\.safetensors.*--allow-net=127\.0\.0\.1:\d+/);
     const { code, text } = await download("--allow-net=127.0.0.1");
     assert.equal(code, 0, text);
+  }));
+
+Deno.test("download: a dataset of the hub, and its splits go by their names", () =>
+  withHub(async (hub, directory) => {
+    const rows = (chosen: string) => parquetFile([{ prompt: "p", chosen, rejected: "r" }]);
+    hub.add("datasets/org/pairs", {
+      "README.md": "rows",
+      "data/train-00000-of-00001.parquet": rows("trained"),
+      "data/test-00000-of-00001.parquet": rows("held out"),
+    });
+    await writeModel(`${directory}/model`);
+    for (const [name, text] of Object.entries(byteTokenizerFiles())) {
+      await Deno.writeTextFile(`${directory}/model/${name}`, text);
+    }
+    await runOk("download", "--dataset", "org/pairs");
+    const requests = hub.hubRequests.length;
+    const show = async (dataset: string) => {
+      const flags = ["--model", `${directory}/model`, "--dataset", dataset, "--json"];
+      const { stdout } = await runOk("inspect", ...flags);
+      const [{ sequences: [{ tokens }] }] = jsonLines<
+        { sequences: { tokens: { text: string; part: string }[] }[] }
+      >(stdout);
+      return tokens.filter(({ part }) => part === "completion").map(({ text }) => text).join("");
+    };
+    assert.equal(await show("org/pairs"), "trained<|endoftext|>");
+    assert.equal(await show("org/pairs:test[:1]"), "held out<|endoftext|>");
+    assert.equal(await show("org/pairs/data/te*.parquet"), "held out<|endoftext|>");
+    assert.equal(hub.hubRequests.length, requests, "no request");
   }));

@@ -188,7 +188,8 @@ Deno.test("pairs: token ids", () => {
 
 Deno.test("pairs: what is none of these is refused, naming file, line and field", () => {
   const cases: [Record<string, unknown>, RegExp][] = [
-    [{}, /chosen: nothing, rejected: nothing/],
+    [{}, /chosen: nothing, rejected: nothing \(columns: none\)/],
+    [{ a: 1, b: 2 }, /rejected: nothing \(columns: a, b\)/],
     [{ prompt: "p", chosen: "c" }, /rejected: nothing/],
     [{ prompt: "p", chosen: "c", rejected: [] }, /rejected: a list of 0/],
     [{ prompt: 3, chosen: "c", rejected: "r" }, /"prompt" to be a string, found 3/],

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { zstdCompressSync } from "node:zlib";
-import { type DatasetRow, readRows, type RowLimits } from "../../src/data/rows.ts";
+import { type DatasetRow, readRows, readRowsInTurn, type RowLimits } from "../../src/data/rows.ts";
 import { parseSlice, type Slice } from "../../src/data/slice.ts";
 import { UserError } from "../../src/errors.ts";
 import { collect, MemoryDirectory } from "../formats/memory_directory.ts";
@@ -104,6 +104,25 @@ Deno.test("rows: a slice reads no further than its end", async () => {
 Deno.test("rows: parts one after the other", async () => {
   const parts = [...dataset({ "a.jsonl": '{"n": 1}\n' }), ...dataset({ "a.jsonl": '{"n": 2}\n' })];
   assert.deepEqual(values(await Array.fromAsync(readRows(parts))), [1, 2]);
+});
+
+Deno.test("rows: parts in turn, and all are closed, whoever stops", async () => {
+  const { directory, dataset: long } = memory({
+    "a.jsonl": '{"n": 1}\n{"n": 2}\n{"n": 3}\n{"n": 4}\n',
+  });
+  const parts = [
+    ...long,
+    ...dataset({ "a.jsonl": '{"n": 10}\n{"n": 20}\n' }),
+    ...dataset({ "a.jsonl": "" }),
+  ];
+  assert.deepEqual(values(await Array.fromAsync(readRowsInTurn(parts))), [1, 10, 2, 20, 3, 4]);
+  for await (const row of readRowsInTurn(parts)) {
+    if (row.value.n === 10) break;
+  }
+  assert.equal(directory.openFiles, 0);
+  const broken = [...long, ...dataset({ "a.jsonl": "{" })];
+  await assert.rejects(Array.fromAsync(readRowsInTurn(broken)), UserError);
+  assert.equal(directory.openFiles, 0);
 });
 
 Deno.test("rows: lines longer than a chunk of the file, and letters cut by its end", async () => {
