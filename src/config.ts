@@ -192,6 +192,9 @@ function refuseContradictions(values: Values, origins: Origins): void {
     }
     if (values.maxPairs) refuse("no --max-pairs with --streaming", `${values.maxPairs}`);
   }
+  if (values.streaming && Number(values.datasetNumProc) > 1) {
+    refuse("no --dataset-num-proc with --streaming", `${values.datasetNumProc}`);
+  }
   if (values.streaming === false && given("shuffleBufferSize")) {
     refuse("--shuffle-buffer-size only with --streaming", "a dataset in memory");
   }

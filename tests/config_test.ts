@@ -185,6 +185,10 @@ Deno.test("contradictions are refused", () => {
     train(["loss-type", "ipo"], ["label-smoothing", "0.1"]),
     /only with --loss-type sigmoid or robust, found ipo/,
   );
+  refuses(
+    train(["streaming", true], ["max-steps", "1"], ["dataset-num-proc", "2"]),
+    /no --dataset-num-proc with --streaming, found 2/,
+  );
   refuses(train(["warmup-steps", "1.5"]), /whole, or a share below 1, found 1\.5/);
   refuses(train(["save-total-limit", "1"]), /only with --save-steps/);
   refuses(train(["resume", "latest"]), /--resume with the --output directory/);

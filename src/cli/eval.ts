@@ -5,7 +5,6 @@ import { evaluate } from "../dpo/evaluate.ts";
 import { Reference } from "../dpo/reference.ts";
 import { loadModel, loadReference } from "../engine.ts";
 import { readable } from "../train/run_record.ts";
-import { loadReferenceScores, openCache } from "./caches.ts";
 import type { Context } from "./context.ts";
 import { openDevice } from "./device.ts";
 import {
@@ -15,6 +14,8 @@ import {
   mainDataset,
   openStoredModel,
 } from "./inputs.ts";
+import { loadReferenceScores } from "./reference_scores.ts";
+import { shortcuts } from "./shortcuts.ts";
 
 /** Preference accuracy, margins and loss of a model against a reference. */
 export async function run(options: Options<"eval">, context: Context<"eval">): Promise<number> {
@@ -23,7 +24,8 @@ export async function run(options: Options<"eval">, context: Context<"eval">): P
     ? null
     : await openStoredModel(options.reference, context);
   const data = dataOptions(options, model, options.score);
-  const loaded = await loadPairsFrom(mainDataset(options, "eval"), model, data);
+  const faster = shortcuts(options, "read", context);
+  const loaded = await loadPairsFrom(mainDataset(options, "eval"), model, data, faster);
   const { pairs, counts } = loaded;
   const device = await openDevice(options, context);
   if (!device) return 0;
@@ -32,14 +34,13 @@ export async function run(options: Options<"eval">, context: Context<"eval">): P
   const policy = await loadModel(gpu, model, loading);
   const judge = reference ? await loadReference(gpu, model, reference, loading) : policy;
   const theirs = new Reference(judge, false);
-  const say = (line: string) => context.stderr.write(`${line}\n`);
-  await loadReferenceScores(openCache(options, "read", say), [loaded], {
+  await loadReferenceScores(faster, [loaded], {
     policy,
     reference: theirs,
     source: reference ?? model,
     precision,
     score: options,
-  }, say);
+  });
   const metrics = await evaluate(policy, theirs, pairs, {
     scope: options.score,
     reduction: options.logprob,

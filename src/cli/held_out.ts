@@ -15,6 +15,7 @@ import {
   parseGrading,
 } from "../train/grading.ts";
 import type { Sample } from "../train/run_record.ts";
+import type { Shortcuts } from "./shortcuts.ts";
 import type { TrainingRows } from "./training_run.ts";
 import { type LoadedPairs, loadPairsFrom, type NamedDataset, type StoredModel } from "./inputs.ts";
 
@@ -70,12 +71,14 @@ export class HeldOut {
     named: NamedDataset,
     model: StoredModel,
     options: DataOptions,
+    shortcuts: Shortcuts,
     training: Pick<TrainingRows<PreferencePair>, "rows" | "stream">,
   ): Promise<HeldOut> {
     const { pairs, counts, record } = await loadPairsFrom(
       named,
       model,
       options,
+      shortcuts,
       training.stream ? undefined : training.rows,
     );
     const { tokenizer } = model;

@@ -14,6 +14,7 @@ import { openModelAt } from "../platform/models.ts";
 import type { TextTokenizer } from "../text/tokenizer.ts";
 import type { DataRecord } from "../train/run_record.ts";
 import type { Context } from "./context.ts";
+import { type Shortcuts, withShortcuts } from "./shortcuts.ts";
 
 /** A model directory, open. */
 export interface StoredModel extends Checkpoint {
@@ -112,12 +113,19 @@ export function heldOutDataset(
  */
 export async function loadPairsFrom(
   named: NamedDataset,
-  { tokenizer }: Pick<StoredModel, "tokenizer">,
+  { tokenizer, directory }: Pick<StoredModel, "tokenizer" | "directory">,
   options: DataOptions,
+  shortcuts: Shortcuts,
   training?: readonly PreferencePair[],
 ): Promise<LoadedPairs> {
   const dataset = await openDataset(named.path, named);
-  const { pairs, ...rest } = await loadPairs(readRows(dataset), tokenizer, options);
+  const source = { path: named.path, dataset, directory, shape: "pairs" } as const;
+  const { pairs, ...rest } = await withShortcuts(
+    shortcuts,
+    source,
+    options,
+    (faster) => loadPairs(readRows(dataset), tokenizer, faster),
+  );
   const audit = auditPairs(pairs, rest.counts, training);
   const record = { ...dataRecord(named, dataset, rest, options), audit };
   return { pairs, counts: rest.counts, record };

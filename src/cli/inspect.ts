@@ -9,6 +9,7 @@ import {
   inspectRow,
 } from "../data/inspect.ts";
 import { percent } from "../data/filter_report.ts";
+import type { PreferencePair } from "../data/pairs.ts";
 import type { DataOptions, DropReason } from "../data/prepare.ts";
 import { readRows } from "../data/rows.ts";
 import { UserError } from "../errors.ts";
@@ -16,7 +17,6 @@ import { readConfig } from "../model/directory.ts";
 import { openTokenizer } from "../platform/chat_template.ts";
 import { openDataset } from "../platform/datasets.ts";
 import { locateModel } from "../platform/models.ts";
-import type { TextTokenizer } from "../text/tokenizer.ts";
 import type { Context, Output } from "./context.ts";
 import {
   countsInWords,
@@ -24,8 +24,11 @@ import {
   heldOutDataset,
   loadPairsFrom,
   mainDataset,
+  type NamedDataset,
   shapeInWords,
+  type StoredModel,
 } from "./inputs.ts";
+import { NO_SHORTCUTS } from "./shortcuts.ts";
 
 const REASONS: Record<DropReason, string> = {
   droppedEmptyCompletion: "a completion is empty",
@@ -44,7 +47,7 @@ export async function run(
   const tokenizer = await openTokenizer(directory);
   const config = await readConfig(directory);
   const data = dataOptions(options, { config }, options.score);
-  if (options.audit) return await showAudit(options, tokenizer, data, stdout);
+  if (options.audit) return await showAudit(options, { directory, tokenizer }, data, stdout);
   const colored = stdout.columns() !== null && !Deno.noColor;
   const { path, ...split } = mainDataset(options, "train");
   let index = 0, shown = 0;
@@ -70,13 +73,15 @@ export async function run(
 /** Audits a preference dataset, and held-out data against it. */
 async function showAudit(
   options: Options<"inspect">,
-  tokenizer: TextTokenizer | null,
+  model: Pick<StoredModel, "directory" | "tokenizer">,
   data: DataOptions,
   stdout: Output,
 ): Promise<number> {
-  const train = await loadPairsFrom(mainDataset(options, "train"), { tokenizer }, data);
+  const load = (named: NamedDataset, training?: readonly PreferencePair[]) =>
+    loadPairsFrom(named, model, data, NO_SHORTCUTS, training);
+  const train = await load(mainDataset(options, "train"));
   const heldOut = heldOutDataset(options);
-  const others = heldOut ? [await loadPairsFrom(heldOut, { tokenizer }, data, train.pairs)] : [];
+  const others = heldOut ? [await load(heldOut, train.pairs)] : [];
   for (const { record, counts } of [train, ...others]) {
     const { path, format, audit } = record;
     stdout.write(

@@ -10,12 +10,15 @@ import {
   mainDataset,
   openStoredModel,
 } from "./inputs.ts";
+import { shortcuts } from "./shortcuts.ts";
 
 /** Log-probabilities of every pair: one JSON line each, in dataset order. */
 export async function run(options: Options<"score">, context: Context<"score">): Promise<number> {
   const model = await openStoredModel(options.model, context);
   const data = dataOptions(options, model, "all");
-  const { pairs, counts } = await loadPairsFrom(mainDataset(options, "score"), model, data);
+  const named = mainDataset(options, "score");
+  const faster = shortcuts(options, "read", context);
+  const { pairs, counts } = await loadPairsFrom(named, model, data, faster);
   const device = await openDevice(options, context);
   if (!device) return 0;
   context.stderr.write(`${options.dataset}: ${countsInWords(counts)}\n`);

@@ -12,6 +12,7 @@ import type { Context } from "./context.ts";
 import { openDevice } from "./device.ts";
 import { countsInWords, dataOptions, heldOutDataset, openStoredModel } from "./inputs.ts";
 import { RunDirectory } from "./run_directory.ts";
+import { shortcuts } from "./shortcuts.ts";
 import { resumeRun, runLoop, saveRun, type TrainingRun } from "./training_run.ts";
 import { loadSequencesFrom, openTrainingSequences } from "./training_sequences.ts";
 
@@ -25,10 +26,11 @@ export async function run(options: Options<"sft">, context: Context<"sft">): Pro
     ? await freshCheckpoint(source, options)
     : await openStoredModel(options.model, context);
   const data = dataOptions(options, checkpoint, options.score);
-  const tokenizer = await openTokenizer(source);
-  const dataset = await openTrainingSequences(options, tokenizer, data);
+  const text = { directory: source, tokenizer: await openTokenizer(source) };
+  const faster = shortcuts(options, "write", context);
+  const dataset = await openTrainingSequences(options, text, data, faster);
   const heldOutNamed = heldOutDataset(options);
-  const heldOut = heldOutNamed && await loadSequencesFrom(heldOutNamed, tokenizer, data);
+  const heldOut = heldOutNamed && await loadSequencesFrom(heldOutNamed, text, data, faster);
   const device = await openDevice(options, context);
   if (!device) return 0;
   const { rows, units } = dataset;

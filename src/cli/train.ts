@@ -5,12 +5,13 @@ import { type DpoTraining, startDpo } from "../engine.ts";
 import { largestBatch, planInWords, planMemory } from "../train/memory_plan.ts";
 import { type Change, evaluationChanges, readable, type Sample } from "../train/run_record.ts";
 import { checkFirstStep } from "../train/self_check.ts";
-import { loadReferenceScores, openCache } from "./caches.ts";
 import type { Context } from "./context.ts";
 import { openDevice } from "./device.ts";
 import { HeldOut, SAMPLES } from "./held_out.ts";
 import { countsInWords, dataOptions, heldOutDataset, openStoredModel } from "./inputs.ts";
+import { loadReferenceScores } from "./reference_scores.ts";
 import { RunDirectory } from "./run_directory.ts";
+import { shortcuts } from "./shortcuts.ts";
 import { openTrainingPairs } from "./training_pairs.ts";
 import { resumeRun, runLoop, saveRun, type TrainingRun } from "./training_run.ts";
 
@@ -25,9 +26,11 @@ export async function run(options: Options<"train">, context: Context<"train">):
     ? null
     : await openStoredModel(options.reference, context);
   const dataFlags = dataOptions(options, model, options.score);
-  const train = await openTrainingPairs(options, model, dataFlags, context);
+  const faster = shortcuts(options, "write", context);
+  const train = await openTrainingPairs(options, model, dataFlags, faster, context);
   const heldOutNamed = heldOutDataset(options);
-  const heldOut = heldOutNamed && await HeldOut.open(heldOutNamed, model, dataFlags, train);
+  const heldOut = heldOutNamed &&
+    await HeldOut.open(heldOutNamed, model, dataFlags, faster, train);
 
   const device = await openDevice(options, context);
   if (!device) return 0;
@@ -79,18 +82,13 @@ export async function run(options: Options<"train">, context: Context<"train">):
       ...train.stream ? [] : [{ pairs: train.rows, record: train.record() }],
       ...heldOut ? [heldOut] : [],
     ];
-    const cached = await loadReferenceScores(
-      openCache(options, "write", say),
-      inMemory,
-      {
-        policy: training.model,
-        reference: training.run.reference,
-        source: reference ?? model,
-        precision,
-        score: options,
-      },
-      say,
-    );
+    const cached = await loadReferenceScores(faster, inMemory, {
+      policy: training.model,
+      reference: training.run.reference,
+      source: reference ?? model,
+      precision,
+      score: options,
+    });
     const firstStep = await resumeRun(run);
     if (heldOut && firstStep === 0) {
       directory.log({ step: 0, ...(await heldOut.examine(training)).metrics });

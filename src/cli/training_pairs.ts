@@ -16,6 +16,7 @@ import {
   shapeInWords,
   type StoredModel,
 } from "./inputs.ts";
+import type { Shortcuts } from "./shortcuts.ts";
 import { streamRows } from "./streamed_rows.ts";
 import { planOf, type TrainingRows } from "./training_run.ts";
 
@@ -24,6 +25,7 @@ export async function openTrainingPairs(
   options: Options<"train">,
   model: StoredModel,
   data: DataOptions,
+  shortcuts: Shortcuts,
   context: Context<"train">,
 ): Promise<TrainingRows<PreferencePair>> {
   const filter = await strongFilter(options, context);
@@ -40,15 +42,17 @@ export async function openTrainingPairs(
       ...data,
       filter,
       maxRows: options.maxPairs === 0 ? undefined : options.maxPairs,
-    });
+    }, shortcuts);
 }
 
 async function loadTrainingPairs(
   options: Options<"train">,
   model: StoredModel,
   data: DataOptions,
+  shortcuts: Shortcuts,
 ): Promise<TrainingRows<PreferencePair>> {
-  const { pairs, counts, record } = await loadPairsFrom(mainDataset(options, "train"), model, data);
+  const named = mainDataset(options, "train");
+  const { pairs, counts, record } = await loadPairsFrom(named, model, data, shortcuts);
   const units = pairs.map(treeTokens);
   const tokens = units.reduce((sum, count) => sum + count, 0);
   const apart = pairs.reduce((sum, p) => sum + p.chosen.ids.length + p.rejected.ids.length, 0);

@@ -67,7 +67,7 @@ export function planOf(rows: number, options: TrainingOptions): DataPlan {
 /** Options that may differ when a run is resumed: they do not touch its numbers. */
 const CHANGEABLE = new Set([
   ...["output", "resume", "json", "adapter", "engine", "config", "evalDataset", "cacheTrunk"],
-  ...["cache", "cacheDir", "saveDtype"],
+  ...["cache", "cacheDir", "datasetNumProc", "saveDtype"],
   ...["saveSteps", "saveTotalLimit", "loggingSteps", "numTrainEpochs", "maxSteps"],
 ]);
 

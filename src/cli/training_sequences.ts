@@ -6,7 +6,6 @@ import { readRows } from "../data/rows.ts";
 import { loadSequences } from "../data/sequences.ts";
 import type { TokenSequence } from "../data/truncate.ts";
 import { openDataset } from "../platform/datasets.ts";
-import type { TextTokenizer } from "../text/tokenizer.ts";
 import { plannedRows } from "../train/step_rows.ts";
 import {
   countsInWords,
@@ -14,21 +13,25 @@ import {
   mainDataset,
   type NamedDataset,
   shapeInWords,
+  type StoredModel,
 } from "./inputs.ts";
+import { type Shortcuts, withShortcuts } from "./shortcuts.ts";
 import { streamRows } from "./streamed_rows.ts";
 import { planOf, type TrainingRows } from "./training_run.ts";
 
 /** @throws {UserError} If the dataset cannot be read or used. */
 export async function openTrainingSequences(
   options: Options<"sft">,
-  tokenizer: TextTokenizer | null,
+  model: Pick<StoredModel, "directory" | "tokenizer">,
   data: DataOptions,
+  shortcuts: Shortcuts,
 ): Promise<TrainingRows<TokenSequence>> {
   if (options.streaming) {
+    const { tokenizer } = model;
     return await streamRows(options, tokenizer, data, parseSequence, ([sequence]) => sequence, 1);
   }
   const named = mainDataset(options, "train");
-  const { sequences, counts, record } = await loadSequencesFrom(named, tokenizer, data);
+  const { sequences, counts, record } = await loadSequencesFrom(named, model, data, shortcuts);
   const units = sequences.map(({ ids }) => ids.length);
   const tokens = units.reduce((sum, count) => sum + count, 0);
   const plan = planOf(sequences.length, options);
@@ -50,10 +53,16 @@ export async function openTrainingSequences(
 /** @throws {UserError} As `loadSequences`. */
 export async function loadSequencesFrom(
   named: NamedDataset,
-  tokenizer: TextTokenizer | null,
+  { directory, tokenizer }: Pick<StoredModel, "directory" | "tokenizer">,
   data: DataOptions,
+  shortcuts: Shortcuts,
 ) {
-  const files = await openDataset(named.path, named);
-  const { sequences, ...rest } = await loadSequences(readRows(files), tokenizer, data);
-  return { sequences, counts: rest.counts, record: dataRecord(named, files, rest, data) };
+  const dataset = await openDataset(named.path, named);
+  const { sequences, ...rest } = await withShortcuts(
+    shortcuts,
+    { path: named.path, dataset, directory, shape: "sequences" },
+    data,
+    (faster) => loadSequences(readRows(dataset), tokenizer, faster),
+  );
+  return { sequences, counts: rest.counts, record: dataRecord(named, dataset, rest, data) };
 }

@@ -421,14 +421,19 @@ export const OPTIONS = {
     choices: ["all", "kernels", "step", "ladder", "decode"],
   }),
 
-  // What was computed before
+  // What was computed before, and what computes at the same time
+  datasetNumProc: integer(
+    ["train", "sft", "eval", "score"],
+    "Workers that encode the text of large datasets; 1: none beside the program itself",
+    { default: 1, min: 1, max: 64 },
+  ),
   cache: boolean(
-    ["train", "eval"],
-    "Look up in a cache what earlier runs computed; train writes to it, too",
+    ["train", "sft", "eval", "score"],
+    "Look up in a cache what earlier runs computed; train and sft write to it, too",
     { default: true },
   ),
   cacheDir: text(
-    ["train", "eval"],
+    ["train", "sft", "eval", "score"],
     "Folder of the cache (default: smoldpo in the user's cache folder)",
     {
       default: null,

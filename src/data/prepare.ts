@@ -8,9 +8,11 @@ import {
   type EncodeOptions,
   encodingInWords,
 } from "./encode.ts";
-import type { ParsedRow, ParseOptions } from "./examples.ts";
+import { encodeAhead, type Encoder } from "./encoder.ts";
+import type { Example, ParsedRow, ParseOptions } from "./examples.ts";
 import type { PairFilter } from "./filter.ts";
 import type { DatasetRow } from "./rows.ts";
+import type { TokenCache } from "./token_cache.ts";
 import { type TokenSequence, truncate, type Truncation } from "./truncate.ts";
 
 /** How rows become token sequences. */
@@ -28,6 +30,10 @@ export interface DataOptions extends ParseOptions, EncodeOptions {
   filter?: PairFilter;
   /** Reading ends when so many rows are kept. */
   maxRows?: number;
+  /** Encodes rows in portions, unless `maxRows` forbids reading ahead. */
+  encoder?: Encoder;
+  /** Where rows that were prepared before are; not used with `filter` and `maxRows`. */
+  tokenCache?: TokenCache;
 }
 
 /** What became of the rows. */
@@ -103,15 +109,35 @@ export class RowPreparer {
    * @throws {UserError} If the row is malformed, of another shape than the first, or holds ids beyond the vocabulary.
    */
   prepare(row: DatasetRow): TokenSequence[] | null {
+    const example = this.take(row);
+    if (example === null) return null;
+    return this.keep(encodeExample(example, this.tokenizer, this.options), row.where);
+  }
+
+  /**
+   * The first half of {@link prepare}: understands a row.
+   *
+   * @returns null if the filter rejects it.
+   */
+  take(row: DatasetRow): Example | null {
     const { counts, options } = this;
     counts.rows++;
-    const parsed = this.look(row);
-    if (options.filter && options.filter.judge(parsed.example, row.where).length > 0) {
+    const { example } = this.look(row);
+    if (options.filter && options.filter.judge(example, row.where).length > 0) {
       counts.filtered++;
       return null;
     }
-    const encoded = encodeExample(parsed.example, this.tokenizer, options);
-    checkVocabulary(encoded.sequences, options.vocabSize, row.where);
+    return example;
+  }
+
+  /**
+   * The second half: cuts a row that is encoded.
+   *
+   * @returns null if it is left out.
+   */
+  keep(encoded: EncodedExample, where: string): TokenSequence[] | null {
+    const { counts, options } = this;
+    checkVocabulary(encoded.sequences, options.vocabSize, where);
     const sequences = fit(encoded, options);
     if (typeof sequences === "string") {
       counts[sequences]++;
@@ -187,12 +213,27 @@ export async function prepareRows(
   tokenizer: TextTokenizer | null,
   options: DataOptions,
 ): Promise<Prepared<PreparedRow>> {
+  const isWhole = options.maxRows === undefined;
+  const tokenCache = isWhole && options.filter === undefined ? options.tokenCache : undefined;
+  const again = new RowPreparer(parse, tokenizer, options);
+  const known = await tokenCache?.load((row) => again.prepare(row));
+  if (known) return known;
+
   const preparer = new RowPreparer(parse, tokenizer, options);
   const rows: PreparedRow[] = [];
   const digests: ArrayBuffer[] = [];
-  for await (const row of source) {
-    const index = preparer.counts.rows;
-    const sequences = preparer.prepare(row);
+  const examples = async function* () {
+    for await (const row of source) {
+      const index = preparer.counts.rows;
+      const example = preparer.take(row);
+      if (example !== null) yield { index, where: row.where, example };
+    }
+  };
+  const encoder = isWhole ? options.encoder : undefined;
+  for await (
+    const { index, where, encoded } of encodeAhead(examples(), encoder, tokenizer, options)
+  ) {
+    const sequences = preparer.keep(encoded, where);
     if (sequences === null) continue;
     rows.push({ index, sequences });
     digests.push(await digest(sequences));
@@ -203,7 +244,9 @@ export async function prepareRows(
     await crypto.subtle.digest("SHA-256", await new Blob(digests).arrayBuffer()),
   );
   const { counts, format, encoding, unusedColumns } = preparer;
-  return { rows, counts, format, encoding, unusedColumns, hash: hash.toHex() };
+  const prepared = { rows, counts, format, encoding, unusedColumns, hash: hash.toHex() };
+  await tokenCache?.save(prepared);
+  return prepared;
 }
 
 function checkTruncation(

@@ -1,6 +1,8 @@
 import assert from "node:assert/strict";
 import { FILTER_RULES } from "../../src/config/options.ts";
 import { type FilterLimits, PairFilter } from "../../src/data/filter.ts";
+import { encodeExample } from "../../src/data/encode.ts";
+import type { Encoder } from "../../src/data/encoder.ts";
 import { type DataOptions, loadPairs } from "../../src/data/pairs.ts";
 import { readRows } from "../../src/data/rows.ts";
 import { UserError } from "../../src/errors.ts";
@@ -383,5 +385,31 @@ Deno.test("pairs: HH-RLHF as it comes", async () => {
   }
   assert.ok(
     !pairs.some(({ chosen }) => chosen.ids.includes(IM_START) || chosen.ids.includes(IM_END)),
+  );
+});
+
+Deno.test("pairs: rows encoded ahead, in portions, give what rows encoded one by one give", async () => {
+  const tokenizer = await byteTokenizer(["a b"]);
+  const values = rows(
+    ...Array.from({ length: 600 }, (_, i) => ({
+      prompt: i % 97 === 5 ? "long ".repeat(20) : `prompt ${i}`,
+      chosen: i % 89 === 7 ? "" : "ab".repeat(i % 40),
+      rejected: `no ${i}`,
+    })),
+  );
+  const expected = await loadPairs(values, tokenizer, options);
+  assert.ok(expected.counts.droppedEmptyCompletion > 0 && expected.counts.droppedPromptTooLong > 0);
+  const encoder: Encoder = {
+    portionsAhead: 3,
+    encode: (examples) =>
+      Promise.resolve(examples.map((example) => encodeExample(example, tokenizer, options))),
+  };
+  assert.deepEqual(await loadPairs(values, tokenizer, { ...options, encoder }), expected);
+
+  // Rows beyond the last that is wanted are not counted.
+  const few = { ...options, maxRows: 10 };
+  assert.deepEqual(
+    await loadPairs(values, tokenizer, { ...few, encoder }),
+    await loadPairs(values, tokenizer, few),
   );
 });

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { ReferenceCache } from "../../src/dpo/reference_cache.ts";
 import { startDpo } from "../../src/engine.ts";
-import type { Cache } from "../../src/formats/cache.ts";
+import { MemoryCache } from "../formats/memory_cache.ts";
 import { gpu } from "../kernels/harness.ts";
 import {
   options,
@@ -21,19 +21,6 @@ const origin = {
   scope: "completion",
   reduction: "sum",
 } as const;
-
-/** A cache of a single entry. */
-class MemoryCache implements Cache {
-  entry: Uint8Array<ArrayBuffer> | null = null;
-  key = "";
-  get(key: string) {
-    return Promise.resolve(key === this.key ? this.entry : null);
-  }
-  async put(key: string, parts: readonly Uint8Array<ArrayBuffer>[]) {
-    this.key = key;
-    this.entry = await new Blob([...parts]).bytes();
-  }
-}
 
 const start = () =>
   startDpo(gpu, checkpoint, reference, pairs, options("train", { "max-length": 64 }), "f32");

@@ -9,8 +9,8 @@ const recipe = [
   ...["--train-layers", 1, "--head", "untied"],
 ];
 
-const cacheLines = ({ stderr }: Answer) =>
-  stderr.split("\n").filter((line) => line.startsWith("cache "));
+const cacheLines = ({ stderr }: Answer, about = "") =>
+  stderr.split("\n").filter((line) => line.startsWith("cache ") && line.includes(about));
 
 const names = async (path: string) =>
   (await Array.fromAsync(Deno.readDir(path))).map(({ name }) => name).sort();
@@ -20,7 +20,7 @@ async function results(output: string) {
   return [await Deno.readTextFile(`${output}/metrics.jsonl`), await readModel(output)];
 }
 
-Deno.test("reference scores from the cache give the bits of a run without", () =>
+Deno.test("tokens and reference scores from the cache give the bits of a run without", () =>
   inTemporaryDirectory(async (path) => {
     const inputs = await writeInputs(path, 6);
     const caching = ["--cache-dir", `${path}/cache`];
@@ -32,13 +32,17 @@ Deno.test("reference scores from the cache give the bits of a run without", () =
     const expected = await results(`${path}/without`);
 
     const first = await train("first", ...caching);
-    assert.match(cacheLines(first)[0], /reference scores of .*pairs\.jsonl: none yet; /);
+    assert.equal(cacheLines(first, ": none yet; ").length, 4);
     assert.deepEqual(await results(`${path}/first`), expected);
     const entries = await names(`${path}/cache`);
-    assert.equal(entries.length, 2, "one of each dataset");
+    assert.equal(entries.length, 4, "tokens and scores of each dataset");
 
     const second = await train("second", ...caching);
-    const [trained, heldOut] = cacheLines(second);
+    assert.match(
+      cacheLines(second, "tokens")[0],
+      /pairs\.jsonl: of 6 rows, the first 6 of them verified; /,
+    );
+    const [trained, heldOut] = cacheLines(second, "reference scores");
     assert.match(trained, /pairs\.jsonl: of 6 of 6 pairs, 4 of them verified; /);
     assert.match(heldOut, /held_out\.jsonl: of 3 of 3 pairs, 3 of them verified; /);
     assert.deepEqual(await results(`${path}/second`), expected);
@@ -56,11 +60,11 @@ Deno.test("reference scores from the cache give the bits of a run without", () =
     ];
     for (const [i, flags] of changed.entries()) {
       const run = await train(`changed-${i}`, ...caching, ...flags);
-      assert.match(cacheLines(run)[0], /: none yet; /, flags.join(" "));
+      assert.match(cacheLines(run, "reference scores")[0], /: none yet; /, flags.join(" "));
     }
   }));
 
-Deno.test("damaged and stale reference scores are said, ignored and replaced", () =>
+Deno.test("damaged and stale entries are said, ignored and replaced", () =>
   inTemporaryDirectory(async (path) => {
     const inputs = await writeInputs(path, 6);
     const train = (name: string) =>
@@ -82,10 +86,8 @@ Deno.test("damaged and stale reference scores are said, ignored and replaced", (
       await cache.put(key, [bytes]);
     }
     const stale = await train("stale");
-    assert.equal(cacheLines(stale).length, 2);
-    for (const line of cacheLines(stale)) {
-      assert.match(line, /ignored, as scores computed again differ/);
-    }
+    assert.equal(cacheLines(stale, "ignored, as scores computed again differ").length, 2);
+    assert.equal(cacheLines(stale, "ignored, as rows encoded again differ").length, 2);
     assert.deepEqual(await results(`${path}/stale`), expected);
 
     for (const key of entries) {
@@ -94,11 +96,12 @@ Deno.test("damaged and stale reference scores are said, ignored and replaced", (
       await Deno.writeFile(`${path}/cache/${key}`, bytes);
     }
     const damaged = await train("damaged");
-    assert.equal(cacheLines(damaged).filter((line) => line.includes("damaged")).length, 2);
+    assert.equal(cacheLines(damaged, "damaged").length, 4);
     assert.deepEqual(await results(`${path}/damaged`), expected);
 
     const mended = await train("mended");
-    assert.match(cacheLines(mended)[0], /6 of 6 pairs/);
+    assert.match(cacheLines(mended, "reference scores")[0], /6 of 6 pairs/);
+    assert.match(cacheLines(mended, "tokens")[0], /of 6 rows/);
     assert.deepEqual(await results(`${path}/mended`), expected);
   }));
 
@@ -115,7 +118,7 @@ Deno.test("eval reads the cache and leaves it as it is", () =>
       );
     const without = await evaluate();
     const empty = await evaluate(...caching);
-    assert.match(cacheLines(empty)[0], /none yet/);
+    assert.equal(cacheLines(empty, "none yet").length, 2);
     assert.equal(await Deno.stat(`${path}/cache`).catch(() => null), null);
     await runOk(
       "train",
@@ -123,7 +126,53 @@ Deno.test("eval reads the cache and leaves it as it is", () =>
     );
     const entries = await names(`${path}/cache`);
     const found = await evaluate(...caching);
-    assert.match(cacheLines(found)[0], /of 3 of 3 pairs, 3 of them verified/);
+    assert.match(cacheLines(found, "reference scores")[0], /of 3 of 3 pairs, 3 of them verified/);
     assert.equal(found.stdout, without.stdout);
     assert.deepEqual(await names(`${path}/cache`), entries);
+  }));
+
+Deno.test("tokens are looked up by rows, tokenizer and options; sft and score look, too", () =>
+  inTemporaryDirectory(async (path) => {
+    const dataset = `${path}/rows.jsonl`;
+    const rows = (await Deno.readTextFile("fixtures/pairs/train.jsonl")).split("\n").slice(0, 40);
+    await Deno.writeTextFile(dataset, rows.join("\n"));
+    const caching = ["--cache-dir", `${path}/cache`];
+    const sft = ["--max-steps", "1", "--learning-rate", "1e-6", "--batch-size", "1"];
+    const texts = `${path}/texts.jsonl`;
+    await Deno.writeTextFile(texts, '{"text": "What is for dinner?"}\n');
+    for (
+      const found of [/tokens of .*: none yet/, /tokens of .*: of 1 rows, the first 1 of them/]
+    ) {
+      const output = `${path}/sft-${crypto.randomUUID()}`;
+      const { stderr } = await runOk(
+        "sft",
+        ...sft,
+        "--dataset",
+        texts,
+        "--output",
+        output,
+        ...caching,
+      );
+      assert.match(stderr, found);
+    }
+
+    const train = async (...flags: string[]) => {
+      const output = `${path}/${crypto.randomUUID()}`;
+      const batch = ["--max-steps", "1", "--batch-size", "1"];
+      const words = ["--dataset", dataset, "--output", output, ...batch, ...caching, ...flags];
+      return cacheLines(await runOk("train", ...words), "tokens")[0];
+    };
+    assert.match(await train(), /none yet/);
+    assert.match(await train(), /of 40 rows, the first 16 of them verified/);
+    assert.match(await train("--tokenize", "joint"), /none yet/);
+    assert.match(await train("--dataset-num-proc", "2"), /of 40 rows/);
+    assert.equal(await train("--max-pairs", "5"), undefined);
+    const scored = (...flags: string[]) =>
+      runOk("score", "--dataset", dataset, "--max-length", "512", ...flags);
+    const score = await scored(...caching);
+    assert.match(score.stderr, /tokens of .*: none yet/, "score keeps rows that train drops");
+    assert.equal(score.stdout, (await scored()).stdout);
+
+    await Deno.writeTextFile(dataset, [...rows, rows[0]].join("\n"));
+    assert.match(await train(), /none yet/);
   }));

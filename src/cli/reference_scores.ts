@@ -1,29 +1,14 @@
-/** Caches from the options of a command line. */
+/** The reference's scores from the cache of a command. */
 import type { Options } from "../config.ts";
-import { kebabCase } from "../config/values.ts";
 import type { PreferencePair } from "../data/pairs.ts";
 import type { Reference } from "../dpo/reference.ts";
 import { ReferenceCache } from "../dpo/reference_cache.ts";
 import type { Operand } from "../kernels/shapes.ts";
 import type { Model } from "../model/model.ts";
-import { defaultCachePath, DiskCache, hashFiles } from "../platform/disk_cache.ts";
+import { hashFiles } from "../platform/disk_cache.ts";
 import type { DataRecord } from "../train/run_record.ts";
 import type { StoredModel } from "./inputs.ts";
-
-type CacheFlags = Pick<Options<"train">, "cache" | "cacheDir">;
-
-/** @returns The cache that the options ask for, null if they ask for none or there is no place for one. */
-export function openCache(
-  { cache, cacheDir }: CacheFlags,
-  access: "read" | "write",
-  say: (line: string) => void,
-): DiskCache | null {
-  if (!cache) return null;
-  const path = cacheDir ?? defaultCachePath();
-  if (path !== null) return new DiskCache(path, access, say);
-  say(`cache      none: expected HOME to say where; --${kebabCase("cacheDir")} does`);
-  return null;
-}
+import type { Shortcuts } from "./shortcuts.ts";
 
 /** What a reference was, for whoever looks its scores up. */
 export interface ScoredReference {
@@ -41,10 +26,9 @@ export interface ScoredReference {
  * @returns One to save to for each dataset.
  */
 export async function loadReferenceScores(
-  cache: DiskCache | null,
+  { cache, say }: Shortcuts,
   datasets: readonly { pairs: readonly PreferencePair[]; record: DataRecord }[],
   { policy, reference, source, precision, score }: ScoredReference,
-  say: (line: string) => void,
 ): Promise<ReferenceCache[]> {
   if (cache === null) return [];
   const weights = await hashFiles(
