@@ -16,7 +16,7 @@ export type ColumnRole = "prompt" | "chosen" | "rejected" | "system";
 export type NamedColumns = Partial<Readonly<Record<ColumnRole, string | null>>>;
 
 /** In place of a column: the row's column of that role does not count. */
-export const NO_COLUMN = "none";
+const NO_COLUMN = "none";
 
 /** TRL's name first; then those of Argilla's, Intel's and LLaMA-Factory's datasets. */
 const NAMES: Readonly<Record<ColumnRole, readonly string[]>> = {

@@ -30,9 +30,11 @@ export function filesOf(dataset: Dataset): string[] {
 /** Names and sizes in bytes of a dataset's files: enough to notice that it is another one, without reading it. */
 export async function sizesOf(dataset: Dataset): Promise<[name: string, bytes: number][]> {
   const files = dataset.flatMap(({ files }) => files);
-  return await Promise.all(
-    files.map(async (file) => [file.name, await withOpen(file, ({ size }) => size)] as const),
-  ) as [string, number][];
+  const sizeOf = async (file: DatasetFile): Promise<[string, number]> => [
+    file.name,
+    await withOpen(file, ({ size }) => size),
+  ];
+  return await Promise.all(files.map(sizeOf));
 }
 
 /** One row of a dataset. */
