@@ -1,6 +1,7 @@
 import { benchKernels, type KernelSpeed } from "../bench/kernels.ts";
 import { benchDecode, type DecodeSpeed } from "../bench/decode.ts";
 import { benchLadder, type RungSpeed } from "../bench/ladder.ts";
+import { benchLoad, type LoadSpeed } from "../bench/load.ts";
 import { type BenchSizes, sizesFor } from "../bench/sizes.ts";
 import { benchStep, type StepSpeed } from "../bench/step.ts";
 import { table } from "../bench/table.ts";
@@ -10,7 +11,7 @@ import type { KernelTime } from "../gpu/profiler.ts";
 import type { Operand } from "../kernels/shapes.ts";
 import { readConfig } from "../model/directory.ts";
 import { currentCommit } from "../platform/commit.ts";
-import { locateModel } from "../platform/models.ts";
+import { locateModel, openModelAt } from "../platform/models.ts";
 import type { Context } from "./context.ts";
 import { openDevice } from "./device.ts";
 
@@ -25,12 +26,14 @@ export interface BenchReport {
   steps?: StepSpeed[];
   ladder?: { model: string; rungs: RungSpeed[] };
   decode?: DecodeSpeed[];
+  load?: LoadSpeed;
 }
 
 type Streams = Pick<Context<"bench">, "stdout" | "stderr">;
 
 /**
- * Measures kernels, training step, the ladder of ideas and decoding. Weights are random, as speed does not depend on them.
+ * Measures kernels, training step, the ladder of ideas, decoding and loading. Weights are random but for loading, as speed
+ * does not depend on them.
  *
  * @param sizes What to measure; by default what suits the device.
  */
@@ -92,6 +95,11 @@ export async function run(
       report.decode.push(...speeds);
     }
     say(decodeText(report.decode));
+  }
+  if (asked("load")) {
+    const open = () => openModelAt(options.model);
+    report.load = await onDevice((gpu, precision) => benchLoad(gpu, precision, open));
+    say(loadText(options.model, report.load));
   }
   if (options.json) streams.stdout.write(`${JSON.stringify(report)}\n`);
   return 0;
@@ -168,4 +176,11 @@ function decodeText(speeds: DecodeSpeed[]): string {
     { head: "first token ms", cell: ({ firstTokenMilliseconds: ms }) => ms, digits: 1 },
     { head: "tokens/s", cell: ({ tokensPerSecond }) => tokensPerSecond, digits: 1 },
   ]);
+}
+
+function loadText(model: string, { dtypes, fileBytes, milliseconds }: LoadSpeed): string {
+  const gigabytes = fileBytes / 1e9, seconds = milliseconds / 1e3;
+  return `\nLoading ${model} from the system's file cache to the device\n` +
+    `weights     ${dtypes.join(" and ")}, ${gigabytes.toFixed(3)} GB in files\n` +
+    `time        ${milliseconds.toFixed(0)} ms, ${(gigabytes / seconds).toFixed(2)} GB/s\n`;
 }

@@ -14,7 +14,7 @@ const SUMMARIES: Record<Command, string> = {
   convert:
     "Write a model as a Hugging Face directory, from PyTorch files or in another number type",
   upload: "Put a model directory on the Hugging Face hub (needs HF_TOKEN)",
-  bench: "Measure kernels, training step and decoding on this device",
+  bench: "Measure kernels, training step, decoding and loading on this device",
 };
 
 /** @returns What the program can do, for `--help` without a command. */

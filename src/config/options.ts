@@ -418,7 +418,7 @@ export const OPTIONS = {
   ),
   suite: choice(["bench"], "What to measure", {
     default: "all",
-    choices: ["all", "kernels", "step", "ladder", "decode"],
+    choices: ["all", "kernels", "step", "ladder", "decode", "load"],
   }),
 
   // What was computed before, and what computes at the same time

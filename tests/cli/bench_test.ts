@@ -65,6 +65,10 @@ Deno.test("bench --json tells where and what it measured, and every speed", asyn
     assert.ok(positive(tokensPerSecond) && positive(firstTokenMilliseconds));
   }
 
+  const { dtypes, fileBytes, milliseconds } = report.load!;
+  assert.deepEqual([dtypes, fileBytes], [["F32"], 4 * 2_066_496], "the shipped model");
+  assert.ok(positive(milliseconds));
+
   const { rungs } = report.ladder!;
   assert.equal(rungs.length, 7);
   for (const [i, { rung, predictedGain, measuredSpeedup }] of rungs.entries()) {
