@@ -130,11 +130,11 @@ export function writeTensor(
   if (first * BYTES[tensor.dtype] % 4 !== 0) {
     throw new RangeError(`Cannot write to ${label(tensor)} from ${first} on: expected whole words`);
   }
-  const bytes = new Uint8Array(data.buffer, data.byteOffset, data.byteLength);
+  const bytes = new Uint8Array(data.buffer as ArrayBuffer, data.byteOffset, data.byteLength);
   const whole = bytes.length & ~3;
   const { buffer } = tensor.storage;
   const offsetBytes = tensor.storage.offsetBytes + first * BYTES[tensor.dtype];
-  if (whole > 0) gpu.device.queue.writeBuffer(buffer, offsetBytes, bytes.slice(0, whole));
+  if (whole > 0) gpu.device.queue.writeBuffer(buffer, offsetBytes, bytes, 0, whole);
   if (whole < bytes.length) { // an odd number of f16: WebGPU writes whole words only
     const word = new Uint8Array(4);
     word.set(bytes.subarray(whole));
