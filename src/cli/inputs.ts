@@ -7,7 +7,7 @@ import { loadPairs, type PairCounts, type PreferencePair } from "../data/pairs.t
 import type { DataCounts, DataOptions, Prepared } from "../data/prepare.ts";
 import { type Dataset, filesOf, readRows } from "../data/rows.ts";
 import type { Checkpoint } from "../engine.ts";
-import type { Directory } from "../formats/files.ts";
+import type { Directory, FileReader } from "../formats/files.ts";
 import { openTokenizer } from "../platform/chat_template.ts";
 import { openDataset, type SplitChoice } from "../platform/datasets.ts";
 import { openModelAt } from "../platform/models.ts";
@@ -20,6 +20,8 @@ import { type Shortcuts, withShortcuts } from "./shortcuts.ts";
 export interface StoredModel extends Checkpoint {
   directory: Directory;
   tokenizer: TextTokenizer | null;
+  /** The files that hold the weights. */
+  files: FileReader[];
 }
 
 /**
@@ -36,7 +38,8 @@ export async function openStoredModel(
   for (const note of model.notes) stderr.write(`weights    ${note}\n`);
   const { config, directory } = model;
   const tokenizer = await openTokenizer(directory);
-  return { config, read: model.readChunks, directory, tokenizer };
+  const files = [...new Set(Array.from(model.tensors.values(), ({ file }) => file))];
+  return { config, read: model.readChunks, directory, tokenizer, files };
 }
 
 type DataFlags =

@@ -3,6 +3,7 @@ import type { Options } from "../config.ts";
 import type { PreferencePair } from "../data/pairs.ts";
 import type { Reference } from "../dpo/reference.ts";
 import { ReferenceCache } from "../dpo/reference_cache.ts";
+import { cacheKey } from "../formats/cache.ts";
 import type { Operand } from "../kernels/shapes.ts";
 import type { Model } from "../model/model.ts";
 import { hashFiles } from "../platform/disk_cache.ts";
@@ -15,7 +16,7 @@ export interface ScoredReference {
   policy: Model;
   reference: Reference;
   /** The checkpoint that the reference was loaded from. */
-  source: StoredModel;
+  source: Pick<StoredModel, "config" | "files">;
   precision: Operand;
   score: Pick<Options<"train">, "score" | "logprob">;
 }
@@ -31,10 +32,7 @@ export async function loadReferenceScores(
   { policy, reference, source, precision, score }: ScoredReference,
 ): Promise<ReferenceCache[]> {
   if (cache === null) return [];
-  const weights = await hashFiles(
-    source.directory,
-    (name) => name === "config.json" || /\.(?:safetensors|bin|pth?)$/.test(name),
-  );
+  const weights = await cacheKey([source.config, await hashFiles(source.files)]);
   const caches: ReferenceCache[] = [];
   for (const { pairs, record } of datasets) {
     const { scores, found } = await ReferenceCache.load(cache, policy, reference, pairs, {

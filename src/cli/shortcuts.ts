@@ -4,7 +4,7 @@ import type { DataOptions } from "../data/prepare.ts";
 import { type Dataset, readRows } from "../data/rows.ts";
 import { TokenCache } from "../data/token_cache.ts";
 import { cacheKey } from "../formats/cache.ts";
-import { defaultCachePath, DiskCache, hashFiles } from "../platform/disk_cache.ts";
+import { defaultCachePath, DiskCache, hashDirectory } from "../platform/disk_cache.ts";
 import { EncoderPool } from "../platform/encoder_pool.ts";
 import type { Context } from "./context.ts";
 import type { StoredModel } from "./inputs.ts";
@@ -67,10 +67,10 @@ export async function withShortcuts<T>(
     rows: await Promise.all(dataset.map(async ({ files, slice }) => ({
       slice,
       files: await Promise.all(
-        files.map((file) => hashFiles(file.directory, (name) => name === file.name)),
+        files.map((file) => hashDirectory(file.directory, (name) => name === file.name)),
       ),
     }))),
-    tokenizer: await hashFiles(
+    tokenizer: await hashDirectory(
       directory,
       (name) =>
         /^(?:tokenizer|tokenizer_config|special_tokens_map)\.json$|^chat_template\./.test(name),

@@ -1,6 +1,6 @@
 import { UserError } from "../errors.ts";
-import type { Cache } from "../formats/cache.ts";
-import { type Directory, readChunks } from "../formats/files.ts";
+import { type Cache, cacheKey } from "../formats/cache.ts";
+import { type Directory, type FileReader, readChunks } from "../formats/files.ts";
 import { sha256 } from "./checkpoint_storage.ts";
 import { createDirectory } from "./files.ts";
 
@@ -72,23 +72,31 @@ export class DiskCache implements Cache {
   }
 }
 
-/** SHA-256 over names, sizes and bytes of some of a folder's files, hexadecimal. */
-export async function hashFiles(
+/** SHA-256 over sizes and bytes of files, in their order, hexadecimal. */
+export function hashFiles(files: Iterable<FileReader>): Promise<string> {
+  return sha256(async function* () {
+    for (const file of files) {
+      yield new TextEncoder().encode(`${file.size} `);
+      yield* readChunks(file);
+    }
+  }());
+}
+
+/** {@link hashFiles} of some of a folder's files, and their names. */
+export async function hashDirectory(
   directory: Directory,
   isPart: (name: string) => boolean,
 ): Promise<string> {
-  const names = (await directory.list()).filter(isPart);
-  return await sha256(async function* () {
-    for (const name of names) {
-      const file = await directory.open(name);
-      try {
-        yield new TextEncoder().encode(JSON.stringify([name, file.size]));
-        yield* readChunks(file);
-      } finally {
-        file.close();
-      }
+  const hashes: [name: string, hash: string][] = [];
+  for (const name of (await directory.list()).filter(isPart)) {
+    const file = await directory.open(name);
+    try {
+      hashes.push([name, await hashFiles([file])]);
+    } finally {
+      file.close();
     }
-  }());
+  }
+  return await cacheKey(hashes);
 }
 
 function messageOf(error: unknown): string {

@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import { DiskCache } from "../../src/platform/disk_cache.ts";
+import { byteTokenizerFiles } from "../text/byte_tokenizer.ts";
 import { type Answer, inTemporaryDirectory, runOk } from "./command.ts";
 import { inputFlags, readModel, writeInputs, writeModel } from "./inputs.ts";
 
@@ -62,6 +63,22 @@ Deno.test("tokens and reference scores from the cache give the bits of a run wit
       const run = await train(`changed-${i}`, ...caching, ...flags);
       assert.match(cacheLines(run, "reference scores")[0], /: none yet; /, flags.join(" "));
     }
+  }));
+
+Deno.test("scores are those of the weights that were named, whatever lies beside them", () =>
+  inTemporaryDirectory(async (path) => {
+    const inputs = await writeInputs(path, 6);
+    const both = await writeModel(`${path}/both`, {}, 5);
+    await Deno.rename(`${both}/model.safetensors`, `${both}/a.safetensors`);
+    await Deno.copyFile(`${inputs.model}/model.safetensors`, `${both}/b.safetensors`);
+    const scores = async (reference: string) => {
+      const output = ["--output", `${path}/${crypto.randomUUID()}`, "--cache-dir", `${path}/cache`];
+      const words = [...inputFlags(inputs), ...recipe, ...output, "--reference", reference];
+      return cacheLines(await runOk("train", ...words), "reference scores")[0];
+    };
+    assert.match(await scores(`${both}/a.safetensors`), /none yet/);
+    assert.match(await scores(`${both}/b.safetensors`), /none yet/);
+    assert.match(await scores(inputs.model), /6 of 6 pairs/, "the same weights under another name");
   }));
 
 Deno.test("damaged and stale entries are said, ignored and replaced", () =>
@@ -133,46 +150,35 @@ Deno.test("eval reads the cache and leaves it as it is", () =>
 
 Deno.test("tokens are looked up by rows, tokenizer and options; sft and score look, too", () =>
   inTemporaryDirectory(async (path) => {
-    const dataset = `${path}/rows.jsonl`;
-    const rows = (await Deno.readTextFile("fixtures/pairs/train.jsonl")).split("\n").slice(0, 40);
-    await Deno.writeTextFile(dataset, rows.join("\n"));
-    const caching = ["--cache-dir", `${path}/cache`];
-    const sft = ["--max-steps", "1", "--learning-rate", "1e-6", "--batch-size", "1"];
-    const texts = `${path}/texts.jsonl`;
-    await Deno.writeTextFile(texts, '{"text": "What is for dinner?"}\n');
-    for (
-      const found of [/tokens of .*: none yet/, /tokens of .*: of 1 rows, the first 1 of them/]
-    ) {
-      const output = `${path}/sft-${crypto.randomUUID()}`;
-      const { stderr } = await runOk(
-        "sft",
-        ...sft,
-        "--dataset",
-        texts,
-        "--output",
-        output,
-        ...caching,
-      );
-      assert.match(stderr, found);
+    const model = await writeModel(`${path}/model`);
+    for (const [name, text] of Object.entries(byteTokenizerFiles(["a b"]))) {
+      await Deno.writeTextFile(`${model}/${name}`, text);
     }
-
-    const train = async (...flags: string[]) => {
-      const output = `${path}/${crypto.randomUUID()}`;
-      const batch = ["--max-steps", "1", "--batch-size", "1"];
-      const words = ["--dataset", dataset, "--output", output, ...batch, ...caching, ...flags];
-      return cacheLines(await runOk("train", ...words), "tokens")[0];
+    const dataset = `${path}/rows.jsonl`;
+    const rows = Array.from({ length: 40 }, (_, i) => ({
+      prompt: `What is ${i}?`,
+      chosen: `It is ${i}.`,
+      rejected: "ab",
+    }));
+    await Deno.writeTextFile(dataset, rows.map((row) => JSON.stringify(row)).join("\n"));
+    const tokens = async (command: string, ...flags: string[]) => {
+      const output = ["--output", `${path}/${crypto.randomUUID()}`];
+      const training = ["--max-steps", "1", "--batch-size", "1", ...output];
+      const words = ["--model", model, "--dataset", dataset, "--cache-dir", `${path}/cache`];
+      if (command !== "score") words.push(...training);
+      return cacheLines(await runOk(command, ...words, ...flags), "tokens")[0];
     };
-    assert.match(await train(), /none yet/);
-    assert.match(await train(), /of 40 rows, the first 16 of them verified/);
-    assert.match(await train("--tokenize", "joint"), /none yet/);
-    assert.match(await train("--dataset-num-proc", "2"), /of 40 rows/);
-    assert.equal(await train("--max-pairs", "5"), undefined);
-    const scored = (...flags: string[]) =>
-      runOk("score", "--dataset", dataset, "--max-length", "512", ...flags);
-    const score = await scored(...caching);
-    assert.match(score.stderr, /tokens of .*: none yet/, "score keeps rows that train drops");
-    assert.equal(score.stdout, (await scored()).stdout);
+    assert.match(await tokens("train"), /none yet/);
+    assert.match(await tokens("train"), /of 40 rows, the first 16 of them verified/);
+    assert.match(await tokens("train", "--dataset-num-proc", "2"), /of 40 rows/);
+    assert.match(await tokens("train", "--tokenize", "joint"), /none yet/);
+    assert.equal(await tokens("train", "--max-pairs", "5"), undefined);
+    assert.match(await tokens("train", "--score", "all"), /none yet/);
+    assert.match(await tokens("score"), /of 40 rows/, "which keeps the same rows");
 
-    await Deno.writeTextFile(dataset, [...rows, rows[0]].join("\n"));
-    assert.match(await train(), /none yet/);
+    await Deno.writeTextFile(`${model}/tokenizer.json`, byteTokenizerFiles()["tokenizer.json"]);
+    assert.match(await tokens("train"), /none yet/);
+    await Deno.writeTextFile(dataset, '{"text": "What is for dinner?"}');
+    assert.match(await tokens("sft"), /none yet/);
+    assert.match(await tokens("sft"), /of 1 rows, the first 1 of them verified/);
   }));

@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { DiskCache, hashFiles } from "../../src/platform/disk_cache.ts";
+import { DiskCache, hashDirectory, hashFiles } from "../../src/platform/disk_cache.ts";
 import { inTemporaryDirectory } from "../e2e/command.ts";
 import { MemoryDirectory } from "../formats/memory_directory.ts";
 
@@ -65,9 +65,9 @@ Deno.test("disk cache: what a killed process left goes, what another one writes 
     assert.deepEqual(await names(path), [".tmp-new", "k"]);
   }));
 
-Deno.test("hashFiles: depends on names and bytes of the chosen files", async () => {
+Deno.test("hashDirectory: depends on names and bytes of the chosen files", async () => {
   const hash = (files: Record<string, string>) =>
-    hashFiles(new MemoryDirectory(files), (name) => name.endsWith(".json"));
+    hashDirectory(new MemoryDirectory(files), (name) => name.endsWith(".json"));
   const one = await hash({ "a.json": "x", "b.json": "y", "c.txt": "z" });
   assert.equal(await hash({ "b.json": "y", "a.json": "x" }), one);
   const others: Record<string, string>[] = [
@@ -78,4 +78,22 @@ Deno.test("hashFiles: depends on names and bytes of the chosen files", async () 
   ];
   const hashes = await Promise.all(others.map(hash));
   assert.equal(new Set([one, ...hashes]).size, 5);
+});
+
+Deno.test("hashFiles: depends on where one file ends and the next begins, not on names", async () => {
+  const hash = async (...texts: string[]) => {
+    const names = texts.map((_, i) => `${i}-${crypto.randomUUID()}`);
+    const directory = new MemoryDirectory(
+      Object.fromEntries(names.map((name, i) => [name, texts[i]])),
+    );
+    return await hashFiles(await Promise.all(names.map((name) => directory.open(name))));
+  };
+  assert.equal(await hash("ab", "c"), await hash("ab", "c"));
+  const hashes = [
+    await hash("ab", "c"),
+    await hash("a", "bc"),
+    await hash("c", "ab"),
+    await hash("abc"),
+  ];
+  assert.equal(new Set(hashes).size, 4);
 });
