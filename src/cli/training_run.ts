@@ -5,7 +5,7 @@ import type { Training } from "../engine.ts";
 import { UserError } from "../errors.ts";
 import type { Directory } from "../formats/files.ts";
 import { saveModel } from "../model/save.ts";
-import { readWeights } from "../model/weights.ts";
+import { savedTensors } from "../model/weights.ts";
 import { openCheckpointStorage } from "../platform/checkpoint_storage.ts";
 import { openDirectory } from "../platform/files.ts";
 import { openCheckpoint, openLatestCheckpoint, saveCheckpoint } from "../train/checkpoint.ts";
@@ -159,7 +159,7 @@ export async function runLoop(
 export async function saveRun(run: TrainingRun, samples: Sample[]): Promise<RunRecord> {
   const { command, options, context, device, training, directory, data, startedAt } = run;
   const { config } = training.model.weights;
-  const tensors = await readWeights(device.gpu, training.model.weights);
+  const tensors = savedTensors(device.gpu, training.model.weights);
   await saveModel(directory.files, config, tensors, {
     tieWordEmbeddings: config.tieWordEmbeddings,
     dtype: SAVED_DTYPES[options.saveDtype ?? "f32"],

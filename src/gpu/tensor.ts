@@ -142,30 +142,44 @@ export function writeTensor(
   }
 }
 
-/** Reads the tensor back. Waits for the queue (11 ms and the thread in Deno): not for the inside of a step. */
-export async function readTensor(gpu: Gpu, tensor: Tensor): Promise<Float32Array> {
-  const bytes = await readBytes(gpu, tensor);
-  if (tensor.dtype === "f16") {
-    return Float32Array.from(new Float16Array(bytes, 0, elementCount(tensor.shape)));
-  }
-  return new Float32Array(bytes, 0, elementCount(tensor.shape));
+/**
+ * Reads the tensor back, or `count` elements from `first` on, which is the start of a 32-bit word. Waits for the queue (11 ms
+ * and the thread in Deno): not for the inside of a step.
+ */
+export async function readTensor(
+  gpu: Gpu,
+  tensor: Tensor,
+  first = 0,
+  count = elementCount(tensor.shape) - first,
+): Promise<Float32Array<ArrayBuffer>> {
+  const bytes = await readBytes(gpu, tensor, first, count);
+  return tensor.dtype === "f16"
+    ? new Float32Array(new Float16Array(bytes, 0, count))
+    : new Float32Array(bytes, 0, count);
 }
 
 /** {@link readTensor} for whole numbers. */
 export async function readTensorU32(gpu: Gpu, tensor: Tensor): Promise<Uint32Array> {
-  return new Uint32Array(await readBytes(gpu, tensor), 0, elementCount(tensor.shape));
+  const count = elementCount(tensor.shape);
+  return new Uint32Array(await readBytes(gpu, tensor, 0, count), 0, count);
 }
 
-async function readBytes(gpu: Gpu, tensor: Tensor): Promise<ArrayBuffer> {
+async function readBytes(
+  gpu: Gpu,
+  tensor: Tensor,
+  first: number,
+  count: number,
+): Promise<ArrayBuffer> {
   gpu.check();
-  const size = Math.ceil(byteLength(tensor) / 4) * 4;
+  const offset = tensor.storage.offsetBytes + first * BYTES[tensor.dtype];
+  const size = Math.ceil(count * BYTES[tensor.dtype] / 4) * 4;
   const staging = gpu.device.createBuffer({
     label: "readback",
     size,
     usage: GPUBufferUsage.MAP_READ | GPUBufferUsage.COPY_DST,
   });
   const encoder = gpu.device.createCommandEncoder();
-  encoder.copyBufferToBuffer(tensor.storage.buffer, tensor.storage.offsetBytes, staging, 0, size);
+  encoder.copyBufferToBuffer(tensor.storage.buffer, offset, staging, 0, size);
   gpu.device.queue.submit([encoder.finish()]);
   const bytes = await gpu.readBuffer(staging, size);
   staging.destroy();

@@ -1,9 +1,11 @@
 // This module is browser compatible.
 import { UserError } from "../errors.ts";
+import type { NamedTensor } from "../formats/safetensors.ts";
 import type { Gpu } from "../gpu/device.ts";
 import {
   createTensor,
   destroyTensor,
+  elementCount,
   readTensor,
   type Tensor,
   writeTensor,
@@ -212,19 +214,23 @@ export function refreshOperands(commands: Commands, weights: Weights): void {
   }
 }
 
-/** Overwrites trained masters, by parameter name, as a checkpoint restores them. */
-export function restoreMasters(
+/**
+ * Overwrites trained masters as a checkpoint restores them.
+ *
+ * @param read Reads a master by the parameter's name.
+ * @throws {UserError} If one is of another size.
+ */
+export async function restoreMasters(
   gpu: Gpu,
   weights: Weights,
-  masters: ReadonlyMap<string, Float32Array>,
-): void {
+  read: (name: string) => Promise<Float32Array>,
+): Promise<void> {
   for (const { spec, master } of trainedParameters(weights)) {
-    const data = masters.get(spec.name);
-    if (data?.length !== master.shape.reduce((a, b) => a * b, 1)) {
+    const data = await read(spec.name);
+    if (data.length !== elementCount(master.shape)) {
       throw new UserError(
-        `Cannot resume: expected trained weights "${spec.name}" (${spec.shape}), found ${
-          data ? `${data.length} numbers` : "none"
-        }: use the options of the interrupted run`,
+        `Cannot resume: expected trained weights "${spec.name}" (${spec.shape}), found ${data.length} numbers: use the ` +
+          "options of the interrupted run",
       );
     }
     writeTensor(gpu, master, data);
@@ -234,19 +240,20 @@ export function restoreMasters(
   commands.submit();
 }
 
-/** Reads the weights back as the tensors of a checkpoint: masters where there are, so nothing trained is rounded. */
-export async function readWeights(
-  gpu: Gpu,
-  weights: Weights,
-): Promise<{ name: string; shape: number[]; data: Float32Array<ArrayBuffer> }[]> {
-  const tensors = [];
-  for (const { spec, operand, master } of weights.parameters.values()) {
-    const data = await readTensor(gpu, master ?? operand);
+/**
+ * The weights as the tensors of a checkpoint, masters where there are, so that nothing trained is rounded. Each is read
+ * back when it is asked for.
+ */
+export function savedTensors(gpu: Gpu, weights: Weights): LazyTensor[] {
+  return [...weights.parameters.values()].flatMap(({ spec, operand, master }) => {
     const columns = spec.shape[1] ?? 1;
-    for (const { name, shape, firstRow } of spec.checkpoint) {
-      const part = data.slice(firstRow * columns, (firstRow + shape[0]) * columns);
-      tensors.push({ name, shape, data: part as Float32Array<ArrayBuffer> });
-    }
-  }
-  return tensors;
+    return spec.checkpoint.map(({ name, shape, firstRow }) => ({
+      name,
+      shape,
+      data: () => readTensor(gpu, master ?? operand, firstRow * columns, shape[0] * columns),
+    }));
+  });
 }
+
+/** A tensor to save that is not in memory. */
+type LazyTensor = NamedTensor & { data(): Promise<Float32Array> };

@@ -11,6 +11,8 @@ import type { Optimizer } from "./optimizer.ts";
  * Everything that a run needs to go on bit for bit: trained weights, both moments, and the optimizer's state with the loss
  * scale. The order of the data follows from seed and step, so there is no generator to save.
  *
+ * The tensors are read back when they are written: until then no step may be taken.
+ *
  * @param fingerprint What must be the same when the run is resumed: options and data.
  */
 export async function checkpointContent(
@@ -19,15 +21,15 @@ export async function checkpointContent(
   fingerprint: Record<string, unknown>,
 ): Promise<CheckpointContent> {
   const tensors: NamedTensor[] = [];
-  const add = async (name: string, tensor: Tensor) => {
-    const data = await readTensor(gpu, tensor) as Float32Array<ArrayBuffer>;
-    tensors.push({ name, shape: [...tensor.shape], data });
+  // Read back one by one, as they are written.
+  const add = (name: string, tensor: Tensor) => {
+    tensors.push({ name, shape: [...tensor.shape], data: () => readTensor(gpu, tensor) });
   };
   for (const { spec, master } of trainedParameters(weights)) {
     const { m, v } = optimizer.moments.get(spec.name)!;
-    await add(spec.name, master);
-    await add(`${spec.name}.m`, m);
-    await add(`${spec.name}.v`, v);
+    add(spec.name, master);
+    add(`${spec.name}.m`, m);
+    add(`${spec.name}.v`, v);
   }
   const optimizerState = Array.from(await readTensorU32(gpu, optimizer.state));
   return { tensors, state: { optimizerState, fingerprint } };
@@ -55,13 +57,11 @@ export async function restoreCheckpoint(
       }: give the options and data of the interrupted run`,
     );
   }
-  const masters = new Map<string, Float32Array>();
   for (const { spec } of trainedParameters(weights)) {
-    masters.set(spec.name, await checkpoint.readFloat32(spec.name));
     const { m, v } = optimizer.moments.get(spec.name)!;
     writeTensor(gpu, m, await checkpoint.readFloat32(`${spec.name}.m`));
     writeTensor(gpu, v, await checkpoint.readFloat32(`${spec.name}.v`));
   }
-  restoreMasters(gpu, weights, masters);
+  await restoreMasters(gpu, weights, (name) => checkpoint.readFloat32(name));
   writeTensor(gpu, optimizer.state, Uint32Array.from(checkpoint.state.optimizerState as number[]));
 }

@@ -92,6 +92,8 @@ Deno.test("a tensor is written in pieces, within its bounds and in whole words",
   writeTensor(gpu, pieces, Float16Array.from([5, 6, 7]), 4);
   writeTensor(gpu, pieces, Float16Array.from([0, 0, 0, 8, 9, 0]).subarray(3, 5), 2);
   assert.deepEqual(Array.from(await readTensor(gpu, pieces)), [1, 2, 8, 9, 5, 6, 7]);
+  assert.deepEqual(Array.from(await readTensor(gpu, pieces, 2, 3)), [8, 9, 5]);
+  assert.deepEqual(Array.from(await readTensor(gpu, pieces, 4)), [5, 6, 7]);
   const beyond = () => writeTensor(gpu, pieces, new Float16Array(4), 4);
   assert.throws(beyond, /expected at most 3 elements from 4 on, found 4/);
   assert.throws(() => writeTensor(gpu, pieces, new Float16Array(2), 1), /expected whole words/);

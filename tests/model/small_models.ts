@@ -8,7 +8,7 @@ import { STATE } from "../../src/kernels/optimizer.ts";
 import { type LlamaConfig, parseLlamaConfig } from "../../src/model/config.ts";
 import { checkpointTensors } from "../../src/model/params.ts";
 import { randomWeights } from "../../src/model/random_weights.ts";
-import { readWeights, trainedParameters } from "../../src/model/weights.ts";
+import { savedTensors, trainedParameters } from "../../src/model/weights.ts";
 import { type StepMetrics, trainLoop } from "../../src/train/loop.ts";
 import { planData } from "../../src/train/order.ts";
 import { plannedRows } from "../../src/train/step_rows.ts";
@@ -155,8 +155,10 @@ export async function trainAll(
     saveEverySteps: 0,
     save: () => Promise.reject(new Error("Expected no checkpoint")),
   });
-  const tensors = await readWeights(gpu, model.weights);
-  return { weights: new Map(tensors.map(({ name, data }) => [name, data])), metrics };
+  const tensors = savedTensors(gpu, model.weights).map(async ({ name, data }) =>
+    [name, await data()] as const
+  );
+  return { weights: new Map(await Promise.all(tensors)), metrics };
 }
 
 /** The largest difference of two gradients in any tensor, relative to the tensor's norm. */
