@@ -7,7 +7,7 @@ import denoConfig from "../deno.json" with { type: "json" };
 const FLOORS = [
   ["cli"],
   ["platform"],
-  ["bench"],
+  ["bench", "serve"],
   ["engine.ts"],
   ["train"],
   ["dpo", "generate"],
@@ -43,6 +43,8 @@ const texts = new Map(
 /** The room of a file: the name under src/. */
 const roomOf = (path: string) => path.split("/")[1];
 const browserSafe = sources.filter((path) => !EDGES.includes(roomOf(path)));
+/** HTTP stands beside the command line; it knows Web standards alone, and nothing of the edges. */
+const routes = await sourcesUnder("routes");
 
 /** The files of src/ that a file imports. */
 function importsOf(path: string): string[] {
@@ -68,6 +70,12 @@ Deno.test("imports go downwards", () => {
   assert.ok(sources.some((path) => importsOf(path).length > 0), "no import was found");
 });
 
+Deno.test("routes do without the edges", async () => {
+  const edges = new RegExp(`from "\\.\\./src/(${EDGES.join("|")})/`);
+  for (const path of routes) assert.doesNotMatch(await Deno.readTextFile(path), edges, path);
+  assert.ok(routes.length > 10);
+});
+
 Deno.test("what says that it is browser compatible is all but the edges", () => {
   const mark = "// This module is browser compatible.\n";
   const marked = sources.filter((path) => texts.get(path)!.startsWith(mark));
@@ -90,7 +98,7 @@ Deno.test("everything but the edges type-checks for a browser with WebGPU", asyn
       const { success, stderr } = await new Deno.Command(Deno.execPath(), { args }).output();
       return { success, stderr: new TextDecoder().decode(stderr) };
     };
-    const { success, stderr } = await check(...browserSafe);
+    const { success, stderr } = await check(...browserSafe, ...routes);
     assert.ok(success, stderr);
     const escaped = `${directory}/escaped.ts`;
     await Deno.writeTextFile(escaped, "export const version = Deno.version;\n");

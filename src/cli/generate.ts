@@ -1,10 +1,10 @@
 import type { Options } from "../config.ts";
-import { type Checkpoint, loadModel } from "../engine.ts";
+import { loadModel } from "../engine.ts";
 import { UserError } from "../errors.ts";
 import type { Completion } from "../generate/batcher.ts";
 import { generate, nextTokenProbabilities, type SamplingOptions } from "../generate/generate.ts";
 import type { Model } from "../model/model.ts";
-import { renderChat } from "../text/chat.ts";
+import { encodeChat, encodeText, stopIdsOf } from "../text/prompt.ts";
 import { TextStream } from "../text/text_stream.ts";
 import type { TextTokenizer } from "../text/tokenizer.ts";
 import type { Context } from "./context.ts";
@@ -59,7 +59,12 @@ async function openSpeaker(
   const prompt = encodePrompt(options, tokenizer, path);
   const positions = Math.min(prompt.length + options.maxNewTokens, config.maxPositionEmbeddings);
   const model = await loadModel(gpu, stored, { precision, positions });
-  return { model, tokenizer, prompt, stopIds: stopIds(options, stored, tokenizer) };
+  return {
+    model,
+    tokenizer,
+    prompt,
+    stopIds: options.ignoreEos ? [] : stopIdsOf(config, tokenizer),
+  };
 }
 
 function encodePrompt(
@@ -79,24 +84,9 @@ function encodePrompt(
       `Expected a chat template in ${path} for --chat, found none: use --no-chat`,
     );
   }
-  if (template !== null && chat !== false) {
-    const messages = [{ role: "user", content: prompt! }];
-    return tokenizer.encode(
-      renderChat(template, messages, { addGenerationPrompt: true, tokenizer }),
-    );
-  }
-  const ids = tokenizer.encode(prompt!);
-  return ids[0] === tokenizer.prefixIds[0] ? ids : [...tokenizer.prefixIds, ...ids];
-}
-
-function stopIds(
-  { ignoreEos }: GenerateFlags,
-  { config }: Pick<Checkpoint, "config">,
-  tokenizer: TextTokenizer | null,
-): number[] {
-  if (ignoreEos) return [];
-  const eos = tokenizer?.eosTokenId ?? null;
-  return eos === null ? config.eosTokenIds : [...config.eosTokenIds, eos];
+  return template !== null && chat !== false
+    ? encodeChat(tokenizer, [{ role: "user", content: prompt! }])
+    : encodeText(tokenizer, prompt!);
 }
 
 type Streams = Pick<Context, "stdout" | "stderr" | "signal">;

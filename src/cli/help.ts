@@ -8,6 +8,7 @@ const SUMMARIES: Record<Command, string> = {
   eval: "Measure preference accuracy, margins and loss of a model against a reference",
   score: "Print the log-probabilities of every pair, one JSON line each",
   generate: "Answer a prompt or continue it",
+  serve: "Answer over HTTP as OpenAI's API does",
   filter: "Keep the pairs of a dataset whose chosen answer is better by countable signs",
   inspect: "Show what the model will see of a dataset: tokens, boundaries, mask, truncation",
   download: "Bring a model or a dataset of the Hugging Face hub into its cache",

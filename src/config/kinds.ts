@@ -7,6 +7,7 @@ export const COMMANDS = [
   "eval",
   "score",
   "generate",
+  "serve",
   "filter",
   "inspect",
   "download",

@@ -17,6 +17,7 @@ const MODEL = [
   "eval",
   "score",
   "generate",
+  "serve",
   "inspect",
   "download",
   "convert",
@@ -68,10 +69,14 @@ export const OPTIONS = {
     "Start from random weights; of the model directory only configuration and tokenizer count",
     { default: false },
   ),
-  reference: text(PREFERENCE, "Reference model directory (default: the model before training)", {
-    default: null,
-    placeholder: "DIR",
-  }),
+  reference: text(
+    [...PREFERENCE, "serve"],
+    "Reference model (default: the model before training; serve: none)",
+    {
+      default: null,
+      placeholder: "DIR",
+    },
+  ),
   dataset: text(
     [...DATA, "filter", "download"],
     "Rows: files, folders, patterns or ORG/NAME[@REVISION], as in a.parquet,more/*.jsonl,org/name:train[:1000]",
@@ -408,6 +413,55 @@ export const OPTIONS = {
     { default: false },
   ),
 
+  // How to serve
+  host: text(["serve"], "Address to listen on; 0.0.0.0 lets other machines in", {
+    default: "127.0.0.1",
+    placeholder: "ADDRESS",
+  }),
+  port: integer(["serve"], "Port to listen on; 0: any that is free", {
+    default: 8080,
+    min: 0,
+    max: 65535,
+  }),
+  apiKey: text(
+    ["serve"],
+    "Key that requests must bring; better in SMOLDPO_API_KEY, which nobody sees",
+    {
+      default: null,
+      placeholder: "KEY",
+    },
+  ),
+  servedModelName: text(["serve"], "What clients call the model (default: its directory's name)", {
+    default: null,
+    placeholder: "NAME",
+  }),
+  parallel: integer(["serve"], "Sequences that a model works on at the same time", {
+    default: 8,
+    min: 1,
+    max: 256,
+  }),
+  maxQueue: integer(["serve"], "Sequences that may wait; more are refused with 429", {
+    default: 64,
+    min: 0,
+    max: 10000,
+  }),
+  maxModelLen: integer(["serve"], "Tokens that prompt and answer may have together", {
+    default: 2048,
+    min: 2,
+  }),
+  kvCacheMib: integer(["serve"], "Memory of each model's cache of keys and values, in MiB", {
+    default: 512,
+    min: 1,
+  }),
+  corsOrigin: text(["serve"], "Origin whose pages may ask too, as https://example.org", {
+    default: null,
+    placeholder: "ORIGIN",
+  }),
+  shutdownTimeout: number(["serve"], "Seconds that answers in work may take when the server ends", {
+    default: 30,
+    min: 0,
+  }),
+
   // What to show and to measure
   row: integer(["inspect"], "First row to show, counted from 0", { default: 0, min: 0 }),
   rows: integer(["inspect"], "Rows to show", { default: 3, min: 1 }),
@@ -443,19 +497,23 @@ export const OPTIONS = {
 
   // The device
   precision: choice(
-    ["train", "sft", "eval", "score", "generate", "bench"],
+    ["train", "sft", "eval", "score", "generate", "serve", "bench"],
     "Of matrix operands; auto: f16 where the device has it",
     { default: "auto", choices: ["auto", "f32", "f16"] },
   ),
   adapter: text(
-    ["train", "sft", "eval", "score", "generate", "bench"],
+    ["train", "sft", "eval", "score", "generate", "serve", "bench"],
     "GPU by index or part of its name; list: print them (default: hardware before software)",
     { default: null, placeholder: "NAME" },
   ),
-  engine: choice(["train", "sft", "eval", "score", "generate", "bench"], "WebGPU implementation", {
-    default: "deno",
-    choices: ["deno", "dawn"],
-  }),
+  engine: choice(
+    ["train", "sft", "eval", "score", "generate", "serve", "bench"],
+    "WebGPU implementation",
+    {
+      default: "deno",
+      choices: ["deno", "dawn"],
+    },
+  ),
   json: boolean(ALL, "Print JSON on stdout and nothing else there", { default: false }),
 } satisfies Record<string, OptionSpec>;
 

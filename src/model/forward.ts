@@ -49,6 +49,9 @@ export interface LayerActivations {
   y: Tensor;
 }
 
+/** Of a batch, what the layers read. */
+type TokenBatch = Pick<GpuBatch, "tokens" | "positions" | "queryTiles">;
+
 export function headsOf(weights: Weights): Heads {
   return weights.config;
 }
@@ -127,7 +130,7 @@ export function trunkForward(
   commands: Commands,
   runtime: Runtime,
   weights: Weights,
-  batch: GpuBatch,
+  batch: TokenBatch,
   end: number,
   name = "trunk",
 ): Tensor {
@@ -158,7 +161,7 @@ export function topForward(
   commands: Commands,
   runtime: Runtime,
   weights: Weights,
-  batch: GpuBatch,
+  batch: TokenBatch,
   trunk: Tensor,
   begin: number,
   keep: boolean,

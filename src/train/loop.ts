@@ -70,8 +70,6 @@ export async function trainLoop(
 
   const fetch = async () => {
     await readback.fetch();
-    // An interrupt arrives with timers, not with the messages that reading back waits for.
-    await new Promise((resolve) => setTimeout(resolve));
     fetchedMs = performance.now();
     for (const complete of waiting.splice(0)) {
       const metrics = complete();

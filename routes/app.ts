@@ -1,0 +1,73 @@
+/**
+ * The HTTP server: OpenAI's API over models on a GPU. No computing here; requests are checked and become typed values, answers
+ * become JSON.
+ *
+ * @module
+ */
+import { Hono } from "hono";
+import { cors } from "hono/cors";
+import { openAPIRouteHandler } from "hono-openapi";
+import type { Serving } from "../src/serve/serving.ts";
+import { Admission, type Api, Metrics, type Voice } from "./api.ts";
+import { chatRoutes } from "./chat.ts";
+import { watchClient } from "./client_gone.ts";
+import { completionRoutes } from "./completions.ts";
+import { ApiError, errorHandler } from "./errors.ts";
+import { healthRoutes } from "./health.ts";
+import { modelRoutes } from "./models.ts";
+import { scoreRoutes } from "./score.ts";
+import { authenticate, limitBody, onlyOurPages, type SecurityOptions } from "./security.ts";
+import { tokenizeRoutes } from "./tokenize.ts";
+
+export interface AppOptions extends SecurityOptions {
+  /** How each served model reads and writes, by its name. */
+  voices: ReadonlyMap<string, Voice>;
+  /** Sequences that may wait for a slot; more are refused with 429. */
+  maxQueue: number;
+  isReady?: () => boolean;
+  /** Gets a line for the server's log. */
+  log?: (line: string) => void;
+}
+
+/** The app over models; the caller gives it a socket, or calls `request` in a test. */
+export function createApp(serving: Serving, options: AppOptions): Hono {
+  const { voices, maxQueue, corsOrigin, isReady = () => true, log = () => {} } = options;
+  const slots = serving.slots * serving.models.length;
+  const api: Api = {
+    serving,
+    voices,
+    admission: new Admission(slots + maxQueue),
+    metrics: new Metrics(),
+    isReady,
+  };
+  const app = new Hono();
+  app.onError(errorHandler(log));
+  app.notFound((context) => {
+    throw new ApiError(404, `Expected a route of /openapi.json, found ${context.req.path}`);
+  });
+  app.use(async (context, next) => {
+    await next();
+    const route = context.error instanceof ApiError && context.error.status === 404
+      ? "unknown"
+      : context.req.path;
+    api.metrics.requests.inc({ route, status: context.res.status });
+  });
+  if (corsOrigin !== null) app.use(cors({ origin: corsOrigin }));
+  app.use(watchClient, onlyOurPages(options), authenticate(options), limitBody);
+  app.route("/", healthRoutes(api));
+  app.route("/", modelRoutes(api));
+  app.route("/", completionRoutes(api, log));
+  app.route("/", chatRoutes(api, log));
+  app.route("/", scoreRoutes(api));
+  app.route("/", tokenizeRoutes(api));
+  app.get(
+    "/openapi.json",
+    openAPIRouteHandler(app, {
+      documentation: {
+        openapi: "3.1.0",
+        info: { title: "smoldpo", version: "1", description: "OpenAI's API over aligned models" },
+      },
+    }),
+  );
+  return app;
+}

@@ -1,0 +1,51 @@
+/** One shape for every error: OpenAI's `{"error": {"message", "type", "param", "code"}}`. */
+import type { Context } from "hono";
+import { HTTPException } from "hono/http-exception";
+import type { ContentfulStatusCode } from "hono/utils/http-status";
+import { UserError } from "../src/errors.ts";
+
+const TYPES: Partial<Record<number, string>> = {
+  401: "authentication_error",
+  403: "permission_error",
+  404: "not_found_error",
+  429: "rate_limit_error",
+  503: "unavailable_error",
+};
+
+/** An answer to a request that cannot be served; the message is for the client. */
+export class ApiError extends Error {
+  constructor(
+    readonly status: ContentfulStatusCode,
+    message: string,
+    readonly details: { param?: string; code?: string; headers?: Record<string, string> } = {},
+  ) {
+    super(message);
+  }
+}
+
+/** What of an error a client may see: defects of ours keep their details. */
+export function errorBody(error: unknown): { status: ContentfulStatusCode; body: object } {
+  const { status, message, details } = asApiError(error);
+  const type = TYPES[status] ?? (status < 500 ? "invalid_request_error" : "server_error");
+  const { param = null, code = null } = details;
+  return { status, body: { error: { message, type, param, code } } };
+}
+
+function asApiError(error: unknown): ApiError {
+  if (error instanceof ApiError) return error;
+  if (error instanceof UserError) return new ApiError(400, error.message);
+  if (error instanceof HTTPException) {
+    return new ApiError(error.status, error.message || "The request cannot be served");
+  }
+  return new ApiError(500, "The server failed at this request; its log says why");
+}
+
+/** For Hono's onError. @param log Gets the errors that are defects of ours. */
+export function errorHandler(log: (line: string) => void) {
+  return (error: Error, context: Context): Response => {
+    const { status, body } = errorBody(error);
+    if (status === 500) log(`error      ${error.stack ?? error}`);
+    const headers = error instanceof ApiError ? error.details.headers : undefined;
+    return context.json(body, status, headers);
+  };
+}

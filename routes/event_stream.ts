@@ -1,0 +1,38 @@
+/** Server-sent events for answers that come in pieces. */
+import type { Context } from "hono";
+import { stream } from "hono/streaming";
+import { clientGone } from "./client_gone.ts";
+import { errorBody } from "./errors.ts";
+
+/**
+ * Sends what `produce` emits as `data:` events, then `data: [DONE]`. A failure on the way becomes an event of its own, for the
+ * status has gone out; a client that leaves aborts the signal.
+ */
+export function eventStream(
+  context: Context,
+  produce: (emit: (event: object) => void, signal: AbortSignal) => Promise<void>,
+  { onEnd, log }: { onEnd: () => void; log: (line: string) => void },
+): Response {
+  context.header("content-type", "text/event-stream; charset=utf-8");
+  context.header("cache-control", "no-cache");
+  context.header("x-accel-buffering", "no");
+  return stream(context, async (out) => {
+    const gone = new AbortController();
+    out.onAbort(() => gone.abort());
+    clientGone(context).addEventListener("abort", () => gone.abort(), { once: true });
+    // Events go out one behind the other, while the next ones are made.
+    let sent: Promise<unknown> = Promise.resolve();
+    const send = (data: string) => sent = sent.then(() => out.write(`data: ${data}\n\n`));
+    try {
+      await produce((event) => send(JSON.stringify(event)), gone.signal);
+      if (!gone.signal.aborted) send("[DONE]");
+    } catch (error) {
+      const { status, body } = errorBody(error);
+      if (status === 500) log(`error      ${(error as Error).stack ?? error}`);
+      send(JSON.stringify(body));
+    } finally {
+      await sent;
+      onEnd();
+    }
+  });
+}

@@ -1,0 +1,72 @@
+/** Who may ask for what: keys, hosts, origins, and how much a request may hold. */
+import { createMiddleware } from "hono/factory";
+import { bodyLimit } from "hono/body-limit";
+import { ApiError } from "./errors.ts";
+
+export interface SecurityOptions {
+  /** The key that every request but `/health` must bring as `Authorization: Bearer`, or null. */
+  apiKey: string | null;
+  /** Names that the `Host` header may have; null: any, for servers that others reach by other names. */
+  hosts: readonly string[] | null;
+  /** An origin whose pages may ask, besides the server's own; null: none. */
+  corsOrigin: string | null;
+}
+
+/** Largest body. A million characters are far more than a model here can read. */
+export const MOST_BODY_BYTES = 1 << 20;
+
+/** Refuses bodies that are too large, in this server's shape of errors. */
+export const limitBody = bodyLimit({
+  maxSize: MOST_BODY_BYTES,
+  onError: () => {
+    throw new ApiError(413, `Expected a body of at most ${MOST_BODY_BYTES} bytes, found more`);
+  },
+});
+
+/** Asks for the key. Comparing hashes takes the same time wherever the keys differ. */
+export function authenticate({ apiKey }: SecurityOptions) {
+  const digest = (text: string) =>
+    crypto.subtle.digest("SHA-256", new TextEncoder().encode(text))
+      .then((bytes) => new Uint8Array(bytes));
+  const expected = apiKey === null ? null : digest(apiKey);
+  return createMiddleware(async (context, next) => {
+    if (expected !== null && context.req.path !== "/health") {
+      const given = /^Bearer (.+)$/i.exec(context.req.header("authorization") ?? "")?.[1];
+      const [a, b] = [await expected, await digest(given ?? "")];
+      const difference = a.reduce((sum, byte, i) => sum | byte ^ b[i], 0);
+      if (given === undefined || difference !== 0) {
+        throw new ApiError(401, "Expected the server's key as Authorization: Bearer KEY", {
+          code: "invalid_api_key",
+          headers: { "www-authenticate": "Bearer" },
+        });
+      }
+    }
+    await next();
+  });
+}
+
+/**
+ * Keeps out pages of other sites: a name that was made to point here (DNS rebinding) shows in `Host`, a foreign page in
+ * `Origin`, and a form that a page sends without asking has no JSON in it.
+ */
+export function onlyOurPages({ hosts, corsOrigin }: SecurityOptions) {
+  return createMiddleware(async (context, next) => {
+    const { req } = context;
+    const host = req.header("host") ?? new URL(req.url).host;
+    const name = host.replace(/:\d+$/, "");
+    if (hosts !== null && !hosts.includes(name)) {
+      throw new ApiError(403, `Expected a Host of ${hosts.join(", ")}, found ${name}`);
+    }
+    const origin = req.header("origin");
+    const own = origin !== undefined && URL.canParse(origin) && new URL(origin).host === host;
+    if (origin !== undefined && !own && origin !== corsOrigin) {
+      throw new ApiError(403, "Expected a request from this server's own page");
+    }
+    const writes = !["GET", "HEAD", "OPTIONS"].includes(req.method);
+    const type = req.header("content-type") ?? "";
+    if (writes && !/^application\/json\b/i.test(type)) {
+      throw new ApiError(415, `Expected Content-Type: application/json, found ${type || "none"}`);
+    }
+    await next();
+  });
+}

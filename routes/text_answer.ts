@@ -1,0 +1,175 @@
+/** From a request to text: what both completion routes do with tokens. */
+import type { Completion } from "../src/generate/batcher.ts";
+import type { DrawnToken } from "../src/generate/decoder.ts";
+import { TextStream } from "../src/text/text_stream.ts";
+import { type Api, type Asked, tokenizerOf } from "./api.ts";
+import { ApiError } from "./errors.ts";
+import type { SamplingFields } from "./schemas.ts";
+
+/** Characters of a prompt that are tokenized at all: some texts take a tokenizer quadratic time. */
+export const MOST_PROMPT_CHARACTERS = 1 << 16;
+/** Where a chat request says nothing. */
+const DEFAULT_NEW_TOKENS = 512;
+
+/** @throws {ApiError} 400 if the text is too long to be tokenized. */
+export function checkPromptText(text: string): string {
+  if (text.length <= MOST_PROMPT_CHARACTERS) return text;
+  throw new ApiError(
+    400,
+    `Expected a prompt of at most ${MOST_PROMPT_CHARACTERS} characters, found ${text.length}`,
+  );
+}
+
+/** A token of an answer; one that ends it is no part of its text. */
+export interface AnswerToken extends DrawnToken {
+  ends: boolean;
+}
+
+/** A part of an answer: what can be shown now, and the tokens that it came from. */
+export interface Piece {
+  text: string;
+  tokens: AnswerToken[];
+}
+
+/** A whole answer. */
+export interface Answer extends Piece {
+  finishReason: Completion["finishReason"];
+  completionTokens: number;
+}
+
+export interface Question {
+  asked: Asked;
+  fields: SamplingFields;
+  prompt: readonly number[];
+  /** Which of the request's sequences; each draws its own way. */
+  sequence: number;
+  seed: number;
+  maxNewTokens: number;
+  topLogprobs: number | null;
+  onPiece?: (piece: Piece) => void;
+  signal: AbortSignal;
+}
+
+/** @returns The seed of a request, drawn where it has none. */
+export function seedOf({ seed }: SamplingFields): number {
+  return seed == null ? crypto.getRandomValues(new Uint32Array(1))[0] : seed >>> 0;
+}
+
+/**
+ * How many new tokens a request may have.
+ *
+ * @throws {ApiError} 400 if prompt and wish do not fit the model.
+ */
+export function roomFor(
+  { model }: Asked,
+  prompt: readonly number[],
+  wish: number | null | undefined,
+  fallback = DEFAULT_NEW_TOKENS,
+): number {
+  const room = model.positions - prompt.length;
+  if (room < (wish ?? 1)) {
+    throw new ApiError(
+      400,
+      `Expected at most ${model.positions} tokens, found ${prompt.length} of the prompt and ${
+        wish ?? 1
+      } to generate`,
+      { code: "context_length_exceeded", param: "max_tokens" },
+    );
+  }
+  return wish ?? Math.min(fallback, room);
+}
+
+/** Generates, watches for stop strings, and hands out text in whole characters. */
+export async function answer({ serving, metrics }: Api, question: Question): Promise<Answer> {
+  const { asked, fields, prompt, maxNewTokens, topLogprobs, onPiece, signal } = question;
+  const tokenizer = tokenizerOf(asked);
+  const stops = new StopWatch(typeof fields.stop === "string" ? [fields.stop] : fields.stop ?? []);
+  const stopIds = [
+    ...fields.ignore_eos ? [] : asked.stopIds,
+    ...fields.stop_token_ids ?? [],
+  ];
+  const stream = new TextStream(tokenizer);
+  const enough = new AbortController();
+  const began = performance.now();
+  const whole: Piece = { text: "", tokens: [] };
+  const emit = (text: string, tokens: AnswerToken[]) => {
+    whole.text += text;
+    whole.tokens.push(...tokens);
+    if (text !== "" || tokens.length > 0) onPiece?.({ text, tokens });
+  };
+  let completionTokens = 0;
+  const { finishReason } = await serving.generate(asked.model.name, {
+    prompt,
+    maxNewTokens,
+    stopIds,
+    sampling: {
+      temperature: fields.temperature ?? 1,
+      topP: fields.top_p ?? 1,
+      topK: Math.max(0, fields.top_k ?? 0), // -1 is vLLM's word for all
+      minP: fields.min_p ?? 0,
+      repetitionPenalty: fields.repetition_penalty ?? 1,
+      frequencyPenalty: fields.frequency_penalty ?? 0,
+      presencePenalty: fields.presence_penalty ?? 0,
+      seed: question.seed,
+      sequence: question.sequence,
+    },
+    bias: new Map(
+      Object.entries(fields.logit_bias ?? {}).map(([id, bias]) => [Number(id), bias]),
+    ),
+    topLogprobs,
+    signal: AbortSignal.any([signal, enough.signal]),
+    onTokens(tokens) {
+      if (completionTokens === 0) {
+        metrics.firstTokenSeconds.observe((performance.now() - began) / 1000);
+      }
+      for (const token of tokens) {
+        if (stops.found) return;
+        completionTokens++;
+        metrics.completionTokens.inc();
+        const ends = stopIds.includes(token.id);
+        emit(ends ? "" : stops.push(stream.push(token.id)), [{ ...token, ends }]);
+        if (stops.found) enough.abort();
+      }
+    },
+  });
+  if (!stops.found) emit(stops.push(stream.end()) + stops.end(), []);
+  metrics.promptTokens.inc(prompt.length);
+  return { ...whole, finishReason: stops.found ? "stop" : finishReason, completionTokens };
+}
+
+/** Lets text through up to the first stop string, and holds back what may become one. */
+export class StopWatch {
+  #held = "";
+  found = false;
+
+  constructor(readonly stops: readonly string[]) {}
+
+  /** @returns The text that can go out now. */
+  push(text: string): string {
+    if (this.found) return "";
+    this.#held += text;
+    const ends = this.stops.map((stop) => this.#held.indexOf(stop)).filter((at) => at >= 0);
+    if (ends.length > 0) {
+      this.found = true;
+      return this.#release(Math.min(...ends));
+    }
+    let held = 0; // characters at the end that begin a stop string
+    for (const stop of this.stops) {
+      for (let length = Math.min(stop.length - 1, this.#held.length); length > held; length--) {
+        if (this.#held.endsWith(stop.slice(0, length))) held = length;
+      }
+    }
+    return this.#release(this.#held.length - held);
+  }
+
+  /** @returns What was held back, when nothing follows. */
+  end(): string {
+    return this.found ? "" : this.#release(this.#held.length);
+  }
+
+  #release(length: number): string {
+    const out = this.#held.slice(0, length);
+    this.#held = this.#held.slice(length);
+    return out;
+  }
+}

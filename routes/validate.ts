@@ -1,0 +1,17 @@
+import { validator } from "hono-openapi"; // checks a body with the schema that openapi.json shows
+import type { z } from "zod";
+import { ApiError } from "./errors.ts";
+
+/** Parses a JSON body; what is wrong with it becomes a 400 that names the field. */
+export function json<T extends z.ZodType>(schema: T) {
+  return validator("json", schema, (result) => {
+    if (result.success) return;
+    const [issue] = result.error;
+    const path = (issue.path ?? []).map((part) =>
+      String(typeof part === "object" ? part.key : part)
+    ).join(".");
+    throw new ApiError(400, path ? `${path}: ${issue.message}` : issue.message, {
+      param: path || undefined,
+    });
+  });
+}

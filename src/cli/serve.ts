@@ -1,0 +1,143 @@
+import { basename } from "node:path";
+import type { Voice } from "../../routes/api.ts";
+import { createApp } from "../../routes/app.ts";
+import type { Options } from "../config.ts";
+import { UserError } from "../errors.ts";
+import { stopIdsOf } from "../text/prompt.ts";
+import type { Context } from "./context.ts";
+import { openDevice } from "./device.ts";
+import { openStoredModel } from "./inputs.ts";
+import { RemoteServing } from "./serving/remote_serving.ts";
+
+/** Names by which this machine reaches itself; another `Host` means that a page was lured here. */
+const OWN_NAMES = ["127.0.0.1", "localhost", "[::1]"];
+
+/** The HTTP server. It runs until it is interrupted, then lets answers in work finish. */
+export async function run(options: Options<"serve">, context: Context<"serve">): Promise<number> {
+  const say = (line: string) => context.stderr.write(`${line}\n`);
+  if (options.adapter === "list") {
+    await openDevice(options, context);
+    return 0;
+  }
+  const apiKey = options.apiKey ?? Deno.env.get("SMOLDPO_API_KEY") ?? null;
+  if (!OWN_NAMES.includes(options.host) && apiKey === null) {
+    throw new UserError(
+      `Expected a key in SMOLDPO_API_KEY for --host ${options.host}, found none: other machines could ask without one`,
+    );
+  }
+  const models = namedModels(options);
+  const voices = new Map<string, Voice>();
+  for (const { name, path } of models) {
+    const { config, tokenizer } = await openStoredModel(path, context);
+    voices.set(name, { tokenizer, stopIds: stopIdsOf(config, tokenizer) });
+  }
+  const serving = await RemoteServing.start({
+    device: options,
+    models,
+    slots: options.parallel,
+    positions: options.maxModelLen,
+    cacheMiB: options.kvCacheMib,
+  }, say);
+  try {
+    return await serve(serving, voices, apiKey, options, context);
+  } finally {
+    serving.close();
+  }
+}
+
+async function serve(
+  serving: RemoteServing,
+  voices: ReadonlyMap<string, Voice>,
+  apiKey: string | null,
+  options: Options<"serve">,
+  context: Context<"serve">,
+): Promise<number> {
+  const say = (line: string) => context.stderr.write(`${line}\n`);
+  let ready = true;
+  const app = createApp(serving, {
+    voices,
+    maxQueue: options.maxQueue,
+    apiKey,
+    hosts: OWN_NAMES.includes(options.host) ? OWN_NAMES : null,
+    corsOrigin: options.corsOrigin,
+    isReady: () => ready,
+    log: say,
+  });
+  const server = listen(options, (address) => {
+    say(`listening  http://${address}`);
+    if (options.json) context.stdout.write(`${JSON.stringify({ address })}\n`);
+  }, app.fetch);
+
+  await interrupted(context.signal);
+  ready = false;
+  say("Shutting down: answers in work may finish; once more to stop at once");
+  const late = setTimeout(() => serving.close(), options.shutdownTimeout * 1000);
+  await server.shutdown();
+  clearTimeout(late);
+  return 0;
+}
+
+/** The models to serve, with the names that clients call them. */
+function namedModels({ model, reference, servedModelName }: Options<"serve">) {
+  const models = [{ name: servedModelName ?? nameOf(model), path: model }];
+  if (reference !== null) models.push({ name: nameOf(reference), path: reference });
+  if (models.length === 2 && models[0].name === models[1].name) {
+    throw new UserError(
+      `Expected model and reference with names of their own, found "${
+        models[0].name
+      }" twice: use --served-model-name`,
+    );
+  }
+  return models;
+}
+
+/** A directory's own name; a model of the hub is called what it is called there. */
+function nameOf(path: string): string {
+  return /^[\w.-]+\/[\w.-]+(@|$)/.test(path) && !path.startsWith(".") && !existsHere(path)
+    ? path
+    : basename(path);
+}
+
+function existsHere(path: string): boolean {
+  try {
+    Deno.statSync(path);
+    return true;
+  } catch {
+    return false;
+  }
+}
+
+function listen(
+  { host, port }: Options<"serve">,
+  onListen: (address: string) => void,
+  fetch: Deno.ServeHandler,
+): Deno.HttpServer {
+  try {
+    return Deno.serve({
+      hostname: host,
+      port,
+      onListen: ({ hostname, port }) => onListen(`${hostname}:${port}`),
+    }, fetch);
+  } catch (error) {
+    if (error instanceof Deno.errors.AddrInUse) {
+      throw new UserError(
+        `Expected port ${port} to be free, found it in use: choose another --port`,
+      );
+    }
+    if (error instanceof Deno.errors.NotCapable || error instanceof Deno.errors.AddrNotAvailable) {
+      throw new UserError(`Cannot listen on ${host}: ${(error as Error).message}`);
+    }
+    throw error;
+  }
+}
+
+/** Waits for the first interrupt, or for the SIGTERM that service managers send. */
+async function interrupted(signal: AbortSignal): Promise<void> {
+  const { promise, resolve } = Promise.withResolvers<void>();
+  if (signal.aborted) resolve();
+  signal.addEventListener("abort", () => resolve(), { once: true });
+  const terminates = Deno.build.os !== "windows"; // which has no SIGTERM to listen for
+  if (terminates) Deno.addSignalListener("SIGTERM", resolve);
+  await promise;
+  if (terminates) Deno.removeSignalListener("SIGTERM", resolve);
+}

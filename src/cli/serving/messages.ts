@@ -1,0 +1,36 @@
+import type { PreferencePair } from "../../data/pairs.ts";
+import type { GenerationRequest } from "../../generate/batcher.ts";
+import type { DrawnToken } from "../../generate/decoder.ts";
+import type { ServedModel } from "../../serve/serving.ts";
+
+/** What the worker that owns the GPU is started with. */
+export interface ServingSetup {
+  device: { engine: "deno" | "dawn"; adapter: string | null; precision: "auto" | "f32" | "f16" };
+  models: { name: string; path: string }[];
+  slots: number;
+  positions: number;
+  cacheMiB: number;
+}
+
+/** A request without what cannot be sent: functions and signals become messages of their own. */
+export type SentRequest = Omit<GenerationRequest, "onTokens" | "signal">;
+
+/** What to do; each is answered with its number, once. */
+export type Task =
+  | { kind: "generate"; model: string; request: SentRequest }
+  | { kind: "promptLogprobs"; model: string; prompt: readonly number[]; top: number }
+  | { kind: "score"; model: string; pairs: readonly PreferencePair[] }
+  | { kind: "load" };
+
+export type ToWorker =
+  | { kind: "setup"; setup: ServingSetup }
+  | { kind: "task"; id: number; task: Task }
+  | { kind: "cancel"; id: number };
+
+export type FromWorker =
+  | { kind: "say"; line: string }
+  | { kind: "ready"; models: readonly ServedModel[] }
+  | { kind: "tokens"; id: number; tokens: readonly DrawnToken[] }
+  | { kind: "done"; id: number; result: unknown }
+  /** `mendable`: the message is for the user, as that of a UserError. Without an id the worker is of no more use. */
+  | { kind: "failed"; id?: number; message: string; mendable: boolean };

@@ -1,0 +1,122 @@
+import type { PreferencePair } from "../../data/pairs.ts";
+import type { PairScore } from "../../dpo/evaluate.ts";
+import { UserError } from "../../errors.ts";
+import type { Completion, GenerationRequest } from "../../generate/batcher.ts";
+import type { TokenLogprobs } from "../../kernels/token_logprobs.ts";
+import type { ServedModel, Serving, ServingLoad } from "../../serve/serving.ts";
+import type { FromWorker, ServingSetup, Task, ToWorker } from "./messages.ts";
+
+interface Pending {
+  resolve(result: unknown): void;
+  reject(error: unknown): void;
+  onTokens?: GenerationRequest["onTokens"];
+}
+
+/** Models on the GPU of a worker, which never stops this thread. */
+export class RemoteServing implements Serving {
+  readonly #pending = new Map<number, Pending>();
+  #nextId = 0;
+
+  private constructor(
+    readonly worker: Worker,
+    readonly models: readonly ServedModel[],
+    readonly slots: number,
+  ) {
+    worker.onmessage = ({ data }: MessageEvent<FromWorker>) => this.#receive(data);
+    worker.onerror = (event) => {
+      event.preventDefault();
+      this.#failAll(new Error(`The GPU's worker failed: ${event.message}`));
+    };
+  }
+
+  /**
+   * Starts the worker and loads the models.
+   *
+   * @param say Gets what it tells of itself meanwhile, a line at a time.
+   * @throws {UserError} If there is no device or a model cannot be loaded.
+   */
+  static async start(setup: ServingSetup, say: (line: string) => void): Promise<RemoteServing> {
+    const url = new URL("./worker.ts", import.meta.url);
+    const worker = new Worker(url, { type: "module" });
+    const { promise, resolve, reject } = Promise.withResolvers<readonly ServedModel[]>();
+    worker.onerror = (event) => {
+      event.preventDefault();
+      reject(new Error(`The GPU's worker failed: ${event.message}`));
+    };
+    worker.onmessage = ({ data }: MessageEvent<FromWorker>) => {
+      if (data.kind === "say") say(data.line);
+      if (data.kind === "ready") resolve(data.models);
+      if (data.kind === "failed") reject(errorOf(data));
+    };
+    worker.postMessage({ kind: "setup", setup } satisfies ToWorker);
+    try {
+      return new RemoteServing(worker, await promise, setup.slots);
+    } catch (error) {
+      worker.terminate();
+      throw error;
+    }
+  }
+
+  generate(model: string, request: GenerationRequest): Promise<Completion> {
+    const { onTokens, signal, ...sent } = request;
+    if (signal?.aborted) return Promise.resolve({ ids: [], finishReason: "aborted" });
+    const { id, result } = this.#ask<Completion>(
+      { kind: "generate", model, request: sent },
+      onTokens,
+    );
+    const cancel = () => this.worker.postMessage({ kind: "cancel", id } satisfies ToWorker);
+    signal?.addEventListener("abort", cancel, { once: true });
+    return result.finally(() => signal?.removeEventListener("abort", cancel));
+  }
+
+  promptLogprobs(
+    model: string,
+    prompt: readonly number[],
+    top: number,
+  ): Promise<TokenLogprobs[]> {
+    return this.#ask<TokenLogprobs[]>({ kind: "promptLogprobs", model, prompt, top }).result;
+  }
+
+  score(model: string, pairs: readonly PreferencePair[]): Promise<PairScore[]> {
+    return this.#ask<PairScore[]>({ kind: "score", model, pairs }).result;
+  }
+
+  load(): Promise<ServingLoad> {
+    return this.#ask<ServingLoad>({ kind: "load" }).result;
+  }
+
+  close(): void {
+    this.worker.terminate();
+    this.#failAll(new Error("The server was closed"));
+  }
+
+  #ask<T>(task: Task, onTokens?: Pending["onTokens"]): { id: number; result: Promise<T> } {
+    const id = this.#nextId++;
+    const { promise, resolve, reject } = Promise.withResolvers<T>();
+    this.#pending.set(id, { resolve: resolve as Pending["resolve"], reject, onTokens });
+    this.worker.postMessage({ kind: "task", id, task } satisfies ToWorker);
+    return { id, result: promise };
+  }
+
+  #receive(message: FromWorker): void {
+    if (message.kind === "say" || message.kind === "ready") return;
+    if (message.kind === "failed" && message.id === undefined) {
+      return this.#failAll(errorOf(message));
+    }
+    const pending = this.#pending.get(message.id!);
+    if (!pending) return;
+    if (message.kind === "tokens") return pending.onTokens?.(message.tokens);
+    this.#pending.delete(message.id!);
+    if (message.kind === "done") pending.resolve(message.result);
+    else pending.reject(errorOf(message));
+  }
+
+  #failAll(error: unknown): void {
+    for (const { reject } of this.#pending.values()) reject(error);
+    this.#pending.clear();
+  }
+}
+
+function errorOf({ message, mendable }: { message: string; mendable: boolean }): Error {
+  return mendable ? new UserError(message) : new Error(message);
+}

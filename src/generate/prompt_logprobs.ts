@@ -1,0 +1,86 @@
+// This module is browser compatible.
+import { Commands } from "../gpu/commands.ts";
+import { createTensor, destroyTensor, readTensorU32, view, writeTensor } from "../gpu/tensor.ts";
+import { embeddingForward } from "../kernels/embedding.ts";
+import { matmulForward, paddedColumns } from "../kernels/matmul.ts";
+import { rmsnormForward } from "../kernels/rmsnorm.ts";
+import {
+  logprobWords,
+  readTokenLogprobs,
+  type TokenLogprobs,
+  tokenLogprobs,
+} from "../kernels/token_logprobs.ts";
+import { packTokens } from "../model/batch.ts";
+import { topForward, trunkForward } from "../model/forward.ts";
+import { headParameter } from "../model/head.ts";
+import type { Model } from "../model/model.ts";
+import { MOST_TOP_LOGPROBS } from "./decoder.ts";
+import { checkPrompt } from "./sequences.ts";
+
+/**
+ * How likely each token of a text is after those before it, and what would have been likelier.
+ *
+ * @param prompt Token ids.
+ * @param top Likeliest tokens to tell for each position; no more than the vocabulary has are told.
+ * @returns One entry per token but the first, which nothing predicts.
+ * @throws {UserError} If the prompt is empty, has an unknown id, or is too long.
+ */
+export async function promptLogprobs(
+  model: Model,
+  prompt: readonly number[],
+  top: number,
+): Promise<TokenLogprobs[]> {
+  checkPrompt(model, { prompt, maxNewTokens: 0 }, Infinity);
+  const { gpu, runtime, weights } = model;
+  const { hiddenSize: C, vocabSize: V, rmsNormEps } = weights.config;
+  const told = Math.min(top, MOST_TOP_LOGPROBS, V);
+  const rows = prompt.length - 1;
+  if (rows === 0) return [];
+
+  const packed = packTokens([{ prefix: [], branches: [prompt] }]);
+  const put = (name: string, data: Uint32Array, width = 1) => {
+    const shape = width === 1 ? [data.length] : [data.length / width, width];
+    const tensor = runtime.workspace.get(`prompt ${name}`, "u32", shape);
+    writeTensor(gpu, tensor, data);
+    return tensor;
+  };
+  const batch = {
+    tokens: put("tokens", packed.tokens),
+    positions: put("positions", packed.positions),
+    queryTiles: put("query tiles", packed.queryTiles, 8),
+  };
+  const words = logprobWords(told);
+  const out = createTensor(gpu, "prompt logprobs", "u32", [rows, 1, words]);
+  const commands = new Commands(gpu);
+  const trunk = trunkForward(commands, runtime, weights, batch, 0);
+  const { y } = topForward(commands, runtime, weights, batch, trunk, 0, false);
+  const norm = weights.parameters.get("norm")!.operand;
+  for (let first = 0; first < rows; first += runtime.headRows) {
+    const count = Math.min(runtime.headRows, rows - first);
+    const scratch = (name: string, dtype: "f32" | "f16", columns: number) =>
+      view(runtime.workspace.get(`head ${name}`, dtype, [runtime.headRows, columns]), [
+        count,
+        columns,
+      ]);
+    const x = scratch("x", "f32", C);
+    const h = scratch("h", weights.precision, C);
+    const logits = scratch("logits", "f32", paddedColumns(V));
+    const rstd = view(runtime.workspace.get("head rstd", "f32", [runtime.headRows]), [count]);
+    const indices = Uint32Array.from({ length: count }, (_, i) => first + i);
+    commands.submit(); // before the lists of rows are overwritten
+    embeddingForward(commands, x, y, put("rows", indices));
+    rmsnormForward(commands, h, rstd, x, norm, rmsNormEps);
+    matmulForward(commands, logits, h, headParameter(weights).operand);
+    const chosen = put("chosen", Uint32Array.from(indices, (row) => prompt[row + 1]));
+    const part = runtime.workspace.get("prompt part", "u32", [count, 1, words]);
+    tokenLogprobs(commands, part, logits, chosen, { V, top: told });
+    commands.copy(out, part, { targetByte: 4 * words * first });
+  }
+  commands.submit();
+  const all = await readTensorU32(gpu, out) as Uint32Array<ArrayBuffer>;
+  destroyTensor(gpu, out);
+  return Array.from(
+    { length: rows },
+    (_, i) => readTokenLogprobs(all.subarray(i * words, (i + 1) * words), prompt[i + 1]),
+  );
+}

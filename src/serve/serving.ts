@@ -1,0 +1,46 @@
+// This module is browser compatible.
+/**
+ * What a server needs of models on a GPU, wherever that GPU is: in this thread (local_serving.ts) or in a worker
+ * (src/cli/serving/).
+ *
+ * @module
+ */
+import type { PreferencePair } from "../data/pairs.ts";
+import type { PairScore } from "../dpo/evaluate.ts";
+import type { BatcherLoad, Completion, GenerationRequest } from "../generate/batcher.ts";
+import type { TokenLogprobs } from "../kernels/token_logprobs.ts";
+
+/** A model that can be asked by name. */
+export interface ServedModel {
+  name: string;
+  /** When it was loaded, in seconds since 1970. */
+  created: number;
+  /** Tokens that prompt and completion may have together. */
+  positions: number;
+  vocabSize: number;
+}
+
+/** What is going on, for metrics and for deciding whether to take more. */
+export interface ServingLoad extends BatcherLoad {
+  /** Bytes of the GPU that are in use. */
+  gpuBytes: number;
+}
+
+export interface Serving {
+  readonly models: readonly ServedModel[];
+  /** Sequences that a model works on at the same time; more wait. */
+  readonly slots: number;
+  /**
+   * Continues a prompt.
+   *
+   * @throws {UserError} As Batcher.add.
+   */
+  generate(model: string, request: GenerationRequest): Promise<Completion>;
+  /** As promptLogprobs. */
+  promptLogprobs(model: string, prompt: readonly number[], top: number): Promise<TokenLogprobs[]>;
+  /** Log-probabilities of pairs, in order. */
+  score(model: string, pairs: readonly PreferencePair[]): Promise<PairScore[]>;
+  load(): Promise<ServingLoad>;
+  /** Rejects what is in work and frees the GPU. */
+  close(): void;
+}
