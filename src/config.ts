@@ -212,9 +212,7 @@ function refuseContradictions(values: Values, origins: Origins): void {
   }
   if ("promptIds" in values && values.adapter !== "list") {
     const prompts = [values.prompt, values.promptIds].filter((prompt) => prompt !== null);
-    if (prompts.length !== 1) {
-      refuse("one of --prompt and --prompt-ids", prompts.length ? "both" : "neither");
-    }
+    if (prompts.length > 1) refuse("one of --prompt and --prompt-ids", "both");
     if (values.chat && values.promptIds) refuse("--chat only with --prompt", "--prompt-ids");
   }
 }

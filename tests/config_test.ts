@@ -194,7 +194,6 @@ Deno.test("contradictions are refused", () => {
   refuses(train(["resume", "latest"]), /--resume with the --output directory/);
   refuses(train(["min-chars", "10"]), /--min-chars only with --filter strong, found no filter/);
   train(["min-chars", "10"], ["preset", "seed"], ["dataset", "d.jsonl"])();
-  refuses(() => resolveOptions("generate"), /one of --prompt and --prompt-ids, found neither/);
   refuses(
     () => resolveOptions("generate", { flags: [["prompt", "a"], ["prompt-ids", "1"]] }),
     /found both/,

@@ -1,70 +1,82 @@
-import type { Options } from "../config.ts";
-import { loadModel } from "../engine.ts";
 import { UserError } from "../errors.ts";
-import type { Completion } from "../generate/batcher.ts";
-import { generate, nextTokenProbabilities, type SamplingOptions } from "../generate/generate.ts";
-import type { Model } from "../model/model.ts";
-import { encodeChat, encodeText, stopIdsOf } from "../text/prompt.ts";
-import { TextStream } from "../text/text_stream.ts";
+import { nextTokenProbabilities } from "../generate/generate.ts";
+import { encodeChat, encodeText } from "../text/prompt.ts";
 import type { TextTokenizer } from "../text/tokenizer.ts";
 import type { Context } from "./context.ts";
+import { converse } from "./converse.ts";
 import { type OpenDevice, openDevice } from "./device.ts";
-import { openStoredModel } from "./inputs.ts";
+import {
+  answer,
+  type GenerateFlags,
+  harmless,
+  jsonOf,
+  openSpeaker,
+  sampling,
+  type Speaker,
+  spoken,
+  type Streams,
+} from "./speaker.ts";
 
 const INTERRUPTED = 130;
 
-type GenerateFlags = Options<"generate">;
-
 /** A model, and the prompt in its tokens. */
-interface Speaker {
-  model: Model;
-  tokenizer: TextTokenizer | null;
+interface Asked extends Speaker {
   prompt: number[];
-  stopIds: number[];
 }
 
 /**
- * Continues a prompt, with one model or with two. As JSON a completion is `{"text", "ids", "finish_reason"}`: the ids with the
- * end token, the text without it, null if the model has no tokenizer; with `--compare` it is `{"policy", "reference"}` of
- * them, with `--probabilities` `{"ids", "probabilities"}`, the likeliest first.
+ * Continues a prompt, with one model or with two; without a prompt it converses with the person at the terminal, or takes what
+ * comes through the pipe. As JSON a completion is `{"text", "ids", "finish_reason"}`: the ids with the end token, the text
+ * without it, null if the model has no tokenizer; with `--compare` it is `{"policy", "reference"}` of them, with
+ * `--probabilities` `{"ids", "probabilities"}`, the likeliest first.
  */
 export async function run(
   options: GenerateFlags,
-  context: Pick<Context<"generate">, "stdout" | "stderr" | "signal">,
+  context: Pick<Context<"generate">, "stdin" | "stdout" | "stderr" | "signal">,
 ): Promise<number> {
+  const talks = options.prompt === null && options.promptIds === null;
   const device = await openDevice(options, context);
   if (!device) return 0;
   const { info } = device.gpu;
   context.stderr.write(
     `device     ${info.description} (${info.engine}), ${device.precision}: ${device.precisionReason}\n`,
   );
-  const speaker = await openSpeaker(options.model, options, device, context);
-  if (options.probabilities) await showProbabilities(speaker, options, context);
-  else if (options.compare === null) await showAnswer(speaker, options, context);
+  if (talks && context.stdin.isTerminal()) {
+    if (options.json || options.probabilities) {
+      throw new UserError("Expected --prompt with --json or --probabilities, found a conversation");
+    }
+    await converse(options, device, context);
+    return context.signal.aborted ? INTERRUPTED : 0;
+  }
+  const asked = talks ? { ...options, prompt: await pipedPrompt(context) } : options;
+  const policy = await ask(options.model, asked, device, context);
+  if (options.probabilities) await showProbabilities(policy, options, context);
+  else if (options.compare === null) await showAnswer(policy, options, context);
   else {
-    const reference = await openSpeaker(options.compare, options, device, context);
-    await showAnswers({ policy: speaker, reference }, options, context);
+    const reference = await ask(options.compare, asked, device, context);
+    await showAnswers({ policy, reference }, options, context);
   }
   return context.signal.aborted ? INTERRUPTED : 0;
 }
 
-async function openSpeaker(
+async function pipedPrompt({ stdin }: Pick<Context, "stdin">): Promise<string> {
+  const text = (await stdin.text()).replace(/\r?\n$/, "");
+  if (text !== "") return text;
+  throw new UserError("Expected --prompt, --prompt-ids or a text on standard input, found none");
+}
+
+async function ask(
   path: string,
   options: GenerateFlags,
-  { gpu, precision }: OpenDevice,
+  device: OpenDevice,
   context: Pick<Context, "stderr">,
-): Promise<Speaker> {
-  const stored = await openStoredModel(path, context);
-  const { config, tokenizer } = stored;
-  const prompt = encodePrompt(options, tokenizer, path);
-  const positions = Math.min(prompt.length + options.maxNewTokens, config.maxPositionEmbeddings);
-  const model = await loadModel(gpu, stored, { precision, positions });
-  return {
-    model,
-    tokenizer,
-    prompt,
-    stopIds: options.ignoreEos ? [] : stopIdsOf(config, tokenizer),
-  };
+): Promise<Asked> {
+  let prompt: number[] = [];
+  const speaker = await openSpeaker(path, options, device, context, ({ tokenizer }) => {
+    prompt = encodePrompt(options, tokenizer, path);
+    return prompt.length + options.maxNewTokens;
+  });
+  return { ...speaker, prompt };
 }
 
 function encodePrompt(
@@ -89,17 +101,21 @@ function encodePrompt(
     : encodeText(tokenizer, prompt!);
 }
 
-type Streams = Pick<Context, "stdout" | "stderr" | "signal">;
-
 async function showAnswer(
-  speaker: Speaker,
+  speaker: Asked,
   options: GenerateFlags,
   context: Streams,
 ): Promise<void> {
   const { stdout, stderr } = context;
   const live = stdout.columns() !== null && !options.json && speaker.tokenizer !== null;
   const write = (text: string) => stdout.write(harmless(text));
-  const { completion, note } = await answer(speaker, options, context, live ? write : undefined);
+  const { completion, note } = await answer(
+    speaker,
+    speaker.prompt,
+    options,
+    context,
+    live ? write : undefined,
+  );
   if (live) stdout.write("\n");
   else if (options.json) stdout.write(`${JSON.stringify(jsonOf(speaker, completion))}\n`);
   else stdout.write(`${spoken(speaker, completion)}\n`);
@@ -107,14 +123,14 @@ async function showAnswer(
 }
 
 async function showAnswers(
-  speakers: Record<"policy" | "reference", Speaker>,
+  speakers: Record<"policy" | "reference", Asked>,
   options: GenerateFlags,
   context: Streams,
 ): Promise<void> {
   const texts: string[] = [];
   const json: Record<string, unknown> = {};
   for (const [name, speaker] of Object.entries(speakers)) {
-    const { completion, note } = await answer(speaker, options, context);
+    const { completion, note } = await answer(speaker, speaker.prompt, options, context);
     context.stderr.write(`generated  ${note}\n`);
     json[name] = jsonOf(speaker, completion);
     const indented = spoken(speaker, completion).replaceAll("\n", `\n${"".padEnd(COLUMNS)}`);
@@ -125,57 +141,8 @@ async function showAnswers(
 
 const COLUMNS = "reference  ".length;
 
-/** @param write Gets the text while it is made. */
-async function answer(
-  { model, tokenizer, prompt, stopIds }: Speaker,
-  options: GenerateFlags,
-  { signal }: Streams,
-  write?: (text: string) => void,
-): Promise<{ completion: Completion; note: string }> {
-  const stream = write && tokenizer ? new TextStream(tokenizer) : null;
-  const startMs = performance.now();
-  const [completion] = await generate(model, [prompt], {
-    ...sampling(options),
-    maxNewTokens: options.maxNewTokens,
-    stopIds,
-    signal,
-    onToken(_, id) {
-      if (stream && !stopIds.includes(id)) write!(stream.push(id));
-    },
-  });
-  if (stream) write!(stream.end());
-  const { ids, finishReason } = completion;
-  const rate = (1000 * ids.length / (performance.now() - startMs)).toPrecision(3);
-  return { completion, note: `${ids.length} tokens (${finishReason}), ${rate} tokens/s` };
-}
-
-function sampling(options: GenerateFlags): SamplingOptions {
-  const { temperature, topK, topP, minP, seed } = options;
-  const { repetitionPenalty, frequencyPenalty, presencePenalty } = options;
-  return {
-    temperature,
-    topK,
-    topP,
-    minP,
-    repetitionPenalty,
-    frequencyPenalty,
-    presencePenalty,
-    seed,
-  };
-}
-
-/** The text of a completion without its end token; its ids where the model has no tokenizer. */
-function spoken(speaker: Speaker, completion: Completion): string {
-  return jsonOf(speaker, completion).text ?? completion.ids.join(",");
-}
-
-function jsonOf({ tokenizer }: Speaker, { ids, finishReason }: Completion) {
-  const words = finishReason === "stop" ? ids.slice(0, -1) : ids;
-  return { text: tokenizer?.decode(words) ?? null, ids, finish_reason: finishReason };
-}
-
 async function showProbabilities(
-  { model, tokenizer, prompt }: Speaker,
+  { model, tokenizer, prompt }: Asked,
   options: GenerateFlags,
   { stdout }: Streams,
 ): Promise<void> {
@@ -193,9 +160,3 @@ async function showProbabilities(
 }
 
 const MOST_LINES = 20;
-
-/** What a model writes must not steer the terminal. */
-function harmless(text: string): string {
-  // deno-lint-ignore no-control-regex -- these are the ones to be found
-  return text.replace(/[\x00-\x08\x0b-\x1f\x7f-\x9f]/g, "\ufffd");
-}

@@ -7,7 +7,7 @@
 import { type Command, COMMANDS, type Options, resolveOptions } from "../config.ts";
 import { nearestName } from "../config/values.ts";
 import { UserError } from "../errors.ts";
-import { type Context, type Output, processOutput } from "./context.ts";
+import { type Context, type Input, type Output, processInput, processOutput } from "./context.ts";
 import { parseFlags } from "./flags.ts";
 import { commandHelp, overview } from "./help.ts";
 
@@ -27,6 +27,7 @@ const loadModule: Load = (command) => import(`./${command}.ts`);
 /**
  * @param words The command line: command and flags.
  * @param load Finds a command's module.
+ * @param stdin What a person types or a program sends.
  * @returns The exit code.
  */
 export async function main(
@@ -34,9 +35,10 @@ export async function main(
   stdout: Output,
   stderr: Output,
   load: Load = loadModule,
+  stdin: Input = processInput(Deno.stdin),
 ): Promise<number> {
   try {
-    return await dispatch(words, stdout, stderr, load);
+    return await dispatch(words, stdout, stderr, load, stdin);
   } catch (error) {
     const mendable = error instanceof UserError;
     const text = error instanceof Error ? error.stack ?? error.message : String(error);
@@ -50,6 +52,7 @@ async function dispatch(
   stdout: Output,
   stderr: Output,
   load: Load,
+  stdin: Input,
 ): Promise<number> {
   if (word === undefined || word === "--help" || word === "-h") {
     stdout.write(overview());
@@ -72,7 +75,7 @@ async function dispatch(
   const module = await load(command);
   return await withInterrupt(
     stderr,
-    (signal) => module.run(resolved.options, { stdout, stderr, signal, resolved }),
+    (signal) => module.run(resolved.options, { stdin, stdout, stderr, signal, resolved }),
   );
 }
 

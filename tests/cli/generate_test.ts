@@ -5,8 +5,9 @@ import { saveModel } from "../../src/model/save.ts";
 import { checkpointTensors } from "../../src/model/params.ts";
 import { createDirectory, openDirectory } from "../../src/platform/files.ts";
 import { loadTokenizer } from "../../src/text/tokenizer.ts";
-import { inTemporaryDirectory, run, runOk } from "../e2e/command.ts";
+import { inTemporaryDirectory, run, runOk, runWith } from "../e2e/command.ts";
 import { randomCheckpoint, smallConfig, tensorOf } from "../model/small_models.ts";
+import { MemoryInput } from "./input.ts";
 import { MemoryOutput } from "./output.ts";
 
 const tokenizer = (await loadTokenizer(await openDirectory("fixtures/model")))!;
@@ -155,4 +156,50 @@ Deno.test("generate refuses what it cannot answer", async () => {
 Deno.test("generate --adapter list needs no prompt", async () => {
   const { stdout } = await runOk("generate", "--adapter", "list");
   assert.match(stdout, /^0: .+\n/);
+});
+
+Deno.test("generate takes a prompt through a pipe", async () => {
+  const flags = [...SHORT, "--json"];
+  const piped = await runWith(new MemoryInput(["What is", "for dinner?"]), "generate", ...flags);
+  assert.equal(piped.code, 0, piped.stderr);
+  const given = await runOk("generate", "--prompt", "What is\nfor dinner?", ...flags);
+  assert.equal(piped.stdout, given.stdout);
+  const nothing = await run("generate");
+  assert.equal(nothing.code, 2);
+  assert.match(nothing.stderr, /a text on standard input, found none/);
+});
+
+Deno.test("generate converses at a terminal: it remembers, begins anew, and shows two models", async () => {
+  const question = "What should I feed a quazzit?";
+  const talk = async (lines: string[], ...flags: string[]) => {
+    const input = new MemoryInput(lines, true);
+    const { code, stdout, stderr } = await runWith(input, "generate", ...flags, ...SHORT);
+    assert.equal(code, 0, stderr);
+    return stdout.trimEnd().split("\n");
+  };
+  const [alone] = await talk([question]);
+  const [first, second] = await talk([question, question]);
+  assert.equal(first, alone);
+  const [, anew] = await talk([question, "", question]);
+  assert.equal(anew, alone, "an empty line forgets");
+  const ids = (text: string) => tokenizer.encode(text);
+  const asked = `<|im_start|>user\n${question}<|im_end|>\n<|im_start|>assistant\n`;
+  const history = ids(`${asked}${first}<|im_end|>\n${asked}`).join();
+  const prompt = ["--prompt-ids", history, ...SHORT, "--json"];
+  assert.equal(second, JSON.parse((await runOk("generate", ...prompt)).stdout).text);
+  const both = await talk([question], "--compare", "fixtures/model");
+  assert.deepEqual(both, [`policy: ${alone}`, `reference: ${alone}`]);
+
+  const json = await runWith(new MemoryInput([question], true), "generate", "--json");
+  assert.equal(json.code, 2);
+  assert.match(json.stderr, /Expected --prompt with --json/);
+  const raw = await runWith(new MemoryInput([question], true), "generate", "--no-chat");
+  assert.match(raw.stderr, /found fixtures\/model with --no-chat: use --prompt/);
+});
+
+Deno.test("a conversation that outgrows the model forgets its oldest messages, and says so", async () => {
+  const lines = Array.from({ length: 24 }, () => "What should I feed a quazzit?");
+  const { stderr, stdout } = await runWith(new MemoryInput(lines, true), "generate", ...SHORT);
+  assert.match(stderr, /\(2 oldest messages forgotten, for want of room\)/);
+  assert.equal(stdout.trimEnd().split("\n").length, lines.length);
 });

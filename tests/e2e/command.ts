@@ -1,6 +1,7 @@
 /** Runs public commands in this process. */
 import assert from "node:assert/strict";
 import { main } from "../../src/cli/main.ts";
+import { MemoryInput } from "../cli/input.ts";
 import { MemoryOutput } from "../cli/output.ts";
 
 export interface Answer {
@@ -15,7 +16,16 @@ const ON_DEVICE = ["train", "sft", "eval", "score", "generate"];
 const CACHING = ["train", "sft", "eval", "score"];
 
 /** Runs a command as from the command line, at f32 and without the user's cache unless the flags say otherwise, on the engine of the test run. */
-export async function run(command: string, ...flags: (string | number)[]): Promise<Answer> {
+export function run(command: string, ...flags: (string | number)[]): Promise<Answer> {
+  return runWith(new MemoryInput(), command, ...flags);
+}
+
+/** {@link run} with something to read. */
+export async function runWith(
+  stdin: MemoryInput,
+  command: string,
+  ...flags: (string | number)[]
+): Promise<Answer> {
   const stdout = new MemoryOutput();
   const stderr = new MemoryOutput();
   const device = ON_DEVICE.includes(command) ? ["--engine", engine] : [];
@@ -23,7 +33,7 @@ export async function run(command: string, ...flags: (string | number)[]): Promi
   // What an earlier test computed must not stand in for what this one does.
   if (CACHING.includes(command) && !flags.includes("--cache-dir")) device.push("--no-cache");
   const words = [command, ...device, ...flags.map(String)];
-  const code = await main(words, stdout, stderr);
+  const code = await main(words, stdout, stderr, undefined, stdin);
   return { code, stdout: stdout.text, stderr: stderr.text };
 }
 

@@ -1,0 +1,82 @@
+import { UserError } from "../errors.ts";
+import type { Message } from "../text/chat.ts";
+import { encodeChat } from "../text/prompt.ts";
+import type { Context } from "./context.ts";
+import type { OpenDevice } from "./device.ts";
+import {
+  answer,
+  type GenerateFlags,
+  harmless,
+  openSpeaker,
+  type Speaker,
+  spoken,
+} from "./speaker.ts";
+
+/** Tokens of a conversation that are remembered, of those that the model allows. */
+const MOST_POSITIONS = 2048;
+
+/** One side of a conversation: a model, and what was said to and by it. */
+interface Partner extends Speaker {
+  name: string;
+  messages: Message[];
+}
+
+/** A conversation at the terminal, with one model or with two that hear the same questions. */
+export async function converse(
+  options: GenerateFlags,
+  device: OpenDevice,
+  context: Pick<Context, "stdin" | "stdout" | "stderr" | "signal">,
+): Promise<void> {
+  const { stdin, stdout, stderr, signal } = context;
+  const paths = options.compare === null
+    ? { model: options.model }
+    : { policy: options.model, reference: options.compare };
+  const partners: Partner[] = [];
+  for (const [name, path] of Object.entries(paths)) {
+    const speaker = await openSpeaker(path, options, device, context, () => MOST_POSITIONS);
+    if (!speaker.tokenizer?.chatTemplate || options.chat === false) {
+      throw new UserError(
+        `Expected a model with a chat template to converse with, found ${path} ` +
+          `${options.chat === false ? "with --no-chat" : "without"}: use --prompt`,
+      );
+    }
+    partners.push({ ...speaker, name, messages: [] });
+  }
+  stderr.write("Say something; an empty line begins anew, Ctrl-D ends\n");
+  while (!signal.aborted) {
+    stderr.write("\n> ");
+    const line = await stdin.line(signal);
+    if (line === null) break;
+    if (line.trim() === "") {
+      for (const partner of partners) partner.messages = [];
+      stderr.write("begun anew\n");
+      continue;
+    }
+    for (const partner of partners) {
+      if (partners.length > 1) stdout.write(`${partner.name}: `);
+      await reply(partner, line, options, context);
+      if (signal.aborted) break;
+    }
+  }
+}
+
+async function reply(
+  partner: Partner,
+  line: string,
+  options: GenerateFlags,
+  { stdout, stderr, signal }: Pick<Context, "stdout" | "stderr" | "signal">,
+): Promise<void> {
+  partner.messages.push({ role: "user", content: line });
+  const room = partner.model.runtime.ropeTable.shape[0] - options.maxNewTokens;
+  let prompt = encodeChat(partner.tokenizer!, partner.messages);
+  let forgotten = 0;
+  for (; prompt.length > room && partner.messages.length > 1; forgotten += 2) {
+    partner.messages.splice(0, 2); // the oldest question with its answer
+    prompt = encodeChat(partner.tokenizer!, partner.messages);
+  }
+  if (forgotten > 0) stderr.write(`(${forgotten} oldest messages forgotten, for want of room)\n`);
+  const write = (text: string) => stdout.write(harmless(text));
+  const { completion } = await answer(partner, prompt, options, { signal }, write);
+  stdout.write("\n");
+  partner.messages.push({ role: "assistant", content: spoken(partner, completion) });
+}
