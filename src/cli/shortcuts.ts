@@ -19,15 +19,19 @@ export interface Shortcuts {
   say(line: string): void;
 }
 
+/** Workers where the user named no number: each takes memory for a tokenizer of its own. */
+const MOST_WORKERS = 4;
+
 /** Without any. */
 export const NO_SHORTCUTS: Shortcuts = { cache: null, workers: 1, say: () => {} };
 
 /** @param access Whether the command may write to the cache. */
 export function shortcuts(
-  { cache, cacheDir, datasetNumProc: workers }: Flags,
+  { cache, cacheDir, datasetNumProc }: Flags,
   access: "read" | "write",
   { stderr }: Pick<Context, "stderr">,
 ): Shortcuts {
+  const workers = datasetNumProc ?? Math.min(navigator.hardwareConcurrency, MOST_WORKERS);
   const say = (line: string) => stderr.write(`${line}\n`);
   if (!cache) return { cache: null, workers, say };
   const path = cacheDir ?? defaultCachePath();

@@ -478,8 +478,8 @@ export const OPTIONS = {
   // What was computed before, and what computes at the same time
   datasetNumProc: integer(
     ["train", "sft", "eval", "score"],
-    "Workers that encode the text of large datasets; 1: none beside the program itself",
-    { default: 1, min: 1, max: 64 },
+    "Workers that encode the text of large datasets, about 160 MB each; 1: none (default: one per core, at most 4)",
+    { default: null, min: 1, max: 64 },
   ),
   cache: boolean(
     ["train", "sft", "eval", "score"],

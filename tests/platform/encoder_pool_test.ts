@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { encodeExample } from "../../src/data/encode.ts";
 import type { Example } from "../../src/data/examples.ts";
+import { loadPairs } from "../../src/data/pairs.ts";
 import { EncoderPool } from "../../src/platform/encoder_pool.ts";
 import { openDirectory } from "../../src/platform/files.ts";
 import { loadTokenizer } from "../../src/text/tokenizer.ts";
@@ -47,4 +48,28 @@ Deno.test("encoder pool: what a worker cannot encode is the caller's, and so is 
 
   using broken = new EncoderPool(2, "no/such/model", options);
   for (let i = 0; i < 12; i++) assert.equal(await broken.encode([text(i)]), null);
+});
+
+Deno.test("encoder pool: a dataset has the same rows, counts and hash with 0, 1 and 3 workers", async () => {
+  const rows = Array.from({ length: 4000 }, (_, i) => ({
+    where: `row ${i}`,
+    value: { prompt: `What is ${i}?`, chosen: i % 100 === 9 ? " " : `It is ${i}.`, rejected: "?" },
+  }));
+  const tokenizer = await loadTokenizer(await openDirectory(MODEL));
+  const load = (encoder?: EncoderPool) =>
+    loadPairs(rows, tokenizer, {
+      ...options,
+      encoder,
+      maxLengthTokens: 16,
+      truncation: "keep_start",
+      score: "completion",
+      vocabSize: 512,
+    });
+  const expected = await load();
+  assert.equal(expected.counts.droppedEmptyCompletion, 40);
+  assert.ok(expected.counts.truncatedRows > 0);
+  for (const workers of [1, 3]) {
+    using pool = new EncoderPool(workers, MODEL, options);
+    assert.deepEqual(await load(pool), expected);
+  }
 });
