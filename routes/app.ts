@@ -15,6 +15,7 @@ import { completionRoutes } from "./completions.ts";
 import { ApiError, errorHandler } from "./errors.ts";
 import { healthRoutes } from "./health.ts";
 import { modelRoutes } from "./models.ts";
+import { pageRoutes } from "./page.ts";
 import { scoreRoutes } from "./score.ts";
 import { authenticate, limitBody, onlyOurPages, type SecurityOptions } from "./security.ts";
 import { tokenizeRoutes } from "./tokenize.ts";
@@ -53,7 +54,9 @@ export function createApp(serving: Serving, options: AppOptions): Hono {
     api.metrics.requests.inc({ route, status: context.res.status });
   });
   if (corsOrigin !== null) app.use(cors({ origin: corsOrigin }));
-  app.use(watchClient, onlyOurPages(options), authenticate(options), limitBody);
+  app.use(watchClient, onlyOurPages(options));
+  app.route("/", pageRoutes()); // before the key is asked for
+  app.use(authenticate(options), limitBody);
   app.route("/", healthRoutes(api));
   app.route("/", modelRoutes(api));
   app.route("/", completionRoutes(api, log));

@@ -4,7 +4,7 @@ import { bodyLimit } from "hono/body-limit";
 import { ApiError } from "./errors.ts";
 
 export interface SecurityOptions {
-  /** The key that every request but `/health` must bring as `Authorization: Bearer`, or null. */
+  /** The key that every request but `/health` and the page's files must bring as `Authorization: Bearer`, or null. */
   apiKey: string | null;
   /** Names that the `Host` header may have; null: any, for servers that others reach by other names. */
   hosts: readonly string[] | null;

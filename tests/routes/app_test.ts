@@ -1,4 +1,5 @@
 import assert from "node:assert/strict";
+import { PAGE_PATHS } from "../../routes/page.ts";
 import { appWith, ask, messages } from "./served.ts";
 
 const chat = { messages: messages("Hi"), max_tokens: 2 };
@@ -62,17 +63,18 @@ Deno.test("bad requests get their status, in OpenAI's shape", async () => {
   assert.equal((await ask("/v1/chat/completions", chat)).status, 200, "still alive");
 });
 
-Deno.test("with a key no route but /health answers without it", async () => {
+Deno.test("with a key no route but /health and the page's files answer without it", async () => {
   const app = appWith({ apiKey: "secret" });
   const routes = app.routes.filter(({ method }) => method !== "ALL");
-  assert.ok(routes.length > 8);
+  assert.ok(routes.length > 8 + PAGE_PATHS.length);
+  const open = ["/health", ...PAGE_PATHS];
   for (const { method, path } of routes) {
     const real = path.replace(":model{.+}", "policy");
     const body = method === "POST" ? {} : undefined;
     for (const authorization of ["", "Bearer secre", "secret"]) {
       const headers: Record<string, string> = authorization ? { authorization } : {};
       const { status } = await ask(real, body, { app, method, headers });
-      assert.equal(status, path === "/health" ? 200 : 401, `${method} ${path}`);
+      assert.equal(status, open.includes(path) ? 200 : 401, `${method} ${path}`);
     }
   }
   const headers = { authorization: "Bearer secret" };

@@ -1,0 +1,76 @@
+/** Pieces of the page that several tabs use. Texts go in as text, never as markup. */
+
+export const byId = (id) => document.getElementById(id);
+
+/** Tells the user something, or takes it away. */
+export function notice(text = "") {
+  byId("notice").textContent = text;
+}
+
+/** An element with a text in it. */
+export function element(name, className, text = "") {
+  const made = document.createElement(name);
+  made.className = className;
+  made.textContent = text;
+  return made;
+}
+
+/** Enter sends a form, Shift and Enter begin a line, and input methods keep their Enter. */
+export function sendOnEnter(form) {
+  form.querySelector("textarea").addEventListener("keydown", (event) => {
+    if (event.key !== "Enter" || event.shiftKey || event.isComposing) return;
+    event.preventDefault();
+    form.requestSubmit();
+  });
+}
+
+/** The sampling fields of a form under the API's names; an empty field is left to the server. */
+export function samplingOf(form) {
+  const fields = [...form.querySelectorAll("input")].filter(({ value }) => value !== "");
+  return Object.fromEntries(fields.map(({ name, valueAsNumber }) => [name, valueAsNumber]));
+}
+
+/** A place for an answer, which fills as tokens come. */
+export class AnswerView {
+  #facts;
+  #text;
+  #began = performance.now();
+  #tokens = 0;
+
+  /** @param {string} name Whose answer it is. */
+  constructor(name) {
+    this.element = byId("answer-template").content.cloneNode(true).firstElementChild;
+    this.element.querySelector(".name").textContent = name;
+    this.#facts = this.element.querySelector(".facts");
+    this.#text = this.element.querySelector(".text");
+  }
+
+  get text() {
+    return this.#text.textContent;
+  }
+
+  /** Adds the text of one more token. */
+  add(text) {
+    this.#tokens++;
+    this.#text.append(text);
+    this.#facts.textContent = this.#pace();
+  }
+
+  /** @param {string | null} reason Why it ended, in the API's words; null: it was stopped here. */
+  end(reason) {
+    const how = { stop: "", length: " · cut at the limit" }[reason] ?? " · stopped";
+    this.#facts.textContent = this.#pace() + how;
+  }
+
+  fail(message) {
+    this.element.classList.add("failed");
+    this.#text.append(this.text === "" ? message : `\n${message}`);
+  }
+
+  /** From the request on: what was waited for counts. */
+  #pace() {
+    const seconds = (performance.now() - this.#began) / 1000;
+    const rate = this.#tokens / seconds;
+    return `${this.#tokens} tokens · ${rate.toPrecision(rate < 100 ? 2 : 3)} tokens/s`;
+  }
+}

@@ -1,0 +1,102 @@
+/** Requests to the server that this page came from: its key, its errors, its event streams. */
+import { byId } from "./elements.js";
+
+const KEY = "smoldpo-key";
+
+/** Asks for the key until there is one; several requests that lack it share one question. */
+let asking = null;
+function askForKey() {
+  asking ??= new Promise((resolve) => {
+    const dialog = byId("key-dialog");
+    dialog.addEventListener("close", () => {
+      asking = null;
+      const { value } = dialog.querySelector("input");
+      if (value !== "") sessionStorage.setItem(KEY, value);
+      dialog.querySelector("input").value = "";
+      resolve();
+    }, { once: true });
+    dialog.showModal();
+  });
+  return asking;
+}
+
+/**
+ * Sends a request, and once more with a key where the server wants one.
+ *
+ * @param {string} path Relative to the page.
+ * @param {{ method?: string, body?: object, signal?: AbortSignal }} options The body goes as JSON.
+ * @returns {Promise<Response>}
+ * @throws {Error} With the server's own words.
+ */
+export async function request(path, { method = "GET", body, signal } = {}) {
+  const key = sessionStorage.getItem(KEY);
+  const response = await fetch(path, {
+    method,
+    signal,
+    headers: {
+      ...method === "GET" ? {} : { "content-type": "application/json" },
+      ...key === null ? {} : { authorization: `Bearer ${key}` },
+    },
+    body: body && JSON.stringify(body),
+  });
+  if (response.ok) return response;
+  if (response.status === 401) {
+    // Another request may have got a key meanwhile.
+    if (sessionStorage.getItem(KEY) === key) {
+      sessionStorage.removeItem(KEY);
+      await askForKey();
+      if (sessionStorage.getItem(KEY) === null) throw new Error("This server wants a key");
+    }
+    return await request(path, { method, body, signal });
+  }
+  const { error } = await response.json().catch(() => ({}));
+  throw new Error(error?.message ?? `The server answered ${response.status}`);
+}
+
+/** @returns {Promise<string[]>} The names of the models, the policy first. */
+export async function listModels() {
+  const { data } = await (await request("v1/models")).json();
+  return data.map(({ id }) => id);
+}
+
+/**
+ * Answers a conversation, token by token.
+ *
+ * @param {object} body As /v1/chat/completions takes it.
+ * @param {AbortSignal} signal
+ * @returns {AsyncGenerator<{ index: number, text: string } | { index: number, reason: string }>} Of each of `n` answers: the
+ *   text of every token, which may be empty, and at last why it ended.
+ */
+export async function* streamChat(body, signal) {
+  const response = await request("v1/chat/completions", {
+    method: "POST",
+    body: { ...body, stream: true },
+    signal,
+  });
+  for await (const event of eventsOf(response.body)) {
+    if (event.error) throw new Error(event.error.message);
+    const [{ index, delta, finish_reason: reason }] = event.choices;
+    if (reason !== null) yield { index, reason };
+    else if (delta.role === undefined) yield { index, text: delta.content };
+  }
+}
+
+/** The events of a stream. @throws {Error} If it ends before it says so. */
+async function* eventsOf(body) {
+  let rest = "";
+  const reader = body.pipeThrough(new TextDecoderStream()).getReader(); // not every browser iterates streams
+  try {
+    for (let part; !(part = await reader.read()).done;) {
+      const events = (rest + part.value).split("\n\n");
+      rest = events.pop();
+      for (const event of events) {
+        const data = event.replace(/^data: /, "");
+        if (data === "[DONE]") return;
+        yield JSON.parse(data);
+      }
+    }
+    throw new Error("The server ended in the middle of an answer");
+  } finally {
+    await reader.cancel();
+  }
+}

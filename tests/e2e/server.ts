@@ -1,0 +1,71 @@
+/** The server as a user runs it: `deno task serve` in a process of its own. */
+import assert from "node:assert/strict";
+import denoConfig from "../../deno.json" with { type: "json" };
+
+const decoder = new TextDecoder();
+
+/** Lines of a stream as they come. */
+async function* linesOf(stream: ReadableStream<Uint8Array>): AsyncGenerator<string> {
+  let rest = "";
+  for await (const chunk of stream) {
+    const lines = (rest + decoder.decode(chunk, { stream: true })).split("\n");
+    rest = lines.pop()!;
+    yield* lines;
+  }
+}
+
+export interface Server extends AsyncDisposable {
+  address: string;
+  process: Deno.ChildProcess;
+  /** What it has said so far. */
+  said: string[];
+}
+
+export async function serve(...flags: string[]): Promise<Server> {
+  // The task's own words, without `deno task` between us and the server's signals.
+  const [, ...task] = denoConfig.tasks.serve.split(" ");
+  const process = new Deno.Command(Deno.execPath(), {
+    args: [...task, "--port", "0", "--served-model-name", "policy", ...flags],
+    env: { SMOLDPO_API_KEY: "secret", NO_COLOR: "1" },
+    stdout: "null",
+    stderr: "piped",
+  }).spawn();
+  const said: string[] = [];
+  const { promise, resolve, reject } = Promise.withResolvers<string>();
+  (async () => {
+    for await (const line of linesOf(process.stderr)) {
+      said.push(line);
+      const address = /^listening +http:\/\/(\S+)/.exec(line)?.[1];
+      if (address) resolve(address);
+    }
+    reject(new Error(`The server ended: ${said.join("\n")}`));
+  })();
+  const address = await promise;
+  return {
+    address,
+    process,
+    said,
+    async [Symbol.asyncDispose]() {
+      try {
+        process.kill("SIGKILL");
+      } catch { /* has ended */ }
+      await process.status;
+    },
+  };
+}
+
+/** What requests must bring. */
+export const headers = { authorization: "Bearer secret" };
+/** What the server says of its load. */
+export const loadOf = async (address: string) =>
+  (await (await fetch(`http://${address}/ready`, { headers })).json()).load;
+
+/** Waits for a condition. @returns How long it took, in milliseconds. */
+export async function until(condition: () => Promise<boolean>, timeoutMs: number): Promise<number> {
+  const began = performance.now();
+  while (!await condition()) {
+    assert.ok(performance.now() - began < timeoutMs, `not within ${timeoutMs} ms`);
+    await new Promise((next) => setTimeout(next, 5));
+  }
+  return performance.now() - began;
+}
