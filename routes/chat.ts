@@ -16,6 +16,7 @@ import {
   checkPromptText,
   roomFor,
   seedOf,
+  usageOf,
 } from "./text_answer.ts";
 import { json } from "./validate.ts";
 
@@ -56,15 +57,7 @@ export function chatRoutes(api: Api, log: (line: string) => void): Hono {
       });
       const id = `chatcmpl-${crypto.randomUUID()}`;
       const created = Math.floor(Date.now() / 1000);
-      const usage = (answers: Answer[]) => {
-        const completion_tokens = answers.reduce((sum, each) => sum + each.completionTokens, 0);
-        const prompt_tokens = prompt.length;
-        return {
-          prompt_tokens,
-          completion_tokens,
-          total_tokens: prompt_tokens + completion_tokens,
-        };
-      };
+      const usage = (answers: Answer[]) => usageOf(prompt.length, answers);
       const logprobsOf = (tokens: readonly AnswerToken[]) =>
         question.topLogprobs === null ? null : chatLogprobs(tokenizer, tokens);
 

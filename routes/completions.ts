@@ -13,7 +13,7 @@ import { type Api, type Asked, modelOf, tokenizerOf } from "./api.ts";
 import { eventStream } from "./event_stream.ts";
 import { patientJson } from "./patient_json.ts";
 import { CompletionRequest } from "./schemas.ts";
-import { type Answer, answer, checkPromptText, roomFor, seedOf } from "./text_answer.ts";
+import { type Answer, answer, checkPromptText, roomFor, seedOf, usageOf } from "./text_answer.ts";
 import { json } from "./validate.ts";
 
 /** OpenAI's default. */
@@ -46,15 +46,8 @@ export function completionRoutes(api: Api, log: (line: string) => void): Hono {
         created: Math.floor(Date.now() / 1000),
         model: asked.model.name,
       };
-      const usage = (answers: Answer[]) => {
-        const prompt_tokens = prompts.reduce((sum, { length }) => sum + length, 0);
-        const completion_tokens = answers.reduce((sum, each) => sum + each.completionTokens, 0);
-        return {
-          prompt_tokens,
-          completion_tokens,
-          total_tokens: prompt_tokens + completion_tokens,
-        };
-      };
+      const usage = (answers: Answer[]) =>
+        usageOf(prompts.reduce((sum, { length }) => sum + length, 0), answers);
 
       if (request.stream) {
         return eventStream(context, async (emit, signal) => {

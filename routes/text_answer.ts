@@ -35,6 +35,8 @@ export interface Piece {
 export interface Answer extends Piece {
   finishReason: Completion["finishReason"];
   completionTokens: number;
+  /** Tokens of the prompt that were known from earlier requests. */
+  knownTokens: number;
 }
 
 export interface Question {
@@ -98,7 +100,7 @@ export async function answer({ serving, metrics }: Api, question: Question): Pro
     if (text !== "" || tokens.length > 0) onPiece?.({ text, tokens });
   };
   let completionTokens = 0;
-  const { finishReason } = await serving.generate(asked.model.name, {
+  const { finishReason, knownTokens } = await serving.generate(asked.model.name, {
     prompt,
     maxNewTokens,
     stopIds,
@@ -134,7 +136,12 @@ export async function answer({ serving, metrics }: Api, question: Question): Pro
   });
   if (!stops.found) emit(stops.push(stream.end()) + stops.end(), []);
   metrics.promptTokens.inc(prompt.length);
-  return { ...whole, finishReason: stops.found ? "stop" : finishReason, completionTokens };
+  return {
+    ...whole,
+    finishReason: stops.found ? "stop" : finishReason,
+    completionTokens,
+    knownTokens,
+  };
 }
 
 /** Lets text through up to the first stop string, and holds back what may become one. */
@@ -172,4 +179,17 @@ export class StopWatch {
     this.#held = this.#held.slice(length);
     return out;
   }
+}
+
+/** What a request used, as OpenAI counts it: a prompt once, however many answers it has. */
+export function usageOf(promptTokens: number, answers: readonly Answer[]) {
+  const sum = (key: "completionTokens" | "knownTokens") =>
+    answers.reduce((total, answer) => total + answer[key], 0);
+  const completionTokens = sum("completionTokens");
+  return {
+    prompt_tokens: promptTokens,
+    completion_tokens: completionTokens,
+    total_tokens: promptTokens + completionTokens,
+    prompt_tokens_details: { cached_tokens: Math.min(promptTokens, sum("knownTokens")) },
+  };
 }

@@ -9,6 +9,7 @@
 import { checkSampling, type Sampling } from "../kernels/sample.ts";
 import type { Model } from "../model/model.ts";
 import { Decoder, type DrawnToken, MOST_STEPS } from "./decoder.ts";
+import { type Known, PromptMemory } from "./prompt_memory.ts";
 import { RowPool } from "./row_pool.ts";
 import { checkPrompt, type Sequence } from "./sequences.ts";
 
@@ -33,6 +34,8 @@ export interface GenerationRequest {
 export interface Completion {
   /** The new tokens; the stop id is among them. */
   ids: number[];
+  /** Tokens of the prompt that were known from earlier ones, and not computed. */
+  knownTokens: number;
   finishReason: "stop" | "length" | "aborted";
 }
 
@@ -68,6 +71,7 @@ const PREFILL_TOKENS = 2048;
 export class Batcher {
   readonly #decoder: Decoder;
   readonly #rows: RowPool;
+  readonly #memory: PromptMemory;
   readonly #freeSlots: number[];
   readonly #submitMs: number;
   #waiting: Entry[] = [];
@@ -79,6 +83,7 @@ export class Batcher {
   constructor(readonly model: Model, { cacheRows, slots, submitMs = 50 }: BatcherOptions) {
     this.#decoder = new Decoder(model, cacheRows, slots);
     this.#rows = new RowPool(cacheRows);
+    this.#memory = new PromptMemory(this.#rows);
     this.#freeSlots = Array.from({ length: slots }, (_, slot) => slots - 1 - slot);
     this.#submitMs = submitMs;
   }
@@ -88,7 +93,7 @@ export class Batcher {
       running: this.#running.length,
       waiting: this.#waiting.length,
       cacheRows: this.#rows.rows,
-      freeCacheRows: this.#rows.freeRows,
+      freeCacheRows: this.#rows.freeRows + this.#memory.keptRows,
     };
   }
 
@@ -102,9 +107,18 @@ export class Batcher {
     checkPrompt(this.model, request, this.#rows.rows);
     checkSampling(sampling);
     if (request.signal?.aborted || maxNewTokens === 0) {
-      return { ids: [], finishReason: maxNewTokens === 0 ? "length" : "aborted" };
+      const finishReason = maxNewTokens === 0 ? "length" : "aborted";
+      return { ids: [], knownTokens: 0, finishReason };
     }
-    const sequence = { prompt, ids: [], slot: 0, firstRow: 0, sampling, bias, topLogprobs };
+    const sequence: Sequence = {
+      prompt,
+      ids: [],
+      slot: 0,
+      firstRow: 0,
+      sampling,
+      bias,
+      topLogprobs,
+    };
     const { promise, resolve, reject } = Promise.withResolvers<Completion>();
     const entry = { request, sequence, stopIds: new Set(stopIds), resolve, reject };
     this.#waiting.push(entry);
@@ -117,7 +131,7 @@ export class Batcher {
     const at = this.#waiting.indexOf(entry);
     if (at < 0) return;
     this.#waiting.splice(at, 1);
-    entry.resolve({ ids: [], finishReason: "aborted" });
+    entry.resolve({ ids: [], knownTokens: 0, finishReason: "aborted" });
   }
 
   async #work(): Promise<void> {
@@ -145,15 +159,17 @@ export class Batcher {
   /** Gives slots and rows to those that wait, as long as there are any. */
   #join(): Entry[] {
     const joined: Entry[] = [];
+    const used: Known[] = [];
     let tokens = 0;
     while (this.#waiting.length > 0 && this.#freeSlots.length > 0) {
       const [entry] = this.#waiting;
       const { sequence } = entry;
       tokens += sequence.prompt.length;
       if (joined.length > 0 && tokens > PREFILL_TOKENS) break;
-      const firstRow = this.#rows.take(rowsOf(entry.request));
-      if (firstRow === null) break;
-      sequence.firstRow = firstRow;
+      const place = this.#memory.take(sequence.prompt, rowsOf(entry.request), used);
+      if (place === null) break;
+      Object.assign(sequence, place);
+      if (place.known) used.push(place.known);
       sequence.slot = this.#freeSlots.pop()!;
       joined.push(this.#waiting.shift()!);
     }
@@ -189,8 +205,8 @@ export class Batcher {
       const finishReason = finishReasonOf(entry);
       if (finishReason === null) return true;
       this.#freeSlots.push(sequence.slot);
-      this.#rows.give(sequence.firstRow, rowsOf(request));
-      resolve({ ids: sequence.ids, finishReason });
+      this.#memory.keep(sequence.prompt, sequence.firstRow, rowsOf(request));
+      resolve({ ids: sequence.ids, knownTokens: sequence.known?.length ?? 0, finishReason });
       return false;
     });
   }

@@ -1,21 +1,37 @@
 // This module is browser compatible.
 import { Commands } from "../gpu/commands.ts";
-import { type Tensor, writeTensor } from "../gpu/tensor.ts";
-import { kvCacheWrite } from "../kernels/attention_decode.ts";
+import { type Tensor, view, writeTensor } from "../gpu/tensor.ts";
+import { ATTENTION_TILE_ROWS, attentionForward } from "../kernels/attention.ts";
+import { kvCacheRead, kvCacheWrite } from "../kernels/attention_decode.ts";
 import { embeddingForward } from "../kernels/embedding.ts";
-import { packTokens } from "../model/batch.ts";
-import { layerActivations, layerForward } from "../model/forward.ts";
+import { matmulForward } from "../kernels/matmul.ts";
+import { rmsnormForward } from "../kernels/rmsnorm.ts";
+import { ropeForward } from "../kernels/rope.ts";
+import { swigluForward } from "../kernels/swiglu.ts";
+import {
+  headsOf,
+  type LayerActivations,
+  layerActivations,
+  layerOperands,
+} from "../model/forward.ts";
 import type { Model } from "../model/model.ts";
 import type { Sequence } from "./sequences.ts";
 
-/** A prompt, and the first of its rows in the cache. */
-type Prompt = Pick<Sequence, "prompt" | "firstRow">;
+/** A prompt, the first of its rows in the cache, and how much of it is in the cache somewhere already. */
+type Prompt = Pick<Sequence, "prompt" | "firstRow" | "known">;
 
 /** Tokens computed together; a longer prompt is computed alone. */
 const CHUNK_TOKENS = 2048;
 
 /**
- * Computes the prompts: fills the cache with their keys and values.
+ * Lengths at which a known beginning may end. Attention takes keys in blocks from the first on: with whole blocks known, the
+ * rest comes out with the bits that it has when everything is computed.
+ */
+export const KNOWN_STEP = ATTENTION_TILE_ROWS;
+
+/**
+ * Computes the prompts: fills the cache with their keys and values. Of a beginning that is known the keys and values are
+ * copied.
  *
  * @param cache See kvCache.
  * @param y Receives the end of the residual stream of every prompt's last token, f32 (B, C).
@@ -38,43 +54,128 @@ export function prefill(
   }
 }
 
+/**
+ * Where everything is while prompts are computed: the new tokens of all prompts in rows 0 .. M, one prompt behind the other,
+ * then the known ones.
+ */
+interface Layout {
+  /** New tokens and their positions (M). */
+  tokens: number[];
+  positions: number[];
+  /** See attentionForward. */
+  queryTiles: number[];
+  /** Where the known keys and values are (N - M). */
+  source: number[];
+  /** Where keys and values of all rows go (N). */
+  target: number[];
+}
+
+function layOut(prompts: readonly Prompt[]): Layout {
+  const layout: Layout = { tokens: [], positions: [], queryTiles: [], source: [], target: [] };
+  const knownLength = (known: Prompt["known"]) => known?.length ?? 0;
+  const M = prompts.reduce((sum, { prompt, known }) => sum + prompt.length - knownLength(known), 0);
+  const knownTargets: number[] = [];
+  for (const { prompt, firstRow, known } of prompts) {
+    const length = knownLength(known);
+    const begin = layout.tokens.length;
+    const prefix = M + layout.source.length;
+    for (let i = length; i < prompt.length; i++) {
+      layout.tokens.push(prompt[i]);
+      layout.positions.push(i);
+      layout.target.push(firstRow + i);
+    }
+    for (let row = begin; row < layout.tokens.length; row += ATTENTION_TILE_ROWS) {
+      const count = Math.min(ATTENTION_TILE_ROWS, layout.tokens.length - row);
+      layout.queryTiles.push(row, count, prefix, prefix + length, begin, row, 0, 0);
+    }
+    for (let i = 0; i < length; i++) {
+      layout.source.push(known!.firstRow + i);
+      knownTargets.push(firstRow + i);
+    }
+  }
+  layout.target.push(...knownTargets);
+  return layout;
+}
+
 function prefillChunk(
-  { gpu, runtime, weights }: Model,
+  model: Model,
   cache: Tensor[],
   y: Tensor,
-  sequences: readonly Prompt[],
+  prompts: readonly Prompt[],
   firstSequence: number,
 ): void {
-  const packed = packTokens(sequences.map(({ prompt }) => ({ prefix: [], branches: [prompt] })));
-  const rows = sequences.flatMap(({ prompt, firstRow }) => prompt.map((_, i) => firstRow + i));
-  const put = (name: string, data: Uint32Array, shape: number[]) => {
+  const { gpu, runtime, weights } = model;
+  const layout = layOut(prompts);
+  const put = (name: string, data: number[], shape = [data.length]) => {
     const tensor = runtime.workspace.get(`prefill ${name}`, "u32", shape);
-    writeTensor(gpu, tensor, data);
+    writeTensor(gpu, tensor, Uint32Array.from(data));
     return tensor;
   };
-  const N = rows.length;
-  const tokens = put("tokens", packed.tokens, [N]);
-  const cacheRows = put("cache rows", Uint32Array.from(rows), [N]);
+  const tokens = put("tokens", layout.tokens);
+  const { queryTiles } = layout;
   const batch = {
-    positions: put("positions", packed.positions, [N]),
-    queryTiles: put("query tiles", packed.queryTiles, [packed.queryTiles.length / 8, 8]),
+    positions: put("positions", layout.positions),
+    queryTiles: put("query tiles", queryTiles, [queryTiles.length / 8, 8]),
+    source: layout.source.length > 0 ? put("source", layout.source) : null,
+    target: put("target", layout.target),
   };
 
   const commands = new Commands(gpu);
-  let { x } = layerActivations(runtime, weights, N, 0, false);
+  const [M] = tokens.shape;
+  let x = view(layerActivations(runtime, weights, layout.target.length, 0, false).x, [
+    M,
+    weights.config.hiddenSize,
+  ]);
   embeddingForward(commands, x, weights.parameters.get("embed_tokens")!.operand, tokens);
   for (const [layer, keysAndValues] of cache.entries()) {
-    const act = { ...layerActivations(runtime, weights, N, layer, false), x };
-    layerForward(commands, runtime, weights, layer, batch, act);
-    kvCacheWrite(commands, keysAndValues, act.qkv, cacheRows);
-    x = act.y;
+    const act = layerActivations(runtime, weights, layout.target.length, layer, false);
+    x = prefillLayer(commands, model, layer, keysAndValues, { ...act, x }, batch);
   }
   const bytes = 4 * weights.config.hiddenSize;
   let end = 0;
-  for (const [i, { prompt }] of sequences.entries()) {
-    end += prompt.length;
+  for (const [i, { prompt, known }] of prompts.entries()) {
+    end += prompt.length - (known?.length ?? 0);
     const sourceByte = (end - 1) * bytes;
     commands.copy(y, x, { sourceByte, targetByte: (firstSequence + i) * bytes, bytes });
   }
   commands.submit();
+}
+
+/**
+ * layerForward for the new rows, which also see known ones.
+ *
+ * @param act With room for all rows; x has the new ones.
+ * @returns The layer's output for the new rows.
+ */
+function prefillLayer(
+  commands: Commands,
+  { runtime, weights }: Model,
+  layer: number,
+  cache: Tensor,
+  act: LayerActivations,
+  { positions, queryTiles, source, target }: {
+    positions: Tensor;
+    queryTiles: Tensor;
+    source: Tensor | null;
+    target: Tensor;
+  },
+): Tensor {
+  const w = layerOperands(weights, layer);
+  const heads = headsOf(weights);
+  const eps = weights.config.rmsNormEps;
+  const [M] = act.x.shape;
+  const fresh = (tensor: Tensor) => view(tensor, [M, ...tensor.shape.slice(1)]);
+  const [h, qkv, mid, y] = [act.h, act.qkv, act.mid, act.y].map(fresh);
+  rmsnormForward(commands, h, fresh(act.rstdAttention), act.x, w.attentionNorm, eps);
+  matmulForward(commands, qkv, h, w.qkv);
+  ropeForward(commands, qkv, runtime.ropeTable, positions, heads);
+  if (source) kvCacheRead(commands, act.qkv, cache, source, M);
+  attentionForward(commands, act.attention, act.lse, act.qkv, queryTiles, heads);
+  kvCacheWrite(commands, cache, act.qkv, target);
+  matmulForward(commands, mid, fresh(act.attention), w.o, act.x);
+  rmsnormForward(commands, h, fresh(act.rstdMlp), mid, w.mlpNorm, eps);
+  matmulForward(commands, fresh(act.gateUp), h, w.gateUp);
+  swigluForward(commands, fresh(act.a), fresh(act.gateUp));
+  matmulForward(commands, y, fresh(act.a), w.down, mid);
+  return y;
 }

@@ -11,6 +11,8 @@ export interface Sequence {
   slot: number;
   /** First of its rows in the cache. */
   firstRow: number;
+  /** Rows of the cache that hold keys and values of the prompt's beginning, from the prompt of an earlier sequence. */
+  known?: { firstRow: number; length: number };
   sampling: Sampling;
   /** Added to the scores of tokens. */
   bias?: ReadonlyMap<number, number>;

@@ -1,9 +1,10 @@
 // This module is browser compatible.
 import decodeCode from "../../shaders/attention_decode.wgsl" with { type: "text" };
+import readCode from "../../shaders/kv_cache_read.wgsl" with { type: "text" };
 import writeCode from "../../shaders/kv_cache_write.wgsl" with { type: "text" };
 import type { Commands } from "../gpu/commands.ts";
 import type { Kernel } from "../gpu/kernel.ts";
-import type { Tensor } from "../gpu/tensor.ts";
+import { label, type Tensor } from "../gpu/tensor.ts";
 import { expectHeads, type Heads, rowElements } from "./heads.ts";
 import { expectDtype, expectShape, grid, operandType } from "./shapes.ts";
 
@@ -24,7 +25,15 @@ const writeKernel: Kernel = {
   writes: ["cache"],
 };
 
-const WRITE_THREADS = 256;
+const readKernel: Kernel = {
+  name: "kv_cache_read",
+  code: readCode,
+  params: { N: "u32", ROW: "u32", WIDTH: "u32", first: "u32" },
+  reads: ["cache", "cache_rows"],
+  writes: ["qkv"],
+};
+
+const COPY_THREADS = 256;
 
 /**
  * Attention of one new row per sequence over its cached keys and values, its own included.
@@ -88,11 +97,48 @@ export function kvCacheWrite(
   }
   commands.dispatch(writeKernel, {
     variant: {
-      overrides: { WORKGROUP: WRITE_THREADS },
+      overrides: { WORKGROUP: COPY_THREADS },
       types: { operand: operandType(kernel, qkv), element: operandType(kernel, cache) },
     },
     params: { N, ROW, WIDTH },
     tensors: [qkv, cacheRows, cache],
-    workgroups: grid(Math.ceil(N * WIDTH / 4 / WRITE_THREADS)),
+    workgroups: grid(Math.ceil(N * WIDTH / 4 / COPY_THREADS)),
+  });
+}
+
+/**
+ * Copies key and value heads out of the cache, into rows of qkv behind those of new tokens, which then can attend to them.
+ *
+ * @param qkv f32 or f16 (rows, (NH + 2 NKV) HS); keys and values of the rows `firstRow` and on are overwritten.
+ * @param cache f32 or f16 (cached, 2 NKV HS); see {@link kvCacheWrite}.
+ * @param cacheRows Rows of the cache, u32 (N); the caller has checked that it has them.
+ * @throws {RangeError} If the shapes disagree.
+ */
+export function kvCacheRead(
+  commands: Commands,
+  qkv: Tensor,
+  cache: Tensor,
+  cacheRows: Tensor,
+  firstRow: number,
+): void {
+  const kernel = readKernel.name;
+  const [rows, ROW] = qkv.shape;
+  const [, WIDTH] = cache.shape;
+  const [N] = cacheRows.shape;
+  if (WIDTH >= ROW || firstRow + N > rows) {
+    throw new RangeError(
+      `${kernel}: expected a cache narrower than qkv, and ${N} rows from ${firstRow} in it, found ${
+        label(cache)
+      } and ${label(qkv)}`,
+    );
+  }
+  commands.dispatch(readKernel, {
+    variant: {
+      overrides: { WORKGROUP: COPY_THREADS },
+      types: { operand: operandType(kernel, qkv), element: operandType(kernel, cache) },
+    },
+    params: { N, ROW, WIDTH, first: firstRow },
+    tensors: [cache, cacheRows, qkv],
+    workgroups: grid(Math.ceil(N * WIDTH / 4 / COPY_THREADS)),
   });
 }

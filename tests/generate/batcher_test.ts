@@ -41,7 +41,11 @@ Deno.test("requests that come and go are answered as each would be alone", async
   ).toArray();
   const completions = await Promise.all(answers);
   assert.deepEqual(completions.map(({ ids }) => ids), alone);
-  assert.deepEqual(await Promise.all(late), [{ ids: alone[11], finishReason: "length" }]);
+  assert.deepEqual(await Promise.all(late), [{
+    ids: alone[11],
+    knownTokens: 0,
+    finishReason: "length",
+  }]);
   const idle = { running: 0, waiting: 0, cacheRows: 80, freeCacheRows: 80 };
   assert.deepEqual(batcher.load, idle);
 });
@@ -58,7 +62,7 @@ Deno.test("what is given up, running or waiting, frees its place and harms nobod
   const third = batcher.add(request(4, { signal: waiting.signal }));
   const fourth = batcher.add(request(5));
   waiting.abort();
-  assert.deepEqual(await third, { ids: [], finishReason: "aborted" });
+  assert.deepEqual(await third, { ids: [], knownTokens: 0, finishReason: "aborted" });
   const { ids, finishReason } = await first;
   assert.equal(finishReason, "aborted");
   assert.equal(ids.length, 1);
@@ -127,7 +131,66 @@ Deno.test("what never fits is refused at once; what is wrong too", async () => {
   await assert.rejects(batcher.add(request(0, { prompt: [113] })), UserError);
   assert.deepEqual(await batcher.add(request(0, { maxNewTokens: 0 })), {
     ids: [],
+    knownTokens: 0,
     finishReason: "length",
   });
   assert.equal((await generate(model, [], { ...GREEDY, maxNewTokens: 3, stopIds: [] })).length, 0);
+});
+
+Deno.test("a known beginning is not computed again, and changes no bit of the answer", async () => {
+  const long = Array.from({ length: 100 }, (_, i) => (i * i * 31 + 5 * i) % 113);
+  // A model's batchers share its cache, so each gets a model of its own.
+  const wide = smallConfig({ max_position_embeddings: 256 });
+  const open = async (cacheRows: number, slots: number) => {
+    const options = { precision: "f32", positions: 256 } as const;
+    const loaded = await loadModel(gpu, randomCheckpoint(wide, 3), options);
+    return new Batcher(loaded, { cacheRows, slots });
+  };
+  const ask = (batcher: Batcher, prompt: number[], rest: Partial<GenerationRequest> = {}) => {
+    const told: DrawnToken[] = [];
+    const onTokens = (tokens: readonly DrawnToken[]) => told.push(...tokens);
+    return batcher.add({ ...request(1), prompt, topLogprobs: 3, onTokens, ...rest })
+      .then((completion) => ({ ...completion, told }));
+  };
+  const fresh = async (prompt: number[]) => await ask(await open(256, 1), prompt);
+  const batcher = await open(512, 4);
+  const first = await ask(batcher, long);
+  assert.equal(first.knownTokens, 0);
+
+  // The next turn; the same again; one that parts within a block; one that parts from the first token on.
+  const turn = [...long, ...first.ids, 5, 6, 7];
+  const parted = [...long.slice(0, 70), 9, 9, 9];
+  const other = [1, ...long];
+  const answers = await Promise.all([turn, long, parted, other].map((p) => ask(batcher, p)));
+  assert.deepEqual(answers.map(({ knownTokens }) => knownTokens), [96, 96, 64, 0]);
+  for (const [i, prompt] of [turn, long, parted, other].entries()) {
+    const { ids, told } = await fresh(prompt);
+    assert.deepEqual(answers[i].ids, ids, `prompt ${i}`);
+    assert.deepEqual(answers[i].told, told, `log-probabilities of prompt ${i}`);
+  }
+  // A prompt that is nothing but known blocks still computes its last one.
+  const whole = await ask(batcher, long.slice(0, 96));
+  assert.equal(whole.knownTokens, 64);
+  assert.deepEqual(whole.told, (await fresh(long.slice(0, 96))).told);
+});
+
+Deno.test("prompts are forgotten where rows are needed, and never while others begin with them", async () => {
+  const batcher = new Batcher(model, { cacheRows: 64, slots: 2 });
+  const prompt = Array.from({ length: 40 }, (_, i) => (3 * i) % 113);
+  const one = request(0, { prompt, maxNewTokens: 6 });
+  const { ids } = await batcher.add(one);
+  // 46 rows beside the 32 that are kept do not fit: the prompt makes room for itself.
+  const again = await batcher.add(one);
+  assert.deepEqual(again, { ids, knownTokens: 0, finishReason: "length" });
+  // 24 rows fit beside them, and the two of them begin with what is kept.
+  const beginning = { prompt: [...prompt.slice(0, 35)], maxNewTokens: 2 };
+  assert.equal((await batcher.add(request(0, { ...beginning, maxNewTokens: 1 }))).knownTokens, 0);
+  const roomy = new Batcher(model, { cacheRows: 160, slots: 2 });
+  await roomy.add(one);
+  const both = await Promise.all([
+    roomy.add(request(0, beginning)),
+    roomy.add(request(0, { ...beginning, prompt: prompt.slice(0, 36) })),
+  ]);
+  assert.deepEqual(both.map(({ knownTokens }) => knownTokens), [32, 32]);
+  assert.equal(roomy.load.freeCacheRows, 160);
 });

@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { attentionDecode, kvCacheWrite } from "../../src/kernels/attention_decode.ts";
+import { attentionDecode, kvCacheRead, kvCacheWrite } from "../../src/kernels/attention_decode.ts";
 import { type Heads, rowElements } from "../../src/kernels/heads.ts";
 import { attentionForward } from "../reference/attention.ts";
 import {
@@ -109,5 +109,36 @@ Deno.test("kv_cache_write refuses a cache as wide as qkv", () => {
         kvCacheWrite(commands, output([1, 24]), qkv, upload(Uint32Array.of(0), [1]))
       ),
     { name: "RangeError", message: /expected a cache narrower than qkv \(24\), found 24/ },
+  );
+});
+
+for (const operand of operandTypes) {
+  Deno.test(`kv_cache_read brings back what kv_cache_write put there, ${operand}`, async () => {
+    for (const { lengths: [length], heads } of cases) {
+      const width = rowElements(heads);
+      const queries = heads.numHeads * heads.headSize;
+      const qkv = values(4, length * width, operand);
+      const first = 3;
+      const cache = output([2 * length, width - queries], operand);
+      const back = output([first + length, width], operand);
+      const rows = upload(Uint32Array.from({ length }, (_, n) => 2 * (length - n) - 1), [length]);
+      run((commands) => {
+        kvCacheWrite(commands, cache, upload(qkv, [length, width], operand), rows);
+        kvCacheRead(commands, back, cache, rows, first);
+      });
+      const expected = Float32Array.from(
+        { length: (first + length) * width },
+        (_, i) => i % width < queries || i < first * width ? NaN : qkv[i - first * width],
+      );
+      assert.deepEqual(await read(back), expected);
+    }
+  });
+}
+
+Deno.test("kv_cache_read refuses rows that qkv does not have", () => {
+  const rows = upload(Uint32Array.of(0, 1), [2]);
+  assert.throws(
+    () => run((commands) => kvCacheRead(commands, output([3, 24]), output([4, 16]), rows, 2)),
+    /^RangeError: kv_cache_read: expected .* 2 rows from 2 in it/,
   );
 });

@@ -175,3 +175,17 @@ Deno.test("the greedy text is that of generate", async () => {
   const { body } = await ask("/v1/completions", request);
   assert.equal(body.choices[0].text, tokenizer.decode(ids));
 });
+
+Deno.test("the next turn of a conversation says how much of it was known", async () => {
+  const turns = [...Array(3)].flatMap(() => [
+    { role: "user", content: QUESTION },
+    { role: "assistant", content: "Sure! You can feed honey to the quazzit." },
+  ]);
+  const usageOf = async (messages: object[]) =>
+    (await ask("/v1/chat/completions", { messages, ...greedy, max_tokens: 4 })).body.usage;
+  const first = await usageOf([...turns.slice(0, 2), { role: "user", content: QUESTION }]);
+  const next = await usageOf([...turns.slice(0, 4), { role: "user", content: QUESTION }]);
+  const whole = Math.floor(first.prompt_tokens / 32) * 32;
+  assert.equal(next.prompt_tokens_details.cached_tokens, whole);
+  assert.ok(whole >= 32);
+});

@@ -59,7 +59,9 @@ export class RemoteServing implements Serving {
 
   generate(model: string, request: GenerationRequest): Promise<Completion> {
     const { onTokens, signal, ...sent } = request;
-    if (signal?.aborted) return Promise.resolve({ ids: [], finishReason: "aborted" });
+    if (signal?.aborted) {
+      return Promise.resolve({ ids: [], knownTokens: 0, finishReason: "aborted" });
+    }
     const { id, result } = this.#ask<Completion>(
       { kind: "generate", model, request: sent },
       onTokens,
