@@ -5,6 +5,7 @@ import { checkpointTensors } from "../../src/model/params.ts";
 import { sha256 } from "../../src/platform/checkpoint_storage.ts";
 import { openDirectory } from "../../src/platform/files.ts";
 import { smallConfig } from "../model/small_models.ts";
+import { askPython, skip } from "../python.ts";
 import { inTemporaryDirectory, run, runOk } from "./command.ts";
 import { writeModel } from "./inputs.ts";
 
@@ -21,45 +22,21 @@ const REFUSED: Record<string, RegExp> = {
 const TIED = ["tied.pth", "without_head.bin"];
 const DTYPES: Record<string, string> = { "bf16.pth": "BF16", "f16.pth": "F16" };
 
-/** Has PyTorch write files; a string says why it cannot. */
-async function askTorch(directory: string, tensors: Record<string, number[]>) {
-  const command = new Deno.Command("python3", {
-    args: [new URL("torch_peer.py", import.meta.url).pathname],
-    stdin: "piped",
-    stdout: "piped",
-    stderr: "piped",
-  });
-  let process;
-  try {
-    process = command.spawn();
-  } catch (error) {
-    if (error instanceof Deno.errors.NotFound) return "no python3";
-    throw error;
-  }
-  const [output] = await Promise.all([
-    process.output(),
-    new Blob([JSON.stringify({ directory, tensors })]).stream().pipeTo(process.stdin).catch(
-      () => {},
-    ),
-  ]);
-  const stderr = new TextDecoder().decode(output.stderr);
-  if (output.code === 3) return stderr.trim();
-  assert.equal(output.code, 0, stderr);
-  const answer: { version: string; files: Record<string, Hashes> } = JSON.parse(
-    new TextDecoder().decode(output.stdout),
-  );
-  return answer;
+/** What PyTorch wrote. */
+interface Written {
+  version: string;
+  files: Record<string, Hashes>;
 }
 
 Deno.test("PyTorch's files convert to the last bit, or are refused by name", async (test) => {
   await inTemporaryDirectory(async (directory) => {
     const untied = smallConfig({ tie_word_embeddings: false });
     const shapes = checkpointTensors(untied).map(({ name, shape }) => [name, shape] as const);
-    const answer = await askTorch(directory, Object.fromEntries(shapes));
-    if (typeof answer === "string") {
-      await test.step({ name: `skipped: ${answer}`, ignore: true, fn: () => {} });
-      return;
-    }
+    const answer = await askPython<Written>(new URL("torch_peer.py", import.meta.url), {
+      directory,
+      tensors: Object.fromEntries(shapes),
+    });
+    if (typeof answer === "string") return await skip(test, answer);
     console.log(`torch ${answer.version}`);
     // A configuration that says "tied" of all of them: the weights know better.
     const configFrom = await writeModel(`${directory}/configuration`, {
