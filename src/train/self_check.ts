@@ -1,4 +1,5 @@
 // This module is browser compatible.
+import { UserError } from "../errors.ts";
 import type { StepMetrics } from "./loop.ts";
 
 /** Rounding of a mean of losses around ln 2. */
@@ -8,12 +9,14 @@ const LN2_TOLERANCE = 1e-4;
  * Checks the first step of a DPO run, where so much is known that a broken set-up shows.
  *
  * @param atLn2 Whether policy and reference are the same, so that a sigmoid loss must be ln 2.
- * @throws {Error} If the loss is not ln 2 although policy and reference are the same, or the gradient is zero.
+ * @throws {UserError} If the gradient is zero.
+ * @throws {Error} If the loss is not ln 2 although policy and reference are the same.
  */
 export function checkFirstStep({ loss, grad_norm }: StepMetrics, atLn2: boolean): string {
   if (!(grad_norm > 0)) {
-    throw new Error(
-      `Step 1: expected a gradient, found norm ${grad_norm}: are all pairs identical, or is nothing trained?`,
+    throw new UserError(
+      `Step 1: expected a gradient, found norm ${grad_norm}: the first pairs are identical, perhaps since they were cut ` +
+        `(deno task inspect shows them; raise --max-length), or nothing is trained`,
     );
   }
   if (!atLn2) return `gradient norm ${grad_norm.toPrecision(3)}`;
