@@ -6,7 +6,9 @@
  */
 import { Hono } from "hono";
 import { cors } from "hono/cors";
+import { routePath } from "hono/route";
 import { openAPIRouteHandler } from "hono-openapi";
+import type { PreferenceStore } from "../src/serve/preferences.ts";
 import type { Serving } from "../src/serve/serving.ts";
 import { Admission, type Api, Metrics, type Voice } from "./api.ts";
 import { chatRoutes } from "./chat.ts";
@@ -16,6 +18,7 @@ import { ApiError, errorHandler } from "./errors.ts";
 import { healthRoutes } from "./health.ts";
 import { modelRoutes } from "./models.ts";
 import { pageRoutes } from "./page.ts";
+import { preferenceRoutes } from "./preferences.ts";
 import { scoreRoutes } from "./score.ts";
 import { authenticate, limitBody, onlyOurPages, type SecurityOptions } from "./security.ts";
 import { tokenizeRoutes } from "./tokenize.ts";
@@ -25,6 +28,8 @@ export interface AppOptions extends SecurityOptions {
   voices: ReadonlyMap<string, Voice>;
   /** Sequences that may wait for a slot; more are refused with 429. */
   maxQueue: number;
+  /** Where preferences are kept. */
+  preferences: PreferenceStore;
   isReady?: () => boolean;
   /** Gets a line for the server's log. */
   log?: (line: string) => void;
@@ -32,7 +37,8 @@ export interface AppOptions extends SecurityOptions {
 
 /** The app over models; the caller gives it a socket, or calls `request` in a test. */
 export function createApp(serving: Serving, options: AppOptions): Hono {
-  const { voices, maxQueue, corsOrigin, isReady = () => true, log = () => {} } = options;
+  const { voices, maxQueue, preferences, corsOrigin, isReady = () => true, log = () => {} } =
+    options;
   const slots = serving.slots * serving.models.length;
   const api: Api = {
     serving,
@@ -50,7 +56,7 @@ export function createApp(serving: Serving, options: AppOptions): Hono {
     await next();
     const route = context.error instanceof ApiError && context.error.status === 404
       ? "unknown"
-      : context.req.path;
+      : routePath(context, -1); // not the path: ids would be counted one by one
     api.metrics.requests.inc({ route, status: context.res.status });
   });
   if (corsOrigin !== null) app.use(cors({ origin: corsOrigin }));
@@ -63,6 +69,7 @@ export function createApp(serving: Serving, options: AppOptions): Hono {
   app.route("/", chatRoutes(api, log));
   app.route("/", scoreRoutes(api));
   app.route("/", tokenizeRoutes(api));
+  app.route("/", preferenceRoutes(preferences));
   app.get(
     "/openapi.json",
     openAPIRouteHandler(app, {

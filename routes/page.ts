@@ -6,6 +6,8 @@ import elements from "./page/elements.js" with { type: "text" };
 import icon from "./page/icon.svg" with { type: "text" };
 import html from "./page/index.html" with { type: "text" };
 import main from "./page/main.js" with { type: "text" };
+import pairs from "./page/pairs.js" with { type: "text" };
+import prefer from "./page/prefer.js" with { type: "text" };
 import style from "./page/page.css" with { type: "text" };
 import server from "./page/server.js" with { type: "text" };
 
@@ -19,6 +21,8 @@ const FILES: Readonly<Record<string, [type: string, content: string]>> = {
   "/page/elements.js": [SCRIPT, elements],
   "/page/server.js": [SCRIPT, server],
   "/page/chat.js": [SCRIPT, chat],
+  "/page/prefer.js": [SCRIPT, prefer],
+  "/page/pairs.js": [SCRIPT, pairs],
 };
 
 /** Where the page's files are. */

@@ -123,6 +123,29 @@ export const DetokenizeRequest = z.strictObject({
   tokens: z.array(tokenId).max(1 << 16),
 }).meta({ id: "DetokenizeRequest" });
 
+const turns = z.array(
+  z.strictObject({ role: z.enum(["system", "user", "assistant"]), content: z.string() }),
+).min(1).max(1024);
+
+const preference = z.strictObject({ prompt: turns, chosen: turns, rejected: turns })
+  .refine(
+    ({ chosen, rejected }) => JSON.stringify(chosen) !== JSON.stringify(rejected),
+    "expected two answers that differ",
+  );
+
+export const PreferencesToAdd = z.strictObject({
+  model: sampling.model,
+  pairs: z.array(preference).min(1).max(10_000),
+}).meta({ id: "PreferencesToAdd" });
+
+export const PreferenceReplacement = preference.meta({ id: "PreferenceReplacement" });
+
+/** A query's numbers are texts. */
+export const PreferenceList = z.strictObject({
+  limit: z.coerce.number().int().min(1).max(1000).default(50),
+  before: z.coerce.number().int().min(1).max(Number.MAX_SAFE_INTEGER).optional(),
+});
+
 /** @returns The text of a message, whose content may come in parts. */
 export function textOf({ content }: z.infer<typeof ChatMessage>): string {
   return typeof content === "string" ? content : content.map(({ text }) => text).join("");

@@ -3,8 +3,13 @@ import type { z } from "zod";
 import { ApiError } from "./errors.ts";
 
 /** Parses a JSON body; what is wrong with it becomes a 400 that names the field. */
-export function json<T extends z.ZodType>(schema: T) {
-  return validator("json", schema, (result) => {
+export const json = <T extends z.ZodType>(schema: T) => checked("json", schema);
+
+/** Parses what follows the question mark, alike. */
+export const query = <T extends z.ZodType>(schema: T) => checked("query", schema);
+
+function checked<T extends z.ZodType, Target extends "json" | "query">(target: Target, schema: T) {
+  return validator(target, schema, (result) => {
     if (result.success) return;
     const [issue] = result.error;
     const path = (issue.path ?? []).map((part) =>

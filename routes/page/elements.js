@@ -36,6 +36,7 @@ export class AnswerView {
   #text;
   #began = performance.now();
   #tokens = 0;
+  #ended = false;
 
   /** @param {string} name Whose answer it is. */
   constructor(name) {
@@ -58,6 +59,8 @@ export class AnswerView {
 
   /** @param {string | null} reason Why it ended, in the API's words; null: it was stopped here. */
   end(reason) {
+    if (this.#ended) return;
+    this.#ended = true;
     const how = { stop: "", length: " · cut at the limit" }[reason] ?? " · stopped";
     this.#facts.textContent = this.#pace() + how;
   }

@@ -1,6 +1,7 @@
 /** The page: which tab is shown, and the start of each. */
 import { startChat } from "./chat.js";
 import { notice } from "./elements.js";
+import { startPrefer } from "./prefer.js";
 import { listModels } from "./server.js";
 
 const links = document.querySelectorAll("nav a");
@@ -19,9 +20,8 @@ function showTab() {
 addEventListener("hashchange", showTab);
 showTab();
 
-try {
-  const models = await listModels();
+const models = await listModels().catch((error) => notice(error.message));
+if (models) {
   startChat(models);
-} catch (error) {
-  notice(error.message);
+  startPrefer(models);
 }

@@ -1,8 +1,9 @@
 import { basename } from "node:path";
 import type { Voice } from "../../routes/api.ts";
-import { createApp } from "../../routes/app.ts";
+import { type AppOptions, createApp } from "../../routes/app.ts";
 import type { Options } from "../config.ts";
 import { UserError } from "../errors.ts";
+import { SqlitePreferences } from "../platform/sqlite_preferences.ts";
 import { stopIdsOf } from "../text/prompt.ts";
 import type { Context } from "./context.ts";
 import { openDevice } from "./device.ts";
@@ -26,6 +27,7 @@ export async function run(options: Options<"serve">, context: Context<"serve">):
     );
   }
   const models = namedModels(options);
+  const preferences = await SqlitePreferences.open(options.preferences);
   const voices = new Map<string, Voice>();
   for (const { name, path } of models) {
     const { config, tokenizer } = await openStoredModel(path, context);
@@ -39,25 +41,24 @@ export async function run(options: Options<"serve">, context: Context<"serve">):
     cacheMiB: options.kvCacheMib,
   }, say);
   try {
-    return await serve(serving, voices, apiKey, options, context);
+    return await serve(serving, { voices, preferences, apiKey }, options, context);
   } finally {
     serving.close();
+    preferences.close();
   }
 }
 
 async function serve(
   serving: RemoteServing,
-  voices: ReadonlyMap<string, Voice>,
-  apiKey: string | null,
+  given: Pick<AppOptions, "voices" | "preferences" | "apiKey">,
   options: Options<"serve">,
   context: Context<"serve">,
 ): Promise<number> {
   const say = (line: string) => context.stderr.write(`${line}\n`);
   let ready = true;
   const app = createApp(serving, {
-    voices,
+    ...given,
     maxQueue: options.maxQueue,
-    apiKey,
     hosts: OWN_NAMES.includes(options.host) ? OWN_NAMES : null,
     corsOrigin: options.corsOrigin,
     isReady: () => ready,

@@ -453,6 +453,10 @@ export const OPTIONS = {
     default: 512,
     min: 1,
   }),
+  preferences: text(["serve"], "SQLite file of the preferences that people give on the page", {
+    default: "runs/preferences.db",
+    placeholder: "FILE",
+  }),
   corsOrigin: text(["serve"], "Origin whose pages may ask too, as https://example.org", {
     default: null,
     placeholder: "ORIGIN",

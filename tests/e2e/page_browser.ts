@@ -5,6 +5,7 @@
  * @module
  */
 import assert from "node:assert/strict";
+import { Buffer } from "node:buffer";
 import { chromium, type Page } from "playwright-core"; // drives the Chromium that is installed; brings none of its own
 
 const [executablePath, address] = Deno.args;
@@ -80,6 +81,61 @@ async function chat() {
   return { answers, facts, steps, history: messages, stopped };
 }
 
+async function prefer() {
+  const draw = async () => {
+    for (let tries = 0; tries < 10; tries++) {
+      await page.click("#prefer [type=submit]");
+      await page.waitForSelector("#candidates button:enabled, #notice:not(:empty)");
+      if (await page.locator("#candidates button").first().isEnabled()) break; // else both were the same
+    }
+    return await page.locator("#candidates .text").allTextContents();
+  };
+  const shown = async () => {
+    const of = (side: string) => page.locator(`#pairs .${side} .text`).allTextContents();
+    const [chosen, rejected] = [await of("chosen"), await of("rejected")];
+    return chosen.map((text, i) => [text, rejected[i]]);
+  };
+  const counted = (text: string) => page.locator("#pair-count").filter({ hasText: text }).waitFor();
+  const exported = async () => {
+    const download = page.waitForEvent("download");
+    await page.click("#pairs-export");
+    return await Deno.readTextFile(await (await download).path());
+  };
+
+  await page.click("nav a[href='#prefer']");
+  await counted("No pairs yet");
+  await page.fill("#prefer textarea", "What should I feed a quazzit?");
+  await page.fill("#prefer [name=temperature]", "2");
+  const first = await draw();
+  await page.keyboard.press("ArrowRight");
+  await counted("1 pair");
+  const second = await draw();
+  await page.keyboard.press("ArrowLeft");
+  await counted("2 pairs");
+  const kept = await shown();
+
+  const oldest = page.locator("#pairs li").nth(1);
+  await oldest.locator(".swap").click();
+  await oldest.locator(".chosen .text").filter({ hasText: first[0] }).waitFor();
+  const swapped = await shown();
+  await page.locator("#pairs li").nth(0).locator(".delete").click();
+  await counted("1 pair");
+  await page.keyboard.press("Enter"); // on Undo
+  await counted("2 pairs");
+  const undone = await shown();
+
+  const dataset = await exported();
+  const another = dataset.replaceAll("quazzit", "frindle");
+  const file = { name: "p.jsonl", mimeType: "application/jsonl" };
+  const input = page.locator("#pairs-file");
+  await input.setInputFiles({ ...file, buffer: Buffer.from(dataset + another) });
+  await counted("4 pairs");
+  const notice = await page.textContent("#notice");
+  await input.setInputFiles({ ...file, buffer: Buffer.from('{"prompt": "text"}') });
+  await page.locator("#notice").filter({ hasText: "Cannot import line 1" }).waitFor();
+  return { first, second, kept, swapped, undone, dataset, notice };
+}
+
 await page.goto(`http://${address}/`);
 await page.fill("#key-dialog input", "wrong");
 const refused = page.waitForResponse((response) => response.status() === 401);
@@ -87,7 +143,7 @@ await page.press("#key-dialog input", "Enter");
 await refused;
 await page.fill("#key-dialog input", "secret");
 await page.press("#key-dialog input", "Enter");
-const result = { chat: await chat() };
+const result = { chat: await chat(), prefer: await prefer() };
 await page.setViewportSize({ width: 320, height: 640 });
 const overflow = await page.evaluate("document.documentElement.scrollWidth - innerWidth");
 console.log(JSON.stringify({ ...result, overflow, complaints, strayRequests }));

@@ -1,5 +1,7 @@
 /** The page as a person uses it, in a real browser. */
 import assert from "node:assert/strict";
+import { ignoreMissing } from "../../src/platform/files.ts";
+import { SqlitePreferences } from "../../src/platform/sqlite_preferences.ts";
 import { serve } from "./server.ts";
 
 const CHROMIUM = "/usr/bin/chromium";
@@ -7,13 +9,15 @@ const found = await Deno.stat(CHROMIUM).then(() => true, () => false);
 if (!found) console.log(`skipped: the page in a browser, for there is no ${CHROMIUM}`);
 
 Deno.test({ name: "the page in a browser", ignore: !found }, async () => {
-  await using server = await serve("--reference", "fixtures/model");
+  const file = `runs/.test-${crypto.randomUUID()}.db`; // the server may write in runs/ alone
+  await using _file = { [Symbol.asyncDispose]: () => Deno.remove(file).catch(ignoreMissing) };
+  await using server = await serve("--reference", "fixtures/model", "--preferences", file);
   const { code, stdout, stderr } = await new Deno.Command(Deno.execPath(), {
     args: ["run", "-q", "-A", "tests/e2e/page_browser.ts", CHROMIUM, server.address],
   }).output();
   const decoder = new TextDecoder();
   assert.equal(code, 0, decoder.decode(stderr));
-  const { chat, overflow, complaints, strayRequests } = JSON.parse(decoder.decode(stdout));
+  const { chat, prefer, overflow, complaints, strayRequests } = JSON.parse(decoder.decode(stdout));
 
   assert.equal(chat.answers.length, 2);
   for (const answer of chat.answers) assert.match(answer, /honey/);
@@ -26,6 +30,22 @@ Deno.test({ name: "the page in a browser", ignore: !found }, async () => {
   ]);
   assert.equal(chat.history[1].content, chat.answers[0]);
   assert.match(chat.stopped, /stopped$/);
+
+  const { first, second, kept, swapped, undone, dataset, notice } = prefer;
+  assert.deepEqual(kept, [[second[0], second[1]], [first[1], first[0]]]);
+  assert.deepEqual(swapped, [[second[0], second[1]], [first[0], first[1]]]);
+  assert.deepEqual(undone, swapped);
+  const rows = dataset.trimEnd().split("\n").map((line: string) => JSON.parse(line));
+  const answer = (content: string) => [{ role: "assistant", content }];
+  assert.deepEqual(rows[0], {
+    prompt: [{ role: "user", content: "What should I feed a quazzit?" }],
+    chosen: answer(second[0]),
+    rejected: answer(second[1]),
+  });
+  assert.equal(notice, "Imported 2 pairs; 2 were there already");
+  const store = await SqlitePreferences.open(file);
+  assert.equal(store.count(), 4);
+  store.close();
 
   assert.ok(overflow <= 0, `${overflow} pixels too wide for a phone`);
   assert.deepEqual(complaints, []);

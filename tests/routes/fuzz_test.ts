@@ -4,7 +4,7 @@ import fc from "fast-check";
 import { appWith, ask } from "./served.ts";
 
 const app = appWith();
-const PATHS = ["completions", "chat/completions", "score", "tokenize", "detokenize"];
+const PATHS = ["completions", "chat/completions", "score", "tokenize", "detokenize", "preferences"];
 
 const text = fc.oneof(
   fc.string({ maxLength: 40, unit: "binary" }),

@@ -3,6 +3,7 @@ import { createApp } from "../../routes/app.ts";
 import type { AppOptions } from "../../routes/app.ts";
 import { openStoredModel } from "../../src/cli/inputs.ts";
 import { LocalServing } from "../../src/serve/local_serving.ts";
+import { SqlitePreferences } from "../../src/platform/sqlite_preferences.ts";
 import { stopIdsOf } from "../../src/text/prompt.ts";
 import { MemoryOutput } from "../cli/output.ts";
 import { gpu } from "../kernels/harness.ts";
@@ -20,10 +21,12 @@ await serving.add("reference", stored);
 const voice = { tokenizer, stopIds: stopIdsOf(stored.config, tokenizer) };
 const voices = new Map([["policy", voice], ["reference", voice]]);
 
+const preferences = await SqlitePreferences.open(":memory:");
+
 /** The app, with these differences from a server on this machine's own address. */
 export function appWith(options: Partial<AppOptions> = {}) {
   const security = { apiKey: null, hosts: ["localhost"], corsOrigin: null };
-  return createApp(serving, { voices, maxQueue: 8, ...security, ...options });
+  return createApp(serving, { voices, preferences, maxQueue: 8, ...security, ...options });
 }
 
 export interface Reply {
@@ -49,7 +52,7 @@ export async function ask(
     body: body === undefined ? undefined : typeof body === "string" ? body : JSON.stringify(body),
   });
   const text = await response.text();
-  const isJson = response.headers.get("content-type")?.startsWith("application/json");
+  const isJson = /^application\/json\b/.test(response.headers.get("content-type") ?? "");
   return {
     status: response.status,
     headers: response.headers,

@@ -1,0 +1,168 @@
+/** The pairs that are kept: listed from the newest on, swapped, deleted, undone, exported, imported. */
+import { byId, element, notice } from "./elements.js";
+import { request } from "./server.js";
+
+const PATH = "v1/preferences";
+/** Characters of a request; the server takes a million bytes. */
+const MOST_CHARACTERS = 200_000;
+
+/** @returns {{ add(pairs: object[], model: string): Promise<boolean> }} Keeps pairs; false: it failed, and that was said. */
+export function startPairs() {
+  const list = byId("pairs");
+  const more = byId("pairs-more");
+  let total = 0;
+
+  const send = async (path, method, body = {}) =>
+    await (await request(path, { method, body })).json();
+
+  /** Does something, and says what went wrong. @returns {Promise<boolean>} Whether nothing did. */
+  async function attempt(action) {
+    notice();
+    try {
+      await action();
+      return true;
+    } catch (error) {
+      notice(error.message);
+      return false;
+    }
+  }
+
+  async function reload() {
+    const page = await (await request(`${PATH}?limit=20`)).json();
+    list.replaceChildren(...page.data.map(entryOf));
+    said(page);
+  }
+
+  async function loadMore() {
+    const before = list.lastElementChild.dataset.id;
+    const page = await (await request(`${PATH}?limit=20&before=${before}`)).json();
+    list.append(...page.data.map(entryOf));
+    said(page);
+  }
+
+  function said(page) {
+    total = page.total;
+    more.hidden = !page.has_more;
+    const count = total === 1 ? "1 pair" : `${total} pairs`;
+    byId("pair-count").textContent = total === 0 ? "No pairs yet" : count;
+    byId("pairs-export").disabled = total === 0;
+  }
+
+  function entryOf({ id, created, model, prompt, chosen, rejected }) {
+    const entry = byId("pair-template").content.cloneNode(true).firstElementChild;
+    entry.dataset.id = id;
+    entry.querySelector(".said").textContent = textOf(prompt);
+    entry.querySelector(".chosen .text").textContent = textOf(chosen);
+    entry.querySelector(".rejected .text").textContent = textOf(rejected);
+    const time = new Date(created * 1000).toLocaleString();
+    entry.querySelector(".facts").textContent = model === null ? time : `${model} · ${time}`;
+    const swap = () => send(`${PATH}/${id}`, "PUT", { prompt, chosen: rejected, rejected: chosen });
+    const remove = () => send(`${PATH}/${id}`, "DELETE");
+    onClick(entry.querySelector(".swap"), async () => {
+      const swapped = entryOf(await swap());
+      entry.replaceWith(swapped);
+      swapped.querySelector(".swap").focus();
+    });
+    onClick(entry.querySelector(".delete"), async () => {
+      await remove();
+      entry.remove();
+      said({ total: total - 1, has_more: !more.hidden });
+      byId("pairs-undo").focus();
+    });
+    return entry;
+  }
+
+  async function undo() {
+    await send(`${PATH}/undo`, "POST");
+    await reload();
+  }
+
+  /** By way of a request of our own, for a link brings no key. */
+  async function exportAll() {
+    const blob = await (await request(`${PATH}/export`)).blob();
+    const link = element("a", "");
+    link.href = URL.createObjectURL(blob);
+    link.download = "preferences.jsonl";
+    link.click();
+    setTimeout(() => URL.revokeObjectURL(link.href), 60_000); // some browsers read it later
+  }
+
+  async function importFile(file) {
+    const pairs = (await file.text()).split("\n").flatMap((line, i) => pairOf(line, i + 1));
+    let imported = 0;
+    for (const batch of batchesOf(pairs)) {
+      imported += (await send(PATH, "POST", { pairs: batch })).data.length;
+    }
+    await reload();
+    const already = pairs.length - imported;
+    notice(`Imported ${imported} pairs` + (already > 0 ? `; ${already} were there already` : ""));
+  }
+
+  /** One click at a time; a button that was disabled meanwhile would lose the keyboard's focus. */
+  function onClick(button, action) {
+    let busy = false;
+    button.addEventListener("click", async () => {
+      if (busy) return;
+      busy = true;
+      await attempt(action);
+      busy = false;
+    });
+  }
+
+  onClick(byId("pairs-undo"), undo);
+  onClick(byId("pairs-export"), exportAll);
+  onClick(more, loadMore);
+  const input = byId("pairs-file");
+  byId("pairs-import").addEventListener("click", () => input.click());
+  input.addEventListener("change", async () => {
+    const [file] = input.files;
+    if (file) await attempt(() => importFile(file));
+    input.value = "";
+  });
+  attempt(reload);
+
+  return {
+    add: (pairs, model) =>
+      attempt(async () => {
+        const { data } = await send(PATH, "POST", { pairs, model });
+        await reload();
+        if (data.length === 0) notice("This pair was kept before");
+      }),
+  };
+}
+
+/** What is said, without the roles where there is one turn. */
+function textOf(messages) {
+  if (messages.length === 1) return messages[0].content;
+  return messages.map(({ role, content }) => `${role}: ${content}`).join("\n");
+}
+
+/** @throws {Error} If the line holds no pair in messages; columns beside them are left out. */
+function pairOf(line, number) {
+  if (line.trim() === "") return [];
+  try {
+    const { prompt, chosen, rejected } = JSON.parse(line);
+    if ([prompt, chosen, rejected].every(Array.isArray)) return [{ prompt, chosen, rejected }];
+  } catch {
+    // as if it were another thing
+  }
+  throw new Error(
+    `Cannot import line ${number}: expected JSON with prompt, chosen and rejected, each a list of messages`,
+  );
+}
+
+/** Lists that fit a request each. */
+function batchesOf(pairs) {
+  const batches = [[]];
+  let characters = 0;
+  for (const pair of pairs) {
+    const { length } = JSON.stringify(pair);
+    if (characters + length > MOST_CHARACTERS) {
+      batches.push([]);
+      characters = 0;
+    }
+    batches.at(-1).push(pair);
+    characters += length;
+  }
+  return batches.filter((batch) => batch.length > 0);
+}

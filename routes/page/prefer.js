@@ -1,0 +1,109 @@
+/** Preferring: two answers to a prompt, of which a click or an arrow key keeps the better one. */
+import { AnswerView, byId, element, notice, samplingOf, sendOnEnter } from "./elements.js";
+import { startPairs } from "./pairs.js";
+import { streamChat } from "./server.js";
+
+/** The answers by name, and the keys that keep them. */
+const SIDES = [["First", "←"], ["Second", "→"]];
+
+/** @param {string[]} models The policy first. */
+export function startPrefer(models) {
+  const form = byId("prefer-form");
+  const draw = form.querySelector("[type=submit]");
+  const stop = byId("prefer-stop");
+  const candidates = byId("candidates");
+  const pairs = startPairs();
+  /** Aborts the drawing; null: there is none. */
+  let controller = null;
+  /** The two answers that wait for a decision, with their prompt and model; null: there are none. */
+  let drawn = null;
+
+  byId("prefer-model").append(...models.map((model) => new Option(model)));
+
+  async function drawTwo(prompt) {
+    controller = new AbortController();
+    const model = byId("prefer-model").value;
+    const views = SIDES.map(([name]) => new AnswerView(name));
+    show(views);
+    candidates.focus(); // for the arrow keys
+    try {
+      const messages = [{ role: "user", content: prompt }];
+      // Each of n draws its own way.
+      const body = { model, messages, n: 2, ...samplingOf(form) };
+      for await (const { index, text, reason } of streamChat(body, controller.signal)) {
+        if (reason) views[index].end(reason);
+        else views[index].add(text);
+      }
+      if (views[0].text === views[1].text) {
+        notice("Both answers are the same: draw again, perhaps at a higher temperature");
+      } else {
+        drawn = { model, prompt, texts: views.map(({ text }) => text) };
+      }
+    } catch (error) {
+      if (error.name === "AbortError") views.forEach((view) => view.end(null));
+      else views[0].fail(error.message);
+    }
+    controller = null;
+    update();
+  }
+
+  async function keep(side) {
+    const { model, prompt, texts } = drawn;
+    drawn = null;
+    update();
+    const answer = (content) => [{ role: "assistant", content }];
+    const pair = {
+      prompt: [{ role: "user", content: prompt }],
+      chosen: answer(texts[side]),
+      rejected: answer(texts[1 - side]),
+    };
+    if (!await pairs.add([pair], model)) {
+      drawn = { model, prompt, texts }; // to try again
+      return update();
+    }
+    show([]);
+    form.elements.prompt.select();
+  }
+
+  function show(views) {
+    notice();
+    drawn = null;
+    candidates.replaceChildren(...views.map((view) => view.element));
+    for (const [side, view] of views.entries()) {
+      const button = element("button", "", "Keep ");
+      button.append(element("kbd", "", SIDES[side][1]));
+      button.addEventListener("click", () => keep(side));
+      view.element.append(button);
+    }
+    update();
+  }
+
+  function update() {
+    draw.disabled = controller !== null;
+    stop.disabled = controller === null;
+    for (const button of candidates.querySelectorAll("button")) button.disabled = drawn === null;
+  }
+
+  form.addEventListener("submit", (event) => {
+    event.preventDefault();
+    const prompt = form.elements.prompt.value;
+    if (controller === null && prompt.trim() !== "") drawTwo(prompt);
+  });
+  sendOnEnter(form);
+  stop.addEventListener("click", () => controller?.abort());
+
+  document.addEventListener("keydown", (event) => {
+    if (byId("prefer").hidden || event.ctrlKey || event.metaKey || event.altKey) return;
+    if (event.key === "Escape") return controller?.abort();
+    // In a field the arrows move the cursor.
+    if (event.target.matches("input, select, textarea") || drawn === null) return;
+    const act = {
+      ArrowLeft: () => keep(0),
+      ArrowRight: () => keep(1),
+      ArrowDown: () => form.requestSubmit(),
+    }[event.key];
+    if (!act) return;
+    event.preventDefault();
+    act();
+  });
+}
