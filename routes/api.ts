@@ -1,5 +1,6 @@
 /** What all routes share: the models, who may speak now, and the numbers for `/metrics`. */
 import { Counter, Gauge, Histogram, Registry } from "prom-client"; // buckets and the text format, kept by the Node community
+import type { JobQueue } from "../src/serve/jobs.ts";
 import type { ServedModel, Serving, ServingLoad } from "../src/serve/serving.ts";
 import type { TextTokenizer } from "../src/text/tokenizer.ts";
 import { ApiError } from "./errors.ts";
@@ -14,9 +15,14 @@ export interface Voice {
 /** What routes work with. */
 export interface Api {
   serving: Serving;
+  /** Of the models that the server was started with. */
   voices: ReadonlyMap<string, Voice>;
   admission: Admission;
   metrics: Metrics;
+  /** Trainings, or null where the server trains nothing. */
+  jobs: JobQueue | null;
+  /** When the server started, in seconds since 1970. */
+  started: number;
   /** False while starting up or shutting down. */
   isReady(): boolean;
 }
@@ -39,7 +45,7 @@ export function modelOf({ serving, voices }: Api, name: string | null | undefine
       code: "model_not_found",
     });
   }
-  return { model, ...voices.get(model.name)! };
+  return { model, ...voices.get(model.root)! };
 }
 
 /** @throws {ApiError} 400 if the model has no tokenizer. */

@@ -8,6 +8,7 @@ import { Hono } from "hono";
 import { cors } from "hono/cors";
 import { routePath } from "hono/route";
 import { openAPIRouteHandler } from "hono-openapi";
+import type { JobQueue } from "../src/serve/jobs.ts";
 import type { PreferenceStore } from "../src/serve/preferences.ts";
 import type { Serving } from "../src/serve/serving.ts";
 import { Admission, type Api, Metrics, type Voice } from "./api.ts";
@@ -15,7 +16,9 @@ import { chatRoutes } from "./chat.ts";
 import { watchClient } from "./client_gone.ts";
 import { completionRoutes } from "./completions.ts";
 import { ApiError, errorHandler } from "./errors.ts";
+import { fileRoutes } from "./files.ts";
 import { healthRoutes } from "./health.ts";
+import { jobRoutes } from "./jobs.ts";
 import { modelRoutes } from "./models.ts";
 import { pageRoutes } from "./page.ts";
 import { preferenceRoutes } from "./preferences.ts";
@@ -30,6 +33,8 @@ export interface AppOptions extends SecurityOptions {
   maxQueue: number;
   /** Where preferences are kept. */
   preferences: PreferenceStore;
+  /** Trainings; null: the server trains nothing. */
+  jobs: JobQueue | null;
   isReady?: () => boolean;
   /** Gets a line for the server's log. */
   log?: (line: string) => void;
@@ -37,14 +42,16 @@ export interface AppOptions extends SecurityOptions {
 
 /** The app over models; the caller gives it a socket, or calls `request` in a test. */
 export function createApp(serving: Serving, options: AppOptions): Hono {
-  const { voices, maxQueue, preferences, corsOrigin, isReady = () => true, log = () => {} } =
-    options;
+  const { voices, maxQueue, preferences, jobs, corsOrigin } = options;
+  const { isReady = () => true, log = () => {} } = options;
   const slots = serving.slots * serving.models.length;
   const api: Api = {
     serving,
     voices,
     admission: new Admission(slots + maxQueue),
     metrics: new Metrics(),
+    jobs,
+    started: Math.floor(Date.now() / 1000),
     isReady,
   };
   const app = new Hono();
@@ -70,6 +77,8 @@ export function createApp(serving: Serving, options: AppOptions): Hono {
   app.route("/", scoreRoutes(api));
   app.route("/", tokenizeRoutes(api));
   app.route("/", preferenceRoutes(preferences));
+  app.route("/", fileRoutes(api));
+  app.route("/", jobRoutes(api, log));
   app.get(
     "/openapi.json",
     openAPIRouteHandler(app, {

@@ -5,12 +5,12 @@ import { clientGone } from "./client_gone.ts";
 import { errorBody } from "./errors.ts";
 
 /**
- * Sends what `produce` emits as `data:` events, then `data: [DONE]`. A failure on the way becomes an event of its own, for the
+ * Sends what `produce` emits as `data:` events, with its id where it has one, then `data: [DONE]`. A failure on the way becomes an event of its own, for the
  * status has gone out; a client that leaves aborts the signal.
  */
 export function eventStream(
   context: Context,
-  produce: (emit: (event: object) => void, signal: AbortSignal) => Promise<void>,
+  produce: (emit: (event: object, id?: string) => void, signal: AbortSignal) => Promise<void>,
   { onEnd, log }: { onEnd: () => void; log: (line: string) => void },
 ): Response {
   context.header("content-type", "text/event-stream; charset=utf-8");
@@ -22,9 +22,12 @@ export function eventStream(
     clientGone(context).addEventListener("abort", () => gone.abort(), { once: true });
     // Events go out one behind the other, while the next ones are made.
     let sent: Promise<unknown> = Promise.resolve();
-    const send = (data: string) => sent = sent.then(() => out.write(`data: ${data}\n\n`));
+    const send = (data: string, id?: string) => {
+      const head = id === undefined ? "" : `id: ${id}\n`;
+      sent = sent.then(() => out.write(`${head}data: ${data}\n\n`));
+    };
     try {
-      await produce((event) => send(JSON.stringify(event)), gone.signal);
+      await produce((event, id) => send(JSON.stringify(event), id), gone.signal);
       if (!gone.signal.aborted) send("[DONE]");
     } catch (error) {
       const { status, body } = errorBody(error);

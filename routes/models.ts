@@ -18,10 +18,11 @@ export function modelRoutes(api: Api): Hono {
     );
 }
 
-const described = ({ name, created, positions }: ServedModel) => ({
+const described = ({ name, root, created, positions }: ServedModel) => ({
   id: name,
   object: "model",
   created,
   owned_by: "smoldpo",
+  root,
   max_model_len: positions,
 });

@@ -64,7 +64,9 @@ export function onlyOurPages({ hosts, corsOrigin }: SecurityOptions) {
     }
     const writes = !["GET", "HEAD", "OPTIONS"].includes(req.method);
     const type = req.header("content-type") ?? "";
-    if (writes && !/^application\/json\b/i.test(type)) {
+    // OpenAI's clients name no type where they send nothing; a form names its own, and fetch brings an Origin.
+    const empty = type === "" && req.header("content-length") === "0";
+    if (writes && !empty && !/^application\/json\b/i.test(type)) {
       throw new ApiError(415, `Expected Content-Type: application/json, found ${type || "none"}`);
     }
     await next();

@@ -1,4 +1,4 @@
-import { validator } from "hono-openapi"; // checks a body with the schema that openapi.json shows
+import { validator } from "hono-openapi"; // checks a request with the schema that openapi.json shows
 import type { z } from "zod";
 import { ApiError } from "./errors.ts";
 

@@ -3,7 +3,9 @@ import type { Voice } from "../../routes/api.ts";
 import { type AppOptions, createApp } from "../../routes/app.ts";
 import type { Options } from "../config.ts";
 import { UserError } from "../errors.ts";
+import { openDataset } from "../platform/datasets.ts";
 import { SqlitePreferences } from "../platform/sqlite_preferences.ts";
+import { JobQueue, type JobSettings, type TrainingFile } from "../serve/jobs.ts";
 import { stopIdsOf } from "../text/prompt.ts";
 import type { Context } from "./context.ts";
 import { openDevice } from "./device.ts";
@@ -33,6 +35,14 @@ export async function run(options: Options<"serve">, context: Context<"serve">):
     const { config, tokenizer } = await openStoredModel(path, context);
     voices.set(name, { tokenizer, stopIds: stopIdsOf(config, tokenizer) });
   }
+  const training: JobSettings | null = options.maxTrainedModels === 0 ? null : {
+    models: new Map(models.map(({ name, path }) => [name, path])),
+    files: await trainingFiles(options, context),
+    output: outputOf(options),
+    most: options.maxTrainedModels,
+    device: options,
+    log: say,
+  };
   const serving = await RemoteServing.start({
     device: options,
     models,
@@ -41,7 +51,8 @@ export async function run(options: Options<"serve">, context: Context<"serve">):
     cacheMiB: options.kvCacheMib,
   }, say);
   try {
-    return await serve(serving, { voices, preferences, apiKey }, options, context);
+    const jobs = training && new JobQueue(serving, training);
+    return await serve(serving, { voices, preferences, jobs, apiKey }, options, context);
   } finally {
     serving.close();
     preferences.close();
@@ -50,7 +61,7 @@ export async function run(options: Options<"serve">, context: Context<"serve">):
 
 async function serve(
   serving: RemoteServing,
-  given: Pick<AppOptions, "voices" | "preferences" | "apiKey">,
+  given: Pick<AppOptions, "voices" | "preferences" | "jobs" | "apiKey">,
   options: Options<"serve">,
   context: Context<"serve">,
 ): Promise<number> {
@@ -73,7 +84,7 @@ async function serve(
   ready = false;
   say("Shutting down: answers in work may finish; once more to stop at once");
   const late = setTimeout(() => serving.close(), options.shutdownTimeout * 1000);
-  await server.shutdown();
+  await Promise.all([server.shutdown(), given.jobs?.close()]);
   clearTimeout(late);
   return 0;
 }
@@ -90,6 +101,46 @@ function namedModels({ model, reference, servedModelName }: Options<"serve">) {
     );
   }
   return models;
+}
+
+/**
+ * The datasets that jobs may use, by name. The shipped ones are left out where they are not.
+ *
+ * @throws {UserError} If one is not there, or has no name.
+ */
+async function trainingFiles(
+  { trainingFiles }: Options<"serve">,
+  { resolved }: Context<"serve">,
+): Promise<Map<string, TrainingFile>> {
+  const files = new Map<string, TrainingFile>();
+  for (const item of trainingFiles.split(",")) {
+    const [, name, path] = /^([\w.-]{1,64})=(.+)$/.exec(item) ?? [];
+    if (name === undefined || files.has(name)) {
+      throw new UserError(
+        `Expected --training-files as NAME=PATH,... with a name for each, found "${item}"`,
+      );
+    }
+    const isShipped = resolved.origins.trainingFiles.source === "default";
+    if (isShipped && !existsHere(path)) continue;
+    await openDataset(path, { split: null, preferred: "train" });
+    files.set(name, { path, bytes: bytesOf(path) });
+  }
+  return files;
+}
+
+/** @throws {UserError} If this process may not write there. */
+function outputOf({ output }: Options<"serve">): string {
+  const path = output!; // has a default
+  if (Deno.permissions.querySync({ name: "write", path }).state === "granted") return path;
+  throw new UserError(
+    `Expected --output to be runs, the one folder that the serve task may write to, found ${path}: ` +
+      "add it to the permissions of serve in deno.json",
+  );
+}
+
+/** null where it is not one file of this machine. */
+function bytesOf(path: string): number | null {
+  return existsHere(path) && Deno.statSync(path).isFile ? Deno.statSync(path).size : null;
 }
 
 /** A directory's own name; a model of the hub is called what it is called there. */

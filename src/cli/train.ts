@@ -3,7 +3,13 @@ import { auditInWords, flipsInWords } from "../data/audit.ts";
 import { suspectedFlips } from "../dpo/label_flips.ts";
 import { type DpoTraining, startDpo } from "../engine.ts";
 import { largestBatch, planInWords, planMemory } from "../train/memory_plan.ts";
-import { type Change, evaluationChanges, readable, type Sample } from "../train/run_record.ts";
+import {
+  type Change,
+  evaluationChanges,
+  type MetricsLine,
+  readable,
+  type Sample,
+} from "../train/run_record.ts";
 import { checkFirstStep } from "../train/self_check.ts";
 import type { Context } from "./context.ts";
 import { openDevice } from "./device.ts";
@@ -13,12 +19,16 @@ import { loadReferenceScores } from "./reference_scores.ts";
 import { RunDirectory } from "./run_directory.ts";
 import { shortcuts } from "./shortcuts.ts";
 import { openTrainingPairs } from "./training_pairs.ts";
-import { resumeRun, runLoop, saveRun, type TrainingRun } from "./training_run.ts";
+import { type Host, resumeRun, runLoop, saveRun, type TrainingRun } from "./training_run.ts";
 
 const INTERRUPTED = 130;
 
 /** Direct Preference Optimization. */
-export async function run(options: Options<"train">, context: Context<"train">): Promise<number> {
+export async function run(
+  options: Options<"train">,
+  context: Context<"train">,
+  host?: Host,
+): Promise<number> {
   const startedAt = new Date();
   const say = (line: string) => context.stderr.write(`${line}\n`);
   const model = await openStoredModel(options.model, context);
@@ -34,7 +44,8 @@ export async function run(options: Options<"train">, context: Context<"train">):
 
   const device = await openDevice(options, context);
   if (!device) return 0;
-  const { gpu, precision, precisionReason } = device;
+  using gpu = device.gpu;
+  const { precision, precisionReason } = device;
   const training = await startDpo(gpu, model, reference, train.rows, options, precision);
   const batchTokens = largestBatch(train.units, options.perDeviceTrainBatchSize);
   const memory = planMemory(training.model, batchTokens, train.units);
@@ -54,6 +65,11 @@ export async function run(options: Options<"train">, context: Context<"train">):
       order: train.order,
       stream: train.stream,
       startedAt,
+      host,
+    };
+    const log = (line: MetricsLine) => {
+      directory.log(line);
+      host?.onMetrics(line);
     };
     say(
       `device     ${gpu.info.description} (${gpu.info.engine}), ${precision}: ${precisionReason}`,
@@ -91,7 +107,7 @@ export async function run(options: Options<"train">, context: Context<"train">):
     });
     const firstStep = await resumeRun(run);
     if (heldOut && firstStep === 0) {
-      directory.log({ step: 0, ...(await heldOut.examine(training)).metrics });
+      log({ step: 0, ...(await heldOut.examine(training)).metrics });
     }
     const atLn2 = options.reference === null && options.labelSmoothing === 0 &&
       options.lossType === "sigmoid";
@@ -109,7 +125,7 @@ export async function run(options: Options<"train">, context: Context<"train">):
     let samples: Sample[] = [];
     if (heldOut) {
       const after = await heldOut.examine(training);
-      directory.log({ step: done, ...after.metrics });
+      log({ step: done, ...after.metrics });
       const theirs = await heldOut.answer(training.run.reference.model, SAMPLES);
       samples = heldOut.samples(theirs, after.completions);
       say(comparison(evaluationChanges(directory.metrics)));

@@ -15,7 +15,7 @@ import { type DataPlan, planData } from "../train/order.ts";
 import type { RowStream, StreamPosition } from "../train/row_stream.ts";
 import { renderReport } from "../train/report.ts";
 import { checkpointContent, restoreCheckpoint } from "../train/resume.ts";
-import type { DataRecord, RunRecord, Sample } from "../train/run_record.ts";
+import type { DataRecord, MetricsLine, RunRecord, Sample } from "../train/run_record.ts";
 import type { StepRows } from "../train/step_rows.ts";
 import type { Context } from "./context.ts";
 import { SAVED_DTYPES } from "./convert.ts";
@@ -40,6 +40,14 @@ export interface TrainingRun {
   order: StepRows;
   stream?: RowStream<unknown>;
   startedAt: Date;
+  /** There if other work goes on beside it. */
+  host?: Host;
+}
+
+/** Who runs a training beside other work of the same thread. */
+export interface Host {
+  /** Gets each line of metrics.jsonl when it is written. */
+  onMetrics(line: MetricsLine): void;
 }
 
 /** The rows that a training learns from: all in memory, or read as it goes on. */
@@ -139,8 +147,10 @@ export async function runLoop(
     },
     firstStep,
     signal: context.signal,
+    shared: run.host !== undefined,
     onStep(metrics) {
       directory.log(metrics);
+      run.host?.onMetrics(metrics);
       progress.update({ step: metrics.step, tokens: metrics.tokens, values: shown(metrics) });
     },
     saveEverySteps: options.saveSteps,

@@ -146,9 +146,14 @@ export const OPTIONS = {
     { default: null, placeholder: "NAME" },
   ),
   output: text(
-    [...TRAINING, "filter", "convert"],
-    "Where to write: a run directory, a new one in runs/ where none is named; filter: a .jsonl file, none if none is named",
-    { default: null, placeholder: "PATH", aliases: ["output-dir"] },
+    [...TRAINING, "filter", "convert", "serve"],
+    "Where to write: a run directory, a new one in runs/ where none is named; filter: a .jsonl file, none if none is named; serve: the folder of its jobs' runs",
+    {
+      default: null,
+      placeholder: "PATH",
+      aliases: ["output-dir"],
+      defaults: { serve: "runs" },
+    },
   ),
 
   // Which pairs
@@ -457,6 +462,15 @@ export const OPTIONS = {
     default: "runs/preferences.db",
     placeholder: "FILE",
   }),
+  trainingFiles: text(["serve"], "Datasets that jobs may train on, by the names that they use", {
+    default: "fixtures=fixtures/pairs/train.jsonl,fixtures-eval=fixtures/pairs/eval.jsonl",
+    placeholder: "NAME=PATH,...",
+  }),
+  maxTrainedModels: integer(
+    ["serve"],
+    "Models that jobs may train, each of which stays in memory; 0: none",
+    { default: 4, min: 0, max: 1000 },
+  ),
   corsOrigin: text(["serve"], "Origin whose pages may ask too, as https://example.org", {
     default: null,
     placeholder: "ORIGIN",

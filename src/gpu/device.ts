@@ -122,6 +122,10 @@ export class Gpu {
     this.#closed = true;
     this.device.destroy();
   }
+
+  [Symbol.dispose](): void {
+    this.close();
+  }
 }
 
 /** Lets timers, signals and messages of other threads have their turn; in Deno a message to oneself does not. */

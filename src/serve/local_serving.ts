@@ -46,15 +46,17 @@ export class LocalServing implements Serving {
   /**
    * Loads a model under a name, and has its kernels compiled: the first request is as quick as any.
    *
+   * @param root The model that it was trained from here, if it was.
    * @throws {UserError} As loadModel.
    */
-  async add(name: string, checkpoint: Checkpoint): Promise<ServedModel> {
+  async add(name: string, checkpoint: Checkpoint, root = name): Promise<ServedModel> {
     const { precision, slots, cacheRows } = this.options;
     const positions = Math.min(this.options.positions, checkpoint.config.maxPositionEmbeddings);
     const model = await loadModel(this.gpu, checkpoint, { precision, positions });
     const rows = Math.min(cacheRows, mostCacheRows(model).inOneBuffer);
     const served = {
       name,
+      root,
       created: Math.floor(Date.now() / 1000),
       positions: Math.min(mostPositions(model), rows),
       vocabSize: checkpoint.config.vocabSize,

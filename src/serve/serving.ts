@@ -13,6 +13,8 @@ import type { TokenLogprobs } from "../kernels/token_logprobs.ts";
 /** A model that can be asked by name. */
 export interface ServedModel {
   name: string;
+  /** The model that it was trained from, with the same tokenizer; its own name where the server was started with it. */
+  root: string;
   /** When it was loaded, in seconds since 1970. */
   created: number;
   /** Tokens that prompt and completion may have together. */

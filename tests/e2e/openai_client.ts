@@ -48,6 +48,60 @@ async function conformance() {
   };
 }
 
+/** Trains, with an answer meanwhile; asks the new model; begins another training and cancels it. */
+async function training() {
+  const { jobs } = client.fineTuning;
+  const files = (await client.files.list()).data.map(({ id }) => id);
+  const body = {
+    model: "policy",
+    training_file: files[0],
+    method: { type: "dpo" as const, dpo: { hyperparameters: { batch_size: 2 } } },
+    suffix: "mine",
+  };
+  const smoldpo = { max_steps: 4, max_length: 64, truncation: "prompt_first", learning_rate: 1e-3 };
+  const create = (rest: object) => jobs.create({ ...body, ...rest });
+  const { id, status } = await create({ smoldpo });
+  const meanwhile = await client.chat.completions.create(request);
+  const during = (await jobs.retrieve(id)).status;
+  while (["queued", "running"].includes((await jobs.retrieve(id)).status)) {
+    await new Promise((next) => setTimeout(next, 50));
+  }
+  const job = await jobs.retrieve(id);
+  const events = [];
+  for await (const event of jobs.listEvents(id, { limit: 5 })) events.push(event);
+  const answer = await client.chat.completions.create({
+    ...request,
+    model: job.fine_tuned_model!,
+  });
+
+  const { id: long } = await create({
+    suffix: "long",
+    smoldpo: { ...smoldpo, max_steps: 100_000 },
+  });
+  const wrong = await create({ training_file: "/etc/passwd" }).catch(({ status, code }) => [
+    status,
+    code,
+  ]);
+  const cancelled = await jobs.cancel(long);
+  const listed = [];
+  for await (const each of jobs.list({ limit: 1 })) listed.push(each.id);
+  return {
+    files,
+    statuses: [status, during, job.status, cancelled.status],
+    answered: [meanwhile, answer].map(({ choices }) => choices[0].message.content !== ""),
+    model: job.fine_tuned_model,
+    models: (await client.models.list()).data.map(({ id }) => id),
+    steps: events.filter(({ type }) => type === "metrics").map(({ data }) =>
+      (data as { step: number }).step
+    ),
+    last: events[0].message,
+    wrong,
+    listed: listed.join() === [long, id].join(),
+    output: (job as unknown as { smoldpo: { output: string } }).smoldpo.output,
+    other: (cancelled as unknown as { smoldpo: { output: string } }).smoldpo.output,
+  };
+}
+
 /** Begins a long answer, says so, and waits for its end. */
 async function linger(stream: boolean) {
   const long = { ...request, max_tokens: 400, logit_bias: { "2": -100 }, stream } as const;
@@ -61,4 +115,5 @@ async function linger(stream: boolean) {
 }
 
 if (job === "conformance") console.log(JSON.stringify(await conformance()));
+else if (job === "training") console.log(JSON.stringify(await training()));
 else await linger(job === "stream");

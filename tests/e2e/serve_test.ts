@@ -1,6 +1,6 @@
 /** The server as a user runs it, and clients in processes of their own. */
 import assert from "node:assert/strict";
-import { headers, loadOf, serve, until } from "./server.ts";
+import { headers, linesOf, loadOf, serve, until } from "./server.ts";
 
 const decoder = new TextDecoder();
 
@@ -31,6 +31,55 @@ Deno.test("OpenAI's client works with the server unchanged", async () => {
   });
 });
 
+Deno.test("OpenAI's client trains a model within the server, which answers at once and can be served again", async () => {
+  await using server = await serve("--max-model-len", "256", "--shutdown-timeout", "300");
+  const { code, stdout, stderr } = await client(server.address, "training").output();
+  assert.equal(code, 0, decoder.decode(stderr));
+  const { output, other, ...rest } = JSON.parse(decoder.decode(stdout));
+  try {
+    assert.deepEqual(rest, {
+      files: ["fixtures", "fixtures-eval"],
+      statuses: ["running", "running", "succeeded", "cancelled"],
+      answered: [true, true],
+      model: "ft:policy:mine",
+      models: ["policy", "ft:policy:mine"],
+      steps: [4, 3, 2, 1],
+      last: "New model: ft:policy:mine",
+      wrong: [400, "file_not_found"],
+      listed: true,
+    });
+    // A job that runs when the server ends leaves a checkpoint, and the server ends as it should.
+    const begun = await fetch(`http://${server.address}/v1/fine_tuning/jobs`, {
+      method: "POST",
+      headers: { ...headers, "content-type": "application/json" },
+      body: JSON.stringify({
+        model: "ft:policy:mine",
+        training_file: "fixtures",
+        method: { type: "dpo", dpo: { hyperparameters: { batch_size: 2 } } },
+        smoldpo: { max_steps: 100_000, max_length: 64, truncation: "prompt_first" },
+      }),
+    });
+    const { id, smoldpo } = await begun.json();
+    const events = await fetch(`http://${server.address}/v1/fine_tuning/jobs/${id}/events`, {
+      headers: { ...headers, accept: "text/event-stream" },
+    });
+    let last = "";
+    for await (const line of linesOf(events.body!)) {
+      if (/"step":1,/.test(line)) server.process.kill("SIGTERM");
+      if (/"message":/.test(line)) last = line;
+    }
+    assert.match(last, /The job was cancelled/);
+    assert.equal((await server.process.status).code, 0, server.said.join("\n"));
+    const kept = await Array.fromAsync(Deno.readDir(`${smoldpo.output}/checkpoints`));
+    assert.match(kept.map(({ name }) => name).join(), /^step-\d+$/);
+    await Deno.remove(smoldpo.output, { recursive: true });
+    await using again = await serve("--model", output, "--max-trained-models", "0");
+    assert.ok(again.address);
+  } finally {
+    for (const path of [output, other]) await Deno.remove(path, { recursive: true });
+  }
+});
+
 Deno.test("a killed client frees its slots; a terminated server lets answers finish", async () => {
   await using server = await serve("--max-model-len", "512");
   const { address } = server;
@@ -57,7 +106,7 @@ Deno.test("a killed client frees its slots; a terminated server lets answers fin
   assert.equal((await server.process.status).code, 0);
 });
 
-Deno.test("a port in use, a model that is not there and a missing key are said in one line", async () => {
+Deno.test("a port in use, a model that is not there, a missing key and wrong places are said in one line", async () => {
   const listener = Deno.listen({ hostname: "127.0.0.1", port: 0 });
   const { port } = listener.addr as Deno.NetAddr;
   const run = async (...flags: string[]) => {
@@ -74,6 +123,12 @@ Deno.test("a port in use, a model that is not there and a missing key are said i
   const open = await run("--host", "0.0.0.0");
   assert.equal(open.code, 2);
   assert.match(open.text, /error: Expected a key in SMOLDPO_API_KEY for --host 0\.0\.0\.0/);
+  const elsewhere = await run("--output", "elsewhere");
+  assert.equal(elsewhere.code, 2);
+  assert.match(elsewhere.text, /error: Expected --output to be runs, .* found elsewhere/);
+  const unnamed = await run("--training-files", "fixtures/pairs/train.jsonl");
+  assert.equal(unnamed.code, 2);
+  assert.match(unnamed.text, /error: Expected --training-files as NAME=PATH/);
   const missing = await run("--model", "runs/nothing-here");
   assert.equal(missing.code, 2);
   assert.match(missing.text, /error: Cannot open runs\/nothing-here|error: .*runs\/nothing-here/);

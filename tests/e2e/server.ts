@@ -5,7 +5,7 @@ import denoConfig from "../../deno.json" with { type: "json" };
 const decoder = new TextDecoder();
 
 /** Lines of a stream as they come. */
-async function* linesOf(stream: ReadableStream<Uint8Array>): AsyncGenerator<string> {
+export async function* linesOf(stream: ReadableStream<Uint8Array>): AsyncGenerator<string> {
   let rest = "";
   for await (const chunk of stream) {
     const lines = (rest + decoder.decode(chunk, { stream: true })).split("\n");

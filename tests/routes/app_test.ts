@@ -57,6 +57,11 @@ Deno.test("bad requests get their status, in OpenAI's shape", async () => {
     [["/v1/tokenize", {}], 400, /either prompt or messages/],
     [["/v1/nothing", {}], 404, /openapi\.json, found \/v1\/nothing/],
     [["/v1/completions", undefined, { method: "POST" }], 415, /Content-Type/],
+    [
+      [completions, undefined, { method: "POST", headers: { "content-length": "0" } }],
+      400,
+      /prompt/,
+    ],
     [[completions, "prompt=a", { headers: { "content-type": "text/plain" } }], 415, /text\/plain/],
   ];
   for (const [request, status, message] of cases) await refuses(request, status, message);

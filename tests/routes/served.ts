@@ -26,7 +26,8 @@ const preferences = await SqlitePreferences.open(":memory:");
 /** The app, with these differences from a server on this machine's own address. */
 export function appWith(options: Partial<AppOptions> = {}) {
   const security = { apiKey: null, hosts: ["localhost"], corsOrigin: null };
-  return createApp(serving, { voices, preferences, maxQueue: 8, ...security, ...options });
+  const rest = { voices, preferences, jobs: null, maxQueue: 8 };
+  return createApp(serving, { ...rest, ...security, ...options });
 }
 
 export interface Reply {

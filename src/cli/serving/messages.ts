@@ -1,7 +1,9 @@
 import type { PreferencePair } from "../../data/pairs.ts";
 import type { GenerationRequest } from "../../generate/batcher.ts";
 import type { DrawnToken } from "../../generate/decoder.ts";
+import type { TrainingOrder } from "../../serve/jobs.ts";
 import type { ServedModel } from "../../serve/serving.ts";
+import type { MetricsLine } from "../../train/run_record.ts";
 
 /** What the worker that owns the GPU is started with. */
 export interface ServingSetup {
@@ -20,7 +22,8 @@ export type Task =
   | { kind: "generate"; model: string; request: SentRequest }
   | { kind: "promptLogprobs"; model: string; prompt: readonly number[]; top: number }
   | { kind: "score"; model: string; pairs: readonly PreferencePair[] }
-  | { kind: "load" };
+  | { kind: "load" }
+  | { kind: "train"; order: TrainingOrder };
 
 export type ToWorker =
   | { kind: "setup"; setup: ServingSetup }
@@ -31,6 +34,8 @@ export type FromWorker =
   | { kind: "say"; line: string }
   | { kind: "ready"; models: readonly ServedModel[] }
   | { kind: "tokens"; id: number; tokens: readonly DrawnToken[] }
+  | { kind: "metrics"; id: number; metrics: MetricsLine }
+  | { kind: "line"; id: number; line: string }
   | { kind: "done"; id: number; result: unknown }
   /** `mendable`: the message is for the user, as that of a UserError. Without an id the worker is of no more use. */
   | { kind: "failed"; id?: number; message: string; mendable: boolean };

@@ -3,30 +3,42 @@ import type { PairScore } from "../../dpo/evaluate.ts";
 import { UserError } from "../../errors.ts";
 import type { Completion, GenerationRequest } from "../../generate/batcher.ts";
 import type { TokenLogprobs } from "../../kernels/token_logprobs.ts";
+import type { Trainer, TrainingOrder, TrainingWatch } from "../../serve/jobs.ts";
 import type { ServedModel, Serving, ServingLoad } from "../../serve/serving.ts";
 import type { FromWorker, ServingSetup, Task, ToWorker } from "./messages.ts";
 
 interface Pending {
   resolve(result: unknown): void;
   reject(error: unknown): void;
-  onTokens?: GenerationRequest["onTokens"];
+  /** Told of what comes before the result. */
+  watch?: Watch;
 }
 
+type Watch =
+  & Pick<GenerationRequest, "onTokens">
+  & Partial<Pick<TrainingWatch, "onMetrics" | "onLine">>;
+
 /** Models on the GPU of a worker, which never stops this thread. */
-export class RemoteServing implements Serving {
+export class RemoteServing implements Serving, Trainer {
   readonly #pending = new Map<number, Pending>();
+  readonly #models: ServedModel[];
   #nextId = 0;
 
   private constructor(
     readonly worker: Worker,
-    readonly models: readonly ServedModel[],
+    models: readonly ServedModel[],
     readonly slots: number,
   ) {
+    this.#models = [...models];
     worker.onmessage = ({ data }: MessageEvent<FromWorker>) => this.#receive(data);
     worker.onerror = (event) => {
       event.preventDefault();
       this.#failAll(new Error(`The GPU's worker failed: ${event.message}`));
     };
+  }
+
+  get models(): readonly ServedModel[] {
+    return this.#models;
   }
 
   /**
@@ -62,13 +74,14 @@ export class RemoteServing implements Serving {
     if (signal?.aborted) {
       return Promise.resolve({ ids: [], knownTokens: 0, finishReason: "aborted" });
     }
-    const { id, result } = this.#ask<Completion>(
-      { kind: "generate", model, request: sent },
-      onTokens,
-    );
-    const cancel = () => this.worker.postMessage({ kind: "cancel", id } satisfies ToWorker);
-    signal?.addEventListener("abort", cancel, { once: true });
-    return result.finally(() => signal?.removeEventListener("abort", cancel));
+    return this.#ask({ kind: "generate", model, request: sent }, { onTokens }, signal);
+  }
+
+  async train(order: TrainingOrder, watch: TrainingWatch): Promise<ServedModel | null> {
+    const { signal, ...told } = watch;
+    const served = await this.#ask<ServedModel | null>({ kind: "train", order }, told, signal);
+    if (served) this.#models.push(served);
+    return served;
   }
 
   promptLogprobs(
@@ -76,15 +89,15 @@ export class RemoteServing implements Serving {
     prompt: readonly number[],
     top: number,
   ): Promise<TokenLogprobs[]> {
-    return this.#ask<TokenLogprobs[]>({ kind: "promptLogprobs", model, prompt, top }).result;
+    return this.#ask({ kind: "promptLogprobs", model, prompt, top });
   }
 
   score(model: string, pairs: readonly PreferencePair[]): Promise<PairScore[]> {
-    return this.#ask<PairScore[]>({ kind: "score", model, pairs }).result;
+    return this.#ask({ kind: "score", model, pairs });
   }
 
   load(): Promise<ServingLoad> {
-    return this.#ask<ServingLoad>({ kind: "load" }).result;
+    return this.#ask({ kind: "load" });
   }
 
   close(): void {
@@ -92,12 +105,14 @@ export class RemoteServing implements Serving {
     this.#failAll(new Error("The server was closed"));
   }
 
-  #ask<T>(task: Task, onTokens?: Pending["onTokens"]): { id: number; result: Promise<T> } {
+  async #ask<T>(task: Task, watch?: Watch, signal?: AbortSignal): Promise<T> {
     const id = this.#nextId++;
     const { promise, resolve, reject } = Promise.withResolvers<T>();
-    this.#pending.set(id, { resolve: resolve as Pending["resolve"], reject, onTokens });
+    this.#pending.set(id, { resolve: resolve as Pending["resolve"], reject, watch });
     this.worker.postMessage({ kind: "task", id, task } satisfies ToWorker);
-    return { id, result: promise };
+    const cancel = () => this.worker.postMessage({ kind: "cancel", id } satisfies ToWorker);
+    signal?.addEventListener("abort", cancel, { once: true });
+    return await promise.finally(() => signal?.removeEventListener("abort", cancel));
   }
 
   #receive(message: FromWorker): void {
@@ -107,7 +122,9 @@ export class RemoteServing implements Serving {
     }
     const pending = this.#pending.get(message.id!);
     if (!pending) return;
-    if (message.kind === "tokens") return pending.onTokens?.(message.tokens);
+    if (message.kind === "tokens") return pending.watch?.onTokens?.(message.tokens);
+    if (message.kind === "metrics") return pending.watch?.onMetrics?.(message.metrics);
+    if (message.kind === "line") return pending.watch?.onLine?.(message.line);
     this.#pending.delete(message.id!);
     if (message.kind === "done") pending.resolve(message.result);
     else pending.reject(errorOf(message));

@@ -7,10 +7,10 @@
  */
 import { UserError } from "../../errors.ts";
 import { LocalServing } from "../../serve/local_serving.ts";
-import type { Output } from "../context.ts";
 import { openDevice } from "../device.ts";
-import type { FromWorker, ServingSetup, Task, ToWorker } from "./messages.ts";
 import { openStoredModel } from "../inputs.ts";
+import { linesTo, LocalTrainer } from "./local_trainer.ts";
+import type { FromWorker, ServingSetup, Task, ToWorker } from "./messages.ts";
 
 const say = (message: FromWorker) => self.postMessage(message);
 const running = new Map<number, AbortController>();
@@ -36,8 +36,7 @@ self.onmessage = async ({ data }: MessageEvent<ToWorker>) => {
 async function open(setup: ServingSetup): Promise<LocalServing> {
   const { device, models, slots, positions, cacheMiB } = setup;
   const line = (text: string) => say({ kind: "say", line: text });
-  const lines = { write: (text: string) => text.split("\n").filter(Boolean).forEach(line) };
-  const stream: Output = { ...lines, columns: () => null };
+  const stream = linesTo(line);
   const { gpu, precision, precisionReason } =
     (await openDevice(device, { stdout: stream, stderr: stream }))!;
   line(
@@ -63,24 +62,35 @@ async function open(setup: ServingSetup): Promise<LocalServing> {
 
 async function perform(id: number, task: Task): Promise<unknown> {
   switch (task.kind) {
-    case "generate": {
-      const controller = new AbortController();
-      running.set(id, controller);
-      try {
-        return await serving.generate(task.model, {
+    case "generate":
+      return await cancellable(id, (signal) =>
+        serving.generate(task.model, {
           ...task.request,
-          signal: controller.signal,
+          signal,
           onTokens: (tokens) => say({ kind: "tokens", id, tokens }),
-        });
-      } finally {
-        running.delete(id);
-      }
-    }
+        }));
+    case "train":
+      return await cancellable(id, (signal) =>
+        new LocalTrainer(serving).train(task.order, {
+          signal,
+          onMetrics: (metrics) => say({ kind: "metrics", id, metrics }),
+          onLine: (line) => say({ kind: "line", id, line }),
+        }));
     case "promptLogprobs":
       return await serving.promptLogprobs(task.model, task.prompt, task.top);
     case "score":
       return await serving.score(task.model, task.pairs);
     case "load":
       return await serving.load();
+  }
+}
+
+async function cancellable<T>(id: number, work: (signal: AbortSignal) => Promise<T>): Promise<T> {
+  const controller = new AbortController();
+  running.set(id, controller);
+  try {
+    return await work(controller.signal);
+  } finally {
+    running.delete(id);
   }
 }
