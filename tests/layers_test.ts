@@ -84,26 +84,50 @@ Deno.test("what says that it is browser compatible is all but the edges", () => 
 
 // Neither Deno nor Node are among these libraries, so a use of them does not type-check.
 Deno.test("everything but the edges type-checks for a browser with WebGPU", async () => {
-  const directory = await Deno.makeTempDir();
-  try {
-    const config = `${directory}/deno.json`;
-    const lib = ["dom", "dom.iterable", "dom.asynciterable", "esnext", "deno.webgpu"];
-    const { imports } = denoConfig;
-    await Deno.writeTextFile(
-      config,
-      JSON.stringify({ imports, compilerOptions: { lib, types: [] } }),
-    );
-    const check = async (...files: string[]) => {
-      const args = ["check", "--quiet", "--config", config, ...files];
-      const { success, stderr } = await new Deno.Command(Deno.execPath(), { args }).output();
-      return { success, stderr: new TextDecoder().decode(stderr) };
-    };
+  await withChecker({ lib: [...BROWSER, "deno.webgpu"] }, async (check, directory) => {
     const { success, stderr } = await check(...browserSafe, ...routes);
     assert.ok(success, stderr);
     const escaped = `${directory}/escaped.ts`;
     await Deno.writeTextFile(escaped, "export const version = Deno.version;\n");
     assert.match((await check(escaped)).stderr, /Cannot find name 'Deno'/);
+  });
+});
+
+// JavaScript, for the page has no build: what is checked are names and what is known of types, no more.
+Deno.test("the page's scripts type-check for a browser", async () => {
+  const options = { lib: BROWSER, checkJs: true, strict: false };
+  await withChecker(options, async (check, directory) => {
+    const { success, stderr } = await check("routes/page/main.js");
+    assert.ok(success, stderr);
+    const mistaken = `${directory}/mistaken.js`;
+    await Deno.writeTextFile(mistaken, "export const text = documnet.title;\n");
+    assert.match((await check(mistaken)).stderr, /Cannot find name 'documnet'/);
+  });
+});
+
+const BROWSER = ["dom", "dom.iterable", "dom.asynciterable", "esnext"];
+
+type Check = (...files: string[]) => Promise<{ success: boolean; stderr: string }>;
+
+/** Gives `body` a type checker with these options, and a folder for files of its own. */
+async function withChecker(
+  options: Record<string, unknown>,
+  body: (check: Check, directory: string) => Promise<void>,
+) {
+  const directory = await Deno.makeTempDir();
+  try {
+    const config = `${directory}/deno.json`;
+    const { imports } = denoConfig;
+    await Deno.writeTextFile(
+      config,
+      JSON.stringify({ imports, compilerOptions: { types: [], ...options } }),
+    );
+    await body(async (...files) => {
+      const args = ["check", "--quiet", "--config", config, ...files];
+      const { success, stderr } = await new Deno.Command(Deno.execPath(), { args }).output();
+      return { success, stderr: new TextDecoder().decode(stderr) };
+    }, directory);
   } finally {
     await Deno.remove(directory, { recursive: true });
   }
-});
+}

@@ -1,5 +1,6 @@
 /** Pieces of the page that several tabs use. Texts go in as text, never as markup. */
 
+/** @returns {any} Of the kind that the page has under this id. */
 export const byId = (id) => document.getElementById(id);
 
 /** Tells the user something, or takes it away. */

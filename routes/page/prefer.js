@@ -96,7 +96,7 @@ export function startPrefer(models) {
     if (byId("prefer").hidden || event.ctrlKey || event.metaKey || event.altKey) return;
     if (event.key === "Escape") return controller?.abort();
     // In a field the arrows move the cursor.
-    if (event.target.matches("input, select, textarea") || drawn === null) return;
+    if (document.activeElement.matches("input, select, textarea") || drawn === null) return;
     const act = {
       ArrowLeft: () => keep(0),
       ArrowRight: () => keep(1),

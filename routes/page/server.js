@@ -64,8 +64,8 @@ export async function listModels() {
  *
  * @param {object} body As /v1/chat/completions takes it.
  * @param {AbortSignal} signal
- * @returns {AsyncGenerator<{ index: number, text: string } | { index: number, reason: string }>} Of each of `n` answers: the
- *   text of every token, which may be empty, and at last why it ended.
+ * @returns {AsyncGenerator<{ index: number, text?: string, reason?: string }>} Of each of `n` answers: the text of every token,
+ *   which may be empty, and at last why it ended.
  */
 export async function* streamChat(body, signal) {
   const response = await request("v1/chat/completions", {

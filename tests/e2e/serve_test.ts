@@ -129,6 +129,9 @@ Deno.test("a port in use, a model that is not there, a missing key and wrong pla
   const unnamed = await run("--training-files", "fixtures/pairs/train.jsonl");
   assert.equal(unnamed.code, 2);
   assert.match(unnamed.text, /error: Expected --training-files as NAME=PATH/);
+  const unwritable = await run("--preferences", "elsewhere.db");
+  assert.equal(unwritable.code, 2);
+  assert.match(unwritable.text, /error: Cannot write elsewhere\.db: expected a file in runs\//);
   const missing = await run("--model", "runs/nothing-here");
   assert.equal(missing.code, 2);
   assert.match(missing.text, /error: Cannot open runs\/nothing-here|error: .*runs\/nothing-here/);
