@@ -17,6 +17,8 @@ export function startPrefer(models) {
   let controller = null;
   /** The two answers that wait for a decision, with their prompt and model; null: there are none. */
   let drawn = null;
+  /** Whether a pair is on its way to the server; what is drawn then would be taken away with it. */
+  let keeping = false;
 
   byId("prefer-model").append(...models.map((model) => new Option(model)));
 
@@ -24,6 +26,7 @@ export function startPrefer(models) {
     controller = new AbortController();
     const model = byId("prefer-model").value;
     const views = SIDES.map(([name]) => new AnswerView(name));
+    notice();
     show(views);
     candidates.focus(); // for the arrow keys
     try {
@@ -49,24 +52,22 @@ export function startPrefer(models) {
 
   async function keep(side) {
     const { model, prompt, texts } = drawn;
-    drawn = null;
-    update();
     const answer = (content) => [{ role: "assistant", content }];
     const pair = {
       prompt: [{ role: "user", content: prompt }],
       chosen: answer(texts[side]),
       rejected: answer(texts[1 - side]),
     };
-    if (!await pairs.add([pair], model)) {
-      drawn = { model, prompt, texts }; // to try again
-      return update();
-    }
+    keeping = true;
+    update();
+    const kept = await pairs.add([pair], model);
+    keeping = false;
+    if (!kept) return update(); // to try again
     show([]);
     form.elements.prompt.select();
   }
 
   function show(views) {
-    notice();
     drawn = null;
     candidates.replaceChildren(...views.map((view) => view.element));
     for (const [side, view] of views.entries()) {
@@ -78,16 +79,18 @@ export function startPrefer(models) {
     update();
   }
 
+  const canKeep = () => drawn !== null && !keeping;
+
   function update() {
-    draw.disabled = controller !== null;
+    draw.disabled = controller !== null || keeping;
     stop.disabled = controller === null;
-    for (const button of candidates.querySelectorAll("button")) button.disabled = drawn === null;
+    for (const button of candidates.querySelectorAll("button")) button.disabled = !canKeep();
   }
 
   form.addEventListener("submit", (event) => {
     event.preventDefault();
     const prompt = form.elements.prompt.value;
-    if (controller === null && prompt.trim() !== "") drawTwo(prompt);
+    if (!draw.disabled && prompt.trim() !== "") drawTwo(prompt);
   });
   sendOnEnter(form);
   stop.addEventListener("click", () => controller?.abort());
@@ -96,7 +99,7 @@ export function startPrefer(models) {
     if (byId("prefer").hidden || event.ctrlKey || event.metaKey || event.altKey) return;
     if (event.key === "Escape") return controller?.abort();
     // In a field the arrows move the cursor.
-    if (document.activeElement.matches("input, select, textarea") || drawn === null) return;
+    if (document.activeElement.matches("input, select, textarea") || !canKeep()) return;
     const act = {
       ArrowLeft: () => keep(0),
       ArrowRight: () => keep(1),
