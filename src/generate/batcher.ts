@@ -77,8 +77,6 @@ export class Batcher {
   #waiting: Entry[] = [];
   #running: Entry[] = [];
   #working = false;
-  /** Of one step, in the last submit. */
-  #stepMs = Infinity;
 
   constructor(readonly model: Model, { cacheRows, slots, submitMs = 50 }: BatcherOptions) {
     this.#decoder = new Decoder(model, cacheRows, slots);
@@ -180,11 +178,9 @@ export class Batcher {
   async #step(): Promise<void> {
     const running = [...this.#running];
     const room = running.map(({ request, sequence }) => request.maxNewTokens - sequence.ids.length);
-    const affordable = Math.max(1, Math.floor(this.#submitMs / this.#stepMs));
+    const affordable = Math.max(1, Math.floor(this.#submitMs / this.#decoder.stepMs));
     const steps = Math.min(MOST_STEPS, affordable, ...room);
-    const began = performance.now();
     const drawn = await this.#decoder.next(running.map(({ sequence }) => sequence), steps);
-    this.#stepMs = (performance.now() - began) / steps;
     for (const [i, entry] of running.entries()) this.#take(entry, drawn[i]);
     this.#leave();
   }

@@ -38,6 +38,8 @@ export class Decoder {
   readonly #cache: Tensor[];
   readonly #said: Tensor;
   readonly #readback: Readback;
+  /** Of one step of the last {@link next}, without the turn that others had behind it. */
+  stepMs = Infinity;
 
   /**
    * @param cacheRows Tokens that the cache holds.
@@ -101,6 +103,7 @@ export class Decoder {
   ): Promise<DrawnToken[][]> {
     const { gpu, runtime: { workspace }, weights: { config: { vocabSize: V } } } = this.model;
     const { tokens, settings, ...places } = this.#write(sequences);
+    const began = performance.now();
     const B = sequences.length;
     const history = workspace.get("decode history", "u32", [B, steps]);
     const tops = sequences.map(({ topLogprobs }) => topLogprobs);
@@ -126,7 +129,9 @@ export class Decoder {
       this.#readback.record(commands, logprobs, (data) => words = new Uint32Array(data));
     }
     commands.submit();
-    await this.#readback.fetch();
+    await this.#readback.fetch(() => {
+      if (!first) this.stepMs = (performance.now() - began) / steps;
+    });
     return sequences.map(({ topLogprobs }, b) =>
       Array.from({ length: steps }, (_, step) => {
         const i = b * steps + step;

@@ -82,9 +82,14 @@ export class Gpu {
    * engine is known to have mapped the buffer by then (`mapsWithinCall`), the promise is not waited for. It is for a buffer's
    * first time: before that, Deno 2.9 panics.
    *
+   * @param onRead Called when the bytes are there, before others have their turn.
    * @throws {UserError} If the device was lost.
    */
-  async readBuffer(buffer: GPUBuffer, sizeBytes: number): Promise<ArrayBuffer> {
+  async readBuffer(
+    buffer: GPUBuffer,
+    sizeBytes: number,
+    onRead: () => void = () => {},
+  ): Promise<ArrayBuffer> {
     let bytes: ArrayBuffer;
     try {
       const mapped = buffer.mapAsync(GPUMapMode.READ, 0, sizeBytes);
@@ -99,6 +104,7 @@ export class Gpu {
     }
     buffer.unmap();
     this.#mappedBefore.add(buffer);
+    onRead();
     await nextEvents();
     await this.settled(); // a map can succeed on a lost device
     return bytes;

@@ -36,10 +36,10 @@ export class Readback {
     this.#used += bytes;
   }
 
-  /** Waits for everything submitted and hands out what was recorded, in order. */
-  async fetch(): Promise<void> {
+  /** Waits for everything submitted, as {@link Gpu.readBuffer}, and hands out what was recorded, in order. */
+  async fetch(onRead?: () => void): Promise<void> {
     if (this.#slots.length === 0) return;
-    const data = await this.gpu.readBuffer(this.#staging, this.#used);
+    const data = await this.gpu.readBuffer(this.#staging, this.#used, onRead);
     const slots = this.#slots.splice(0);
     this.#used = 0;
     for (const { offset, bytes, take } of slots) take(data.slice(offset, offset + bytes));
