@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { loadModel } from "../../src/engine.ts";
 import { UserError } from "../../src/errors.ts";
 import { Batcher, type GenerationRequest } from "../../src/generate/batcher.ts";
-import type { DrawnToken } from "../../src/generate/decoder.ts";
+import { Decoder, type DrawnToken } from "../../src/generate/decoder.ts";
 import { generate } from "../../src/generate/generate.ts";
 import { GREEDY } from "../../src/kernels/sample.ts";
 import { assertClose, gpu, random } from "../kernels/harness.ts";
@@ -193,4 +193,27 @@ Deno.test("prompts are forgotten where rows are needed, and never while others b
   ]);
   assert.deepEqual(both.map(({ knownTokens }) => knownTokens), [32, 32]);
   assert.equal(roomy.load.freeCacheRows, 160);
+});
+
+Deno.test("submits are sized by their own time, whatever others do on the thread between them", async () => {
+  const turnMs = 250;
+  const neighbour = setInterval(() => {
+    for (const began = performance.now(); performance.now() - began < turnMs;);
+  });
+  const steps: number[] = [];
+  const next = Decoder.prototype.next;
+  Decoder.prototype.next = function (sequences, count) {
+    steps.push(count);
+    return next.call(this, sequences, count);
+  };
+  try {
+    const batcher = new Batcher(model, { cacheRows: 64, slots: 1, submitMs: 0.8 * turnMs });
+    await batcher.add(request(3, { maxNewTokens: 20 }));
+  } finally {
+    Decoder.prototype.next = next;
+    clearInterval(neighbour);
+  }
+  // The first is one step long, for nothing is known of their time.
+  assert.equal(steps[0], 1);
+  assert.ok(steps.slice(1).some((count) => count > 1), `${steps}`);
 });
