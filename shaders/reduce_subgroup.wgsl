@@ -1,8 +1,8 @@
 // reduce_subgroup: what reduce.wgsl does, on devices with subgroups: two barriers instead of log2(WORKGROUP) + 2.
 //
 // Every subgroup reduces its own threads and leaves one part; then every subgroup reduces all parts. Takes for granted that
-// a one-dimensional workgroup is cut into subgroups in order, which WGSL leaves open and every driver does; tests/kernels
-// would show another.
+// a one-dimensional workgroup is cut into subgroups in order, which WGSL leaves open and lavapipe
+// does; tests/kernels show whether another driver does.
 //
 // Order     fixed by the device: its subgroup size, and its own order within a subgroup.
 var<workgroup> reduce_parts: array<reduced, WORKGROUP>;
