@@ -62,24 +62,26 @@ export async function openModel(
   try {
     const config = await settleHead(stated, tensors, notes, configFrom !== null);
     checkTensors(config, tensors, directory.name);
-    const stored = (name: string) => {
-      const info = tensors.get(name);
-      if (info === undefined) throw new RangeError(`This model has no tensor "${name}"`);
-      return info;
-    };
-    return {
-      config,
-      directory: companions,
-      tensors,
-      notes,
-      readFloat32: (name) => readFloat32(stored(name).file, name, stored(name)),
-      readChunks: (name) => readFloat32Chunks(stored(name).file, name, stored(name)),
-      close,
-    };
+    return { config, directory: companions, tensors, notes, ...readersOf(tensors), close };
   } catch (error) {
     close();
     throw error;
   }
+}
+
+/** How the tensors of a {@link ModelSource} are read. */
+export function readersOf(
+  tensors: ModelSource["tensors"],
+): Pick<ModelSource, "readFloat32" | "readChunks"> {
+  const stored = (name: string) => {
+    const info = tensors.get(name);
+    if (info === undefined) throw new RangeError(`This model has no tensor "${name}"`);
+    return info;
+  };
+  return {
+    readFloat32: (name) => readFloat32(stored(name).file, name, stored(name)),
+    readChunks: (name) => readFloat32Chunks(stored(name).file, name, stored(name)),
+  };
 }
 
 /**

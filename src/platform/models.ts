@@ -8,6 +8,7 @@ import { basename, dirname } from "node:path";
 import { UserError } from "../errors.ts";
 import type { Directory } from "../formats/files.ts";
 import { type ModelSource, openModel } from "../model/directory.ts";
+import { isCheckpoint, openCheckpointModel } from "../train/checkpoint_model.ts";
 import { openDirectory } from "./files.ts";
 import { locate } from "./hub/cache.ts";
 
@@ -21,7 +22,7 @@ export interface ModelPlace {
 }
 
 /**
- * @param pathOrId A model directory, a file of weights, or the name of a model on the hub that is in its cache.
+ * @param pathOrId A model directory, a checkpoint of a training, a file of weights, or the name of a model on the hub that is in its cache.
  * @throws {UserError} If there is no such thing.
  */
 export async function locateModel(pathOrId: string): Promise<ModelPlace> {
@@ -43,6 +44,9 @@ export async function openModelAt(
   configFrom: string | null = null,
 ): Promise<ModelSource> {
   const { directory, file, cached } = await locateModel(pathOrId);
+  if (file === null && configFrom === null && await isCheckpoint(directory)) {
+    return await openCheckpointModel(directory, openModelAt);
+  }
   const companions = configFrom === null ? null : (await locateModel(configFrom)).directory;
   try {
     return await openModel(directory, { file, configFrom: companions });

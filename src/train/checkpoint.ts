@@ -58,9 +58,8 @@ export interface Checkpoint {
   close(): void;
 }
 
-const TENSORS = "tensors.safetensors";
-const STATE = "state.json";
-const MANIFEST = "manifest.json";
+/** Files of a checkpoint: tensors, everything else, and what both must be. */
+export const TENSORS = "tensors.safetensors", STATE = "state.json", MANIFEST = "manifest.json";
 
 /**
  * Saves a checkpoint and removes the oldest ones beyond the limit.
