@@ -1,14 +1,32 @@
-/** The chat: every model answers the same messages, side by side, each with its own history. */
-import { AnswerView, byId, element, samplingOf, sendOnEnter } from "./elements.js";
+/** The chat: one model answers, or two side by side, of which each knows its own answers alone. */
+import {
+  AnswerView,
+  byId,
+  choose,
+  element,
+  offer,
+  remember,
+  samplingOf,
+  sendOnEnter,
+} from "./elements.js";
 import { streamChat } from "./server.js";
 
-/** @param {string[]} models The policy first, then its reference. */
-export function startChat(models) {
+/** Choice of the second select. */
+const NONE = "";
+
+/**
+ * @returns {{ offer(models: { id: string, root: string }[]): void, compare(model: string): void }} The first takes the models that
+ *   there are; the second asks one of them from now on, beside the model that it came from.
+ */
+export function startChat() {
   const form = byId("chat-form");
   const stop = byId("chat-stop");
+  const turns = byId("turns");
   const send = form.querySelector("[type=submit]");
-  /** What each model has been told and has answered. */
-  const histories = new Map(models.map((model) => [model, []]));
+  const selects = [form.elements.model, form.elements.beside];
+  let models = [];
+  /** What each side has been told and has answered. */
+  let histories = [[], []];
   /** Aborts the answers in work; null: there are none. */
   let controller = null;
 
@@ -16,19 +34,20 @@ export function startChat(models) {
     controller = new AbortController();
     setBusy(true);
     const sampling = samplingOf(form);
-    const views = models.map((model) => new AnswerView(titleOf(model, models)));
+    const asked = selects.map(({ value }) => value).filter((id) => id !== NONE);
+    const views = asked.map((id) => new AnswerView(titleOf(id)));
     const answers = element("div", "answers");
     answers.append(...views.map((view) => view.element));
-    byId("turns").append(element("p", "said", prompt), answers);
-    send.scrollIntoView({ block: "end" });
-    await Promise.all(models.map((model, i) => answer(model, views[i], prompt, sampling)));
+    turns.append(element("p", "said", prompt), answers);
+    scrollTo(0, document.documentElement.scrollHeight);
+    await Promise.all(asked.map((id, side) => answer(id, side, views[side], prompt, sampling)));
     controller = null;
     setBusy(false);
   }
 
-  /** A failed answer leaves no trace in the model's history. */
-  async function answer(model, view, prompt, sampling) {
-    const history = histories.get(model);
+  /** A failed answer leaves no trace in the history. */
+  async function answer(model, side, view, prompt, sampling) {
+    const history = histories[side];
     const messages = [...history, { role: "user", content: prompt }];
     try {
       for await (const part of streamChat({ model, messages, ...sampling }, controller.signal)) {
@@ -42,6 +61,22 @@ export function startChat(models) {
     history.push(messages.at(-1), { role: "assistant", content: view.text });
   }
 
+  /** Another model knows nothing of what was said: neither may the one beside it. */
+  function beginAnew() {
+    controller?.abort();
+    if (histories.some(({ length }) => length > 0)) {
+      turns.append(element("p", "facts", "A new conversation"));
+    }
+    histories = [[], []];
+  }
+
+  /** The server's first model is the policy; the second its reference, unless it was trained here. */
+  function titleOf(id) {
+    const [policy, second] = models;
+    if (id === policy.id && models.length > 1) return `${id} (policy)`;
+    return id === second?.id && second.root === id ? `${id} (reference)` : id;
+  }
+
   function setBusy(busy) {
     send.disabled = busy;
     stop.disabled = !busy;
@@ -50,7 +85,7 @@ export function startChat(models) {
   form.addEventListener("submit", (event) => {
     event.preventDefault();
     const { prompt } = form.elements;
-    if (controller !== null || prompt.value.trim() === "") return;
+    if (controller !== null || models.length === 0 || prompt.value.trim() === "") return;
     ask(prompt.value);
     prompt.value = "";
   });
@@ -61,14 +96,43 @@ export function startChat(models) {
   });
   byId("chat-clear").addEventListener("click", () => {
     controller?.abort();
-    for (const model of models) histories.set(model, []);
-    byId("turns").replaceChildren();
+    histories = [[], []];
+    turns.replaceChildren();
     form.elements.prompt.focus();
   });
+  for (const select of selects) select.addEventListener("change", beginAnew);
+  followBottom(turns);
+
+  return {
+    offer(offered) {
+      const first = models.length === 0;
+      models = offered;
+      const chosen = selects.map(({ value }) => value);
+      const choices = models.map(({ id }) => [id, titleOf(id)]);
+      offer(selects[0], choices);
+      offer(selects[1], [[NONE, "none"], ...choices]);
+      if (first) {
+        selects[1].value = models[1]?.id ?? NONE;
+        remember(form);
+      } else if (selects.some(({ value }, side) => value !== chosen[side])) beginAnew();
+    },
+    compare(id) {
+      const { root } = models.find((model) => model.id === id);
+      choose(selects[0], id);
+      choose(selects[1], root === id ? NONE : root);
+      beginAnew();
+    },
+  };
 }
 
-/** With two models it is told which is which. */
-function titleOf(model, models) {
-  if (models.length !== 2) return model;
-  return `${model} (${model === models[0] ? "policy" : "reference"})`;
+/** Keeps the end of the page in sight while something in it grows, unless the reader has scrolled away from it. */
+function followBottom(growing) {
+  const page = document.documentElement;
+  let follows = true;
+  addEventListener("scroll", () => {
+    follows = page.scrollHeight - page.clientHeight - page.scrollTop < 8;
+  }, { passive: true });
+  new ResizeObserver(() => {
+    if (follows) scrollTo(0, page.scrollHeight);
+  }).observe(growing);
 }

@@ -16,6 +16,38 @@ export function element(name, className, text = "") {
   return made;
 }
 
+/**
+ * Offers choices in a select, and leaves what was chosen where it is still among them.
+ *
+ * @param {HTMLSelectElement} select
+ * @param {string[][]} choices Each a value and what it is called.
+ */
+export function offer(select, choices) {
+  const { value } = select;
+  select.replaceChildren(...choices.map(([value, label]) => new Option(label, value)));
+  choose(select, value);
+}
+
+/** Chooses a value if there is such a choice. */
+export function choose(select, value) {
+  if ([...select.options].some((option) => option.value === value)) select.value = value;
+}
+
+/** Keeps the settings of a form for the next visit. */
+export function remember(form) {
+  const name = `smoldpo-${form.id}`;
+  const fields = [...form.querySelectorAll(".settings :is(input, select)[name]")];
+  const kept = JSON.parse(localStorage.getItem(name) ?? "{}");
+  for (const field of fields.filter(({ name }) => name in kept)) {
+    if (field.matches("select")) choose(field, kept[field.name]);
+    else field.value = kept[field.name];
+  }
+  form.addEventListener("change", () => {
+    const values = fields.map(({ name, value }) => [name, value]);
+    localStorage.setItem(name, JSON.stringify(Object.fromEntries(values)));
+  });
+}
+
 /** Enter sends a form, Shift and Enter begin a line, and input methods keep their Enter. */
 export function sendOnEnter(form) {
   form.querySelector("textarea").addEventListener("keydown", (event) => {

@@ -22,8 +22,13 @@ function showTab() {
 addEventListener("hashchange", showTab);
 showTab();
 
-const models = await listModels().catch((error) => notice(error.message));
-if (models) {
-  startChat(models);
-  startPrefer(models);
+const chat = startChat();
+const prefer = startPrefer();
+
+async function offerModels() {
+  const models = await listModels();
+  chat.offer(models);
+  prefer.offer(models);
 }
+
+await offerModels().catch((error) => notice(error.message));

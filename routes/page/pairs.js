@@ -89,9 +89,13 @@ export function startPairs() {
 
   async function importFile(file) {
     const pairs = (await file.text()).split("\n").flatMap((line, i) => pairOf(line, i + 1));
+    const batches = batchesOf(pairs);
     let imported = 0;
-    for (const batch of batchesOf(pairs)) {
+    let sent = 0;
+    for (const batch of batches) {
+      if (batches.length > 1) notice(`Importing: ${sent} of ${pairs.length} pairs are there`);
       imported += (await send(PATH, "POST", { pairs: batch })).data.length;
+      sent += batch.length;
     }
     await reload();
     const already = pairs.length - imported;

@@ -1,13 +1,22 @@
 /** Preferring: two answers to a prompt, of which a click or an arrow key keeps the better one. */
-import { AnswerView, byId, element, notice, samplingOf, sendOnEnter } from "./elements.js";
+import {
+  AnswerView,
+  byId,
+  element,
+  notice,
+  offer,
+  remember,
+  samplingOf,
+  sendOnEnter,
+} from "./elements.js";
 import { startPairs } from "./pairs.js";
 import { streamChat } from "./server.js";
 
 /** The answers by name, and the keys that keep them. */
 const SIDES = [["First", "←"], ["Second", "→"]];
 
-/** @param {string[]} models The policy first. */
-export function startPrefer(models) {
+/** @returns {{ offer(models: { id: string }[]): void }} Takes the models that there are. */
+export function startPrefer() {
   const form = byId("prefer-form");
   const draw = form.querySelector("[type=submit]");
   const stop = byId("prefer-stop");
@@ -19,8 +28,6 @@ export function startPrefer(models) {
   let drawn = null;
   /** Whether a pair is on its way to the server; what is drawn then would be taken away with it. */
   let keeping = false;
-
-  byId("prefer-model").append(...models.map((model) => new Option(model)));
 
   async function drawTwo(prompt) {
     controller = new AbortController();
@@ -109,4 +116,12 @@ export function startPrefer(models) {
     event.preventDefault();
     act();
   });
+  return {
+    offer(models) {
+      const select = byId("prefer-model");
+      const first = select.length === 0;
+      offer(select, models.map(({ id }) => [id, id]));
+      if (first) remember(form);
+    },
+  };
 }

@@ -53,10 +53,9 @@ export async function request(path, { method = "GET", body, signal } = {}) {
   throw new Error(error?.message ?? `The server answered ${response.status}`);
 }
 
-/** @returns {Promise<string[]>} The names of the models, the policy first. */
+/** @returns {Promise<{ id: string, root: string }[]>} The policy first, then its reference if there is one, then what was trained. */
 export async function listModels() {
-  const { data } = await (await request("v1/models")).json();
-  return data.map(({ id }) => id);
+  return (await (await request("v1/models")).json()).data;
 }
 
 /**

@@ -78,7 +78,24 @@ async function chat() {
   await page.unrouteAll();
   await page.click("#chat-clear");
   assert.equal(await page.locator("#chat .answer").count(), 0);
-  return { answers, facts, steps, history: messages, stopped };
+
+  // The policy alone, which knows nothing of what it said beside the other.
+  await send("What should I feed a quazzit?");
+  await page.waitForSelector("#chat-stop:disabled");
+  await page.selectOption("#chat [name=beside]", "none");
+  const askedAlone = page.waitForRequest("**/v1/chat/completions");
+  await send("How does the frindle sound?");
+  await page.waitForSelector("#chat-stop:disabled");
+  const alone = (await askedAlone).postDataJSON();
+  const turns = await page.locator("#turns > *").evaluateAll((all) =>
+    all.map(({ className, children }) => [className, children.length])
+  );
+  await page.reload();
+  await page.waitForSelector("#chat [name=model] option", { state: "attached" });
+  const remembered = await page.locator("#chat .settings :is(input, select)").evaluateAll((all) =>
+    all.map((field) => (field as unknown as { value: string }).value)
+  );
+  return { answers, facts, steps, history: messages, stopped, alone, turns, remembered };
 }
 
 async function prefer() {
@@ -131,9 +148,18 @@ async function prefer() {
   await input.setInputFiles({ ...file, buffer: Buffer.from(dataset + another) });
   await counted("4 pairs");
   const notice = await page.textContent("#notice");
+  await page.evaluate(`
+    globalThis.notices = [];
+    new MutationObserver(() => notices.push(document.querySelector("#notice").textContent))
+      .observe(document.querySelector("#notice"), { childList: true });
+  `);
+  const long = [1, 2, 3, 4].map((i) => dataset.replaceAll("quazzit", `${i}`.repeat(40_000)));
+  await input.setInputFiles({ ...file, buffer: Buffer.from(long.join("")) });
+  await counted("12 pairs");
+  const notices = await page.evaluate("notices");
   await input.setInputFiles({ ...file, buffer: Buffer.from('{"prompt": "text"}') });
   await page.locator("#notice").filter({ hasText: "Cannot import line 1" }).waitFor();
-  return { first, second, kept, swapped, undone, dataset, notice };
+  return { first, second, kept, swapped, undone, dataset, notice, notices };
 }
 
 await page.goto(`http://${address}/`);

@@ -30,8 +30,15 @@ Deno.test({ name: "the page in a browser", ignore: !found }, async () => {
   ]);
   assert.equal(chat.history[1].content, chat.answers[0]);
   assert.match(chat.stopped, /stopped$/);
+  assert.equal(chat.alone.model, "policy");
+  assert.equal(chat.alone.messages.length, 1);
+  assert.deepEqual(chat.turns, [["said", 0], ["answers", 2], ["facts", 0], ["said", 0], [
+    "answers",
+    1,
+  ]]);
+  assert.deepEqual(chat.remembered, ["policy", "", "0", "1", "0", "256", ""]);
 
-  const { first, second, kept, swapped, undone, dataset, notice } = prefer;
+  const { first, second, kept, swapped, undone, dataset, notice, notices } = prefer;
   assert.deepEqual(kept, [[second[0], second[1]], [first[1], first[0]]]);
   assert.deepEqual(swapped, [[second[0], second[1]], [first[0], first[1]]]);
   assert.deepEqual(undone, swapped);
@@ -43,8 +50,10 @@ Deno.test({ name: "the page in a browser", ignore: !found }, async () => {
     rejected: answer(second[1]),
   });
   assert.equal(notice, "Imported 2 pairs; 2 were there already");
+  assert.match(notices.join("\n"), /^Importing: [1-9] of 8 pairs are there$/m);
+  assert.equal(notices.at(-1), "Imported 8 pairs");
   const store = await SqlitePreferences.open(file);
-  assert.equal(store.count(), 4);
+  assert.equal(store.count(), 12);
   store.close();
 
   assert.ok(overflow <= 0, `${overflow} pixels too wide for a phone`);
