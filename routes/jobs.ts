@@ -204,6 +204,7 @@ function described(job: Job) {
     hyperparameters,
     method: { type: "dpo", dpo: { hyperparameters } },
     model: request.model,
+    user_provided_suffix: request.suffix,
     organization_id: "smoldpo",
     result_files: [],
     status: job.status,

@@ -103,6 +103,7 @@ Deno.test("a job trains beside answers, tells of each step, and its model answer
     const job = (await served.ask(`${JOBS}/${id}`)).body;
     assert.equal(job.status, "succeeded");
     assert.equal(job.fine_tuned_model, "ft:policy:mine");
+    assert.equal(job.user_provided_suffix, "mine");
     assert.equal(job.trained_tokens, steps.reduce((sum, { data }) => sum + data.tokens, 0));
     assert.deepEqual(job.method.dpo.hyperparameters, {
       beta: 0.3,
