@@ -8,10 +8,9 @@ import type { DataCounts, DataOptions, Prepared } from "../data/prepare.ts";
 import { type Dataset, filesOf, readRows } from "../data/rows.ts";
 import type { Checkpoint } from "../engine.ts";
 import type { Directory, FileReader } from "../formats/files.ts";
-import { openTokenizer } from "../platform/chat_template.ts";
 import { openDataset, type SplitChoice } from "../platform/datasets.ts";
 import { openModelAt } from "../platform/models.ts";
-import type { TextTokenizer } from "../text/tokenizer.ts";
+import { loadTokenizer, type TextTokenizer } from "../text/tokenizer.ts";
 import type { DataRecord } from "../train/run_record.ts";
 import type { Context } from "./context.ts";
 import { type Shortcuts, withShortcuts } from "./shortcuts.ts";
@@ -37,7 +36,7 @@ export async function openStoredModel(
   const model = await openModelAt(pathOrId);
   for (const note of model.notes) stderr.write(`weights    ${note}\n`);
   const { config, directory } = model;
-  const tokenizer = await openTokenizer(directory);
+  const tokenizer = await loadTokenizer(directory);
   const files = [...new Set(Array.from(model.tensors.values(), ({ file }) => file))];
   return { config, read: model.readChunks, directory, tokenizer, files };
 }

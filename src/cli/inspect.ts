@@ -14,9 +14,9 @@ import type { DataOptions, DropReason } from "../data/prepare.ts";
 import { readRows } from "../data/rows.ts";
 import { UserError } from "../errors.ts";
 import { readConfig } from "../model/directory.ts";
-import { openTokenizer } from "../platform/chat_template.ts";
 import { openDataset } from "../platform/datasets.ts";
 import { locateModel } from "../platform/models.ts";
+import { loadTokenizer } from "../text/tokenizer.ts";
 import type { Context, Output } from "./context.ts";
 import {
   countsInWords,
@@ -44,7 +44,7 @@ export async function run(
   { stdout }: Pick<Context<"inspect">, "stdout">,
 ): Promise<number> {
   const { directory } = await locateModel(options.model);
-  const tokenizer = await openTokenizer(directory);
+  const tokenizer = await loadTokenizer(directory);
   const config = await readConfig(directory);
   const data = dataOptions(options, { config }, options.score);
   if (options.audit) return await showAudit(options, { directory, tokenizer }, data, stdout);

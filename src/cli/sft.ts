@@ -4,8 +4,8 @@ import { UserError } from "../errors.ts";
 import type { Directory } from "../formats/files.ts";
 import { readConfig } from "../model/directory.ts";
 import { randomWeights } from "../model/random_weights.ts";
-import { openTokenizer } from "../platform/chat_template.ts";
 import { locateModel } from "../platform/models.ts";
+import { loadTokenizer } from "../text/tokenizer.ts";
 import { largestBatch, planInWords, planMemory } from "../train/memory_plan.ts";
 import { evaluateSft } from "../train/sft.ts";
 import type { Context } from "./context.ts";
@@ -26,7 +26,7 @@ export async function run(options: Options<"sft">, context: Context<"sft">): Pro
     ? await freshCheckpoint(source, options)
     : await openStoredModel(options.model, context);
   const data = dataOptions(options, checkpoint, options.score);
-  const text = { directory: source, tokenizer: await openTokenizer(source) };
+  const text = { directory: source, tokenizer: await loadTokenizer(source) };
   const faster = shortcuts(options, "write", context);
   const dataset = await openTrainingSequences(options, text, data, faster);
   const heldOutNamed = heldOutDataset(options);

@@ -1,7 +1,7 @@
 // This module is browser compatible.
 
-import { Template } from "@huggingface/jinja"; // chat templates are Jinja programs; this is the interpreter made for them
 import { UserError } from "../errors.ts";
+import { BoundedTemplate } from "./bounded_template.ts";
 import type { TextTokenizer } from "./tokenizer.ts";
 
 /** One turn of a conversation. */
@@ -10,7 +10,7 @@ export interface Message {
   content: string;
 }
 
-const parsed = new Map<string, Template>();
+const parsed = new Map<string, BoundedTemplate>();
 
 /**
  * Turns a conversation into text as `apply_chat_template` of transformers does.
@@ -18,7 +18,7 @@ const parsed = new Map<string, Template>();
  * @param template A Jinja template, usually `tokenizer.chatTemplate`.
  * @param options.addGenerationPrompt Whether to end with what comes before an answer.
  * @param options.tokenizer Whose special tokens the template may name.
- * @throws {UserError} If the template has a mistake or rejects the conversation.
+ * @throws {UserError} If the template has a mistake, rejects the conversation, or does not come to an end.
  */
 export function renderChat(
   template: string,
@@ -30,7 +30,7 @@ export function renderChat(
 ): string {
   try {
     let program = parsed.get(template);
-    if (program === undefined) parsed.set(template, program = new Template(template));
+    if (program === undefined) parsed.set(template, program = new BoundedTemplate(template));
     return program.render({
       messages,
       add_generation_prompt: addGenerationPrompt,
