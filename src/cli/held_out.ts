@@ -1,3 +1,5 @@
+import { parsePair } from "../data/examples.ts";
+import type { PairFilter } from "../data/filter.ts";
 import type { DataOptions } from "../data/prepare.ts";
 import type { PairCounts, PreferencePair } from "../data/pairs.ts";
 import { readRows } from "../data/rows.ts";
@@ -41,7 +43,10 @@ const MAX_NEW_TOKENS = 48;
 /** Prompts answered at an examination; more would take longer than training a small model. */
 const MAX_PROMPTS = 100;
 
-/** Held-out pairs: evaluated before and after training, and their prompts answered. */
+/**
+ * Held-out pairs: evaluated before and after training, and their prompts answered. Where a training takes strong pairs
+ * alone, the strong ones among these are evaluated by themselves too: on such pairs length alone may tell the answers apart.
+ */
 export class HeldOut {
   /** The pairs whose prompts are answered. */
   readonly asked: PreferencePair[];
@@ -53,6 +58,8 @@ export class HeldOut {
     readonly tokenizer: TextTokenizer | null,
     readonly stopIds: number[],
     readonly judge: Judge | null,
+    /** Those that the training's filter would keep; null where there is none, or it keeps all or none. */
+    readonly strong: PreferencePair[] | null,
     maxLengthTokens: number,
   ) {
     const room = ({ chosen }: PreferencePair) =>
@@ -64,7 +71,7 @@ export class HeldOut {
    * Opens held-out pairs, with the `grading.json` beside them if there is one.
    *
    * @param training The pairs that they must not be among; what is streamed is not known yet.
-   *
+   * @param filter A new one like that of the training's pairs, if those are filtered.
    * @throws {UserError} If rows or grading are malformed.
    */
   static async open(
@@ -73,6 +80,7 @@ export class HeldOut {
     options: DataOptions,
     shortcuts: Shortcuts,
     training: Pick<TrainingRows<PreferencePair>, "rows" | "stream">,
+    filter: PairFilter | undefined,
   ): Promise<HeldOut> {
     const { pairs, counts, record } = await loadPairsFrom(
       named,
@@ -85,13 +93,27 @@ export class HeldOut {
     const stopIds = new Set(model.config.eosTokenIds);
     if (tokenizer?.eosTokenId != null) stopIds.add(tokenizer.eosTokenId);
     const judge = await openJudge(named, pairs);
-    const { maxLengthTokens } = options;
-    return new HeldOut(pairs, counts, record, tokenizer, [...stopIds], judge, maxLengthTokens);
+    const strong = filter ? await strongPairs(named, pairs, options, filter) : null;
+    return new HeldOut(
+      pairs,
+      counts,
+      { ...record, filter: filter?.report() },
+      tokenizer,
+      [...stopIds],
+      judge,
+      strong,
+      options.maxLengthTokens,
+    );
   }
 
   /** Evaluates the policy and lets it answer the prompts. */
   async examine(training: DpoTraining): Promise<Examination> {
     const metrics = await training.evaluate(this.pairs);
+    const strong = this.strong ? await training.evaluate(this.strong) : {};
+    for (const [name, value] of Object.entries(strong)) {
+      // As TRL names the measures of a second evaluation dataset.
+      metrics[name.replace(/^eval_/, "eval_filtered_")] = value;
+    }
     const completions = await this.answer(training.model);
     const grades = this.grade(completions);
     if (grades) {
@@ -137,6 +159,20 @@ export class HeldOut {
       ),
     );
   }
+}
+
+async function strongPairs(
+  named: NamedDataset,
+  pairs: readonly PreferencePair[],
+  options: DataOptions,
+  filter: PairFilter,
+): Promise<PreferencePair[] | null> {
+  const isStrong: boolean[] = [];
+  for await (const row of readRows(await openDataset(named.path, named))) {
+    isStrong.push(filter.judge(parsePair(row, options).example, row.where).length === 0);
+  }
+  const strong = pairs.filter(({ index }) => isStrong[index]);
+  return strong.length === 0 || strong.length === pairs.length ? null : strong;
 }
 
 async function openJudge(

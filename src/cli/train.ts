@@ -1,5 +1,6 @@
 import type { Options } from "../config.ts";
 import { auditInWords, flipsInWords } from "../data/audit.ts";
+import { filterInWords } from "../data/filter_report.ts";
 import { suspectedFlips } from "../dpo/label_flips.ts";
 import { type DpoTraining, startDpo } from "../engine.ts";
 import { largestBatch, planInWords, planMemory } from "../train/memory_plan.ts";
@@ -18,7 +19,7 @@ import { countsInWords, dataOptions, heldOutDataset, openStoredModel } from "./i
 import { loadReferenceScores } from "./reference_scores.ts";
 import { RunDirectory } from "./run_directory.ts";
 import { shortcuts } from "./shortcuts.ts";
-import { openTrainingPairs } from "./training_pairs.ts";
+import { openTrainingPairs, strongFilter } from "./training_pairs.ts";
 import { type Host, resumeRun, runLoop, saveRun, type TrainingRun } from "./training_run.ts";
 
 const INTERRUPTED = 130;
@@ -40,7 +41,14 @@ export async function run(
   const train = await openTrainingPairs(options, model, dataFlags, faster, context);
   const heldOutNamed = heldOutDataset(options);
   const heldOut = heldOutNamed &&
-    await HeldOut.open(heldOutNamed, model, dataFlags, faster, train);
+    await HeldOut.open(
+      heldOutNamed,
+      model,
+      dataFlags,
+      faster,
+      train,
+      await strongFilter(options, context),
+    );
 
   const device = await openDevice(options, context);
   if (!device) return 0;
@@ -83,6 +91,11 @@ export async function run(
     if (filter.source === "automatic") say(`filter     ${options.filter}: ${filter.detail}`);
     if (heldOut) {
       say(`held out   ${options.evalDataset}: ${countsInWords(heldOut.counts)}`);
+      const { filter } = heldOut.record;
+      if (filter) {
+        const how = heldOut.strong ? `${heldOut.strong.length} measured by themselves too; ` : "";
+        say(`filter     ${options.evalDataset}: ${how}${filterInWords(filter)}`);
+      }
       const findings = auditInWords(heldOut.record.audit);
       if (findings !== "") say(`audit      ${options.evalDataset}: ${findings}`);
     }

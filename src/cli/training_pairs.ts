@@ -78,7 +78,7 @@ async function loadTrainingPairs(
 }
 
 /** The filter that the options ask for. One that only the preset asks for lets rows pass that have no text. */
-async function strongFilter(
+export async function strongFilter(
   options: Options<"train">,
   { resolved }: Context<"train">,
 ): Promise<PairFilter | undefined> {

@@ -95,9 +95,13 @@ function data({ data }: RunRecord): string {
     const rows = Object.entries(counts).map(([name, count]) => [name, readable(count)]);
     return `${role}: ${code(path)}, ${cell(format)}, tokens ${code(hash)}\n\n${
       table(["", ""], rows)
-    }${filter ? `\n\nFiltered: ${cell(filterInWords(filter))}` : ""}`;
+    }${filter ? `\n\n${filtered(role)}: ${cell(filterInWords(filter))}` : ""}`;
   });
   return `## Data\n\n${parts.join("\n\n")}`;
+}
+
+function filtered(role: string): string {
+  return role === "eval" ? "Measured without the filter and with it" : "Filtered";
 }
 
 function configuration({ options, origins }: RunRecord): string {

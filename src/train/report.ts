@@ -1,5 +1,6 @@
 // This module is browser compatible.
 import type { Audit } from "../data/audit.ts";
+import { filterInWords } from "../data/filter_report.ts";
 import { Html, html } from "./html.ts";
 import { linePlot, type Series } from "./plot.ts";
 import {
@@ -128,7 +129,9 @@ ${rows}</table>`;
 }
 
 function data({ data }: RunRecord): Html {
-  const parts = data.map(({ role, path, format, encoding, unusedColumns, hash, counts, audit }) =>
+  const parts = data.map((
+    { role, path, format, encoding, unusedColumns, hash, counts, audit, filter },
+  ) =>
     html`<h3>${role}: ${path}</h3>
 <p class="facts">${
       [
@@ -136,6 +139,7 @@ function data({ data }: RunRecord): Html {
         encoding,
         ...unusedColumns.length > 0 ? [`columns not used: ${unusedColumns.join(", ")}`] : [],
         `tokens ${hash}`,
+        ...filter ? [`filter: ${filterInWords(filter)}`] : [],
       ].join(" · ")
     }</p>
 <table class="numbers">

@@ -41,7 +41,7 @@ export interface DataRecord {
   counts: Readonly<Record<string, number>>;
   /** What is odd about it; of preference data. */
   audit?: Audit;
-  /** What the strong-preference filter made of it; missing where there was none. */
+  /** What the strong-preference filter makes of it; missing where there was none. Held-out pairs are measured with and without. */
   filter?: FilterReport;
 }
 

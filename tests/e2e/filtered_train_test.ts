@@ -60,3 +60,47 @@ Deno.test("the shipped pairs are not filtered by the preset, which the header sa
     assert.match(stderr, /filter +none: the shipped pairs are strong/);
     assert.match(stderr, /data .*: 4 of 4 pairs;/);
   }));
+
+Deno.test("held-out pairs are measured as they are, and the strong among them once more", () =>
+  inTemporaryDirectory(async (path) => {
+    const lines = (await Deno.readTextFile("fixtures/pairs/eval.jsonl")).split("\n").slice(0, 4);
+    const weak = lines.map((line) => JSON.parse(line)).map((row) => ({
+      ...row,
+      chosen: [{ role: "assistant", content: "I don't know." }],
+    }));
+    const write = async (name: string, rows: unknown[]) => {
+      await Deno.writeTextFile(name, rows.map((row) => JSON.stringify(row)).join("\n"));
+      return name;
+    };
+    const strong = lines.map((line) => JSON.parse(line));
+    const heldOut = await write(`${path}/eval.jsonl`, [weak[0], strong[1], weak[2], strong[3]]);
+    const alone = await write(`${path}/strong.jsonl`, [strong[1], strong[3]]);
+    const flags = ["--filter", "strong", "--min-chars", "off", "--max-overlap", "off"];
+    const words = [...seed, ...flags, "--dataset", alone];
+    const measure = async (heldOut: string, output: string) => {
+      const { stderr } = await runOk(
+        "train",
+        ...[...words, "--eval-dataset", heldOut, "--output", `${path}/${output}`],
+      );
+      const metrics = await Deno.readTextFile(`${path}/${output}/metrics.jsonl`);
+      return { stderr, after: jsonLines<Record<string, number>>(metrics).at(-1)! };
+    };
+    const both = await measure(heldOut, "both");
+    const plain = await measure(alone, "plain");
+    assert.match(both.stderr, /filter .*eval\.jsonl: 2 measured by themselves too; 2 of 4 pairs/);
+    assert.match(both.stderr, /^filtered_rewards\/accuracies /m);
+    const names = Object.keys(plain.after).filter((name) => /^eval_(?!answers)/.test(name));
+    assert.ok(names.length >= 8);
+    for (const name of names) {
+      const filtered = both.after[name.replace("eval_", "eval_filtered_")];
+      assert.ok(Math.abs(filtered - plain.after[name]) < 1e-5, name);
+    }
+    assert.notEqual(both.after.eval_loss, both.after.eval_filtered_loss);
+    // Where all are strong there is nothing to tell apart.
+    assert.ok(!("eval_filtered_loss" in plain.after));
+    assert.match(plain.stderr, /filter .*strong\.jsonl: 2 of 2 pairs are strong/);
+    const card = await Deno.readTextFile(`${path}/both/README.md`);
+    assert.match(card, /\| filtered\\_loss \|/);
+    assert.match(card, /Measured without the filter and with it: 2 of 4 pairs/);
+    assert.match(await Deno.readTextFile(`${path}/both/report.html`), /filter: 2 of 4 pairs/);
+  }));
