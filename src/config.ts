@@ -204,6 +204,11 @@ function refuseContradictions(values: Values, origins: Origins): void {
   if (Number(values.warmupSteps) > 1 && !Number.isInteger(values.warmupSteps)) {
     refuse("--warmup-steps to be whole, or a share below 1", `${values.warmupSteps}`);
   }
+  for (const name of ["hubModelId", "hubPrivateRepo"] as const) {
+    if (values.pushToHub === false && given(name)) {
+      refuse(`--push-to-hub with --${kebabCase(name)}`, "nothing to be uploaded");
+    }
+  }
   if (given("saveTotalLimit") && values.saveSteps === 0) {
     refuse("--save-total-limit only with --save-steps", "no checkpoints to be written");
   }

@@ -190,6 +190,8 @@ Deno.test("contradictions are refused", () => {
     /no --dataset-num-proc with --streaming, found 2/,
   );
   refuses(train(["warmup-steps", "1.5"]), /whole, or a share below 1, found 1\.5/);
+  refuses(train(["hub-model-id", "a/b"]), /--push-to-hub with --hub-model-id, found nothing/);
+  resolveOptions("upload", { flags: [["hub-model-id", "a/b"]] });
   refuses(train(["save-total-limit", "1"]), /only with --save-steps/);
   refuses(train(["resume", "latest"]), /--resume with the --output directory/);
   refuses(train(["min-chars", "10"]), /--min-chars only with --filter strong, found no filter/);

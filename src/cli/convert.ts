@@ -7,19 +7,27 @@ import { parseByteSize, saveModel } from "../model/save.ts";
 import { createWhole } from "../platform/files.ts";
 import { openModelAt } from "../platform/models.ts";
 import type { Context } from "./context.ts";
+import { bringFromHub } from "./hub_files.ts";
+import { openPushTarget, pushToHub } from "./hub_target.ts";
+
+const INTERRUPTED = 130;
 
 /** Numbers of saved weights by their names as flags. */
 export const SAVED_DTYPES = { f32: "F32", bf16: "BF16", f16: "F16" } as const;
 
 /** Writes a model, in whatever files it is, as a directory that Hugging Face's libraries load. */
 export async function run(
-  { model, configFrom, output, saveDtype, maxShardSize, json }: Options<"convert">,
-  { stdout, stderr }: Pick<Context<"convert">, "stdout" | "stderr">,
+  options: Options<"convert">,
+  context: Context<"convert">,
 ): Promise<number> {
+  const { model, configFrom, output, saveDtype, maxShardSize, json } = options;
+  const { stdout, stderr } = context;
   if (output === null) {
     throw new UserError("Expected --output DIR to say where to write, found none");
   }
   const maxShardBytes = parseByteSize(maxShardSize);
+  const target = await openPushTarget(options);
+  if (!await bringFromHub(context)) return INTERRUPTED;
   const source = await openModelAt(model, configFrom);
   try {
     for (const note of source.notes) stderr.write(`weights    ${note}\n`);
@@ -33,8 +41,8 @@ export async function run(
       data: () => source.readFloat32(name),
     }));
     const { tieWordEmbeddings } = config;
-    const options = { tieWordEmbeddings, dtype, maxShardBytes, companions: directory };
-    await createWhole(output, (to) => saveModel(to, config, saved, options));
+    const how = { tieWordEmbeddings, dtype, maxShardBytes, companions: directory };
+    await createWhole(output, (to) => saveModel(to, config, saved, how));
     const parameters = saved.reduce((sum, { shape }) => sum + elementCount(shape), 0);
     const head = tieWordEmbeddings ? "head tied to the embedding" : "head of its own";
     const from = [...stored].join(" and ");
@@ -42,6 +50,7 @@ export async function run(
     if (json) {
       stdout.write(`${JSON.stringify({ output, parameters, dtype, tieWordEmbeddings })}\n`);
     }
+    if (target && await pushToHub(target, output, context) === null) return INTERRUPTED;
     return 0;
   } finally {
     source.close();

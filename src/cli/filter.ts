@@ -10,6 +10,7 @@ import { UserError } from "../errors.ts";
 import { openDataset } from "../platform/datasets.ts";
 import { PendingFile } from "../platform/pending_file.ts";
 import type { Context } from "./context.ts";
+import { bringFromHub } from "./hub_files.ts";
 import { mainDataset, parseOptions } from "./inputs.ts";
 
 const INTERRUPTED = 130;
@@ -17,10 +18,12 @@ const INTERRUPTED = 130;
 /** Keeps the pairs of a dataset that the rules find strong, row by row: a dataset may be larger than memory. */
 export async function run(
   options: Options<"filter">,
-  { stdout, stderr, signal }: Pick<Context<"filter">, "stdout" | "stderr" | "signal">,
+  context: Pick<Context<"filter">, "stdout" | "stderr" | "signal" | "resolved">,
 ): Promise<number> {
+  const { stdout, stderr, signal } = context;
   const { dataset, output, rejects, json } = options;
   const filter = new PairFilter(options, { tokens: "refuse" });
+  if (!await bringFromHub(context)) return INTERRUPTED;
   const source = await openDataset(dataset, mainDataset(options, "train"));
   refuseOutputs(options, source);
   await using kept = output === null ? null : await PendingFile.create(output);

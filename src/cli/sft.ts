@@ -10,6 +10,8 @@ import { largestBatch, planInWords, planMemory } from "../train/memory_plan.ts";
 import { evaluateSft } from "../train/sft.ts";
 import type { Context } from "./context.ts";
 import { openDevice } from "./device.ts";
+import { bringFromHub } from "./hub_files.ts";
+import { openPushTarget, pushToHub } from "./hub_target.ts";
 import { countsInWords, dataOptions, heldOutDataset, openStoredModel } from "./inputs.ts";
 import { RunDirectory } from "./run_directory.ts";
 import { shortcuts } from "./shortcuts.ts";
@@ -21,6 +23,8 @@ const INTERRUPTED = 130;
 /** Next-token training: where DPO's starting model comes from. */
 export async function run(options: Options<"sft">, context: Context<"sft">): Promise<number> {
   const startedAt = new Date();
+  const target = await openPushTarget(options);
+  if (!await bringFromHub(context)) return INTERRUPTED;
   const { directory: source } = await locateModel(options.model);
   const checkpoint = options.randomWeights
     ? await freshCheckpoint(source, options)
@@ -84,6 +88,7 @@ export async function run(options: Options<"sft">, context: Context<"sft">): Pro
     } else {
       context.stderr.write(`saved      ${directory.path} after ${durationSeconds} s\n`);
     }
+    if (target && await pushToHub(target, directory.path, context) === null) return INTERRUPTED;
     return 0;
   } finally {
     await dataset.stream?.close();

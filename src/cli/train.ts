@@ -15,6 +15,8 @@ import { checkFirstStep } from "../train/self_check.ts";
 import type { Context } from "./context.ts";
 import { openDevice } from "./device.ts";
 import { HeldOut, SAMPLES } from "./held_out.ts";
+import { bringFromHub } from "./hub_files.ts";
+import { openPushTarget, pushToHub } from "./hub_target.ts";
 import { countsInWords, dataOptions, heldOutDataset, openStoredModel } from "./inputs.ts";
 import { loadReferenceScores } from "./reference_scores.ts";
 import { RunDirectory } from "./run_directory.ts";
@@ -32,6 +34,9 @@ export async function run(
 ): Promise<number> {
   const startedAt = new Date();
   const say = (line: string) => context.stderr.write(`${line}\n`);
+  const target = await openPushTarget(options);
+  // A server's clients must not make it fetch anything.
+  if (!host && !await bringFromHub(context)) return INTERRUPTED;
   const model = await openStoredModel(options.model, context);
   const reference = options.reference === null
     ? null
@@ -164,6 +169,7 @@ export async function run(
       const last = directory.metrics.at(-1)!;
       context.stdout.write(`${JSON.stringify({ output: directory.path, ...last })}\n`);
     }
+    if (target && await pushToHub(target, directory.path, context) === null) return INTERRUPTED;
     return 0;
   } finally {
     await train.stream?.close();

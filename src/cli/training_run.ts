@@ -76,6 +76,7 @@ export function planOf(rows: number, options: TrainingOptions): DataPlan {
 const CHANGEABLE = new Set([
   ...["output", "resume", "json", "adapter", "engine", "config", "evalDataset", "cacheTrunk"],
   ...["cache", "cacheDir", "datasetNumProc", "saveDtype"],
+  ...["pushToHub", "hubModelId", "hubPrivateRepo"],
   ...["saveSteps", "saveTotalLimit", "loggingSteps", "numTrainEpochs", "maxSteps"],
 ]);
 

@@ -26,6 +26,7 @@ const MODEL = [
 ] as const;
 const ALL = [...MODEL, "filter"] as const;
 const TRAINING = ["train", "sft"] as const;
+const PUSHING = [...TRAINING, "convert"] as const;
 const PREFERENCE = ["train", "eval"] as const;
 const DATA = ["train", "sft", "eval", "score", "inspect"] as const;
 const FILTERING = ["filter", "train"] as const;
@@ -350,11 +351,19 @@ export const OPTIONS = {
     default: "5GB",
     placeholder: "SIZE",
   }),
-  hubModelId: text(["upload"], "Repository of the hub to upload to; made where it is missing", {
-    default: null,
-    placeholder: "ORG/NAME",
+  pushToHub: boolean(
+    PUSHING,
+    "Upload what was saved to --hub-model-id; HF_TOKEN must hold a token that may write",
+    { default: false },
+  ),
+  hubModelId: text(
+    [...PUSHING, "upload"],
+    "Repository of the hub to upload to; made where it is missing",
+    { default: null, placeholder: "ORG/NAME" },
+  ),
+  hubPrivateRepo: boolean([...PUSHING, "upload"], "Make a new repository private", {
+    default: true,
   }),
-  hubPrivateRepo: boolean(["upload"], "Make a new repository private", { default: true }),
   loggingSteps: integer(TRAINING, "Steps between progress lines where no terminal shows a bar", {
     default: 10,
     min: 1,

@@ -70,11 +70,24 @@ async function filesOf(
   return paths.map((path) => `${folder}/${path}`);
 }
 
+/** A dataset of the hub, and what is named below it: "" or a path that begins with a slash. */
+interface HubPlace {
+  /** `ORG/NAME[@REVISION]`, if it is one. */
+  id: string;
+  below: string;
+}
+
+/** @returns null for what is a path that exists, or can be nothing but a path. */
+export async function hubPlace(location: string): Promise<HubPlace | null> {
+  const [, id, below = ""] = /^([^/]+\/[^/]+)(\/.*)?$/.exec(location) ?? [];
+  if (id === undefined || await isThere(id) || await isThere(location)) return null;
+  return { id, below };
+}
+
 /** A folder of the hub's cache for `ORG/NAME[@REVISION]` and what is named below it; paths that exist stay as they are. */
 async function locateDataset(location: string): Promise<string> {
-  const [, id, below] = /^([^/]+\/[^/]+)(\/.*)?$/.exec(location) ?? [];
-  if (id === undefined || await isThere(id) || await isThere(location)) return location;
-  return await locate("dataset", id) + (below ?? "");
+  const place = await hubPlace(location);
+  return place === null ? location : await locate("dataset", place.id) + place.below;
 }
 
 /** Relative paths of all files below a folder, hidden ones left out. */

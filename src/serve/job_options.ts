@@ -42,6 +42,7 @@ export type Device = Pick<Options<"serve">, "engine" | "adapter" | "precision">;
 const SERVERS: readonly OptionName[] = [
   ...["model", "reference", "dataset", "evalDataset", "output", "resume", "config"] as const,
   ...["cache", "cacheDir", "datasetNumProc", "engine", "adapter", "precision", "json"] as const,
+  ...["pushToHub", "hubModelId", "hubPrivateRepo"] as const,
 ];
 
 const OPTION_OF = {

@@ -1,4 +1,5 @@
 import assert from "node:assert/strict";
+import denoConfig from "../../deno.json" with { type: "json" };
 import { inTemporaryDirectory, jsonLines, run, runOk } from "../e2e/command.ts";
 import { writeModel, writePairs } from "../e2e/inputs.ts";
 import { randomPairs } from "../model/small_models.ts";
@@ -149,3 +150,73 @@ Deno.test("download: a dataset of the hub, and its splits go by their names", ()
     assert.equal(await show("org/pairs/data/te*.parquet"), "held out<|endoftext|>");
     assert.equal(hub.hubRequests.length, requests, "no request");
   }));
+
+Deno.test("train fetches what its flags name and the cache lacks; then it needs no hub", () =>
+  withHub(async (hub, directory) => {
+    hub.add("models/org/small", await modelFiles(directory));
+    const rows = await Deno.readTextFile(
+      await writePairs(`${directory}/pairs.jsonl`, randomPairs(1, 4, 113, 30)),
+    );
+    hub.add("datasets/org/pairs", { "train.jsonl": rows, "test.jsonl": rows, "README.md": "" });
+    const train = (output: string, ...flags: string[]) =>
+      run(
+        "train",
+        ...["--model", "org/small", "--reference", "org/small", "--dataset", "org/pairs:train[:2]"],
+        ...["--eval-dataset", "org/pairs", "--max-steps", "1", "--max-length", "64"],
+        ...["--output", `${directory}/${output}`, ...flags],
+      );
+    const cold = await train("cold");
+    assert.equal(cold.code, 0, cold.stderr);
+    assert.match(cold.stderr, /hub {8}org\/small is not here: asking http:/);
+    assert.match(cold.stderr, /100 %.*model\.safetensors/);
+    assert.equal(cold.stderr.match(/^hub /gm)!.length, 2, "each once");
+    const requests = hub.hubRequests.length;
+    const warm = await train("warm");
+    assert.equal(warm.code, 0, warm.stderr);
+    assert.equal(hub.hubRequests.length, requests, "no request");
+    assert.doesNotMatch(warm.stderr, /^hub /m);
+
+    const converted = await run("convert", "--model", "org/none", "--output", `${directory}/out`);
+    assert.equal(converted.code, 2);
+    assert.match(converted.stderr, /Cannot list model org\/none: the hub has no such repository/);
+    const kept = ["--dataset", "org/rows", "--output", `${directory}/kept.jsonl`];
+    hub.add("datasets/org/rows", { "rows.jsonl": '{"prompt":"a","chosen":"b","rejected":"c"}' });
+    assert.match((await runOk("filter", ...kept)).stderr, /100 %.*rows\.jsonl/);
+
+    Deno.env.set("HF_HUB_OFFLINE", "1");
+    const before = hub.hubRequests.length;
+    const offline = await run("sft", "--model", "org/other", "--output", `${directory}/sft`);
+    assert.match(offline.stderr, /Cannot download model org\/other: HF_HUB_OFFLINE is set/);
+    Deno.env.delete("HF_HUB_OFFLINE");
+    // What looks like a file that is not there is nobody's repository.
+    const missing = await run("train", "--dataset", "data/pairs.jsonl");
+    assert.match(missing.stderr, /Cannot open data\/pairs\.jsonl: no such file or folder/);
+    assert.equal(hub.hubRequests.length, before, "no request");
+  }));
+
+Deno.test("train: the hub's file is refused when it is not what the hub says, and nothing is trained", () =>
+  withHub(async (hub, directory) => {
+    hub.add("models/org/small", await modelFiles(directory));
+    hub.faults.set("model.safetensors", ["tampered"]);
+    const flags = ["--model", "org/small", "--output", `${directory}/run`];
+    const { code, stderr } = await run("train", ...flags);
+    assert.equal(code, 2);
+    assert.match(
+      stderr,
+      /Cannot download model\.safetensors of model org\/small: expected content/,
+    );
+    await assert.rejects(Deno.stat(`${directory}/run`), Deno.errors.NotFound);
+  }));
+
+Deno.test("only tasks that may write may reach the hub, and it alone; all others have no way out", () => {
+  const HUB = ["huggingface.co", "*.hf.co"];
+  const permissions: Record<string, { read: unknown; net?: string[] }> = denoConfig.permissions;
+  const reaching = Object.keys(permissions).filter((name) =>
+    permissions[name].net?.some((host) => HUB.includes(host))
+  );
+  assert.deepEqual(reaching.sort(), ["convert", "download", "filter", "train", "upload"]);
+  for (const name of reaching) assert.deepEqual(permissions[name].net, HUB);
+  for (const name of ["measure", "inspect", "serve"]) {
+    assert.ok(!permissions[name].net?.some((host) => !/^(?:[\d.]+|localhost)$/.test(host)), name);
+  }
+});

@@ -69,12 +69,12 @@ Deno.test("filter: a broken row, an interrupt or an empty file leave nothing beh
     assert.equal(broken.code, 2);
     assert.match(broken.stderr, /rows\.jsonl, line 2: expected "chosen" and "rejected"/);
 
-    const { options } = resolveOptions("filter", {
+    const resolved = resolveOptions("filter", {
       flags: [["dataset", dataset], ["output", `${path}/kept.jsonl`]],
     });
     const output = new MemoryOutput();
-    const context = { stdout: output, stderr: output, signal: AbortSignal.abort() };
-    assert.equal(await runFilter(options, context), 130);
+    const context = { stdout: output, stderr: output, signal: AbortSignal.abort(), resolved };
+    assert.equal(await runFilter(resolved.options, context), 130);
     assert.equal(output.text, "");
 
     await Deno.writeTextFile(dataset, "\n");

@@ -259,6 +259,7 @@ Deno.test("bad requests for a job are refused, in OpenAI's shape", async () => {
     [{ smoldpo: { top_k: 1 } }, 400, /option of generate/, null],
     [{ smoldpo: { output: "/tmp" } }, 400, /no "output" in the request: the server sets it/, null],
     [{ smoldpo: { dataset_name: "x" } }, 400, /the server sets it/, null],
+    [{ smoldpo: { push_to_hub: true, hub_model_id: "a/b" } }, 400, /the server sets it/, null],
     [{ smoldpo: { beta: 0.2 } }, 400, /one of "beta" and "beta", found both/, null],
     [{ smoldpo: { batch_size: 4 } }, 400, /one of "batch_size" and "batch_size"/, null],
     [{ smoldpo: { max_length: 1e6 } }, 400, /at most 131072, found 2 times 1000000/, null],

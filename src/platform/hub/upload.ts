@@ -9,8 +9,6 @@ import type { HubSettings } from "./settings.ts";
 /** What an upload needs to know besides the files. */
 export interface UploadOptions {
   settings: HubSettings;
-  /** Of a repository that does not exist yet. */
-  isPrivate: boolean;
   title: string;
   signal: AbortSignal;
   /** Called with how much of a file has been sent, from 0 to 1. */
@@ -18,17 +16,15 @@ export interface UploadOptions {
 }
 
 /**
- * Puts all plain files of a model directory, but those with a dot before their name, into a repository of the hub, which
- * is created where it is missing. It is one commit: either all of them are there, or the repository is as before.
+ * Makes a repository, unless it is there.
  *
- * @returns The address of the commit.
  * @throws {UserError} If there is no token, the hub refuses, or it cannot be reached.
  */
-export async function uploadModel(
-  directory: Directory,
+export async function createModelRepo(
   repo: HubRepo,
-  { settings, isPrivate, title, signal, onProgress }: UploadOptions,
-): Promise<string> {
+  settings: HubSettings,
+  isPrivate: boolean,
+): Promise<void> {
   const { endpoint, token, offline } = settings;
   const task = `upload to ${repoId(repo)}`;
   if (offline) throw new UserError(`Cannot ${task}: HF_HUB_OFFLINE is set`);
@@ -37,12 +33,30 @@ export async function uploadModel(
       `Cannot ${task}: expected HF_TOKEN to hold a token that may write, found none`,
     );
   }
-  const files = (await directory.list()).filter((name) => !name.startsWith("."));
-  const common = { repo, hubUrl: endpoint, accessToken: token };
-  return await explainHub(task, settings, async () => {
-    const { commitIter, createRepo } = await import("@huggingface/hub");
-    await createRepo({ ...common, visibility: isPrivate ? "private" : "public" })
+  await explainHub(task, settings, async () => {
+    const { createRepo } = await import("@huggingface/hub");
+    const visibility = isPrivate ? "private" : "public";
+    await createRepo({ repo, hubUrl: endpoint, accessToken: token, visibility })
       .catch(ignoreExisting);
+  });
+}
+
+/**
+ * Puts all plain files of a model directory, but those with a dot before their name, into a repository of the hub. It is
+ * one commit: either all of them are there, or the repository is as before.
+ *
+ * @returns The address of the commit.
+ * @throws {UserError} If the hub refuses, or it cannot be reached.
+ */
+export async function uploadModel(
+  directory: Directory,
+  repo: HubRepo,
+  { settings, title, signal, onProgress }: UploadOptions,
+): Promise<string> {
+  const files = (await directory.list()).filter((name) => !name.startsWith("."));
+  const common = { repo, hubUrl: settings.endpoint, accessToken: settings.token };
+  return await explainHub(`upload to ${repoId(repo)}`, settings, async () => {
+    const { commitIter } = await import("@huggingface/hub");
     const operations = files.map((path) => ({
       operation: "addOrUpdate" as const,
       path,
