@@ -94,19 +94,26 @@ export interface NamedDataset extends SplitChoice {
 
 /** The dataset that a command works on. */
 export function mainDataset(
-  { dataset, datasetSplit }: Pick<Options<"score">, "dataset" | "datasetSplit">,
+  { dataset, datasetConfig, datasetSplit }: Pick<
+    Options<"score">,
+    "dataset" | "datasetConfig" | "datasetSplit"
+  >,
   role: NamedDataset["role"],
 ): NamedDataset {
   const preferred = role === "train" ? "train" : "test";
-  return { path: dataset, split: datasetSplit, preferred, role };
+  return { path: dataset, config: datasetConfig, split: datasetSplit, preferred, role };
 }
 
 /** The held-out dataset of a training, or null. */
 export function heldOutDataset(
-  { evalDataset, evalDatasetSplit }: Pick<Options<"train">, "evalDataset" | "evalDatasetSplit">,
+  { evalDataset, evalDatasetConfig, evalDatasetSplit }: Pick<
+    Options<"train">,
+    "evalDataset" | "evalDatasetConfig" | "evalDatasetSplit"
+  >,
 ): NamedDataset | null {
   if (evalDataset === null) return null;
-  return { path: evalDataset, split: evalDatasetSplit, preferred: "test", role: "eval" };
+  const choice = { config: evalDatasetConfig, split: evalDatasetSplit, preferred: "test" };
+  return { path: evalDataset, ...choice, role: "eval" };
 }
 
 /**

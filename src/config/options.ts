@@ -92,6 +92,11 @@ export const OPTIONS = {
       },
     },
   ),
+  datasetConfig: text(
+    [...DATA, "filter"],
+    "Configuration of the dataset, of those in its card (default: its default, or the only one)",
+    { default: null, placeholder: "NAME" },
+  ),
   datasetSplit: text(
     [...DATA, "filter"],
     "Split of the dataset (default: of several, train; for eval and score, test)",
@@ -108,6 +113,11 @@ export const OPTIONS = {
       default: null,
       placeholder: "PATH[:SPLIT][[FROM:TO]],...",
     },
+  ),
+  evalDatasetConfig: text(
+    [...TRAINING, "inspect"],
+    "Configuration of the held-out dataset",
+    { default: null, placeholder: "NAME" },
   ),
   evalDatasetSplit: text(
     [...TRAINING, "inspect"],

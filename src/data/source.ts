@@ -83,6 +83,7 @@ function isSplit(name: string | null, asked: string): boolean {
  * @param asked The split that the user named, or null.
  * @param preferred The split to take where there are several and the user named none.
  * @param name How messages call the dataset.
+ * @param splitOfPath Tells the split of a file.
  * @returns Files with rows, sorted.
  * @throws {UserError} If there is none, if the split is not there, or if it is not clear which files are meant.
  */
@@ -91,6 +92,7 @@ export function selectFiles(
   asked: string | null,
   preferred: string,
   name: string,
+  splitOfPath: (path: string) => string | null = splitOf,
 ): string[] {
   const tables = paths.filter((path) => rowSuffix(path) !== null).sort();
   // Beside rows in other forms, .json files describe the dataset.
@@ -99,9 +101,11 @@ export function selectFiles(
   if (files.length === 0) {
     throw new UserError(`Cannot find rows in ${name}: expected files ending in ${HOLD_ROWS}`);
   }
-  const splits = [...new Set(files.map(splitOf))];
+  const splits = [...new Set(files.map(splitOfPath))];
   const wanted = asked ?? (splits.length > 1 ? preferred : null);
-  const chosen = wanted === null ? files : files.filter((path) => isSplit(splitOf(path), wanted));
+  const chosen = wanted === null
+    ? files
+    : files.filter((path) => isSplit(splitOfPath(path), wanted));
   if (chosen.length === 0) {
     const found = splits.map((split) => split ?? "files of no split").join(", ");
     throw new UserError(

@@ -5,7 +5,8 @@
  */
 
 import { glob } from "node:fs/promises";
-import { basename, dirname } from "node:path";
+import { basename, dirname, matchesGlob } from "node:path";
+import { type CardConfig, cardConfigs, chooseConfig } from "../data/dataset_card.ts";
 import {
   type Dataset,
   type DatasetFile,
@@ -19,8 +20,13 @@ import type { Directory } from "../formats/files.ts";
 import { explain, openDirectory } from "./files.ts";
 import { isThere, locate } from "./hub/cache.ts";
 
+/** Where Hugging Face's datasets say what their files are. */
+const CARD = "README.md";
+
 /** Which split of a folder to read where the argument does not say. */
 export interface SplitChoice {
+  /** The configuration that the user named, of those that a dataset's card has. */
+  config?: string | null;
   /** The one that the user named, or null. */
   split: string | null;
   /** The one to take where there are several and the user named none. */
@@ -34,12 +40,11 @@ export interface SplitChoice {
  */
 export async function openDataset(
   argument: string,
-  { split, preferred }: SplitChoice = { split: null, preferred: "train" },
+  choice: SplitChoice = { split: null, preferred: "train" },
 ): Promise<Dataset> {
   const parts: DatasetPart[] = [];
   for (const source of parseDatasetArgument(argument)) {
-    const asked = source.split ?? split;
-    const paths = await filesOf(source, asked, preferred);
+    const paths = await filesOf(source, { ...choice, split: source.split ?? choice.split });
     parts.push({ files: await openFiles(paths), slice: source.slice });
   }
   return parts;
@@ -47,8 +52,7 @@ export async function openDataset(
 
 async function filesOf(
   source: DatasetSource,
-  asked: string | null,
-  preferred: string,
+  { config = null, split, preferred }: SplitChoice,
 ): Promise<string[]> {
   const location = await locateDataset(source.location);
   const isPattern = /[*?]/.test(location);
@@ -63,11 +67,35 @@ async function filesOf(
         `Cannot open ${location}: expected files ending in ${HOLD_ROWS}, found none`,
       );
     }
-    return asked === null ? paths.sort() : selectFiles(paths, asked, preferred, location);
+    return split === null ? paths.sort() : selectFiles(paths, split, preferred, location);
   }
   const folder = location.replace(/(?<=.)[/\\]+$/, "");
-  const paths = selectFiles(await listFiles(folder), asked, preferred, folder);
+  const all = await listFiles(folder);
+  const configs = all.includes(CARD) ? await readCard(`${folder}/${CARD}`) : [];
+  const chosen = chooseConfig(configs, config, folder);
+  const paths = chosen === null
+    ? selectFiles(all, split, preferred, folder)
+    : filesOfConfig(chosen, all, split, preferred, folder);
   return paths.map((path) => `${folder}/${path}`);
+}
+
+async function readCard(path: string): Promise<CardConfig[]> {
+  return cardConfigs(await explain("read", path, () => Deno.readTextFile(path)), path);
+}
+
+function filesOfConfig(
+  { folder, files }: CardConfig,
+  all: readonly string[],
+  split: string | null,
+  preferred: string,
+  name: string,
+): string[] {
+  if (files === null) {
+    return selectFiles(all.filter((path) => path.startsWith(folder)), split, preferred, name);
+  }
+  const ofPath = (path: string) =>
+    files.find(({ pattern }) => path === pattern || matchesGlob(path, pattern))?.split ?? null;
+  return selectFiles(all.filter((path) => ofPath(path) !== null), split, preferred, name, ofPath);
 }
 
 /** A dataset of the hub, and what is named below it: "" or a path that begins with a slash. */

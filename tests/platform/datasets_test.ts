@@ -78,3 +78,28 @@ Deno.test("datasets: of the hub's cache, whole or a folder of it", () =>
       Deno.env.delete("HF_HUB_CACHE");
     }
   }));
+
+Deno.test("datasets: a card says which files are which split of which configuration", () =>
+  inTemporaryDirectory(async (path) => {
+    await Deno.mkdir(`${path}/one`);
+    await Deno.mkdir(`${path}/two`);
+    await Deno.writeTextFile(
+      `${path}/README.md`,
+      "---\nconfigs:\n- config_name: first\n  default: true\n  data_files:\n  - {split: train, path: one/p*}\n" +
+        "  - {split: test, path: one/q.jsonl}\n- config_name: second\n  data_dir: two\n---\n",
+    );
+    for (const [i, name] of ["one/p1", "one/p2", "one/q", "one/unnamed", "two/train"].entries()) {
+      await Deno.writeTextFile(`${path}/${name}.jsonl`, `{"n": ${i}}\n`);
+    }
+    assert.deepEqual(await read(path), [0, 1]);
+    assert.deepEqual(await read(`${path}:test`), [2]);
+    const second = { config: "second", split: null, preferred: "train" };
+    assert.deepEqual(await read(path, second), [4]);
+    await assert.rejects(
+      read(`${path}:validation`),
+      /expected a split "validation", found train, test/,
+    );
+    await assert.rejects(read(path, { ...second, config: "third" }), /configuration "third"/);
+    // Files that are named go before what the card says.
+    assert.deepEqual(await read(`${path}/one/*.jsonl`), [0, 1, 2, 3]);
+  }));

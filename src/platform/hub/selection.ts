@@ -13,11 +13,13 @@ const WEIGHTS = [
 /** Configuration, tokenizer and chat template. */
 const COMPANIONS = /^(?!.*\.index\.json$)[^/]+\.(?:json|jinja)$|^merges\.txt$/;
 const ROWS = /\.(?:jsonl(?:\.gz|\.zst)?|json|parquet)$/;
+const DATASET_CARD = "README.md";
 const ABOUT_ROWS = /(?:^|\/)(?:\.[^/]*|dataset_infos?\.json)$/;
 
 /**
  * The files that training needs, out of all that a repository has: of a model one set of weights (safetensors before
- * pickles), configuration and tokenizer, no weights of other frameworks; of a dataset the rows.
+ * pickles), configuration and tokenizer, no weights of other frameworks; of a dataset the rows, and the card that says
+ * what they are.
  *
  * @param include A glob pattern that the files must match too.
  * @throws {UserError} If there are none.
@@ -27,7 +29,8 @@ export function neededFiles({ repo, files }: RepoListing, include: string | null
     ? modelFiles(files)
     : files.filter(({ path }) => ROWS.test(path) && !ABOUT_ROWS.test(path));
   const kept = needed.filter(({ path }) => include === null || matchesGlob(path, include));
-  if (kept.length > 0) return kept;
+  const isCard = ({ path }: RepoFile) => repo.type === "dataset" && path === DATASET_CARD;
+  if (kept.length > 0) return [...files.filter(isCard), ...kept];
   const some = files.slice(0, 8).map(({ path }) => path).join(", ") || "nothing";
   throw new UserError(
     `Cannot download ${repo.type} ${repoId(repo)}: expected ${

@@ -41,10 +41,12 @@ Deno.test("hub: of a model, one set of weights with what belongs to it", () => {
   );
 });
 
-Deno.test("hub: of a dataset, its rows", () => {
+Deno.test("hub: of a dataset, its rows and its card", () => {
   const rows = ["data/train-0.parquet", "a/test.jsonl.gz", "b.json"];
   const others = [".gitattributes", "README.md", "dataset_infos.json", "a/.x.json", "p.png"];
-  assert.deepEqual(pick("dataset", [...others, ...rows]), rows);
+  assert.deepEqual(pick("dataset", [...others, ...rows]), ["README.md", ...rows]);
+  assert.deepEqual(pick("dataset", ["README.md", ...rows], "b*"), ["README.md", "b.json"]);
+  assert.throws(() => pick("dataset", others), /expected JSON or Parquet files, found/);
   assert.deepEqual(pick("dataset", rows, "data/*"), ["data/train-0.parquet"]);
   assert.throws(() => pick("dataset", rows, "c*"), /files that match c\*, found data\/train-0/);
 });
