@@ -2,6 +2,7 @@ import { UserError } from "../../errors.ts";
 import { createDirectory, explain } from "../files.ts";
 import { isThere, linkBlob, repoFolder, snapshotFolder, writeRef } from "./cache.ts";
 import { explainHub, type RepoFile, type RepoListing, startHash, statusReason } from "./listing.ts";
+import { patientFetch } from "./patient_fetch.ts";
 import { type HubRepo, repoId } from "./repo.ts";
 import type { HubSettings } from "./settings.ts";
 
@@ -117,7 +118,7 @@ async function receive(
   const timer = new Timer(STALLED_MS, () => stalled.abort());
   let begun = false;
   try {
-    const response = await fetch(url, {
+    const response = await patientFetch(url, {
       headers: {
         range: `bytes=${incomplete.sizeBytes}-`,
         "accept-encoding": "identity",

@@ -3,6 +3,7 @@ import { createHash, type Hash } from "node:crypto";
 // model needs none of it. It checks nothing that it downloads, so files go through download.ts instead.
 import type { HubApiError } from "@huggingface/hub";
 import { UserError } from "../../errors.ts";
+import { patientFetch } from "./patient_fetch.ts";
 import { type HubRepo, repoId } from "./repo.ts";
 import type { HubSettings } from "./settings.ts";
 
@@ -29,7 +30,7 @@ export interface RepoListing {
  */
 export async function listRepo(repo: HubRepo, settings: HubSettings): Promise<RepoListing> {
   const { name, revision } = repo;
-  const common = { hubUrl: settings.endpoint, accessToken: settings.token };
+  const common = { hubUrl: settings.endpoint, accessToken: settings.token, fetch: patientFetch };
   return await explainHub(`list ${repo.type} ${repoId(repo)}`, settings, async () => {
     const { datasetInfo, listFiles, modelInfo } = await import("@huggingface/hub");
     const query = { ...common, name, revision, additionalFields: ["sha" as const] };

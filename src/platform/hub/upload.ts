@@ -3,6 +3,7 @@ import { pathToFileURL } from "node:url";
 import type { Directory } from "../../formats/files.ts";
 import { UserError } from "../../errors.ts";
 import { explainHub } from "./listing.ts";
+import { patientFetch } from "./patient_fetch.ts";
 import { type HubRepo, repoId } from "./repo.ts";
 import type { HubSettings } from "./settings.ts";
 
@@ -36,7 +37,13 @@ export async function createModelRepo(
   await explainHub(task, settings, async () => {
     const { createRepo } = await import("@huggingface/hub");
     const visibility = isPrivate ? "private" : "public";
-    await createRepo({ repo, hubUrl: endpoint, accessToken: token, visibility })
+    await createRepo({
+      repo,
+      hubUrl: endpoint,
+      accessToken: token,
+      visibility,
+      fetch: patientFetch,
+    })
       .catch(ignoreExisting);
   });
 }
@@ -54,7 +61,8 @@ export async function uploadModel(
   { settings, title, signal, onProgress }: UploadOptions,
 ): Promise<string> {
   const files = (await directory.list()).filter((name) => !name.startsWith("."));
-  const common = { repo, hubUrl: settings.endpoint, accessToken: settings.token };
+  const { endpoint, token } = settings;
+  const common = { repo, hubUrl: endpoint, accessToken: token, fetch: patientFetch };
   return await explainHub(`upload to ${repoId(repo)}`, settings, async () => {
     const { commitIter } = await import("@huggingface/hub");
     const operations = files.map((path) => ({

@@ -176,6 +176,13 @@ Deno.test("hub: an interrupt keeps what has arrived", () =>
     assert.ok(size > 0 && size < LARGE.length, `${size}`);
   }));
 
+Deno.test("hub: a busy host is asked again", () =>
+  withHub(async ({ hub, cache, download }) => {
+    hub.faults.set("model.safetensors", ["status 503", "status 503", "ignores ranges"]);
+    await download();
+    assert.equal(await isCached({ cache }), true);
+  }));
+
 Deno.test("hub: refusals say what to do", () =>
   withHub(async ({ hub, cache, download }) => {
     const settings = { endpoint: hub.endpoint, token: undefined, offline: false };

@@ -210,7 +210,7 @@ export class StandInHub implements AsyncDisposable {
   #body(c: Context, path: string, content: Uint8Array<ArrayBuffer>): Response {
     const faults = this.faults.get(path) ?? [];
     const fault = faults.length > 1 ? faults.shift() : faults[0];
-    if (fault === "status 503") return c.text("", 503);
+    if (fault === "status 503") return c.text("", 503, { "retry-after": "0" });
     if (fault === "missing") return c.text("", 404);
     let whole = content;
     if (fault === "tampered") {
