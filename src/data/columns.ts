@@ -20,7 +20,7 @@ const NO_COLUMN = "none";
 
 /** TRL's name first; then those of Argilla's, Intel's and LLaMA-Factory's datasets. */
 const NAMES: Readonly<Record<ColumnRole, readonly string[]>> = {
-  prompt: ["prompt", "instruction", "input", "question"],
+  prompt: ["prompt", "instruction", "input", "question", "conversations"],
   chosen: ["chosen", "chosen_response"],
   rejected: ["rejected", "rejected_response"],
   system: ["system"],

@@ -6,7 +6,7 @@
  * @module
  */
 
-import { describe } from "../formats/json.ts";
+import { describe, isObject } from "../formats/json.ts";
 import type { Message } from "../text/chat.ts";
 import { findColumns, type FoundColumns, isTurn, type NamedColumns } from "./columns.ts";
 import { malformed, messagesIn, stringIn, tokenIdsIn } from "./fields.ts";
@@ -51,6 +51,7 @@ export interface ParseOptions {
  *   string beside message lists is taken as the first user message that it repeats;
  * - the same with other names of columns, see `findColumns`. Where a column is a turn by its name (`question`,
  *   `instruction`, `input`) or a `system` message is beside it, strings become a conversation;
+ * - `{conversations, chosen, rejected}`, ShareGPT's messages with one message as each answer;
  * - `{prompt_ids, chosen_ids, rejected_ids}`: token ids, prompt and completions apart.
  *
  * @throws {UserError} If the row has none of these shapes; the message names file and line.
@@ -100,9 +101,12 @@ export function parsePair(row: DatasetRow, options: ParseOptions = {}): ParsedRo
         completions: [a, b].map((content) => [{ role: "assistant", content }]),
       });
   }
-  if (Array.isArray(valueA) && Array.isArray(valueB)) {
+  // Beside a list of messages, an answer may be one message.
+  const hasMessages = prompt !== undefined && Array.isArray(row.value[prompt]);
+  const isAnswer = (value: unknown) => Array.isArray(value) || hasMessages && isObject(value);
+  if (isAnswer(valueA) && isAnswer(valueB)) {
     const [turns, others] = [messagesIn(row, chosen), messagesIn(row, rejected)];
-    if (prompt !== undefined && Array.isArray(row.value[prompt])) {
+    if (hasMessages) {
       const shared = messagesIn(row, prompt);
       return understood("messages with prompt", {
         kind: "messages",
@@ -161,7 +165,7 @@ function checkRepeated(row: DatasetRow, prompt: string, turns: Message[]): void 
  *
  * - `{text}`;
  * - `{prompt, completion}` as strings or as message lists;
- * - `{messages}`: the prompt is everything before the last answer;
+ * - `{messages}` or `{conversations}`: the prompt is everything before the last answer;
  * - `{input_ids, prompt_length?}`: token ids, of which the first `prompt_length` (0 if absent) are the prompt.
  *
  * @throws {UserError} If the row has none of these shapes; the message names file and line.
@@ -181,14 +185,15 @@ export function parseSequence(row: DatasetRow): ParsedRow {
       columns: ["input_ids", "prompt_length"],
     };
   }
-  if ("messages" in value) {
-    const turns = messagesIn(row, "messages");
+  const conversation = ["messages", "conversations"].find((column) => column in value);
+  if (conversation !== undefined) {
+    const turns = messagesIn(row, conversation);
     const last = turns.findLastIndex(({ role }) => role === "assistant");
     if (last < 0) throw malformed(row, 'a message of the "assistant"', "none");
     return {
       format: "messages",
       example: { kind: "messages", prompt: turns.slice(0, last), completions: [turns.slice(last)] },
-      columns: ["messages"],
+      columns: [conversation],
     };
   }
   const columns = ["prompt", "completion"];

@@ -30,25 +30,39 @@ export function tokenIdsIn(row: DatasetRow, column: string): number[] {
   return value;
 }
 
+/** A list of messages, or one message; as `{role, content}`, or as ShareGPT's `{from, value}`. */
 export function messagesIn(row: DatasetRow, column: string): Message[] {
   const value = row.value[column];
-  if (!Array.isArray(value)) {
+  const list = isObject(value) ? [value] : value;
+  if (!Array.isArray(list)) {
     throw malformed(row, `"${column}" to be a list of messages`, describe(value));
   }
-  return value.map((message) => {
-    if (
-      !isObject(message) || typeof message.role !== "string" || typeof message.content !== "string"
-    ) {
-      const found = isObject(message) ? JSON.stringify(message).slice(0, 60) : describe(message);
-      throw malformed(
-        row,
-        `"${column}" to hold messages with "role" and "content" as strings`,
-        found,
-      );
+  return list.map((message) => {
+    if (isObject(message)) {
+      const role = message.role ?? ROLES.get(message.from);
+      const content = message.content ?? message.value;
+      if (typeof role === "string" && typeof content === "string") {
+        return { role, content: wellFormed(row, column, content) };
+      }
     }
-    return { role: message.role, content: wellFormed(row, column, message.content) };
+    throw malformed(
+      row,
+      `"${column}" to hold messages with "role" and "content" as strings, or "value" and "from" as one of ${
+        [...ROLES.keys()].join(", ")
+      }`,
+      isObject(message) ? JSON.stringify(message).slice(0, 60) : describe(message),
+    );
   });
 }
+
+/** Whose messages ShareGPT's are. */
+const ROLES = new Map<unknown, string>([
+  ["human", "user"],
+  ["gpt", "assistant"],
+  ["system", "system"],
+  ["user", "user"],
+  ["assistant", "assistant"],
+]);
 
 /** JSON can spell halves of surrogate pairs, which no tokenizer has a token for. */
 function wellFormed(row: DatasetRow, column: string, text: string): string {

@@ -213,7 +213,7 @@ Deno.test("pairs: what is none of these is refused, naming file, line and field"
     [{ chosen: ["c"], rejected: [user("r")] }, /"chosen" to hold messages/],
     [
       { chosen: [{ role: "user" }], rejected: [] },
-      /"role" and "content" as strings, found {"role":"user"}/,
+      /"role" and "content" as strings, or .*, found {"role":"user"}/,
     ],
     [{ chosen: [assistant("c")], rejected: [assistant("r")] }, /share a beginning/],
     [{ chosen: [user("a"), user("b")], rejected: [user("a"), user("c")] }, /share a beginning/],
@@ -281,4 +281,47 @@ Deno.test("sequences: what is none of these is refused", () => {
       return true;
     });
   }
+});
+
+Deno.test("pairs and sequences: ShareGPT's messages", () => {
+  const human = (value: string) => ({ from: "human", value });
+  const gpt = (value: string) => ({ from: "gpt", value });
+  const system = { from: "system", value: "s" };
+  const conversations = [system, human("q"), gpt("a"), human("r")];
+  const pair = { conversations, chosen: gpt("c"), rejected: gpt("d") };
+  assert.deepEqual(parsePair(row(pair)), {
+    format:
+      'messages with prompt (prompt in "conversations", chosen in "chosen", rejected in "rejected")',
+    example: {
+      kind: "messages",
+      prompt: [{ role: "system", content: "s" }, user("q"), assistant("a"), user("r")],
+      completions: [[assistant("c")], [assistant("d")]],
+    },
+    columns: ["conversations", "chosen", "rejected"],
+  });
+  const whole = { chosen: [human("q"), gpt("c")], rejected: [human("q"), gpt("d")] };
+  assert.deepEqual(
+    parsePair(row(whole)),
+    parsePair(row({
+      chosen: [user("q"), assistant("c")],
+      rejected: [user("q"), assistant("d")],
+    })),
+  );
+  assert.deepEqual(parseSequence(row({ conversations: [human("q"), gpt("a")] })), {
+    format: "messages",
+    example: { kind: "messages", prompt: [user("q")], completions: [[assistant("a")]] },
+    columns: ["conversations"],
+  });
+  for (
+    const odd of [{ from: "observation", value: "x" }, { from: "human" }, {
+      from: ["gpt"],
+      value: "",
+    }]
+  ) {
+    assert.throws(
+      () => parsePair(row({ ...pair, conversations: [odd] })),
+      /"value" and "from" as one of human, gpt, system/,
+    );
+  }
+  assert.throws(() => parsePair(row({ chosen: gpt("c"), rejected: gpt("d") })), /chosen: /);
 });
