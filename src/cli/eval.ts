@@ -19,8 +19,8 @@ import { shortcuts } from "./shortcuts.ts";
 
 /** Preference accuracy, margins and loss of a model against a reference. */
 export async function run(options: Options<"eval">, context: Context<"eval">): Promise<number> {
-  const model = await openStoredModel(options.model, context);
-  const reference = options.reference === null
+  using model = await openStoredModel(options.model, context);
+  using reference = options.reference === null
     ? null
     : await openStoredModel(options.reference, context);
   const data = dataOptions(options, model, options.score);

@@ -15,8 +15,8 @@ import type { DataRecord } from "../train/run_record.ts";
 import type { Context } from "./context.ts";
 import { type Shortcuts, withShortcuts } from "./shortcuts.ts";
 
-/** A model directory, open. */
-export interface StoredModel extends Checkpoint {
+/** A model directory, its files of weights open until it is disposed of. */
+export interface StoredModel extends Checkpoint, Disposable {
   directory: Directory;
   tokenizer: TextTokenizer | null;
   /** The files that hold the weights. */
@@ -36,9 +36,15 @@ export async function openStoredModel(
   const model = await openModelAt(pathOrId);
   for (const note of model.notes) stderr.write(`weights    ${note}\n`);
   const { config, directory } = model;
-  const tokenizer = await loadTokenizer(directory);
-  const files = [...new Set(Array.from(model.tensors.values(), ({ file }) => file))];
-  return { config, read: model.readChunks, directory, tokenizer, files };
+  try {
+    const tokenizer = await loadTokenizer(directory);
+    const files = [...new Set(Array.from(model.tensors.values(), ({ file }) => file))];
+    const [read, dispose] = [model.readChunks, model.close];
+    return { config, read, directory, tokenizer, files, [Symbol.dispose]: dispose };
+  } catch (error) {
+    model.close();
+    throw error;
+  }
 }
 
 type DataFlags =

@@ -14,7 +14,7 @@ import { shortcuts } from "./shortcuts.ts";
 
 /** Log-probabilities of every pair: one JSON line each, in dataset order. */
 export async function run(options: Options<"score">, context: Context<"score">): Promise<number> {
-  const model = await openStoredModel(options.model, context);
+  using model = await openStoredModel(options.model, context);
   const data = dataOptions(options, model, "all");
   const named = mainDataset(options, "score");
   const faster = shortcuts(options, "read", context);

@@ -32,7 +32,8 @@ export async function run(options: Options<"serve">, context: Context<"serve">):
   const preferences = await SqlitePreferences.open(options.preferences);
   const voices = new Map<string, Voice>();
   for (const { name, path } of models) {
-    const { config, tokenizer } = await openStoredModel(path, context);
+    using stored = await openStoredModel(path, context);
+    const { config, tokenizer } = stored;
     voices.set(name, { tokenizer, stopIds: stopIdsOf(config, tokenizer) });
   }
   const training: JobSettings | null = options.maxTrainedModels === 0 ? null : {

@@ -26,9 +26,8 @@ export async function run(options: Options<"sft">, context: Context<"sft">): Pro
   const target = await openPushTarget(options);
   if (!await bringFromHub(context)) return INTERRUPTED;
   const { directory: source } = await locateModel(options.model);
-  const checkpoint = options.randomWeights
-    ? await freshCheckpoint(source, options)
-    : await openStoredModel(options.model, context);
+  using stored = options.randomWeights ? null : await openStoredModel(options.model, context);
+  const checkpoint: Checkpoint = stored ?? await freshCheckpoint(source, options);
   const data = dataOptions(options, checkpoint, options.score);
   const text = { directory: source, tokenizer: await loadTokenizer(source) };
   const faster = shortcuts(options, "write", context);

@@ -29,7 +29,7 @@ export async function openSpeaker(
   context: Pick<Context, "stderr">,
   positions: (stored: StoredModel) => number,
 ): Promise<Speaker> {
-  const stored = await openStoredModel(path, context);
+  using stored = await openStoredModel(path, context);
   const { config, tokenizer } = stored;
   const model = await loadModel(gpu, stored, {
     precision,

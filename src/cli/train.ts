@@ -37,8 +37,8 @@ export async function run(
   const target = await openPushTarget(options);
   // A server's clients must not make it fetch anything.
   if (!host && !await bringFromHub(context)) return INTERRUPTED;
-  const model = await openStoredModel(options.model, context);
-  const reference = options.reference === null
+  using model = await openStoredModel(options.model, context);
+  using reference = options.reference === null
     ? null
     : await openStoredModel(options.reference, context);
   const dataFlags = dataOptions(options, model, options.score);

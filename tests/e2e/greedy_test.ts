@@ -14,7 +14,7 @@ import { jsonLines } from "./command.ts";
 const NEW_TOKENS = 32;
 
 Deno.test("the shipped model continues 50 prompts as transformers lets it", async (test) => {
-  const stored = await openStoredModel("fixtures/model", { stderr: new MemoryOutput() });
+  using stored = await openStoredModel("fixtures/model", { stderr: new MemoryOutput() });
   const rows = jsonLines<{ prompt: Message[] }>(
     await Deno.readTextFile("fixtures/pairs/eval.jsonl"),
   );

@@ -164,7 +164,7 @@ Deno.test("other clients' words are understood: parts of content, max_completion
 });
 
 Deno.test("the greedy text is that of generate", async () => {
-  const stored = await openStoredModel("fixtures/model", { stderr: new MemoryOutput() });
+  using stored = await openStoredModel("fixtures/model", { stderr: new MemoryOutput() });
   const model = await loadModel(gpu, stored, { precision: "f32", positions: 64 });
   const [{ ids }] = await generate(model, [encodeText(tokenizer, "The molp is")], {
     ...GREEDY,

@@ -29,7 +29,8 @@ export class LocalTrainer implements Trainer {
     };
     const { options } = resolved;
     if (await train(options, context, watch) !== 0) return null;
-    return await this.serving.add(name, await openStoredModel(options.output!, { stderr }), root);
+    using trained = await openStoredModel(options.output!, { stderr });
+    return await this.serving.add(name, trained, root);
   }
 }
 

@@ -42,8 +42,9 @@ async function open(setup: ServingSetup): Promise<LocalServing> {
   line(
     `device     ${gpu.info.description} (${gpu.info.engine}), ${precision}: ${precisionReason}`,
   );
+  using files = new DisposableStack();
   const stored = await Promise.all(
-    models.map(({ path }) => openStoredModel(path, { stderr: stream })),
+    models.map(async ({ path }) => files.use(await openStoredModel(path, { stderr: stream }))),
   );
   const elementBytes = precision === "f16" ? 2 : 4;
   const tokenBytes = Math.max(
