@@ -188,8 +188,9 @@ function trainedInWords({ parameters, model }: DpoTraining, { head }: Options<"t
 
 /** Held-out measures before and after, a line each. */
 function comparison(changes: Change[]): string {
+  const width = Math.max(24, ...changes.map(({ name }) => name.length));
   const line = (name: string, before: string, after: string) =>
-    `${name.padEnd(24)} ${before.padStart(10)}  ${after.padStart(10)}`;
+    `${name.padEnd(width)} ${before.padStart(10)}  ${after.padStart(10)}`;
   return [
     `\n${line("held out", "before", "after")}`,
     ...changes.map(({ name, before, after }) => line(name, readable(before), readable(after))),

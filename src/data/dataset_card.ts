@@ -7,7 +7,7 @@
  * @module
  */
 
-import { parse } from "yaml"; // the front matter is written by people, in all of YAML
+import { load, YAMLException } from "js-yaml"; // the front matter is written by people, in all of YAML; this asks for no permission
 import { z } from "zod";
 import { UserError } from "../errors.ts";
 
@@ -41,7 +41,7 @@ export function cardConfigs(text: string, name: string): CardConfig[] {
   const [, front] = /^\s*---\r?\n(.*?)^---\s*$/ms.exec(text) ?? [];
   if (front === undefined) return [];
   try {
-    const { configs = [] } = CARD.parse(parse(front) ?? {});
+    const { configs = [] } = CARD.parse(load(front.trim() === "" ? "{}" : front) ?? {});
     return configs.map((config) => ({
       name: config.config_name,
       isDefault: config.default ?? config.config_name === "default",
@@ -49,13 +49,18 @@ export function cardConfigs(text: string, name: string): CardConfig[] {
       files: filesOf(config),
     }));
   } catch (error) {
-    const reason = error instanceof z.ZodError
-      ? error.issues.map(({ path, message }) => `${path.join(".")}: ${message}`).join(", ")
-      : (error as Error).message.split("\n")[0];
     throw new UserError(
-      `Cannot read the configurations in ${name}: ${reason}; name the files to read by a pattern`,
+      `Cannot read the configurations in ${name}: ${
+        reasonOf(error)
+      }; name the files to read by a pattern`,
     );
   }
+}
+
+function reasonOf(error: unknown): string {
+  if (error instanceof YAMLException) return error.message.split("\n")[0];
+  if (!(error instanceof z.ZodError)) throw error;
+  return error.issues.map(({ path, message }) => `${path.join(".")}: ${message}`).join(", ");
 }
 
 function folderOf(path = ""): string {

@@ -4,8 +4,7 @@
  * @module
  */
 
-import { glob } from "node:fs/promises";
-import { basename, dirname, matchesGlob } from "node:path";
+import { basename, dirname } from "node:path";
 import { type CardConfig, cardConfigs, chooseConfig } from "../data/dataset_card.ts";
 import {
   type Dataset,
@@ -18,6 +17,7 @@ import { type DatasetSource, parseDatasetArgument, selectFiles } from "../data/s
 import { UserError } from "../errors.ts";
 import type { Directory } from "../formats/files.ts";
 import { explain, openDirectory } from "./files.ts";
+import { filesOfPattern, listFiles, matchesPattern } from "./glob.ts";
 import { isThere, locate } from "./hub/cache.ts";
 
 /** Where Hugging Face's datasets say what their files are. */
@@ -59,9 +59,7 @@ async function filesOf(
   const info = isPattern ? null : await explain("open", location, () => Deno.stat(location));
   if (info?.isFile) return [location];
   if (isPattern) {
-    const paths = (await Array.fromAsync(glob(location))).filter((path) =>
-      rowSuffix(path) !== null
-    );
+    const paths = (await filesOfPattern(location)).filter((path) => rowSuffix(path) !== null);
     if (paths.length === 0) {
       throw new UserError(
         `Cannot open ${location}: expected files ending in ${HOLD_ROWS}, found none`,
@@ -94,7 +92,7 @@ function filesOfConfig(
     return selectFiles(all.filter((path) => path.startsWith(folder)), split, preferred, name);
   }
   const ofPath = (path: string) =>
-    files.find(({ pattern }) => path === pattern || matchesGlob(path, pattern))?.split ?? null;
+    files.find(({ pattern }) => path === pattern || matchesPattern(path, pattern))?.split ?? null;
   return selectFiles(all.filter((path) => ofPath(path) !== null), split, preferred, name, ofPath);
 }
 
@@ -116,17 +114,6 @@ export async function hubPlace(location: string): Promise<HubPlace | null> {
 async function locateDataset(location: string): Promise<string> {
   const place = await hubPlace(location);
   return place === null ? location : await locate("dataset", place.id) + place.below;
-}
-
-/** Relative paths of all files below a folder, hidden ones left out. */
-async function listFiles(folder: string, below = ""): Promise<string[]> {
-  const path = `${folder}/${below}`;
-  const entries = await explain("list", path, () => Array.fromAsync(Deno.readDir(path)));
-  const visible = entries.filter(({ name }) => !name.startsWith("."));
-  const lists = visible.map(({ name, isDirectory }) =>
-    isDirectory ? listFiles(folder, `${below}${name}/`) : [`${below}${name}`]
-  );
-  return (await Promise.all(lists)).flat();
 }
 
 async function openFiles(paths: readonly string[]): Promise<DatasetFile[]> {

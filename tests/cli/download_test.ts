@@ -127,7 +127,9 @@ Deno.test("download: a dataset of the hub, and its splits go by their names", ()
   withHub(async (hub, directory) => {
     const rows = (chosen: string) => parquetFile([{ prompt: "p", chosen, rejected: "r" }]);
     hub.add("datasets/org/pairs", {
-      "README.md": "rows",
+      "README.md":
+        "---\nconfigs:\n- config_name: default\n  data_files:\n  - split: train\n    path: data/train-*\n" +
+        "  - {split: test, path: data/test-*}\n---\n",
       "data/train-00000-of-00001.parquet": rows("trained"),
       "data/test-00000-of-00001.parquet": rows("held out"),
     });
@@ -136,6 +138,14 @@ Deno.test("download: a dataset of the hub, and its splits go by their names", ()
       await Deno.writeTextFile(`${directory}/model/${name}`, text);
     }
     await runOk("download", "--dataset", "org/pairs");
+    // A card, too, is read with the permissions of the task alone.
+    const task = await new Deno.Command(Deno.execPath(), {
+      args: [
+        ...["run", "-q", "--no-prompt", "-P=inspect", "src/cli/main.ts", "inspect", "--rows", "1"],
+        ...["--model", `${directory}/model`, "--dataset", "org/pairs:test"],
+      ],
+    }).output();
+    assert.equal(task.code, 0, new TextDecoder().decode(task.stderr));
     const requests = hub.hubRequests.length;
     const show = async (dataset: string) => {
       const flags = ["--model", `${directory}/model`, "--dataset", dataset, "--json"];

@@ -1,5 +1,5 @@
-import { matchesGlob } from "node:path";
 import { UserError } from "../../errors.ts";
+import { matchesPattern } from "../glob.ts";
 import type { RepoFile, RepoListing } from "./listing.ts";
 import { repoId } from "./repo.ts";
 
@@ -28,7 +28,7 @@ export function neededFiles({ repo, files }: RepoListing, include: string | null
   const needed = repo.type === "model"
     ? modelFiles(files)
     : files.filter(({ path }) => ROWS.test(path) && !ABOUT_ROWS.test(path));
-  const kept = needed.filter(({ path }) => include === null || matchesGlob(path, include));
+  const kept = needed.filter(({ path }) => include === null || matchesPattern(path, include));
   const isCard = ({ path }: RepoFile) => repo.type === "dataset" && path === DATASET_CARD;
   if (kept.length > 0) return [...files.filter(isCard), ...kept];
   const some = files.slice(0, 8).map(({ path }) => path).join(", ") || "nothing";
