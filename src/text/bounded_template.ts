@@ -23,7 +23,7 @@ const FORMAT_DATE = 200_000;
 const THROW = 5000;
 /** Costs that every rendering may have, and what each item and each character of its variables adds. */
 const BASE_LIMIT = 1e8;
-const LIMIT_PER_ITEM = 1e6;
+const LIMIT_PER_ITEM = 3e5;
 const LIMIT_PER_CHARACTER = 1000;
 
 /** Real templates have up to 30 thousand characters; the parser takes quadratic time for runs of white space. */
@@ -71,7 +71,9 @@ export class BoundedTemplate {
     for (const [name, value] of Object.entries({ ...GLOBALS, ...variables })) {
       environment.set(name, value);
     }
-    return String(new Meter(environment, limitFor(variables), this.#length).run(this.#program));
+    return String(
+      new Meter(environment, BASE_LIMIT + allowanceFor(variables), this.#length).run(this.#program),
+    );
   }
 }
 
@@ -106,13 +108,11 @@ const MAKES_LISTS = new Set([
   ...["CallExpression", "FilterExpression", "FilterStatement"],
 ]);
 
-function limitFor(value: unknown): number {
-  if (typeof value === "string") return LIMIT_PER_CHARACTER * value.length;
-  if (typeof value !== "object" || value === null) return 0;
-  return Object.values(value).reduce(
-    (limit, item) => limit + LIMIT_PER_ITEM + limitFor(item),
-    BASE_LIMIT,
-  );
+/** What a rendering may cost because these variables are there. */
+function allowanceFor(value: unknown): number {
+  if (typeof value === "string") return LIMIT_PER_ITEM + LIMIT_PER_CHARACTER * value.length;
+  if (typeof value !== "object" || value === null) return LIMIT_PER_ITEM;
+  return Object.values(value).reduce((sum, item) => sum + allowanceFor(item), LIMIT_PER_ITEM);
 }
 
 /** An interpreter that gives up when its work has cost too much. */

@@ -84,6 +84,13 @@ Deno.test("bounded template: whatever would not come to an end is ended", () => 
   }
 });
 
+Deno.test("bounded template: a long conversation allows work in proportion, not hours", () => {
+  const turns = Array.from({ length: 200 }, () => ({ role: "user", content: "Hello." }));
+  const startedMs = performance.now();
+  assert.throws(() => render(HOSTILE["empty loops"], turns), UNENDING);
+  assert.ok(performance.now() - startedMs < 5000);
+});
+
 Deno.test("bounded template: what loops at one conversation alone is ended at that one", () => {
   const template = `{% if 'xyzzy' in messages[0].content %}${HOSTILE["empty loops"]}{% endif %}ok`;
   const tokenizer = { bosToken: null, eosToken: null, padToken: null };
