@@ -62,6 +62,23 @@ export function encodeExample(
   }
 }
 
+/**
+ * {@link encodeExample} for an example of a dataset, whose row is named where a template refuses it.
+ *
+ * @param row.where How messages call the row.
+ */
+export function encodeRow(
+  { example, where }: { example: Example; where: string },
+  tokenizer: TextTokenizer | null,
+  options: EncodeOptions,
+): EncodedExample {
+  try {
+    return encodeExample(example, tokenizer, options);
+  } catch (error) {
+    throw error instanceof UserError ? new UserError(`${error.message} (${where})`) : error;
+  }
+}
+
 /** The rules by which rows of a kind become tokens, in words. */
 export function encodingInWords(
   kind: Example["kind"],

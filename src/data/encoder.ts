@@ -1,6 +1,6 @@
 // This module is browser compatible.
 
-import { type EncodedExample, encodeExample, type EncodeOptions } from "./encode.ts";
+import { type EncodedExample, type EncodeOptions, encodeRow } from "./encode.ts";
 import type { Example } from "./examples.ts";
 import type { TextTokenizer } from "../text/tokenizer.ts";
 
@@ -22,7 +22,7 @@ const PORTION = 256;
  * Encodes examples in their order, reading ahead as far as the encoder can work, if there is one. What goes wrong while
  * reading or encoding is thrown where it stands in the order, as if there were no reading ahead.
  */
-export async function* encodeAhead<T extends { example: Example }>(
+export async function* encodeAhead<T extends { example: Example; where: string }>(
   items: AsyncGenerator<T>,
   encoder: Encoder | undefined,
   tokenizer: TextTokenizer | null,
@@ -30,7 +30,7 @@ export async function* encodeAhead<T extends { example: Example }>(
 ): AsyncGenerator<T & { encoded: EncodedExample }> {
   if (encoder === undefined) {
     for await (const item of items) {
-      yield { ...item, encoded: encodeExample(item.example, tokenizer, options) };
+      yield { ...item, encoded: encodeRow(item, tokenizer, options) };
     }
     return;
   }
@@ -64,7 +64,7 @@ export async function* encodeAhead<T extends { example: Example }>(
       }
       const { items: done, encoded, failure } = await underWay.shift()!;
       for (const [i, item] of done.entries()) {
-        yield { ...item, encoded: encoded?.[i] ?? encodeExample(item.example, tokenizer, options) };
+        yield { ...item, encoded: encoded?.[i] ?? encodeRow(item, tokenizer, options) };
       }
       if (failure) throw failure.error;
     }

@@ -2,7 +2,7 @@
 
 import type { TextTokenizer } from "../text/tokenizer.ts";
 import { findColumns, type NamedColumns } from "./columns.ts";
-import { encodeExample, encodingInWords } from "./encode.ts";
+import { encodeRow, encodingInWords } from "./encode.ts";
 import { parsePair, parseSequence } from "./examples.ts";
 import { type DataOptions, type DropReason, fit } from "./prepare.ts";
 import type { DatasetRow } from "./rows.ts";
@@ -52,7 +52,7 @@ export function inspectRow(
 ): InspectedRow {
   const isPair = isPreference(row, options.columns);
   const { example, format } = isPair ? parsePair(row, options) : parseSequence(row);
-  const encoded = encodeExample(example, tokenizer, options);
+  const encoded = encodeRow({ example, where: row.where }, tokenizer, options);
   // Cutting a list of positions tells which positions are left.
   const positions = encoded.sequences.map(({ ids, promptLength }) => ({
     ids: ids.map((_, position) => position),

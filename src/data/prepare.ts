@@ -2,12 +2,7 @@
 
 import { UserError } from "../errors.ts";
 import type { TextTokenizer } from "../text/tokenizer.ts";
-import {
-  type EncodedExample,
-  encodeExample,
-  type EncodeOptions,
-  encodingInWords,
-} from "./encode.ts";
+import { type EncodedExample, type EncodeOptions, encodeRow, encodingInWords } from "./encode.ts";
 import { encodeAhead, type Encoder } from "./encoder.ts";
 import type { Example, ParsedRow, ParseOptions } from "./examples.ts";
 import type { PairFilter } from "./filter.ts";
@@ -111,7 +106,8 @@ export class RowPreparer {
   prepare(row: DatasetRow): TokenSequence[] | null {
     const example = this.take(row);
     if (example === null) return null;
-    return this.keep(encodeExample(example, this.tokenizer, this.options), row.where);
+    const { where } = row;
+    return this.keep(encodeRow({ example, where }, this.tokenizer, this.options), where);
   }
 
   /**

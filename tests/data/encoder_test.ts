@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { encodeExample } from "../../src/data/encode.ts";
 import { encodeAhead, type Encoder } from "../../src/data/encoder.ts";
+import { UserError } from "../../src/errors.ts";
 import type { Example } from "../../src/data/examples.ts";
 import { byteTokenizer } from "../text/byte_tokenizer.ts";
 
@@ -14,7 +15,7 @@ const example = (i: number): Example => ({
 });
 
 async function* numbered(count = COUNT) {
-  for (let i = 0; i < count; i++) yield { i, example: example(i) };
+  for (let i = 0; i < count; i++) yield { i, where: `row ${i}`, example: example(i) };
 }
 
 /** An encoder whose portions come back in the order that `answer` resolves them in. */
@@ -68,7 +69,7 @@ Deno.test("encodeAhead: an error comes after the rows before it, whether of read
   const broken = { kind: "text", prompt: "", completions: null } as unknown as Example;
   async function* unencodable() {
     for await (const item of failing()) {
-      yield item.i === 300 ? { i: 300, example: broken } : item;
+      yield item.i === 300 ? { ...item, example: broken } : item;
     }
   }
   const encoding = async () => {
@@ -79,11 +80,30 @@ Deno.test("encodeAhead: an error comes after the rows before it, whether of read
   assert.deepEqual(met, [...Array(300).keys()]);
 });
 
+Deno.test("encodeAhead: a row that the chat template refuses is named, with workers and without", async () => {
+  const chatTemplate = "{% if messages | length > 1 %}{{ raise_exception('no') }}{% endif %}x";
+  async function* refused() {
+    const prompt = [{ role: "user", content: "q" }];
+    const example: Example = { kind: "messages", prompt, completions: [prompt] };
+    yield { where: "f.jsonl, line 7", example };
+  }
+  for (const encoder of [undefined, new Elsewhere(1, () => true)]) {
+    const reading = Array.fromAsync(
+      encodeAhead(refused(), encoder, { ...tokenizer, chatTemplate }, options),
+    );
+    await assert.rejects(reading, (error) => {
+      assert.ok(error instanceof UserError);
+      assert.match(error.message, /Cannot apply the chat template .*: no \(f\.jsonl, line 7\)/);
+      return true;
+    });
+  }
+});
+
 Deno.test("encodeAhead: stopping early stops the reading", async () => {
   let stopped = false;
   async function* endless() {
     try {
-      for (let i = 0;; i++) yield { i, example: example(i) };
+      for (let i = 0;; i++) yield { i, where: `row ${i}`, example: example(i) };
     } finally {
       stopped = true;
     }
