@@ -4,6 +4,8 @@ import { ensureAdapter } from "../platform/adapter_setup.ts";
 
 try {
   await ensureAdapter(console.error, { allKernels: true });
+  // Keeps the drivers loaded: unloaded with the worker that looked, while this process ends, they take it down (SIGSEGV).
+  await navigator.gpu.requestAdapter();
 } catch (error) {
   if (!(error instanceof UserError)) throw error;
   console.error(`error: ${error.message}`);
