@@ -198,8 +198,15 @@ function refuseContradictions(values: Values, origins: Origins): void {
   if (values.streaming === false && given("shuffleBufferSize")) {
     refuse("--shuffle-buffer-size only with --streaming", "a dataset in memory");
   }
-  if (values.audit === false && given("evalDataset")) {
-    refuse("--eval-dataset only with --audit", "rows to show");
+  for (const name of ["evalDataset", "reference"] as const) {
+    if (values.audit === false && given(name)) {
+      refuse(`--${kebabCase(name)} only with --audit`, "rows to show");
+    }
+  }
+  for (const name of ["precision", "adapter", "engine"] as const) {
+    if ("audit" in values && values.reference === null && given(name)) {
+      refuse(`--${name} only with a --reference`, "nothing that needs a GPU");
+    }
   }
   if (Number(values.warmupSteps) > 1 && !Number.isInteger(values.warmupSteps)) {
     refuse("--warmup-steps to be whole, or a share below 1", `${values.warmupSteps}`);

@@ -1,34 +1,21 @@
 import { styleText } from "node:util";
 import type { Options } from "../config.ts";
-import { kebabCase } from "../config/values.ts";
-import type { Audit } from "../data/audit.ts";
 import {
   type InspectedRow,
   type InspectedSequence,
   type InspectedToken,
   inspectRow,
 } from "../data/inspect.ts";
-import { percent } from "../data/filter_report.ts";
-import type { PreferencePair } from "../data/pairs.ts";
-import type { DataOptions, DropReason } from "../data/prepare.ts";
+import type { DropReason } from "../data/prepare.ts";
 import { readRows } from "../data/rows.ts";
 import { UserError } from "../errors.ts";
 import { readConfig } from "../model/directory.ts";
 import { openDataset } from "../platform/datasets.ts";
 import { locateModel } from "../platform/models.ts";
 import { loadTokenizer } from "../text/tokenizer.ts";
-import type { Context, Output } from "./context.ts";
-import {
-  countsInWords,
-  dataOptions,
-  heldOutDataset,
-  loadPairsFrom,
-  mainDataset,
-  type NamedDataset,
-  shapeInWords,
-  type StoredModel,
-} from "./inputs.ts";
-import { NO_SHORTCUTS } from "./shortcuts.ts";
+import { showAudit } from "./audit.ts";
+import type { Context } from "./context.ts";
+import { dataOptions, mainDataset } from "./inputs.ts";
 
 const REASONS: Record<DropReason, string> = {
   droppedEmptyCompletion: "a completion is empty",
@@ -41,13 +28,16 @@ const LABEL_COLUMNS = "completion, scored (999) ".length;
 /** Shows what the model will see of a dataset's rows. */
 export async function run(
   options: Options<"inspect">,
-  { stdout }: Pick<Context<"inspect">, "stdout">,
+  context: Context<"inspect">,
 ): Promise<number> {
+  const { stdout } = context;
   const { directory } = await locateModel(options.model);
   const tokenizer = await loadTokenizer(directory);
   const config = await readConfig(directory);
   const data = dataOptions(options, { config }, options.score);
-  if (options.audit) return await showAudit(options, { directory, tokenizer }, data, stdout);
+  if (options.audit) {
+    return await showAudit(options, { config, directory, tokenizer }, data, context);
+  }
   const colored = stdout.columns() !== null && !Deno.noColor;
   const { path, ...split } = mainDataset(options, "train");
   let index = 0, shown = 0;
@@ -68,42 +58,6 @@ export async function run(
     );
   }
   return 0;
-}
-
-/** Audits a preference dataset, and held-out data against it. */
-async function showAudit(
-  options: Options<"inspect">,
-  model: Pick<StoredModel, "directory" | "tokenizer">,
-  data: DataOptions,
-  stdout: Output,
-): Promise<number> {
-  const load = (named: NamedDataset, training?: readonly PreferencePair[]) =>
-    loadPairsFrom(named, model, data, NO_SHORTCUTS, training);
-  const train = await load(mainDataset(options, "train"));
-  const heldOut = heldOutDataset(options);
-  const others = heldOut ? [await load(heldOut, train.pairs)] : [];
-  for (const { record, counts } of [train, ...others]) {
-    const { path, format, audit } = record;
-    stdout.write(
-      options.json
-        ? `${JSON.stringify({ path, format, counts, audit })}\n`
-        : `${path}: ${countsInWords(counts)}; ${shapeInWords(record)}\n${auditText(audit)}\n`,
-    );
-  }
-  return 0;
-}
-
-/** A line for each thing that an audit looks for, found or not. */
-function auditText(audit: Audit): string {
-  const line = (name: string, value: string, note = "") =>
-    `  ${kebabCase(name).replaceAll("-", " ").padEnd(18)} ${value.padStart(8)}${note}\n`;
-  return Object.entries(audit).map(([name, found]) => {
-    if (name === "longerWins") return line(name, percent(found as number));
-    if (typeof found === "number") return line(name, String(found));
-    const others = found.count > found.rows.length ? ", ..." : "";
-    const rows = found.count > 0 ? `  rows ${found.rows.join(", ")}${others}` : "";
-    return line(name, String(found.count), rows);
-  }).join("");
 }
 
 function rowText(index: number, row: InspectedRow, colored: boolean): string {

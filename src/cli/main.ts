@@ -21,7 +21,7 @@ type Load = <C extends Command>(command: C) => Promise<CommandModule<C>>;
 
 const INTERRUPTED = 130;
 
-// Loaded on demand: `inspect` needs no GPU code, and help needs nothing.
+// Loaded on demand: `filter` needs no GPU code, and help needs nothing.
 const loadModule: Load = (command) => import(`./${command}.ts`);
 
 /**

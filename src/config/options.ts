@@ -30,6 +30,16 @@ const PUSHING = [...TRAINING, "convert"] as const;
 const PREFERENCE = ["train", "eval"] as const;
 const DATA = ["train", "sft", "eval", "score", "inspect"] as const;
 const FILTERING = ["filter", "train"] as const;
+const ON_DEVICE = [
+  "train",
+  "sft",
+  "eval",
+  "score",
+  "generate",
+  "serve",
+  "bench",
+  "inspect",
+] as const;
 const PAIRS = ["train", "eval", "score", "filter", "inspect"] as const;
 
 /**
@@ -71,8 +81,8 @@ export const OPTIONS = {
     { default: false },
   ),
   reference: text(
-    [...PREFERENCE, "serve"],
-    "Reference model (default: the model before training; serve: none)",
+    [...PREFERENCE, "serve", "inspect"],
+    "Reference model (default: the model before training; serve: none; inspect: none, and no labels are doubted)",
     {
       default: null,
       placeholder: "DIR",
@@ -504,7 +514,8 @@ export const OPTIONS = {
   rows: integer(["inspect"], "Rows to show", { default: 3, min: 1 }),
   audit: boolean(
     ["inspect"],
-    "Look at all pairs instead: duplicates, contradictions, empty answers, length bias, and leaks into --eval-dataset",
+    "Look at all pairs instead: duplicates, contradictions, empty answers, length bias, leaks into --eval-dataset, and " +
+      "the labels that a --reference doubts",
     { default: false },
   ),
   suite: choice(["bench"], "What to measure", {
@@ -534,17 +545,17 @@ export const OPTIONS = {
 
   // The device
   precision: choice(
-    ["train", "sft", "eval", "score", "generate", "serve", "bench"],
+    ON_DEVICE,
     "Of matrix operands; auto: f16 where the device has it",
     { default: "auto", choices: ["auto", "f32", "f16"] },
   ),
   adapter: text(
-    ["train", "sft", "eval", "score", "generate", "serve", "bench"],
+    ON_DEVICE,
     "GPU by index or part of its name; list: print them (default: hardware before software)",
     { default: null, placeholder: "NAME" },
   ),
   engine: choice(
-    ["train", "sft", "eval", "score", "generate", "serve", "bench"],
+    ON_DEVICE,
     "WebGPU implementation",
     {
       default: "deno",

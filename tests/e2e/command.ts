@@ -28,7 +28,9 @@ export async function runWith(
 ): Promise<Answer> {
   const stdout = new MemoryOutput();
   const stderr = new MemoryOutput();
-  const device = ON_DEVICE.includes(command) ? ["--engine", engine] : [];
+  const onDevice = ON_DEVICE.includes(command) ||
+    command === "inspect" && flags.includes("--reference") && flags.includes("--audit");
+  const device = onDevice ? ["--engine", engine] : [];
   if (device.length > 0 && !flags.includes("--precision")) device.push("--precision", "f32");
   // What an earlier test computed must not stand in for what this one does.
   if (CACHING.includes(command) && !flags.includes("--cache-dir")) device.push("--no-cache");
