@@ -64,10 +64,14 @@ const ROLES = new Map<unknown, string>([
   ["assistant", "assistant"],
 ]);
 
-/** JSON can spell halves of surrogate pairs, which no tokenizer has a token for. */
+/** JSON can spell halves of surrogate pairs, which no tokenizer has a token for, and NUL, which nobody writes. */
 function wellFormed(row: DatasetRow, column: string, text: string): string {
-  if (text.isWellFormed()) return text;
-  throw malformed(row, `"${column}" to be Unicode text`, "a lone surrogate");
+  if (!text.isWellFormed()) {
+    throw malformed(row, `"${column}" to be Unicode text`, "a lone surrogate");
+  }
+  const at = text.indexOf("\0");
+  if (at < 0) return text;
+  throw malformed(row, `"${column}" to be text`, `a NUL after ${at} characters`);
 }
 
 /** The complaint about a row, naming file and line. */

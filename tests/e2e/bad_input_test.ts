@@ -121,6 +121,10 @@ const ROWS: Record<string, [second: string, expected: RegExp]> = {
     '{"prompt": "a", "chosen": "\\ud83d", "rejected": "c"}',
     /pairs\.jsonl, line 2: expected "chosen" to be Unicode text, found a lone surrogate/,
   ],
+  "an escaped NUL": [
+    '{"prompt": "a", "chosen": "b", "rejected": "c\\u0000"}',
+    /pairs\.jsonl, line 2: expected "rejected" to be text, found a NUL after 1 characters/,
+  ],
   "a line of 17 million characters": [
     " ".repeat(17 << 20),
     /pairs\.jsonl, line 2: expected at most 16777216 characters, found more/,
