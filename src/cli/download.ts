@@ -1,7 +1,9 @@
 import type { Options } from "../config.ts";
 import { UserError } from "../errors.ts";
 import { isThere } from "../platform/hub/cache.ts";
+import type { RepoListing } from "../platform/hub/listing.ts";
 import { type HubRepo, parseRepo } from "../platform/hub/repo.ts";
+import { neededFiles } from "../platform/hub/selection.ts";
 import { hubSettings } from "../platform/hub/settings.ts";
 import type { Context } from "./context.ts";
 import { download } from "./hub_files.ts";
@@ -15,7 +17,8 @@ export async function run(
 ): Promise<number> {
   const settings = hubSettings();
   for (const repo of await wantedRepos(options, context)) {
-    const snapshot = await download(repo, options.include, settings, context);
+    const select = (listing: RepoListing) => neededFiles(listing, options.include);
+    const snapshot = await download(repo, select, settings, context);
     if (snapshot === null) return INTERRUPTED;
     if (options.json) {
       const { type, name, revision } = repo;

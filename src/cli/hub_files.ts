@@ -1,19 +1,22 @@
 /** What a command line names of the hub: found in the cache, or brought there. */
+import { basename } from "node:path";
 import type { OptionName, Origin } from "../config.ts";
 import { parseDatasetArgument } from "../data/source.ts";
 import { UserError } from "../errors.ts";
-import { hubPlace } from "../platform/datasets.ts";
-import { cachedSnapshot, isThere } from "../platform/hub/cache.ts";
+import { hubPlace, missingOfDataset, type SplitChoice } from "../platform/datasets.ts";
+import { cachedSnapshot, isThere, snapshotFolder } from "../platform/hub/cache.ts";
 import { downloadFiles } from "../platform/hub/download.ts";
-import { listRepo, type RepoFile } from "../platform/hub/listing.ts";
+import { rememberFiles } from "../platform/hub/files_of_commit.ts";
+import { listRepo, type RepoFile, type RepoListing } from "../platform/hub/listing.ts";
 import { type HubRepo, parseRepo, repoId } from "../platform/hub/repo.ts";
-import { neededFiles } from "../platform/hub/selection.ts";
+import { cardOf, neededFiles } from "../platform/hub/selection.ts";
 import { hubCachePath, type HubSettings, hubSettings } from "../platform/hub/settings.ts";
 import type { Context } from "./context.ts";
 import { FileProgress } from "./file_progress.ts";
 
 const MODELS = ["model", "reference", "configFrom"] as const satisfies OptionName[];
-const DATASETS = ["dataset", "evalDataset"] as const satisfies OptionName[];
+/** With the split that is taken where the user names none. */
+const DATASETS = [["dataset", "train"], ["evalDataset", "test"]] as const;
 
 /** Names of files that are not there; nobody calls a repository so. */
 const A_FILE = /\.(?:jsonl?|gz|zst|parquet|safetensors|pth?|bin)$/;
@@ -27,52 +30,86 @@ interface Asking extends Pick<Context, "stderr" | "signal"> {
 }
 
 /**
- * Downloads the models and datasets that the user's flags name and neither this machine nor the hub's cache has. What is
- * in the cache is taken as it is there. Only for commands that may write, and never for what somebody else names.
+ * Downloads the models and datasets that the user's flags name and neither this machine nor the hub's cache has; of a
+ * dataset the files that are meant. What is in the cache is taken as it is there. Only for commands that may write, and
+ * never for what somebody else names.
  *
  * @returns false if the user interrupted it.
  * @throws {UserError} If something cannot be had.
  */
 export async function bringFromHub(
-  { resolved: { options, origins }, stderr, signal }: Asking,
+  { resolved: { options, origins }, ...context }: Asking,
 ): Promise<boolean> {
   const named = (option: OptionName): string | null => {
     const value = options[option];
     const byUser = ["flag", "file"].includes(origins[option]?.source);
     return byUser && typeof value === "string" ? value : null;
   };
-  const repos: (HubRepo | null)[] = [];
   for (const option of MODELS) {
     const id = named(option);
-    if (id !== null && !await isThere(id)) repos.push(parseRepo("model", id));
-  }
-  for (const option of DATASETS) {
-    const argument = named(option);
-    for (const { location } of argument === null ? [] : parseDatasetArgument(argument)) {
-      const place = await hubPlace(location);
-      if (place !== null) repos.push(parseRepo("dataset", place.id));
+    const repo = id === null || await isThere(id) ? null : parseRepo("model", id);
+    if (repo === null || await isHere(repo)) continue;
+    if (await fetchRepo(repo, context, (listing) => neededFiles(listing, null)) === null) {
+      return false;
     }
   }
-  for (const repo of repos) {
-    if (repo === null || A_FILE.test(repo.name)) continue;
-    if (await cachedSnapshot(hubCachePath(), repo) !== null) continue;
-    const settings = hubSettings();
-    stderr.write(`hub        ${repoId(repo)} is not here: asking ${settings.endpoint}\n`);
-    if (await download(repo, null, settings, { stderr, signal }) === null) return false;
+  for (const [option, preferred] of DATASETS) {
+    const argument = named(option);
+    if (argument === null) continue;
+    const choice = { config: named(`${option}Config`), split: named(`${option}Split`), preferred };
+    if (!await bringDatasets(argument, choice, context)) return false;
   }
   return true;
 }
 
+/** First the card, which says what the files are; then those that are meant. */
+async function bringDatasets(
+  argument: string,
+  choice: SplitChoice,
+  context: Pick<Context, "stderr" | "signal">,
+): Promise<boolean> {
+  for (const { location } of parseDatasetArgument(argument)) {
+    const place = await hubPlace(location);
+    if (place === null || await isHere(place.repo)) continue;
+    if (await fetchRepo(place.repo, context, cardOf) === null) return false;
+  }
+  const settings = hubSettings();
+  for (const { repo, paths } of settings.offline ? [] : await missingOfDataset(argument, choice)) {
+    const commit = basename(await cachedSnapshot(hubCachePath(), repo) ?? "");
+    const select = ({ files }: RepoListing) => files.filter(({ path }) => paths.includes(path));
+    if (await download({ ...repo, revision: commit }, select, settings, context) === null) {
+      return false;
+    }
+  }
+  return true;
+}
+
+async function isHere(repo: HubRepo): Promise<boolean> {
+  return A_FILE.test(repo.name) || await cachedSnapshot(hubCachePath(), repo) !== null;
+}
+
+async function fetchRepo(
+  repo: HubRepo,
+  context: Pick<Context, "stderr" | "signal">,
+  select: Select,
+): Promise<string | null> {
+  const settings = hubSettings();
+  context.stderr.write(`hub        ${repoId(repo)} is not here: asking ${settings.endpoint}\n`);
+  return await download(repo, select, settings, context);
+}
+
+/** Picks files of a repository. */
+type Select = (listing: RepoListing) => RepoFile[];
+
 /**
- * Brings what is needed of a repository into the cache, or finds it there where the network must not be used.
+ * Brings files of a repository into the cache, or finds it there where the network must not be used.
  *
- * @param include A pattern that files must match, or null.
  * @returns The folder of its files; null if the user interrupted it.
  * @throws {UserError} If it cannot be had.
  */
 export async function download(
   repo: HubRepo,
-  include: string | null,
+  select: Select,
   settings: HubSettings,
   { stderr, signal }: Pick<Context, "stderr" | "signal">,
 ): Promise<string | null> {
@@ -92,13 +129,17 @@ export async function download(
   }
   try {
     const listing = await listRepo(repo, settings);
-    const files = neededFiles(listing, include);
+    const files = select(listing);
     say(
       `${repo.type} ${
         repoId(repo)
       } at ${listing.commit}: ${files.length} of ${listing.files.length} files, ` +
         `${megabytes(files)} MB`,
     );
+    if (repo.type === "dataset") {
+      const whole = neededFiles(listing, null).map(({ path }) => path);
+      await rememberFiles(snapshotFolder(cache, repo, listing.commit), whole);
+    }
     const progress = new FileProgress(stderr);
     const snapshot = await downloadFiles(listing, files, {
       settings,

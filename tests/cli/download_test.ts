@@ -204,6 +204,55 @@ Deno.test("train fetches what its flags name and the cache lacks; then it needs 
     assert.equal(hub.hubRequests.length, before, "no request");
   }));
 
+Deno.test("a dataset that is here in part is not taken for the whole, and of the rest what is meant is fetched", () =>
+  withHub(async (hub, directory) => {
+    const row = (text: string) => `{"prompt": "p", "chosen": "${text}", "rejected": "r"}\n`;
+    const shard = (split: string, i: number) => `data/${split}-0000${i}-of-00002.jsonl`;
+    const shards = ["train", "test"].flatMap((split) => [shard(split, 0), shard(split, 1)]);
+    const files = Object.fromEntries(shards.map((path) => [path, row(path)]));
+    hub.add("datasets/org/pairs", { "README.md": "#", "more/rows.jsonl": row("more"), ...files });
+    const fetched = () =>
+      [...hub.hubRequests, ...hub.storageRequests]
+        .map(({ path }) => /[^/]+\.(?:jsonl|md)$/.exec(path)?.[0])
+        .filter((name) => name !== undefined);
+    const inspect = (dataset: string) => run("inspect", "--rows", "9", "--dataset", dataset);
+    const keep = (dataset: string) =>
+      run("filter", "--dataset", dataset, "--output", `${directory}/kept.jsonl`);
+
+    await runOk("download", "--dataset", "org/pairs", "--include", shard("train", 0));
+    const part = await inspect("org/pairs:train");
+    assert.equal(part.code, 2);
+    assert.match(
+      part.stderr,
+      /1 of its 2 files were not downloaded, data\/train-00001.*"deno task download --dataset org\/pairs" brings them/,
+    );
+    for (const other of ["org/pairs:test", "org/pairs/more", "org/pairs/more/*.jsonl"]) {
+      assert.match((await inspect(other)).stderr, /files were not downloaded/, other);
+    }
+    assert.match((await inspect("org/pairs/none")).stderr, /none: no such file or folder/);
+    assert.equal((await inspect(`org/pairs/${shard("train", 0)}`)).code, 0);
+    assert.equal((await inspect("org/pairs/data/train-00000*")).code, 0);
+
+    hub.hubRequests.length = 0;
+    const { code, stderr } = await keep("org/pairs:train");
+    assert.equal(code, 0, stderr);
+    assert.deepEqual(fetched(), ["train-00001-of-00002.jsonl"]);
+    assert.equal((await inspect("org/pairs:train")).code, 0);
+    Deno.env.set("HF_HUB_OFFLINE", "1");
+    assert.match((await keep("org/pairs:test")).stderr, /2 of its 2 files were not downloaded/);
+    Deno.env.delete("HF_HUB_OFFLINE");
+
+    await Deno.remove(`${directory}/cache`, { recursive: true });
+    hub.hubRequests.length = 0;
+    assert.equal((await keep("org/pairs/more")).code, 0);
+    assert.deepEqual(fetched(), ["README.md", "rows.jsonl"]);
+    assert.match((await keep("org/pairs:validation")).stderr, /expected a split "validation"/);
+    assert.equal(fetched().length, 2);
+    await runOk("download", "--dataset", "org/pairs");
+    assert.equal(fetched().length, 6);
+    assert.equal((await inspect("org/pairs:test")).code, 0);
+  }));
+
 Deno.test("train: the hub's file is refused when it is not what the hub says, and nothing is trained", () =>
   withHub(async (hub, directory) => {
     hub.add("models/org/small", await modelFiles(directory));

@@ -24,19 +24,24 @@ const ABOUT_ROWS = /(?:^|\/)(?:\.[^/]*|dataset_infos?\.json)$/;
  * @param include A glob pattern that the files must match too.
  * @throws {UserError} If there are none.
  */
-export function neededFiles({ repo, files }: RepoListing, include: string | null): RepoFile[] {
+export function neededFiles(listing: RepoListing, include: string | null): RepoFile[] {
+  const { repo, files } = listing;
   const needed = repo.type === "model"
     ? modelFiles(files)
     : files.filter(({ path }) => ROWS.test(path) && !ABOUT_ROWS.test(path));
   const kept = needed.filter(({ path }) => include === null || matchesPattern(path, include));
-  const isCard = ({ path }: RepoFile) => repo.type === "dataset" && path === DATASET_CARD;
-  if (kept.length > 0) return [...files.filter(isCard), ...kept];
+  if (kept.length > 0) return [...cardOf(listing), ...kept];
   const some = files.slice(0, 8).map(({ path }) => path).join(", ") || "nothing";
   throw new UserError(
     `Cannot download ${repo.type} ${repoId(repo)}: expected ${
       repo.type === "model" ? "weights in safetensors or PyTorch files" : "JSON or Parquet files"
     }${include === null ? "" : ` that match ${include}`}, found ${some}`,
   );
+}
+
+/** The card of a dataset, if it has one. */
+export function cardOf({ repo, files }: RepoListing): RepoFile[] {
+  return files.filter(({ path }) => repo.type === "dataset" && path === DATASET_CARD);
 }
 
 function modelFiles(files: readonly RepoFile[]): RepoFile[] {

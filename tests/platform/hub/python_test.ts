@@ -2,6 +2,7 @@ import assert from "node:assert/strict";
 import { inTemporaryDirectory } from "../../e2e/command.ts";
 import { cachedSnapshot } from "../../../src/platform/hub/cache.ts";
 import { downloadFiles } from "../../../src/platform/hub/download.ts";
+import { rememberFiles } from "../../../src/platform/hub/files_of_commit.ts";
 import { listRepo } from "../../../src/platform/hub/listing.ts";
 import { parseRepo } from "../../../src/platform/hub/repo.ts";
 import { askPython, skip } from "../../python.ts";
@@ -38,7 +39,8 @@ Deno.test("Python's huggingface_hub and this project share one cache", async (te
     const settings = { endpoint: hub.endpoint, token: undefined, offline: false };
     for (const repo of [parseRepo("model", "org/name")!, parseRepo("dataset", "org/rows")!]) {
       const listing = await listRepo(repo, settings);
-      await downloadFiles(listing, listing.files, { settings, cache });
+      const snapshot = await downloadFiles(listing, listing.files, { settings, cache });
+      await rememberFiles(snapshot, listing.files.map(({ path }) => path));
     }
 
     const env = { HF_HUB_CACHE: cache };
