@@ -193,16 +193,16 @@ class Meter extends Interpreter {
     const known = this.#weights.get(value);
     if (known !== undefined) return known;
     let weight = 1;
+    let changes = value.type === "NamespaceValue";
     for (const item of itemsOf(value)) {
-      if (item.type === "NamespaceValue") {
-        throw new Error("a namespace within a list, a mapping or a namespace is not supported");
-      }
       weight += 1 + this.#weigh(item);
+      changes ||= typeof item.value === "object" && item.value !== null && !this.#weights.has(item);
     }
-    this.#spend(sizeOf(value));
+    // What a namespace is part of is weighed again each time, and at once, as often as it is there.
+    this.#spend(sizeOf(value) * (changes ? ITEM : 1));
     // A list of lists of one list may print as more than there is memory for.
     if (weight > this.limit) this.#giveUp();
-    if (value.type !== "NamespaceValue") this.#weights.set(value, weight);
+    if (!changes) this.#weights.set(value, weight);
     return weight;
   }
 

@@ -49,6 +49,8 @@ const HOSTILE: Record<string, string> = {
     "{% set n = namespace(x={}) %}{% for i in range(60) %}{% set n.x = {'a': n.x, 'b': n.x} %}{% endfor %}{{ n.x | tojson }}",
   "a list that an equals sign makes text":
     "{% set n = namespace(x=[1]) %}{% for i in range(60) %}{% set n.x = [n.x, n.x] %}{% endfor %}{{ n.x == '' }}",
+  "a list of lists of a namespace":
+    "{% set n = namespace(x=[namespace(a=1)]) %}{% for i in range(60) %}{% set n.x = [n.x, n.x] %}{% endfor %}{{ n.x }}",
   "two calls in a call":
     "{% macro f(f, n) %}{% if n > 0 %}{{ f(f, n - 1) }}{{ f(f, n - 1) }}{% endif %}{% endmacro %}{{ f(f, 60) }}",
   "a search for what is nearly there":
@@ -113,7 +115,20 @@ Deno.test("bounded template: lists that no memory holds are refused before they 
   ) {
     assert.throws(() => render(`{{ range(${bounds}) | length }}`), Error, bounds);
   }
-  assert.throws(() => render("{% set n = namespace() %}{% set n.x = n %}{{ n }}"), /a namespace/);
+});
+
+Deno.test("bounded template: namespaces within lists, but not within themselves", () => {
+  const two = "{% set a = namespace(k=1) %}{% set l = [a, {'b': a}] %}";
+  const template = `${two}{% set a.k = [2, 'x'] %}{{ l[0].k }}{{ l | tojson }}{{ l }}`;
+  assert.equal(render(template), new Template(template).render(variables(conversation)));
+  for (const use of ["{{ n }}", "{{ n | tojson }}", "{% if n == 'x' %}{% endif %}"]) {
+    for (const within of ["n", "[n, n]", "{'a': [n, n]}"]) {
+      const startedMs = performance.now();
+      const circle = `{% set n = namespace() %}{% set n.x = ${within} %}${use}`;
+      assert.throws(() => render(circle), Error, circle);
+      assert.ok(performance.now() - startedMs < 5000, circle);
+    }
+  }
 });
 
 Deno.test("bounded template: programs that are too long or too deep to be read", () => {
