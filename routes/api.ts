@@ -1,51 +1,41 @@
 /** What all routes share: the models, who may speak now, and the numbers for `/metrics`. */
 import { Counter, Gauge, Histogram, Registry } from "prom-client"; // buckets and the text format, kept by the Node community
-import type { JobQueue } from "../src/serve/jobs.ts";
-import type { ServedModel, Serving, ServingLoad } from "../src/serve/serving.ts";
+import { JOB_STATUSES, type JobQueue } from "../src/serve/job_queue.ts";
+import type { Asked, ModelShelf } from "../src/serve/model_shelf.ts";
+import type { Serving, ServingLoad } from "../src/serve/serving.ts";
 import type { TextTokenizer } from "../src/text/tokenizer.ts";
 import { ApiError } from "./errors.ts";
-
-/** How a model reads and writes. */
-export interface Voice {
-  /** null: token ids only. */
-  tokenizer: TextTokenizer | null;
-  stopIds: readonly number[];
-}
 
 /** What routes work with. */
 export interface Api {
   serving: Serving;
-  /** Of the models that the server was started with. */
-  voices: ReadonlyMap<string, Voice>;
+  shelf: ModelShelf;
   admission: Admission;
   metrics: Metrics;
-  /** Trainings, or null where the server trains nothing. */
-  jobs: JobQueue | null;
-  /** When the server started, in seconds since 1970. */
-  started: number;
   /** False while starting up or shutting down. */
   isReady(): boolean;
 }
 
-/** A model that was asked for, with its voice. */
-export interface Asked extends Voice {
-  model: ServedModel;
+/**
+ * @param name As the request has it; without one the first model answers. A run or checkpoint is loaded.
+ * @throws {ApiError} 404 if there is no such model.
+ * @throws {ShelfFull} If there is no room to load it.
+ */
+export async function modelOf(
+  { shelf }: Pick<Api, "shelf">,
+  name: string | null | undefined,
+): Promise<Asked> {
+  return await shelf.find(name || shelf.models[0].name) ?? noModel(shelf, name!);
 }
 
-/**
- * @param name As the request has it; without one the first model answers.
- * @throws {ApiError} 404 if there is no such model.
- */
-export function modelOf({ serving, voices }: Api, name: string | null | undefined): Asked {
-  const model = name ? serving.models.find((model) => model.name === name) : serving.models[0];
-  if (!model) {
-    const names = serving.models.map(({ name }) => name).join(", ");
-    throw new ApiError(404, `Expected one of the models ${names}, found "${name}"`, {
-      param: "model",
-      code: "model_not_found",
-    });
-  }
-  return { model, ...voices.get(model.root)! };
+/** @throws {ApiError} 404, always. */
+export function noModel({ models, grows }: ModelShelf, name: string, param = "model"): never {
+  const names = models.map(({ name }) => name).join(", ");
+  const further = grows ? " or a run of /v1/runs" : "";
+  throw new ApiError(404, `Expected one of the models ${names}${further}, found "${name}"`, {
+    param,
+    code: "model_not_found",
+  });
 }
 
 /** @throws {ApiError} 400 if the model has no tokenizer. */
@@ -123,8 +113,20 @@ export class Metrics {
     gpuBytes: this.#gauge("gpu_bytes", "Memory of the GPU in use"),
   };
 
+  readonly #models = this.#gauge("models", "Models that are loaded");
+  readonly #jobs = new Gauge({
+    ...this.#base,
+    name: "smoldpo_jobs",
+    help: "Jobs that are remembered, by status",
+    labelNames: ["status"],
+  });
+
   /** @returns All numbers in Prometheus' text format. */
-  async text(serving: Serving): Promise<string> {
+  async text(serving: Serving, { jobs }: JobQueue): Promise<string> {
+    this.#models.set(serving.models.length);
+    for (const status of JOB_STATUSES) {
+      this.#jobs.set({ status }, jobs.filter((job) => job.status === status).length);
+    }
     for (const [name, value] of Object.entries(await serving.load())) {
       this.#load[name as keyof ServingLoad].set(value);
     }

@@ -8,50 +8,49 @@ import { Hono } from "hono";
 import { cors } from "hono/cors";
 import { routePath } from "hono/route";
 import { openAPIRouteHandler } from "hono-openapi";
-import type { JobQueue } from "../src/serve/jobs.ts";
-import type { PreferenceStore } from "../src/serve/preferences.ts";
-import type { Serving } from "../src/serve/serving.ts";
-import { Admission, type Api, Metrics, type Voice } from "./api.ts";
+import type { Evaluations } from "../src/serve/evaluations.ts";
+import type { RunStore } from "../src/serve/runs.ts";
+import type { Trainings } from "../src/serve/trainings.ts";
+import { Admission, type Api, Metrics } from "./api.ts";
 import { chatRoutes } from "./chat.ts";
 import { watchClient } from "./client_gone.ts";
 import { completionRoutes } from "./completions.ts";
 import { ApiError, errorHandler } from "./errors.ts";
+import { evaluationRoutes } from "./evaluations.ts";
 import { fileRoutes } from "./files.ts";
 import { healthRoutes } from "./health.ts";
 import { jobRoutes } from "./jobs.ts";
 import { modelRoutes } from "./models.ts";
 import { pageRoutes } from "./page.ts";
 import { preferenceRoutes } from "./preferences.ts";
+import { runRoutes } from "./runs.ts";
 import { scoreRoutes } from "./score.ts";
 import { authenticate, limitBody, onlyOurPages, type SecurityOptions } from "./security.ts";
 import { tokenizeRoutes } from "./tokenize.ts";
 
 export interface AppOptions extends SecurityOptions {
-  /** How each served model reads and writes, by its name. */
-  voices: ReadonlyMap<string, Voice>;
   /** Sequences that may wait for a slot; more are refused with 429. */
   maxQueue: number;
-  /** Where preferences are kept. */
-  preferences: PreferenceStore;
-  /** Trainings; null: the server trains nothing. */
-  jobs: JobQueue | null;
+  runs: RunStore;
+  trainings: Trainings;
+  evaluations: Evaluations;
   isReady?: () => boolean;
   /** Gets a line for the server's log. */
   log?: (line: string) => void;
 }
 
 /** The app over models; the caller gives it a socket, or calls `request` in a test. */
-export function createApp(serving: Serving, options: AppOptions): Hono {
-  const { voices, maxQueue, preferences, jobs, corsOrigin } = options;
+export function createApp(options: AppOptions): Hono {
+  const { maxQueue, runs, trainings, evaluations, corsOrigin } = options;
+  const { shelf, files, queue } = trainings.settings;
+  const serving = shelf.options.host;
   const { isReady = () => true, log = () => {} } = options;
   const slots = serving.slots * serving.models.length;
   const api: Api = {
     serving,
-    voices,
+    shelf,
     admission: new Admission(slots + maxQueue),
     metrics: new Metrics(),
-    jobs,
-    started: Math.floor(Date.now() / 1000),
     isReady,
   };
   const app = new Hono();
@@ -70,15 +69,17 @@ export function createApp(serving: Serving, options: AppOptions): Hono {
   app.use(watchClient, onlyOurPages(options));
   app.route("/", pageRoutes()); // before the key is asked for
   app.use(authenticate(options), limitBody);
-  app.route("/", healthRoutes(api));
-  app.route("/", modelRoutes(api));
+  app.route("/", healthRoutes(api, queue));
+  app.route("/", modelRoutes(shelf));
   app.route("/", completionRoutes(api, log));
   app.route("/", chatRoutes(api, log));
   app.route("/", scoreRoutes(api));
   app.route("/", tokenizeRoutes(api));
-  app.route("/", preferenceRoutes(preferences));
-  app.route("/", fileRoutes(api));
-  app.route("/", jobRoutes(api, log));
+  app.route("/", preferenceRoutes(files.preferences));
+  app.route("/", fileRoutes(files));
+  app.route("/", jobRoutes(trainings, runs, log));
+  app.route("/", runRoutes(runs, shelf));
+  app.route("/", evaluationRoutes(evaluations, shelf));
   app.get(
     "/openapi.json",
     openAPIRouteHandler(app, {

@@ -32,7 +32,7 @@ export function chatRoutes(api: Api, log: (line: string) => void): Hono {
           param: "top_logprobs",
         });
       }
-      const asked = modelOf(api, request.model);
+      const asked = await modelOf(api, request.model);
       const tokenizer = tokenizerOf(asked);
       checkPromptText(request.messages.map(textOf).join(""));
       const prompt = encodeChat(tokenizer, templateMessages(request.messages), {

@@ -9,7 +9,8 @@ import type { TokenLogprobs } from "../src/kernels/token_logprobs.ts";
 import { encodeText } from "../src/text/prompt.ts";
 import { tokenText } from "../src/text/token_bytes.ts";
 import type { TextTokenizer } from "../src/text/tokenizer.ts";
-import { type Api, type Asked, modelOf, tokenizerOf } from "./api.ts";
+import type { Asked } from "../src/serve/model_shelf.ts";
+import { type Api, modelOf, tokenizerOf } from "./api.ts";
 import { eventStream } from "./event_stream.ts";
 import { patientJson } from "./patient_json.ts";
 import { CompletionRequest } from "./schemas.ts";
@@ -26,7 +27,7 @@ export function completionRoutes(api: Api, log: (line: string) => void): Hono {
     json(CompletionRequest),
     async (context) => {
       const request = context.req.valid("json");
-      const asked = modelOf(api, request.model);
+      const asked = await modelOf(api, request.model);
       const prompts = promptsOf(request, asked);
       const n = request.n ?? 1;
       const questions = prompts.flatMap((prompt) => Array.from({ length: n }, () => prompt))

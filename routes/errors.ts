@@ -3,6 +3,7 @@ import type { Context } from "hono";
 import { HTTPException } from "hono/http-exception";
 import type { ContentfulStatusCode } from "hono/utils/http-status";
 import { UserError } from "../src/errors.ts";
+import { ShelfFull } from "../src/serve/model_shelf.ts";
 
 const TYPES: Partial<Record<number, string>> = {
   401: "authentication_error",
@@ -33,6 +34,9 @@ export function errorBody(error: unknown): { status: ContentfulStatusCode; body:
 
 function asApiError(error: unknown): ApiError {
   if (error instanceof ApiError) return error;
+  if (error instanceof ShelfFull) {
+    return new ApiError(429, error.message, { code: "too_many_models" });
+  }
   if (error instanceof UserError) return new ApiError(400, error.message);
   if (error instanceof HTTPException) {
     return new ApiError(error.status, error.message || "The request cannot be served");

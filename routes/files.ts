@@ -1,54 +1,85 @@
-/** GET /v1/files: the datasets that jobs may use. They are allowed when the server starts; nothing is uploaded. */
+/** /v1/files: the datasets that jobs may use. Some are allowed when the server starts, others are uploaded. */
 import { Hono } from "hono";
 import { describeRoute } from "hono-openapi";
-import type { TrainingFile } from "../src/serve/jobs.ts";
-import type { Api } from "./api.ts";
+import { z } from "zod";
+import type { TrainingFile, TrainingFiles } from "../src/serve/training_files.ts";
 import { ApiError } from "./errors.ts";
+import { pageOf, PageQuery } from "./pages.ts";
+import { form, query } from "./validate.ts";
 
-export function fileRoutes({ jobs, started }: Api): Hono {
-  const files = jobs?.settings.files ?? new Map<string, TrainingFile>();
-  const described = (id: string, { bytes }: TrainingFile) => ({
-    id,
-    object: "file",
-    bytes,
-    created_at: started,
-    filename: id,
-    purpose: "fine-tune",
-    status: "processed",
-  });
+const tag = { tags: ["fine-tuning"] };
+
+const Upload = z.strictObject({
+  file: z.instanceof(File).meta({ type: "string", format: "binary" }),
+  purpose: z.literal("fine-tune"),
+});
+
+export function fileRoutes(files: TrainingFiles): Hono {
   return new Hono()
     .get(
       "/v1/files",
-      describeRoute({ summary: "Datasets that jobs may use", tags: ["fine-tuning"] }),
-      (context) => {
-        const data = Array.from(files, ([id, file]) => described(id, file));
-        return context.json({ object: "list", data, has_more: false });
+      describeRoute({ summary: "Datasets that jobs may use", ...tag }),
+      query(PageQuery),
+      async (context) =>
+        context.json(pageOf((await files.list()).map(described), context.req.valid("query"))),
+    )
+    .post(
+      "/v1/files",
+      describeRoute({
+        summary: "Keep a dataset of preference pairs",
+        description: "The same content is kept once. All rows are read; a bad one is refused.",
+        ...tag,
+      }),
+      form(Upload),
+      async (context) => {
+        const { file } = context.req.valid("form");
+        return context.json(described(await files.uploads.add(file.name, file.stream())));
       },
     )
     .get(
       "/v1/files/:id",
-      describeRoute({ summary: "One dataset", tags: ["fine-tuning"] }),
-      (context) => {
-        const id = context.req.param("id");
-        checkFile(files, id);
-        return context.json(described(id, files.get(id)!));
+      describeRoute({ summary: "One dataset", ...tag }),
+      async (context) => context.json(described(await fileOf(files, context.req.param("id")))),
+    )
+    .delete(
+      "/v1/files/:id",
+      describeRoute({ summary: "Remove an uploaded dataset", ...tag }),
+      async (context) => {
+        const { id, source } = await fileOf(files, context.req.param("id"));
+        if (source !== "upload") {
+          throw new ApiError(400, `Expected an upload, found "${id}", which the server has itself`);
+        }
+        const deleted = await files.uploads.remove(id);
+        return context.json({ id, object: "file", deleted });
       },
     );
 }
 
 /**
- * @param param The field that names the file.
- * @throws {ApiError} If it is not among those that are allowed; of a path nothing is looked at.
+ * @param param The field that names the file, if it is not the path.
+ * @throws {ApiError} If there is none of that id; a path is never looked at.
  */
-export function checkFile(
-  files: ReadonlyMap<string, TrainingFile>,
+export async function fileOf(
+  files: TrainingFiles,
   id: string,
   param?: string,
-): void {
-  if (files.has(id)) return;
-  const names = [...files.keys()].join(", ");
+): Promise<TrainingFile> {
+  const file = await files.get(id);
+  if (file) return file;
+  const names = (await files.list()).map(({ id }) => id).join(", ");
   throw new ApiError(param ? 400 : 404, `Expected one of the files ${names}, found "${id}"`, {
     param,
     code: "file_not_found",
   });
 }
+
+const described = ({ id, bytes, createdAt, filename, rows, source }: TrainingFile) => ({
+  id,
+  object: "file",
+  bytes,
+  created_at: createdAt,
+  filename,
+  purpose: "fine-tune",
+  status: "processed",
+  smoldpo: { rows, source },
+});

@@ -1,9 +1,10 @@
 /** GET /health, /ready and /metrics: for whoever watches the server. */
 import { Hono } from "hono";
 import { describeRoute } from "hono-openapi";
+import type { JobQueue } from "../src/serve/job_queue.ts";
 import type { Api } from "./api.ts";
 
-export function healthRoutes(api: Api): Hono {
+export function healthRoutes(api: Api, queue: JobQueue): Hono {
   return new Hono()
     .get(
       "/health",
@@ -21,6 +22,6 @@ export function healthRoutes(api: Api): Hono {
     .get(
       "/metrics",
       describeRoute({ summary: "Counters in Prometheus' text format", tags: ["health"] }),
-      async (context) => context.text(await api.metrics.text(api.serving)),
+      async (context) => context.text(await api.metrics.text(api.serving, queue)),
     );
 }

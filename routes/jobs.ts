@@ -2,16 +2,28 @@
 import { type Context, Hono } from "hono";
 import { describeRoute } from "hono-openapi";
 import { z } from "zod";
-import { isUnderWay, type Job, type JobEvent, type JobQueue } from "../src/serve/jobs.ts";
+import { commandLineOf } from "../src/serve/command_line.ts";
+import { snakeCase } from "../src/config/values.ts";
+import { isUnderWay, type Job, type JobEvent } from "../src/serve/job_queue.ts";
 import type { Hyperparameters } from "../src/serve/job_options.ts";
-import { type Api, modelOf } from "./api.ts";
+import type { ModelShelf } from "../src/serve/model_shelf.ts";
+import { modelName, type RunStore } from "../src/serve/runs.ts";
+import type { NamedModel, Training, TrainingRequest, Trainings } from "../src/serve/trainings.ts";
+import { noModel } from "./api.ts";
 import { ApiError } from "./errors.ts";
 import { eventStream } from "./event_stream.ts";
-import { checkFile } from "./files.ts";
+import { fileOf } from "./files.ts";
+import { pageOf, PageQuery } from "./pages.ts";
 import { json, query } from "./validate.ts";
 
 const tag = { tags: ["fine-tuning"] };
 const auto = (number: z.ZodNumber) => z.union([z.literal("auto"), number]).nullish();
+
+/** Options of a command by name, in any spelling. */
+export const GivenOptions = z.record(
+  z.string().max(64),
+  z.union([z.string().max(512), z.number(), z.boolean()]),
+).nullish();
 
 const JobRequest = z.strictObject({
   model: z.string().max(512),
@@ -32,17 +44,38 @@ const JobRequest = z.strictObject({
   suffix: z.string().regex(/^[\w.-]{1,64}$/, "letters, digits, dots, dashes").nullish(),
   metadata: z.record(z.string().max(64), z.string().max(512)).nullish(),
   integrations: z.array(z.never()).nullish(),
-  smoldpo: z.record(z.string().max(64), z.union([z.string().max(512), z.number(), z.boolean()]))
-    .nullish().describe("Options of `train` by their own names, such as learning_rate"),
+  smoldpo: GivenOptions.describe("Options of `train` by their own names, such as learning_rate"),
 }).meta({ id: "FineTuningJobRequest" });
+type JobRequest = z.infer<typeof JobRequest>;
 
-const Page = z.object({
-  after: z.string().max(64).optional(),
-  limit: z.coerce.number().int().min(1).max(100).default(20),
-});
+export function jobRoutes(trainings: Trainings, runs: RunStore, log: (line: string) => void): Hono {
+  const { queue, shelf, files } = trainings.settings;
 
-export function jobRoutes(api: Api, log: (line: string) => void): Hono {
-  const { jobs } = api;
+  const understood = async (request: JobRequest): Promise<TrainingRequest> => {
+    if (!shelf.grows) throw trainsNothing();
+    const validation = request.validation_file ?? null;
+    return {
+      model: await storedModel(shelf, request.model),
+      trainingFile: await fileOf(files, request.training_file, "training_file"),
+      validationFile: validation === null
+        ? null
+        : await fileOf(files, validation, "validation_file"),
+      hyperparameters: given(request.method.dpo?.hyperparameters ?? {}),
+      seed: request.seed ?? null,
+      suffix: request.suffix ?? null,
+      metadata: request.metadata ?? null,
+      options: request.smoldpo ?? {},
+    };
+  };
+
+  /** @throws {ApiError} 404 if there is no such job. */
+  const jobOf = (context: Context): Job<Training> => {
+    const id = context.req.param("id")!;
+    const job = trainings.get(id);
+    if (job) return job;
+    throw new ApiError(404, `Expected a job of /v1/fine_tuning/jobs, found "${id}"`);
+  };
+
   return new Hono()
     .post(
       "/v1/fine_tuning/jobs",
@@ -53,49 +86,47 @@ export function jobRoutes(api: Api, log: (line: string) => void): Hono {
         ...tag,
       }),
       json(JobRequest),
-      (context) => {
-        const request = context.req.valid("json");
-        const queue = trainingOf(jobs);
-        const { model } = modelOf(api, request.model);
-        const { files, most } = queue.settings;
-        checkFile(files, request.training_file, "training_file");
-        const validationFile = request.validation_file ?? null;
-        if (validationFile !== null) checkFile(files, validationFile, "validation_file");
-        if (queue.isFull) {
-          throw new ApiError(429, `Expected at most ${most} trained models, served or under way`, {
-            code: "too_many_models",
-          });
-        }
-        const job = queue.create({
-          model: model.name,
-          trainingFile: request.training_file,
-          validationFile,
-          hyperparameters: given(request.method.dpo?.hyperparameters ?? {}),
-          seed: request.seed ?? null,
-          suffix: request.suffix ?? null,
-          metadata: request.metadata ?? null,
-          options: request.smoldpo ?? {},
-        }, model.root);
+      async (context) => {
+        const job = await trainings.create(await understood(context.req.valid("json")));
         return context.json(described(job));
+      },
+    )
+    .post(
+      "/v1/fine_tuning/jobs/preview",
+      describeRoute({
+        summary: "What a job would be",
+        description: "The same line on the command line does the same. Nothing is trained.",
+        ...tag,
+      }),
+      json(JobRequest),
+      async (context) => {
+        const resolved = await trainings.preview(await understood(context.req.valid("json")));
+        return context.json({
+          object: "fine_tuning.job.preview",
+          command: commandLineOf(resolved),
+          options: Object.fromEntries(
+            Object.entries(resolved.options).map(([name, value]) => [snakeCase(name), value]),
+          ),
+        });
       },
     )
     .get(
       "/v1/fine_tuning/jobs",
       describeRoute({ summary: "All jobs, the newest first", ...tag }),
-      query(Page),
-      (context) => context.json(page(jobs?.jobs ?? [], context.req.valid("query"), described)),
+      query(PageQuery),
+      (context) => context.json(pageOf(trainings.jobs.map(described), context.req.valid("query"))),
     )
     .get(
       "/v1/fine_tuning/jobs/:id",
       describeRoute({ summary: "One job", ...tag }),
-      (context) => context.json(described(jobOf(jobs, context))),
+      (context) => context.json(described(jobOf(context))),
     )
     .post(
       "/v1/fine_tuning/jobs/:id/cancel",
       describeRoute({ summary: "End a job after its step", ...tag }),
       async (context) => {
-        const job = jobOf(jobs, context);
-        await trainingOf(jobs).cancel(job);
+        const job = jobOf(context);
+        await queue.cancel(job);
         return context.json(described(job));
       },
     )
@@ -103,8 +134,8 @@ export function jobRoutes(api: Api, log: (line: string) => void): Hono {
       "/v1/fine_tuning/jobs/:id/pause",
       describeRoute({ summary: "Put a job aside after its step, with a checkpoint", ...tag }),
       async (context) => {
-        const job = jobOf(jobs, context);
-        await trainingOf(jobs).pause(job);
+        const job = jobOf(context);
+        await queue.pause(job);
         return context.json(described(job));
       },
     )
@@ -112,9 +143,24 @@ export function jobRoutes(api: Api, log: (line: string) => void): Hono {
       "/v1/fine_tuning/jobs/:id/resume",
       describeRoute({ summary: "Go on with a paused job", ...tag }),
       (context) => {
-        const job = jobOf(jobs, context);
-        trainingOf(jobs).resume(job);
+        const job = jobOf(context);
+        queue.resume(job);
         return context.json(described(job));
+      },
+    )
+    .get(
+      "/v1/fine_tuning/jobs/:id/checkpoints",
+      describeRoute({
+        summary: "What a job kept on its way, the newest first",
+        description: "Each is a model by its name. `save_steps` says how many there are.",
+        ...tag,
+      }),
+      query(PageQuery),
+      async (context) => {
+        const job = jobOf(context);
+        const steps = (await runs.checkpoints(job.id)).reverse();
+        const checkpoints = steps.map((step) => describedCheckpoint(job, step));
+        return context.json(pageOf(checkpoints, context.req.valid("query")));
       },
     )
     .get(
@@ -125,17 +171,18 @@ export function jobRoutes(api: Api, log: (line: string) => void): Hono {
           "With Accept: text/event-stream all events in order, and those to come until the job has ended; Last-Event-ID says which one came last.",
         ...tag,
       }),
-      query(Page),
+      query(PageQuery),
       (context) => {
-        const job = jobOf(jobs, context);
+        const job = jobOf(context);
         const event = (each: JobEvent) => describedEvent(job, each);
         if (!context.req.header("accept")?.includes("text/event-stream")) {
-          return context.json(page(job.events.toReversed(), context.req.valid("query"), event));
+          const events = job.events.toReversed().map(event);
+          return context.json(pageOf(events, context.req.valid("query")));
         }
         const last = context.req.header("last-event-id");
         const after = last === undefined ? -1 : numberOf(job, last);
         return eventStream(context, async (emit, signal) => {
-          for await (const each of trainingOf(jobs).follow(job, after, signal)) {
+          for await (const each of queue.follow(job, after, signal)) {
             emit(event(each), idOf(job, each));
           }
         }, { onEnd: () => {}, log });
@@ -143,18 +190,21 @@ export function jobRoutes(api: Api, log: (line: string) => void): Hono {
     );
 }
 
-/** @throws {ApiError} 404 if the server trains nothing. */
-function trainingOf(jobs: JobQueue | null): JobQueue {
-  if (jobs) return jobs;
-  throw new ApiError(404, "This server trains nothing: it was started with --max-trained-models 0");
-}
+const trainsNothing = () =>
+  new ApiError(404, "This server trains nothing: it was started with --max-trained-models 0");
 
-/** @throws {ApiError} 404 if there is no such job. */
-function jobOf(jobs: JobQueue | null, context: Context): Job {
-  const id = context.req.param("id")!;
-  const job = trainingOf(jobs).get(id);
-  if (job) return job;
-  throw new ApiError(404, `Expected a job of /v1/fine_tuning/jobs, found "${id}"`);
+/**
+ * A model to work with that need not be loaded.
+ *
+ * @throws {ApiError} 404 if there is none of that name.
+ */
+export async function storedModel(
+  shelf: ModelShelf,
+  name: string,
+  param?: string,
+): Promise<NamedModel> {
+  const path = await shelf.pathOf(name);
+  return path === null ? noModel(shelf, name, param) : { name, path };
 }
 
 /** Those that are not left to us. */
@@ -164,62 +214,64 @@ function given(fields: { [N in keyof Hyperparameters]: Hyperparameters[N] | "aut
   ) as Hyperparameters;
 }
 
-/** @throws {ApiError} 400 if the cursor is none of the list's. */
-function page<T>(
-  items: readonly T[],
-  { after, limit }: z.infer<typeof Page>,
-  describe: (item: T) => { id: string },
-) {
-  const all = items.map(describe);
-  const at = after === undefined ? -1 : all.findIndex(({ id }) => id === after);
-  if (after !== undefined && at < 0) {
-    throw new ApiError(400, `Expected an id of this list, found "${after}"`, { param: "after" });
-  }
-  const data = all.slice(at + 1, at + 1 + limit);
-  return {
-    object: "list",
-    data,
-    first_id: data[0]?.id ?? null,
-    last_id: data.at(-1)?.id ?? null,
-    has_more: at + 1 + limit < all.length,
-  };
-}
-
-function described(job: Job) {
-  const { request, resolved: { options } } = job;
+function described(job: Job<Training>) {
+  const { name, request, resolved, trainedTokens } = job.task;
+  const { options } = resolved;
   const hyperparameters = {
     beta: options.beta,
     batch_size: options.perDeviceTrainBatchSize,
     n_epochs: options.numTrainEpochs,
     learning_rate_multiplier: request.hyperparameters.learning_rate_multiplier ?? 1,
   };
-  const served = job.status === "succeeded";
+  const succeeded = job.status === "succeeded";
   return {
     id: job.id,
     object: "fine_tuning.job",
     created_at: job.createdAt,
     finished_at: job.finishedAt,
-    error: job.error === null ? null : { code: "job_failed", message: job.error, param: null },
-    fine_tuned_model: served ? job.name : null,
+    error: errorOf(job),
+    fine_tuned_model: succeeded ? name : null,
     hyperparameters,
     method: { type: "dpo", dpo: { hyperparameters } },
-    model: request.model,
+    model: request.model.name,
     user_provided_suffix: request.suffix,
     organization_id: "smoldpo",
     result_files: [],
     status: job.status,
-    trained_tokens: isUnderWay(job) ? null : job.trainedTokens,
-    training_file: request.trainingFile,
-    validation_file: request.validationFile,
+    trained_tokens: isUnderWay(job) ? null : trainedTokens,
+    training_file: request.trainingFile.id,
+    validation_file: request.validationFile?.id ?? null,
     seed: options.seed,
     estimated_finish: null,
     integrations: [],
     metadata: request.metadata,
     smoldpo: {
       ...request.options,
+      command: commandLineOf(resolved),
+      run: job.id,
+      total_steps: job.totalSteps,
       learning_rate: options.learningRate,
       output: options.output,
     },
+  };
+}
+
+/** Why a job failed, or null. */
+export function errorOf({ error }: Pick<Job, "error">) {
+  return error === null ? null : { code: "job_failed", message: error, param: null };
+}
+
+function describedCheckpoint(job: Job, step: number) {
+  const line = job.events.find(({ metrics }) => metrics?.step === step && "loss" in metrics);
+  const { loss, ...rest } = line?.metrics ?? {};
+  return {
+    id: `${job.id.replace("job", "ckpt")}-${step}`,
+    object: "fine_tuning.job.checkpoint",
+    created_at: line?.createdAt ?? job.createdAt,
+    fine_tuned_model_checkpoint: modelName(job.id, step),
+    step_number: step,
+    fine_tuning_job_id: job.id,
+    metrics: { ...rest, step, ...loss === undefined ? {} : { train_loss: loss } },
   };
 }
 

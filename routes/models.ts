@@ -1,24 +1,49 @@
-/** GET /v1/models and /v1/models/{model}: who can be asked. */
+/** /v1/models: who can be asked. */
 import { Hono } from "hono";
 import { describeRoute } from "hono-openapi";
+import type { ModelShelf } from "../src/serve/model_shelf.ts";
 import type { ServedModel } from "../src/serve/serving.ts";
-import { type Api, modelOf } from "./api.ts";
+import { modelOf, noModel } from "./api.ts";
 
-export function modelRoutes(api: Api): Hono {
+const NAME = ":model{.+}"; // names of the hub have a slash in them
+const tag = { tags: ["models"] };
+
+export function modelRoutes(shelf: ModelShelf): Hono {
   return new Hono()
     .get(
       "/v1/models",
-      describeRoute({ summary: "All models", tags: ["models"] }),
-      (context) => context.json({ object: "list", data: api.serving.models.map(described) }),
+      describeRoute({ summary: "All models", ...tag }),
+      (context) => context.json({ object: "list", data: shelf.models.map(describedModel) }),
     )
     .get(
-      "/v1/models/:model{.+}", // names of the hub have a slash in them
-      describeRoute({ summary: "One model", tags: ["models"] }),
-      (context) => context.json(described(modelOf(api, context.req.param("model")).model)),
+      `/v1/models/${NAME}`,
+      describeRoute({
+        summary: "One model",
+        description: "A run or checkpoint is loaded, as wherever a model is asked for.",
+        ...tag,
+      }),
+      async (context) => {
+        const { model } = await modelOf({ shelf }, context.req.param("model"));
+        return context.json(describedModel(model));
+      },
+    )
+    .delete(
+      `/v1/models/${NAME}`,
+      describeRoute({
+        summary: "Unload a trained model",
+        description: "Its memory is free when its answers in work are given; its run stays.",
+        ...tag,
+      }),
+      async (context) => {
+        const id = context.req.param("model");
+        const model = shelf.models.find(({ name }) => name === id) ?? noModel(shelf, id);
+        await shelf.remove(model);
+        return context.json({ id, object: "model", deleted: true });
+      },
     );
 }
 
-const described = ({ name, root, created, positions }: ServedModel) => ({
+export const describedModel = ({ name, root, created, positions }: ServedModel) => ({
   id: name,
   object: "model",
   created,

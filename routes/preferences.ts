@@ -1,13 +1,11 @@
 /** /v1/preferences: pairs of answers that people prefer, kept on the server, as rows that `train --dataset` reads. */
 import { Hono } from "hono";
 import { describeRoute } from "hono-openapi";
-import type { KeptPreference, PreferenceStore } from "../src/serve/preferences.ts";
+import { exportedRows, type PreferenceStore } from "../src/serve/preferences.ts";
 import { ApiError } from "./errors.ts";
 import { PreferenceList, PreferenceReplacement, PreferencesToAdd } from "./schemas.ts";
 import { json, query } from "./validate.ts";
 
-/** Rows of an export that are in memory at a time. */
-const EXPORT_ROWS = 256;
 const ID = ":id{[0-9]{1,15}}";
 
 export function preferenceRoutes(store: PreferenceStore): Hono {
@@ -50,7 +48,7 @@ export function preferenceRoutes(store: PreferenceStore): Hono {
       (context) => {
         const encoder = new TextEncoder();
         const lines = ReadableStream.from(
-          linesOf(store).map((text) => encoder.encode(text)),
+          exportedRows(store).map((text) => encoder.encode(text)),
         );
         return context.body(lines, 200, {
           "content-type": "application/jsonl; charset=utf-8",
@@ -86,16 +84,6 @@ export function preferenceRoutes(store: PreferenceStore): Hono {
         return context.json({ object: "preference.deleted", id: Number(id), deleted: true });
       },
     );
-}
-
-/** Rows of a dataset, newest first, some at a time: the store may be large. */
-function* linesOf(store: PreferenceStore): Generator<string> {
-  for (let page: KeptPreference[], before; (page = store.list(EXPORT_ROWS, before)).length > 0;) {
-    yield page.map(({ prompt, chosen, rejected }) =>
-      `${JSON.stringify({ prompt, chosen, rejected })}\n`
-    ).join("");
-    before = page.at(-1)!.id;
-  }
 }
 
 function missing(id: string): never {

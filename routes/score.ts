@@ -4,7 +4,8 @@ import { describeRoute } from "hono-openapi";
 import type { PreferencePair } from "../src/data/pairs.ts";
 import { loadPairs } from "../src/data/pairs.ts";
 import type { SequenceScores } from "../src/dpo/evaluate.ts";
-import { type Api, type Asked, modelOf } from "./api.ts";
+import type { Asked } from "../src/serve/model_shelf.ts";
+import { type Api, modelOf } from "./api.ts";
 import { ApiError } from "./errors.ts";
 import { ScoreRequest, templateMessages } from "./schemas.ts";
 import { json } from "./validate.ts";
@@ -23,8 +24,8 @@ export function scoreRoutes(api: Api): Hono {
     json(ScoreRequest),
     async (context) => {
       const request = context.req.valid("json");
-      const asked = modelOf(api, request.model);
-      const reference = request.reference ? modelOf(api, request.reference) : null;
+      const asked = await modelOf(api, request.model);
+      const reference = request.reference ? await modelOf(api, request.reference) : null;
       const pairs = await pairsOf(request.pairs, asked);
       const leave = api.admission.enter(1);
       try {

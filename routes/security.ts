@@ -15,13 +15,29 @@ export interface SecurityOptions {
 /** Largest body. A million characters are far more than a model here can read. */
 export const MOST_BODY_BYTES = 1 << 20;
 
+/** Largest upload: some 100,000 pairs. */
+export const MOST_UPLOAD_BYTES = 64 << 20;
+
+/** Where files are sent, which come as forms. */
+const UPLOADS = "/v1/files";
+
 /** Refuses bodies that are too large, in this server's shape of errors. */
-export const limitBody = bodyLimit({
-  maxSize: MOST_BODY_BYTES,
-  onError: () => {
-    throw new ApiError(413, `Expected a body of at most ${MOST_BODY_BYTES} bytes, found more`);
-  },
+export const limitBody = createMiddleware((context, next) => {
+  const { method, path } = context.req;
+  return (method === "POST" && path === UPLOADS ? limitUpload : limitJson)(context, next);
 });
+
+const limitJson = limitTo(MOST_BODY_BYTES);
+const limitUpload = limitTo(MOST_UPLOAD_BYTES);
+
+function limitTo(maxSize: number) {
+  return bodyLimit({
+    maxSize,
+    onError: () => {
+      throw new ApiError(413, `Expected a body of at most ${maxSize} bytes, found more`);
+    },
+  });
+}
 
 /** Asks for the key. Comparing hashes takes the same time wherever the keys differ. */
 export function authenticate({ apiKey }: SecurityOptions) {
@@ -47,7 +63,7 @@ export function authenticate({ apiKey }: SecurityOptions) {
 
 /**
  * Keeps out pages of other sites: a name that was made to point here (DNS rebinding) shows in `Host`, a foreign page in
- * `Origin`, and a form that a page sends without asking has no JSON in it.
+ * `Origin`, which they also send with a form; and a form has no JSON in it.
  */
 export function onlyOurPages({ hosts, corsOrigin }: SecurityOptions) {
   return createMiddleware(async (context, next) => {
@@ -66,8 +82,9 @@ export function onlyOurPages({ hosts, corsOrigin }: SecurityOptions) {
     const type = req.header("content-type") ?? "";
     // OpenAI's clients name no type where they send nothing; a form names its own, and fetch brings an Origin.
     const empty = type === "" && req.header("content-length") === "0";
-    if (writes && !empty && !/^application\/json\b/i.test(type)) {
-      throw new ApiError(415, `Expected Content-Type: application/json, found ${type || "none"}`);
+    const expected = req.path === UPLOADS ? "multipart/form-data" : "application/json";
+    if (writes && !empty && type.split(";")[0].trim().toLowerCase() !== expected) {
+      throw new ApiError(415, `Expected Content-Type: ${expected}, found ${type || "none"}`);
     }
     await next();
   });

@@ -2,7 +2,8 @@
 import type { Completion } from "../src/generate/batcher.ts";
 import type { DrawnToken } from "../src/generate/decoder.ts";
 import { TextStream } from "../src/text/text_stream.ts";
-import { type Api, type Asked, tokenizerOf } from "./api.ts";
+import type { Asked } from "../src/serve/model_shelf.ts";
+import { type Api, tokenizerOf } from "./api.ts";
 import { ApiError } from "./errors.ts";
 import type { SamplingFields } from "./schemas.ts";
 

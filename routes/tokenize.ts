@@ -13,9 +13,9 @@ export function tokenizeRoutes(api: Api): Hono {
       "/v1/tokenize",
       describeRoute({ summary: "Tokens of a text or conversation", tags: ["tokens"] }),
       json(TokenizeRequest),
-      (context) => {
+      async (context) => {
         const request = context.req.valid("json");
-        const asked = modelOf(api, request.model);
+        const asked = await modelOf(api, request.model);
         const tokenizer = tokenizerOf(asked);
         const { prompt, messages } = request;
         checkPromptText(prompt ?? messages!.map(textOf).join(""));
@@ -32,9 +32,9 @@ export function tokenizeRoutes(api: Api): Hono {
       "/v1/detokenize",
       describeRoute({ summary: "Text of tokens", tags: ["tokens"] }),
       json(DetokenizeRequest),
-      (context) => {
+      async (context) => {
         const request = context.req.valid("json");
-        const tokenizer = tokenizerOf(modelOf(api, request.model));
+        const tokenizer = tokenizerOf(await modelOf(api, request.model));
         return context.json({ prompt: tokenizer.decode(request.tokens) });
       },
     );

@@ -8,7 +8,13 @@ export const json = <T extends z.ZodType>(schema: T) => checked("json", schema);
 /** Parses what follows the question mark, alike. */
 export const query = <T extends z.ZodType>(schema: T) => checked("query", schema);
 
-function checked<T extends z.ZodType, Target extends "json" | "query">(target: Target, schema: T) {
+/** Parses a form with files, alike. */
+export const form = <T extends z.ZodType>(schema: T) => checked("form", schema);
+
+function checked<T extends z.ZodType, Target extends "json" | "query" | "form">(
+  target: Target,
+  schema: T,
+) {
   return validator(target, schema, (result) => {
     if (result.success) return;
     const [issue] = result.error;

@@ -1,9 +1,8 @@
 // This module is browser compatible.
 import type { Gpu } from "../gpu/device.ts";
-import { destroyTensor } from "../gpu/tensor.ts";
 import type { Operand } from "../kernels/shapes.ts";
 import type { ModelSource } from "../model/directory.ts";
-import { loadWeights } from "../model/weights.ts";
+import { loadWeights, releaseWeights } from "../model/weights.ts";
 import { median } from "./timing.ts";
 
 export interface LoadSpeed {
@@ -33,7 +32,7 @@ export async function benchLoad(
     if (i > 0) times.push(performance.now() - begin); // the first one fills the system's cache
     stored = [...source.tensors.values()];
     source.close();
-    for (const { operand } of weights.parameters.values()) destroyTensor(gpu, operand);
+    releaseWeights(gpu, weights);
   }
   return {
     dtypes: [...new Set(stored.map(({ dtype }) => dtype))],

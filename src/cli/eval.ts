@@ -17,6 +17,8 @@ import {
 import { loadReferenceScores } from "./reference_scores.ts";
 import { shortcuts } from "./shortcuts.ts";
 
+const INTERRUPTED = 130;
+
 /** Preference accuracy, margins and loss of a model against a reference. */
 export async function run(options: Options<"eval">, context: Context<"eval">): Promise<number> {
   using model = await openStoredModel(options.model, context);
@@ -29,7 +31,8 @@ export async function run(options: Options<"eval">, context: Context<"eval">): P
   const { pairs, counts } = loaded;
   const device = await openDevice(options, context);
   if (!device) return 0;
-  const { gpu, precision } = device;
+  using gpu = device.gpu;
+  const { precision } = device;
   const loading = { precision, positions: options.maxLength };
   const policy = await loadModel(gpu, model, loading);
   const judge = reference ? await loadReference(gpu, model, reference, loading) : policy;
@@ -46,7 +49,12 @@ export async function run(options: Options<"eval">, context: Context<"eval">): P
     reduction: options.logprob,
     lossType: options.lossType,
     loss: { beta: options.beta, labelSmoothing: options.labelSmoothing },
+    signal: context.signal,
+  }).catch((error) => {
+    if (context.signal.aborted) return null;
+    throw error;
   });
+  if (metrics === null) return INTERRUPTED;
   const suspects = suspectedFlips(theirs, pairs);
   if (options.json) {
     const audit = { ...loaded.record.audit, suspectedFlips: suspects };

@@ -1,15 +1,22 @@
 import { basename } from "node:path";
-import type { Voice } from "../../routes/api.ts";
 import { type AppOptions, createApp } from "../../routes/app.ts";
 import type { Options } from "../config.ts";
 import { UserError } from "../errors.ts";
-import { openDataset } from "../platform/datasets.ts";
+import { DiskRuns } from "../platform/run_store.ts";
 import { SqlitePreferences } from "../platform/sqlite_preferences.ts";
-import { JobQueue, type JobSettings, type TrainingFile } from "../serve/jobs.ts";
+import { DiskUploads } from "../platform/uploads.ts";
+import { Evaluations } from "../serve/evaluations.ts";
+import { JobQueue } from "../serve/job_queue.ts";
+import { ModelShelf } from "../serve/model_shelf.ts";
+import type { Voice } from "../serve/serving.ts";
+import { TrainingFiles } from "../serve/training_files.ts";
+import { Trainings } from "../serve/trainings.ts";
 import { stopIdsOf } from "../text/prompt.ts";
 import type { Context } from "./context.ts";
 import { openDevice } from "./device.ts";
 import { openStoredModel } from "./inputs.ts";
+import { allowedFiles, existsHere } from "./serving/allowed_files.ts";
+import { linesTo } from "./serving/local_worker.ts";
 import { RemoteServing } from "./serving/remote_serving.ts";
 
 /** Names by which this machine reaches itself; another `Host` means that a page was lured here. */
@@ -28,32 +35,30 @@ export async function run(options: Options<"serve">, context: Context<"serve">):
       `Expected a key in SMOLDPO_API_KEY for --host ${options.host}, found none: other machines could ask without one`,
     );
   }
-  const models = namedModels(options);
+  const output = outputOf(options);
+  const named = namedModels(options);
+  const started = await Promise.all(
+    named.map(async (place) => ({ ...place, voice: await voiceAt(place.path) })),
+  );
+  const allowed = await allowedFiles(options, context);
   const preferences = await SqlitePreferences.open(options.preferences);
-  const voices = new Map<string, Voice>();
-  for (const { name, path } of models) {
-    using stored = await openStoredModel(path, context);
-    const { config, tokenizer } = stored;
-    voices.set(name, { tokenizer, stopIds: stopIdsOf(config, tokenizer) });
-  }
-  const training: JobSettings | null = options.maxTrainedModels === 0 ? null : {
-    models: new Map(models.map(({ name, path }) => [name, path])),
-    files: await trainingFiles(options, context),
-    output: outputOf(options),
-    most: options.maxTrainedModels,
-    device: options,
-    log: say,
-  };
   const serving = await RemoteServing.start({
     device: options,
-    models,
+    models: named,
     slots: options.parallel,
     positions: options.maxModelLen,
     cacheMiB: options.kvCacheMib,
   }, say);
   try {
-    const jobs = training && new JobQueue(serving, training);
-    return await serve(serving, { voices, preferences, jobs, apiKey }, options, context);
+    const runs = new DiskRuns(output);
+    const most = options.maxTrainedModels;
+    const shelf = new ModelShelf({ host: serving, runs, started, most, voiceAt });
+    const files = new TrainingFiles(allowed, new DiskUploads(`${output}/files`), preferences);
+    const queue = new JobQueue(say);
+    const common = { queue, files, device: options };
+    const trainings = new Trainings({ ...common, shelf, trainer: serving, output });
+    const evaluations = new Evaluations({ ...common, evaluator: serving });
+    return await serve({ runs, trainings, evaluations, apiKey }, options, context);
   } finally {
     serving.close();
     preferences.close();
@@ -61,14 +66,14 @@ export async function run(options: Options<"serve">, context: Context<"serve">):
 }
 
 async function serve(
-  serving: RemoteServing,
-  given: Pick<AppOptions, "voices" | "preferences" | "jobs" | "apiKey">,
+  given: Pick<AppOptions, "runs" | "trainings" | "evaluations" | "apiKey">,
   options: Options<"serve">,
   context: Context<"serve">,
 ): Promise<number> {
   const say = (line: string) => context.stderr.write(`${line}\n`);
   let ready = true;
-  const app = createApp(serving, {
+  const { queue, shelf } = given.trainings.settings;
+  const app = createApp({
     ...given,
     maxQueue: options.maxQueue,
     hosts: OWN_NAMES.includes(options.host) ? OWN_NAMES : null,
@@ -84,8 +89,8 @@ async function serve(
   await interrupted(context.signal);
   ready = false;
   say("Shutting down: answers in work may finish; once more to stop at once");
-  const late = setTimeout(() => serving.close(), options.shutdownTimeout * 1000);
-  await Promise.all([server.shutdown(), given.jobs?.close()]);
+  const late = setTimeout(() => shelf.options.host.close(), options.shutdownTimeout * 1000);
+  await Promise.all([server.shutdown(), queue.close()]);
   clearTimeout(late);
   return 0;
 }
@@ -104,29 +109,10 @@ function namedModels({ model, reference, servedModelName }: Options<"serve">) {
   return models;
 }
 
-/**
- * The datasets that jobs may use, by name. The shipped ones are left out where they are not.
- *
- * @throws {UserError} If one is not there, or has no name.
- */
-async function trainingFiles(
-  { trainingFiles }: Options<"serve">,
-  { resolved }: Context<"serve">,
-): Promise<Map<string, TrainingFile>> {
-  const files = new Map<string, TrainingFile>();
-  for (const item of trainingFiles.split(",")) {
-    const [, name, path] = /^([\w.-]{1,64})=(.+)$/.exec(item) ?? [];
-    if (name === undefined || files.has(name)) {
-      throw new UserError(
-        `Expected --training-files as NAME=PATH,... with a name for each, found "${item}"`,
-      );
-    }
-    const isShipped = resolved.origins.trainingFiles.source === "default";
-    if (isShipped && !existsHere(path)) continue;
-    await openDataset(path, { split: null, preferred: "train" });
-    files.set(name, { path, bytes: bytesOf(path) });
-  }
-  return files;
+async function voiceAt(path: string): Promise<Voice> {
+  using stored = await openStoredModel(path, { stderr: linesTo(() => {}) });
+  const { config, tokenizer } = stored;
+  return { tokenizer, stopIds: stopIdsOf(config, tokenizer) };
 }
 
 /** @throws {UserError} If this process may not write there. */
@@ -139,25 +125,11 @@ function outputOf({ output }: Options<"serve">): string {
   );
 }
 
-/** null where it is not one file of this machine. */
-function bytesOf(path: string): number | null {
-  return existsHere(path) && Deno.statSync(path).isFile ? Deno.statSync(path).size : null;
-}
-
 /** A directory's own name; a model of the hub is called what it is called there. */
 function nameOf(path: string): string {
   return /^[\w.-]+\/[\w.-]+(@|$)/.test(path) && !path.startsWith(".") && !existsHere(path)
     ? path
     : basename(path);
-}
-
-function existsHere(path: string): boolean {
-  try {
-    Deno.statSync(path);
-    return true;
-  } catch {
-    return false;
-  }
 }
 
 function listen(

@@ -80,6 +80,7 @@ export async function run(
       startedAt,
       host,
     };
+    host?.onPlan(run.plan.totalSteps);
     const log = (line: MetricsLine) => {
       directory.log(line);
       host?.onMetrics(line);

@@ -46,6 +46,8 @@ export interface TrainingRun {
 
 /** Who runs a training beside other work of the same thread. */
 export interface Host {
+  /** Gets the number of steps, once it is known. */
+  onPlan(steps: number): void;
   /** Gets each line of metrics.jsonl when it is written. */
   onMetrics(line: MetricsLine): void;
 }

@@ -23,6 +23,11 @@ export function kebabCase(name: string): string {
   return name.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`).replaceAll("_", "-");
 }
 
+/** @returns `learning_rate` for `learningRate`, as requests have it. */
+export function snakeCase(name: string): string {
+  return kebabCase(name).replaceAll("-", "_");
+}
+
 /**
  * @param command The command it is given to.
  * @param spelling A name in camel, snake or kebab case, or an alias, without dashes before it.

@@ -94,16 +94,21 @@ export async function scoreReference(
   }
 }
 
-/** Accuracy of the policy's likelihood alone, and TRL's metrics against the reference, with `eval_` in front. */
+/**
+ * Accuracy of the policy's likelihood alone, and TRL's metrics against the reference, with `eval_` in front.
+ *
+ * @throws The signal's reason, between two batches.
+ */
 export async function evaluate(
   model: Model,
   reference: Reference,
   pairs: readonly PreferencePair[],
-  options: ScoreOptions & { lossType: string; loss: LossOptions },
+  options: ScoreOptions & { lossType: string; loss: LossOptions; signal?: AbortSignal },
 ): Promise<Record<string, number>> {
   const metrics = new PairMetrics();
   let likelier = 0;
   for await (const batch of scoreBatches(model, pairs, options, reference)) {
+    options.signal?.throwIfAborted();
     for (const [i, pair] of batch.pairs.entries()) {
       const theirs = reference.of(pair);
       const [chosen, rejected] = [batch.scores[8 * i], batch.scores[8 * i + 4]];

@@ -1,11 +1,11 @@
 // This module is browser compatible.
-import { createTensor, type Tensor, writeTensor } from "../gpu/tensor.ts";
+import { createTensor, destroyTensor, type Tensor, writeTensor } from "../gpu/tensor.ts";
 import type { Gpu } from "../gpu/device.ts";
 import { Workspace } from "../gpu/workspace.ts";
 import type { Runtime } from "./forward.ts";
 import { headChunkRows } from "./head.ts";
 import { ropeTable } from "./rope_frequencies.ts";
-import type { Weights } from "./weights.ts";
+import { releaseWeights, type Weights } from "./weights.ts";
 
 /** A model that can run: weights on the GPU, scratch memory, and where its frozen trunk ends. */
 export interface Model {
@@ -26,6 +26,13 @@ export function createModel(gpu: Gpu, weights: Weights, positions: number, begin
   const headRows = headChunkRows(weights.config.vocabSize);
   const runtime = { workspace: new Workspace(gpu), ropeTable: table, headRows };
   return { gpu, runtime, weights, begin };
+}
+
+/** Frees all memory of a model that only runs, and shares its weights with no other. */
+export function releaseModel({ gpu, runtime, weights }: Model): void {
+  runtime.workspace.release();
+  destroyTensor(gpu, runtime.ropeTable);
+  releaseWeights(gpu, weights);
 }
 
 /** Scratch for the scores of a batch of B sequences, f32 (B, 4). */

@@ -190,6 +190,11 @@ export function snapshot(gpu: Gpu, weights: Weights): Weights {
   return { ...weights, parameters };
 }
 
+/** Frees weights that train nothing. */
+export function releaseWeights(gpu: Gpu, weights: Weights): void {
+  for (const { operand } of weights.parameters.values()) destroyTensor(gpu, operand);
+}
+
 /** Frees what {@link snapshot} copied. */
 export function releaseSnapshot(gpu: Gpu, reference: Weights, policy: Weights): void {
   for (const [name, { operand }] of reference.parameters) {

@@ -1,6 +1,12 @@
 // This module is browser compatible.
-/** From the fields of a job to the options of `train`: OpenAI's few, and any other by its own name. */
-import { type OptionName, type Options, type Resolved, resolveOptions } from "../config.ts";
+/** From the fields of a job to the options of `train` or `eval`: OpenAI's few, and any other by its own name. */
+import {
+  type Command,
+  type OptionName,
+  type Options,
+  type Resolved,
+  resolveOptions,
+} from "../config.ts";
 import { OPTIONS } from "../config/options.ts";
 import { findOption } from "../config/values.ts";
 import { UserError } from "../errors.ts";
@@ -14,29 +20,33 @@ export interface Hyperparameters {
   learning_rate_multiplier?: number;
 }
 
-/** What a client asks for, by names. */
-export interface JobRequest {
-  /** A served model. */
-  model: string;
-  trainingFile: string;
-  validationFile: string | null;
+/** Options by name, in any spelling, as a client gives them. */
+export type GivenOptions = Readonly<Record<string, unknown>>;
+
+/** What a client asks to be trained with. */
+export interface TrainingWishes {
   hyperparameters: Hyperparameters;
   seed: number | null;
-  suffix: string | null;
-  metadata: Readonly<Record<string, string>> | null;
-  /** Options of `train` by name, in any spelling. */
-  options: Readonly<Record<string, unknown>>;
+  options: GivenOptions;
 }
 
-/** What the names stand for. */
-export interface Places {
+/** What the names of a training's request stand for. */
+export interface TrainingPlaces {
   model: string;
   dataset: string;
   evalDataset: string | null;
-  output: string;
+  /** null: a new folder. */
+  output: string | null;
 }
 
-export type Device = Pick<Options<"serve">, "engine" | "adapter" | "precision">;
+/** What the names of an evaluation's request stand for. */
+export interface EvaluationPlaces {
+  model: string;
+  reference: string | null;
+  dataset: string;
+}
+
+export type DeviceOptions = Pick<Options<"serve">, "engine" | "adapter" | "precision">;
 
 /** Options that a server sets itself: what it reads, where it writes, which device it has. */
 const SERVERS: readonly OptionName[] = [
@@ -57,14 +67,75 @@ const MOST_BATCH_TOKENS = 2 ** 17;
 
 const REQUEST = "the request";
 
-/** @throws {UserError} If an option is the server's, or OpenAI's name for it is given too. */
-export function checkHyperparameters({ options, hyperparameters, seed }: JobRequest): void {
+/**
+ * @throws {UserError} As resolveOptions; if an option is the server's, or OpenAI's name for it is given too; and if a batch were
+ * too large.
+ */
+export function resolveTraining(
+  { options, hyperparameters, seed }: TrainingWishes,
+  { model, ...places }: TrainingPlaces,
+  device: DeviceOptions,
+): Resolved<"train"> {
   const taken = new Map<OptionName, string>(
     Object.keys(hyperparameters).map((name) => [OPTION_OF[name as keyof Hyperparameters], name]),
   );
   if (seed !== null) taken.set("seed", "seed");
+  checkOptions("train", options, taken);
+
+  const { learning_rate_multiplier: multiplier, ...others } = hyperparameters;
+  const flags = flagsOf({
+    // The shipped model has a learning rate of its own, where nobody names the model.
+    model: model === OPTIONS.model.default ? null : model,
+    ...places,
+    seed,
+    ...deviceFlags(device),
+    ...Object.fromEntries(
+      Object.entries(others).map(([name, value]) => [
+        OPTION_OF[name as keyof Hyperparameters],
+        value,
+      ]),
+    ),
+  });
+  const file = { name: REQUEST, content: options };
+  let resolved = resolveOptions("train", { flags, file });
+  if (multiplier !== undefined) {
+    const rate = multiplier * resolved.options.learningRate;
+    resolved = resolveOptions("train", { flags: [...flags, ["learningRate", rate]], file });
+  }
+  checkBatch(resolved.options.perDeviceTrainBatchSize, resolved.options.maxLength);
+  return resolved;
+}
+
+/** @throws {UserError} As {@link resolveTraining}. */
+export function resolveEvaluation(
+  options: GivenOptions,
+  places: EvaluationPlaces,
+  device: DeviceOptions,
+): Resolved<"eval"> {
+  checkOptions("eval", options, new Map());
+  const flags = flagsOf({ ...places, json: true, ...deviceFlags(device) });
+  const resolved = resolveOptions("eval", { flags, file: { name: REQUEST, content: options } });
+  checkBatch(1, resolved.options.maxLength);
+  return resolved;
+}
+
+/** The server may not write to a cache. */
+function deviceFlags({ engine, adapter, precision }: DeviceOptions) {
+  return { engine, adapter, precision, cache: false };
+}
+
+function flagsOf(values: Record<string, unknown>): [string, unknown][] {
+  return Object.entries(values).filter(([, value]) => value !== null);
+}
+
+/** @param taken Options that the request has under other names. */
+function checkOptions(
+  command: Command,
+  options: GivenOptions,
+  taken: ReadonlyMap<OptionName, string>,
+): void {
   for (const spelling of Object.keys(options)) {
-    const name = findOption("train", spelling, `"${spelling}" in ${REQUEST}`);
+    const name = findOption(command, spelling, `"${spelling}" in ${REQUEST}`);
     if (SERVERS.includes(name)) {
       throw new UserError(`Expected no "${spelling}" in ${REQUEST}: the server sets it`);
     }
@@ -74,43 +145,9 @@ export function checkHyperparameters({ options, hyperparameters, seed }: JobRequ
   }
 }
 
-/** @throws {UserError} As resolveOptions; and if a batch were too large. */
-export function resolveJob(
-  { options, hyperparameters, seed }: JobRequest,
-  { model, dataset, evalDataset, output }: Places,
-  { engine, adapter, precision }: Device,
-): Resolved<"train"> {
-  const { learning_rate_multiplier: multiplier, ...others } = hyperparameters;
-  const given = Object.entries({
-    // The shipped model has a learning rate of its own, where nobody names the model.
-    model: model === OPTIONS.model.default ? null : model,
-    dataset,
-    evalDataset,
-    output,
-    adapter,
-    seed,
-  }).filter(([, value]) => value !== null);
-  const flags: [string, unknown][] = [
-    ...given,
-    ["engine", engine],
-    ["precision", precision],
-    ["cache", false], // the server may not write there
-    ...Object.entries(others).map(([name, value]): [string, unknown] => [
-      OPTION_OF[name as keyof Hyperparameters],
-      value,
-    ]),
-  ];
-  const file = { name: REQUEST, content: options };
-  let resolved = resolveOptions("train", { flags, file });
-  if (multiplier !== undefined) {
-    const rate = multiplier * resolved.options.learningRate;
-    resolved = resolveOptions("train", { flags: [...flags, ["learningRate", rate]], file });
-  }
-  const { perDeviceTrainBatchSize, maxLength } = resolved.options;
-  if (perDeviceTrainBatchSize * maxLength > MOST_BATCH_TOKENS) {
-    throw new UserError(
-      `Expected batch size times max_length of at most ${MOST_BATCH_TOKENS}, found ${perDeviceTrainBatchSize} times ${maxLength}`,
-    );
-  }
-  return resolved;
+function checkBatch(rows: number, maxLength: number): void {
+  if (rows * maxLength <= MOST_BATCH_TOKENS) return;
+  throw new UserError(
+    `Expected batch size times max_length of at most ${MOST_BATCH_TOKENS}, found ${rows} times ${maxLength}`,
+  );
 }

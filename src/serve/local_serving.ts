@@ -10,7 +10,7 @@ import type { Gpu } from "../gpu/device.ts";
 import { GREEDY } from "../kernels/sample.ts";
 import type { Operand } from "../kernels/shapes.ts";
 import type { TokenLogprobs } from "../kernels/token_logprobs.ts";
-import type { Model } from "../model/model.ts";
+import { type Model, releaseModel } from "../model/model.ts";
 import type { ServedModel, Serving, ServingLoad } from "./serving.ts";
 
 export interface ServingOptions {
@@ -27,6 +27,8 @@ interface Loaded {
   served: ServedModel;
   model: Model;
   batcher: Batcher;
+  /** What is in work. */
+  work: Set<Promise<unknown>>;
 }
 
 /** Models on a GPU of this thread. */
@@ -63,24 +65,32 @@ export class LocalServing implements Serving {
     };
     const batcher = new Batcher(model, { cacheRows: rows, slots });
     await warmUp(batcher, slots);
-    this.#loaded.set(name, { served, model, batcher });
+    this.#loaded.set(name, { served, model, batcher, work: new Set() });
     return served;
   }
 
-  async generate(model: string, request: GenerationRequest): Promise<Completion> {
-    return await this.#get(model).batcher.add(request);
+  /** Takes no more requests for a model, lets those in work end, and frees its memory. */
+  async removeModel(name: string): Promise<void> {
+    const { model, work } = this.#get(name);
+    this.#loaded.delete(name);
+    await Promise.allSettled(work);
+    releaseModel(model);
   }
 
-  async promptLogprobs(
+  generate(model: string, request: GenerationRequest): Promise<Completion> {
+    return this.#with(model, ({ batcher }) => batcher.add(request));
+  }
+
+  promptLogprobs(
     model: string,
     prompt: readonly number[],
     top: number,
   ): Promise<TokenLogprobs[]> {
-    return await promptLogprobs(this.#get(model).model, prompt, top);
+    return this.#with(model, ({ model }) => promptLogprobs(model, prompt, top));
   }
 
-  async score(model: string, pairs: readonly PreferencePair[]): Promise<PairScore[]> {
-    return await Array.fromAsync(scorePairs(this.#get(model).model, pairs));
+  score(model: string, pairs: readonly PreferencePair[]): Promise<PairScore[]> {
+    return this.#with(model, ({ model }) => Array.fromAsync(scorePairs(model, pairs)));
   }
 
   load(): Promise<ServingLoad> {
@@ -97,6 +107,13 @@ export class LocalServing implements Serving {
 
   close(): void {
     this.gpu.close();
+  }
+
+  async #with<T>(name: string, action: (loaded: Loaded) => Promise<T>): Promise<T> {
+    const loaded = this.#get(name);
+    const working = action(loaded);
+    loaded.work.add(working);
+    return await working.finally(() => loaded.work.delete(working));
   }
 
   #get(name: string): Loaded {

@@ -46,3 +46,19 @@ export interface PreferenceStore {
   /** Takes the last change back, then the one before it, and so on. @returns What was undone; null if there is no more. */
   undo(): Change | null;
 }
+
+/** Rows of an export that are in memory at a time. */
+const EXPORT_ROWS = 256;
+
+/** Yields all preferences as lines of a dataset, the newest first, some at a time: the store may be large. */
+export function* exportedRows(store: PreferenceStore): Generator<string> {
+  for (
+    let page: KeptPreference[], before: number | undefined;
+    (page = store.list(EXPORT_ROWS, before)).length > 0;
+  ) {
+    yield page.map(({ prompt, chosen, rejected }) =>
+      `${JSON.stringify({ prompt, chosen, rejected })}\n`
+    ).join("");
+    before = page.at(-1)!.id;
+  }
+}

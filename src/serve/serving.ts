@@ -9,17 +9,25 @@ import type { PreferencePair } from "../data/pairs.ts";
 import type { PairScore } from "../dpo/evaluate.ts";
 import type { BatcherLoad, Completion, GenerationRequest } from "../generate/batcher.ts";
 import type { TokenLogprobs } from "../kernels/token_logprobs.ts";
+import type { TextTokenizer } from "../text/tokenizer.ts";
 
 /** A model that can be asked by name. */
 export interface ServedModel {
   name: string;
-  /** The model that it was trained from, with the same tokenizer; its own name where the server was started with it. */
+  /** The model that it was trained from here; its own name where it was not. */
   root: string;
   /** When it was loaded, in seconds since 1970. */
   created: number;
   /** Tokens that prompt and completion may have together. */
   positions: number;
   vocabSize: number;
+}
+
+/** How a model reads and writes. */
+export interface Voice {
+  /** null: token ids only. */
+  tokenizer: TextTokenizer | null;
+  stopIds: readonly number[];
 }
 
 /** What is going on, for metrics and for deciding whether to take more. */
@@ -45,4 +53,17 @@ export interface Serving {
   load(): Promise<ServingLoad>;
   /** Rejects what is in work and frees the GPU. */
   close(): void;
+}
+
+/** Who can serve more models than those that it began with. */
+export interface ModelHost extends Serving {
+  /**
+   * Loads a model.
+   *
+   * @param path As `openStoredModel` takes it.
+   * @throws {UserError} As loadModel.
+   */
+  addModel(model: { name: string; path: string; root: string }): Promise<ServedModel>;
+  /** Takes a model from those that are served, and frees its memory when its work is done. */
+  removeModel(name: string): Promise<void>;
 }

@@ -75,7 +75,8 @@ Deno.test("with a key no route but /health and the page's files answer without i
   const open = ["/health", ...PAGE_PATHS];
   for (const { method, path } of routes) {
     const real = path.replace(":model{.+}", "policy").replace(/:id{.*}/, "1");
-    const body = method === "GET" ? undefined : {};
+    const uploads = method === "POST" && path === "/v1/files";
+    const body = method === "GET" ? undefined : uploads ? new FormData() : {};
     for (const authorization of ["", "Bearer secre", "secret"]) {
       const headers: Record<string, string> = authorization ? { authorization } : {};
       const { status } = await ask(real, body, { app, method, headers });
@@ -132,6 +133,8 @@ Deno.test("health, readiness and metrics", async () => {
   assert.match(body, /^smoldpo_completion_tokens_total 4$/m);
   assert.match(body, /^smoldpo_requests_total\{route="\/v1\/completions",status="200"\} 1$/m);
   assert.match(body, /^smoldpo_first_token_seconds_count 1$/m);
+  assert.match(body, /^smoldpo_models 2$/m);
+  assert.match(body, /^smoldpo_jobs\{status="running"\} 0$/m);
 });
 
 Deno.test("openapi.json describes every route", async () => {
@@ -144,6 +147,10 @@ Deno.test("openapi.json describes every route", async () => {
       "/v1/tokenize",
       "/v1/detokenize",
       "/v1/preferences",
+      "/v1/files",
+      "/v1/fine_tuning/jobs",
+      "/v1/runs",
+      "/v1/evaluations",
       "/health",
       "/metrics",
     ]

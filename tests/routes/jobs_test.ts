@@ -1,34 +1,11 @@
 import assert from "node:assert/strict";
-import { JobQueue, type Trainer } from "../../src/serve/jobs.ts";
-import { LocalTrainer } from "../../src/cli/serving/local_trainer.ts";
+import type { Evaluator } from "../../src/serve/evaluations.ts";
+import type { Trainer } from "../../src/serve/trainings.ts";
 import { readMetrics, readModel } from "../e2e/inputs.ts";
 import { inTemporaryDirectory } from "../e2e/command.ts";
-import { appWith, ask, messages, serving } from "./served.ts";
+import { ask, messages, workshop } from "./served.ts";
 
 const JOBS = "/v1/fine_tuning/jobs";
-const engine = (Deno.env.get("SMOLDPO_ENGINE") ?? "deno") as "deno" | "dawn";
-
-/** The app with a queue of jobs that writes to a folder. */
-function training(
-  output: string,
-  { most = 4, trainer = new LocalTrainer(serving) as Trainer } = {},
-) {
-  const file = (name: string) => ({ path: `fixtures/pairs/${name}.jsonl`, bytes: 1 });
-  const jobs = new JobQueue(trainer, {
-    models: new Map([["policy", "fixtures/model"], ["reference", "fixtures/model"]]),
-    files: new Map([["fixtures", file("train")], ["held-out", file("eval")]]),
-    output,
-    most,
-    device: { engine, adapter: null, precision: "f32" },
-    log: (line) => assert.fail(line),
-  });
-  const app = appWith({ jobs });
-  return {
-    app,
-    jobs,
-    ask: (path: string, body?: unknown, more = {}) => ask(path, body, { app, ...more }),
-  };
-}
 
 /** The smallest training there is. */
 const tiny = (rest: object = {}) => ({
@@ -41,7 +18,7 @@ const tiny = (rest: object = {}) => ({
 });
 
 /** The live events of a job, as JSON, and their ids; to the end of the stream. */
-async function live({ ask }: ReturnType<typeof training>, id: string, lastEventId?: string) {
+async function live({ ask }: ReturnType<typeof workshop>, id: string, lastEventId?: string) {
   const headers = {
     accept: "text/event-stream",
     ...lastEventId ? { "last-event-id": lastEventId } : {},
@@ -56,20 +33,32 @@ async function live({ ask }: ReturnType<typeof training>, id: string, lastEventI
   });
 }
 
-/** A trainer that ends when it is told to. */
-class StandIn implements Trainer {
+/** A trainer that ends when it is told to, with the shipped model. */
+class StandIn implements Trainer, Evaluator {
   readonly begun: string[] = [];
   readonly resumed: (string | null)[] = [];
   end = Promise.withResolvers<void>();
 
-  async train(...[order, watch]: Parameters<Trainer["train"]>) {
-    this.begun.push(order.name);
-    this.resumed.push(order.resolved.options.resume);
-    const stopped = new Promise<null>((resolve) =>
-      watch.signal.addEventListener("abort", () => resolve(null))
+  async train(...[{ options }, watch]: Parameters<Trainer["train"]>) {
+    this.begun.push(options.output!);
+    this.resumed.push(options.resume);
+    if (!await this.#ended(watch.signal)) return false;
+    await Deno.mkdir(options.output!);
+    for await (const { name } of Deno.readDir("fixtures/model")) {
+      await Deno.copyFile(`fixtures/model/${name}`, `${options.output}/${name}`);
+    }
+    return true;
+  }
+
+  async evaluate(...[, watch]: Parameters<Evaluator["evaluate"]>) {
+    return await this.#ended(watch.signal) ? { eval_loss: 1 } : null;
+  }
+
+  async #ended(signal: AbortSignal): Promise<boolean> {
+    const stopped = new Promise<boolean>((resolve) =>
+      signal.addEventListener("abort", () => resolve(false))
     );
-    const served = { ...serving.models[0], name: order.name };
-    const ended = await Promise.race([stopped, this.end.promise.then(() => served)]);
+    const ended = await Promise.race([stopped, this.end.promise.then(() => true)]);
     this.end = Promise.withResolvers();
     return ended;
   }
@@ -77,7 +66,7 @@ class StandIn implements Trainer {
 
 Deno.test("a job trains beside answers, tells of each step, and its model answers at once", async () => {
   await inTemporaryDirectory(async (output) => {
-    const served = training(output);
+    await using served = workshop(output);
     const created = await served.ask(JOBS, tiny({ suffix: "mine", validation_file: "held-out" }));
     assert.equal(created.status, 200, JSON.stringify(created.body));
     const { id } = created.body;
@@ -140,11 +129,11 @@ Deno.test("a job trains beside answers, tells of each step, and its model answer
 
 Deno.test("a paused job goes on where it was", async () => {
   await inTemporaryDirectory(async (output) => {
-    const served = training(output);
+    await using served = workshop(output);
     const long = { ...tiny().smoldpo, max_steps: 6 };
     const { id } = (await served.ask(JOBS, tiny({ smoldpo: long }))).body;
-    const job = served.jobs.get(id)!;
-    for await (const { metrics } of served.jobs.follow(job, -1, new AbortController().signal)) {
+    const job = served.queue.get(id)!;
+    for await (const { metrics } of served.queue.follow(job, -1, new AbortController().signal)) {
       if (metrics?.step === 2) break;
     }
     assert.equal((await served.ask(`${JOBS}/${id}/pause`, {})).body.status, "paused");
@@ -168,7 +157,7 @@ Deno.test("a paused job goes on where it was", async () => {
 
 Deno.test("a job that cannot be done says why, and the next one begins", async () => {
   await inTemporaryDirectory(async (output) => {
-    const served = training(output);
+    await using served = workshop(output);
     const smoldpo = { ...tiny().smoldpo, prompt_column: "nothing" };
     const { id } = (await served.ask(JOBS, tiny({ smoldpo }))).body;
     const { id: next } = (await served.ask(JOBS, tiny())).body;
@@ -183,119 +172,124 @@ Deno.test("a job that cannot be done says why, and the next one begins", async (
 });
 
 Deno.test("one job runs, the others wait; all can be cancelled, and lists have cursors", async () => {
-  const trainer = new StandIn();
-  const served = training("nowhere", { trainer });
-  const ids: string[] = [];
-  for (const suffix of ["a", "b", "c", "d"]) {
-    ids.push((await served.ask(JOBS, tiny({ suffix }))).body.id);
-  }
-  const statuses = async () => {
-    const { data } = (await served.ask(JOBS)).body;
-    return data.map(({ status }: { status: string }) => status).reverse();
-  };
-  assert.deepEqual(await statuses(), ["running", "queued", "queued", "queued"]);
-  const full = await served.ask(JOBS, tiny());
-  assert.equal(full.status, 429);
-  assert.match(full.body.error.message, /at most 4 trained models/);
+  await inTemporaryDirectory(async (output) => {
+    const worker = new StandIn();
+    await using served = workshop(output, { worker });
+    const ids: string[] = [];
+    for (const suffix of ["a", "b", "c", "d"]) {
+      ids.push((await served.ask(JOBS, tiny({ suffix }))).body.id);
+    }
+    const statuses = async () => {
+      const { data } = (await served.ask(JOBS)).body;
+      return data.map(({ status }: { status: string }) => status).reverse();
+    };
+    assert.deepEqual(await statuses(), ["running", "queued", "queued", "queued"]);
+    const full = await served.ask(JOBS, tiny());
+    assert.equal(full.status, 429);
+    assert.match(full.body.error.message, /at most 4 trained models/);
 
-  const first = (await served.ask(`${JOBS}?limit=3`)).body;
-  assert.deepEqual(first.data.map(({ id }: { id: string }) => id), ids.slice(1).reverse());
-  assert.equal(first.has_more, true);
-  const second = (await served.ask(`${JOBS}?limit=3&after=${first.last_id}`)).body;
-  assert.deepEqual([second.data[0].id, second.has_more], [ids[0], false]);
+    const first = (await served.ask(`${JOBS}?limit=3`)).body;
+    assert.deepEqual(first.data.map(({ id }: { id: string }) => id), ids.slice(1).reverse());
+    assert.equal(first.has_more, true);
+    const second = (await served.ask(`${JOBS}?limit=3&after=${first.last_id}`)).body;
+    assert.deepEqual([second.data[0].id, second.has_more], [ids[0], false]);
 
-  const cancel = (id: string) => served.ask(`${JOBS}/${id}/cancel`, {});
-  assert.equal((await cancel(ids[1])).body.status, "cancelled");
-  assert.equal((await cancel(ids[0])).body.status, "cancelled");
-  assert.deepEqual(await statuses(), ["cancelled", "cancelled", "running", "queued"]);
-  assert.equal((await cancel(ids[0])).status, 400);
-  assert.equal((await served.ask(`${JOBS}/${ids[2]}/resume`, {})).status, 400);
+    const cancel = (id: string) => served.ask(`${JOBS}/${id}/cancel`, {});
+    assert.equal((await cancel(ids[1])).body.status, "cancelled");
+    assert.equal((await cancel(ids[0])).body.status, "cancelled");
+    assert.deepEqual(await statuses(), ["cancelled", "cancelled", "running", "queued"]);
+    assert.equal((await cancel(ids[0])).status, 400);
+    assert.equal((await served.ask(`${JOBS}/${ids[2]}/resume`, {})).status, 400);
 
-  // A paused job makes room for the next, and waits behind it.
-  await served.ask(`${JOBS}/${ids[2]}/pause`, {});
-  assert.deepEqual(await statuses(), ["cancelled", "cancelled", "paused", "running"]);
-  await served.ask(`${JOBS}/${ids[2]}/resume`, {});
-  const ended = live(served, ids[3]);
-  trainer.end.resolve();
-  await ended;
-  assert.deepEqual(trainer.begun, ["a", "c", "d", "c"].map((suffix) => `ft:policy:${suffix}`));
-  assert.deepEqual(trainer.resumed, [null, null, null, "latest"]);
+    // A paused job makes room for the next, and waits behind it.
+    await served.ask(`${JOBS}/${ids[2]}/pause`, {});
+    assert.deepEqual(await statuses(), ["cancelled", "cancelled", "paused", "running"]);
+    await served.ask(`${JOBS}/${ids[2]}/resume`, {});
+    const ended = live(served, ids[3]);
+    worker.end.resolve();
+    await ended;
+    assert.deepEqual(worker.begun, [0, 2, 3, 2].map((i) => `${output}/${ids[i]}`));
+    assert.deepEqual(worker.resumed, [null, null, null, "latest"]);
 
-  const closing = live(served, ids[2]);
-  await served.jobs.close();
-  assert.equal((await closing).at(-1).message, "The job was cancelled");
-  assert.deepEqual(await statuses(), ["cancelled", "cancelled", "cancelled", "succeeded"]);
+    const closing = live(served, ids[2]);
+    await served.queue.close();
+    assert.equal((await closing).at(-1).message, "The job was cancelled");
+    assert.deepEqual(await statuses(), ["cancelled", "cancelled", "cancelled", "succeeded"]);
+  });
 });
 
 Deno.test("bad requests for a job are refused, in OpenAI's shape", async () => {
-  const trainer = new StandIn();
-  const served = training("nowhere", { trainer });
-  const dpo = (hyperparameters: object) => ({ method: { type: "dpo", dpo: { hyperparameters } } });
-  const cases: [object, number, RegExp, string | null][] = [
-    [{ model: "gpt" }, 404, /found "gpt"/, "model"],
-    [
-      { training_file: "file-abc" },
-      400,
-      /files fixtures, held-out, found "file-abc"/,
-      "training_file",
-    ],
-    [{ training_file: "fixtures/pairs/train.jsonl" }, 400, /one of the files/, "training_file"],
-    [{ training_file: "../../etc/passwd" }, 400, /one of the files/, "training_file"],
-    [{ validation_file: "https://evil.example" }, 400, /one of the files/, "validation_file"],
-    [{ method: { type: "supervised" } }, 400, /method\.type/, "method.type"],
-    [{ method: undefined }, 400, /method/, "method"],
-    [dpo({ beta: 0 }), 400, /beta/, "method.dpo.hyperparameters.beta"],
-    [dpo({ gamma: 1 }), 400, /gamma/, "method.dpo.hyperparameters"],
-    [{ suffix: "../up" }, 400, /suffix/, "suffix"],
-    [{ seed: -1 }, 400, /seed/, "seed"],
-    [{ epochs: 3 }, 400, /epochs/, null],
-    [
-      { smoldpo: { learnin_rate: 1 } },
-      400,
-      /"learnin_rate" in the request: did you mean --learning-rate/,
-      null,
-    ],
-    [{ smoldpo: { learning_rate: "fast" } }, 400, /a number above 0, found "fast"/, null],
-    [{ smoldpo: { top_k: 1 } }, 400, /option of generate/, null],
-    [{ smoldpo: { output: "/tmp" } }, 400, /no "output" in the request: the server sets it/, null],
-    [{ smoldpo: { dataset_name: "x" } }, 400, /the server sets it/, null],
-    [{ smoldpo: { push_to_hub: true, hub_model_id: "a/b" } }, 400, /the server sets it/, null],
-    [{ smoldpo: { beta: 0.2 } }, 400, /one of "beta" and "beta", found both/, null],
-    [{ smoldpo: { batch_size: 4 } }, 400, /one of "batch_size" and "batch_size"/, null],
-    [{ smoldpo: { max_length: 1e6 } }, 400, /at most 131072, found 2 times 1000000/, null],
-    [{ smoldpo: { preset: "best" } }, 400, /seed, standard, trl/, null],
-  ];
-  for (const [wrong, status, message, param] of cases) {
-    const reply = await served.ask(JOBS, tiny(wrong));
-    assert.equal(reply.status, status, JSON.stringify([wrong, reply.body]));
-    assert.deepEqual(Object.keys(reply.body.error), ["message", "type", "param", "code"]);
-    assert.match(reply.body.error.message, message);
-    assert.equal(reply.body.error.param, param);
-  }
-  assert.deepEqual((await served.ask(JOBS)).body.data, []);
-  assert.equal((await served.ask(`${JOBS}/ftjob-1`)).status, 404);
-  assert.equal((await served.ask(`${JOBS}?limit=0`)).status, 400);
-  assert.equal((await served.ask(`${JOBS}?after=ftjob-1`)).status, 400);
-  assert.equal((await ask(JOBS, tiny())).status, 404, "a server that trains nothing");
+  await inTemporaryDirectory(async (output) => {
+    const worker = new StandIn();
+    await using served = workshop(output, { worker });
+    const dpo = (hyperparameters: object) => ({
+      method: { type: "dpo", dpo: { hyperparameters } },
+    });
+    const cases: [object, number, RegExp, string | null][] = [
+      [{ model: "gpt" }, 404, /found "gpt"/, "model"],
+      [
+        { training_file: "file-abc" },
+        400,
+        /files fixtures, held-out, found "file-abc"/,
+        "training_file",
+      ],
+      [{ training_file: "fixtures/pairs/train.jsonl" }, 400, /one of the files/, "training_file"],
+      [{ training_file: "../../etc/passwd" }, 400, /one of the files/, "training_file"],
+      [{ validation_file: "https://evil.example" }, 400, /one of the files/, "validation_file"],
+      [{ method: { type: "supervised" } }, 400, /method\.type/, "method.type"],
+      [{ method: undefined }, 400, /method/, "method"],
+      [dpo({ beta: 0 }), 400, /beta/, "method.dpo.hyperparameters.beta"],
+      [dpo({ gamma: 1 }), 400, /gamma/, "method.dpo.hyperparameters"],
+      [{ suffix: "../up" }, 400, /suffix/, "suffix"],
+      [{ seed: -1 }, 400, /seed/, "seed"],
+      [{ epochs: 3 }, 400, /epochs/, null],
+      [
+        { smoldpo: { learnin_rate: 1 } },
+        400,
+        /"learnin_rate" in the request: did you mean --learning-rate/,
+        null,
+      ],
+      [{ smoldpo: { learning_rate: "fast" } }, 400, /a number above 0, found "fast"/, null],
+      [{ smoldpo: { top_k: 1 } }, 400, /option of generate/, null],
+      [
+        { smoldpo: { output: "/tmp" } },
+        400,
+        /no "output" in the request: the server sets it/,
+        null,
+      ],
+      [{ smoldpo: { dataset_name: "x" } }, 400, /the server sets it/, null],
+      [{ smoldpo: { push_to_hub: true, hub_model_id: "a/b" } }, 400, /the server sets it/, null],
+      [{ smoldpo: { beta: 0.2 } }, 400, /one of "beta" and "beta", found both/, null],
+      [{ smoldpo: { batch_size: 4 } }, 400, /one of "batch_size" and "batch_size"/, null],
+      [{ smoldpo: { max_length: 1e6 } }, 400, /at most 131072, found 2 times 1000000/, null],
+      [{ smoldpo: { preset: "best" } }, 400, /seed, standard, trl/, null],
+    ];
+    for (const [wrong, status, message, param] of cases) {
+      const reply = await served.ask(JOBS, tiny(wrong));
+      assert.equal(reply.status, status, JSON.stringify([wrong, reply.body]));
+      assert.deepEqual(Object.keys(reply.body.error), ["message", "type", "param", "code"]);
+      assert.match(reply.body.error.message, message);
+      assert.equal(reply.body.error.param, param);
+    }
+    assert.deepEqual((await served.ask(JOBS)).body.data, []);
+    assert.equal((await served.ask(`${JOBS}/ftjob-1`)).status, 404);
+    assert.equal((await served.ask(`${JOBS}?limit=0`)).status, 400);
+    assert.equal((await served.ask(`${JOBS}?after=ftjob-1`)).status, 400);
+    assert.equal((await ask(JOBS, tiny())).status, 404, "a server that trains nothing");
 
-  const { id } =
-    (await served.ask(JOBS, tiny(dpo({ learning_rate_multiplier: 4, beta: "auto" })))).body;
-  assert.ok(id === undefined, "a rate and its multiplier at once");
-  const smoldpo = { preset: "trl" };
-  const job =
-    (await served.ask(JOBS, tiny({ ...dpo({ learning_rate_multiplier: 4 }), smoldpo }))).body;
-  assert.equal(job.smoldpo.learning_rate, 4e-6);
-  assert.equal(job.method.dpo.hyperparameters.n_epochs, 3);
-  const headers = { accept: "text/event-stream", "last-event-id": "ftevent-1-0" };
-  assert.equal((await served.ask(`${JOBS}/${job.id}/events`, undefined, { headers })).status, 400);
-  await served.jobs.close();
-});
-
-Deno.test("files are listed by name, without their paths", async () => {
-  const served = training("nowhere", { trainer: new StandIn() });
-  const { body } = await served.ask("/v1/files");
-  assert.deepEqual(body.data.map(({ id }: { id: string }) => id), ["fixtures", "held-out"]);
-  assert.doesNotMatch(JSON.stringify(body), /jsonl/);
-  assert.equal((await served.ask("/v1/files/fixtures")).body.purpose, "fine-tune");
-  assert.equal((await served.ask("/v1/files/nothing")).status, 404);
+    const { id } =
+      (await served.ask(JOBS, tiny(dpo({ learning_rate_multiplier: 4, beta: "auto" })))).body;
+    assert.ok(id === undefined, "a rate and its multiplier at once");
+    const smoldpo = { preset: "trl" };
+    const job =
+      (await served.ask(JOBS, tiny({ ...dpo({ learning_rate_multiplier: 4 }), smoldpo }))).body;
+    assert.equal(job.smoldpo.learning_rate, 4e-6);
+    assert.equal(job.method.dpo.hyperparameters.n_epochs, 3);
+    const headers = { accept: "text/event-stream", "last-event-id": "ftevent-1-0" };
+    assert.equal(
+      (await served.ask(`${JOBS}/${job.id}/events`, undefined, { headers })).status,
+      400,
+    );
+    await served.queue.close();
+  });
 });

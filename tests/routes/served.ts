@@ -1,16 +1,28 @@
 /** The shipped model behind the app, in this process. */
+import assert from "node:assert/strict";
 import { createApp } from "../../routes/app.ts";
 import type { AppOptions } from "../../routes/app.ts";
 import { openStoredModel } from "../../src/cli/inputs.ts";
-import { LocalServing } from "../../src/serve/local_serving.ts";
+import { LocalWorker } from "../../src/cli/serving/local_worker.ts";
+import { DiskRuns } from "../../src/platform/run_store.ts";
 import { SqlitePreferences } from "../../src/platform/sqlite_preferences.ts";
+import { DiskUploads } from "../../src/platform/uploads.ts";
+import { Evaluations, type Evaluator } from "../../src/serve/evaluations.ts";
+import { JobQueue } from "../../src/serve/job_queue.ts";
+import { ModelShelf } from "../../src/serve/model_shelf.ts";
+import type { PreferenceStore } from "../../src/serve/preferences.ts";
+import { type TrainingFile, TrainingFiles } from "../../src/serve/training_files.ts";
+import { type Trainer, Trainings } from "../../src/serve/trainings.ts";
 import { stopIdsOf } from "../../src/text/prompt.ts";
 import { MemoryOutput } from "../cli/output.ts";
 import { gpu } from "../kernels/harness.ts";
 
-const stored = await openStoredModel("fixtures/model", { stderr: new MemoryOutput() });
+const engine = (Deno.env.get("SMOLDPO_ENGINE") ?? "deno") as "deno" | "dawn";
+const MODEL = "fixtures/model";
+
+const stored = await openStoredModel(MODEL, { stderr: new MemoryOutput() });
 export const tokenizer = stored.tokenizer!;
-export const serving = new LocalServing(gpu, {
+export const serving = new LocalWorker(gpu, {
   precision: "f32",
   slots: 4,
   positions: 128,
@@ -19,15 +31,68 @@ export const serving = new LocalServing(gpu, {
 await serving.add("policy", stored);
 await serving.add("reference", stored);
 const voice = { tokenizer, stopIds: stopIdsOf(stored.config, tokenizer) };
-const voices = new Map([["policy", voice], ["reference", voice]]);
+const started = ["policy", "reference"].map((name) => ({ name, path: MODEL, voice }));
 
-const preferences = await SqlitePreferences.open(":memory:");
+const memory = await SqlitePreferences.open(":memory:");
 
-/** The app, with these differences from a server on this machine's own address. */
-export function appWith(options: Partial<AppOptions> = {}) {
+const allowed = new Map<string, TrainingFile>(
+  [["fixtures", "train"], ["held-out", "eval"]].map(([id, name]) => [id, {
+    id,
+    source: "allowed",
+    path: `fixtures/pairs/${name}.jsonl`,
+    filename: id,
+    bytes: 1,
+    rows: null,
+    createdAt: 0,
+  }]),
+);
+
+interface Workshop {
+  /** Models that may be trained or loaded. */
+  most?: number;
+  worker?: Trainer & Evaluator;
+  preferences?: PreferenceStore;
+}
+
+/** What an app needs for jobs, with runs and uploads in a folder. */
+function partsOf(output: string, { most = 0, worker = serving, preferences = memory }: Workshop) {
+  const runs = new DiskRuns(output);
+  const voiceAt = () => Promise.resolve(voice);
+  const shelf = new ModelShelf({ host: serving, runs, started, most, voiceAt });
+  const files = new TrainingFiles(allowed, new DiskUploads(`${output}/files`), preferences);
+  const queue = new JobQueue((line) => assert.fail(line));
+  const common = { queue, files, device: { engine, adapter: null, precision: "f32" } as const };
+  const trainings = new Trainings({ ...common, shelf, trainer: worker, output });
+  return { runs, trainings, evaluations: new Evaluations({ ...common, evaluator: worker }) };
+}
+
+/** An app that trains, and what is behind it. At the end of the scope its jobs end and its models are unloaded. */
+export function workshop(output: string, options: Workshop = {}) {
+  const parts = partsOf(output, { most: 4, ...options });
+  const { queue, shelf } = parts.trainings.settings;
+  const app = appWith(parts);
+  return {
+    queue,
+    shelf,
+    ask: (path: string, body?: unknown, more = {}) => ask(path, body, { app, ...more }),
+    async [Symbol.asyncDispose]() {
+      await queue.close();
+      for (const { name } of shelf.models.slice(started.length)) await serving.removeModel(name);
+    },
+  };
+}
+
+/** The app, with these differences from a server on this machine's own address that trains nothing. */
+export function appWith(
+  { preferences, ...options }: Partial<AppOptions> & Pick<Workshop, "preferences"> = {},
+) {
   const security = { apiKey: null, hosts: ["localhost"], corsOrigin: null };
-  const rest = { voices, preferences, jobs: null, maxQueue: 8 };
-  return createApp(serving, { ...rest, ...security, ...options });
+  return createApp({
+    ...partsOf("nowhere", { preferences }),
+    maxQueue: 8,
+    ...security,
+    ...options,
+  });
 }
 
 export interface Reply {
@@ -37,7 +102,7 @@ export interface Reply {
   body: any;
 }
 
-/** Asks the app; a body is sent as JSON. */
+/** Asks the app; a body is sent as JSON, unless it is a form. */
 export async function ask(
   path: string,
   body?: unknown,
@@ -49,17 +114,19 @@ export async function ask(
 ): Promise<Reply> {
   const response = await app.request(`http://localhost${path}`, {
     method,
-    headers: { ...body === undefined ? {} : { "content-type": "application/json" }, ...headers },
-    body: body === undefined ? undefined : typeof body === "string" ? body : JSON.stringify(body),
+    headers: { ...isJson(body) ? { "content-type": "application/json" } : {}, ...headers },
+    body: isJson(body) && typeof body !== "string" ? JSON.stringify(body) : body as BodyInit,
   });
   const text = await response.text();
-  const isJson = /^application\/json\b/.test(response.headers.get("content-type") ?? "");
+  const answersJson = /^application\/json\b/.test(response.headers.get("content-type") ?? "");
   return {
     status: response.status,
     headers: response.headers,
-    body: isJson ? JSON.parse(text) : text,
+    body: answersJson ? JSON.parse(text) : text,
   };
 }
+
+const isJson = (body: unknown) => body !== undefined && !(body instanceof FormData);
 
 /** The events of a stream, and whether it ended as it should. */
 export function eventsOf(text: string) {

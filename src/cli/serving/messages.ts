@@ -1,7 +1,7 @@
+import type { Resolved } from "../../config.ts";
 import type { PreferencePair } from "../../data/pairs.ts";
 import type { GenerationRequest } from "../../generate/batcher.ts";
 import type { DrawnToken } from "../../generate/decoder.ts";
-import type { TrainingOrder } from "../../serve/jobs.ts";
 import type { ServedModel } from "../../serve/serving.ts";
 import type { MetricsLine } from "../../train/run_record.ts";
 
@@ -23,7 +23,10 @@ export type Task =
   | { kind: "promptLogprobs"; model: string; prompt: readonly number[]; top: number }
   | { kind: "score"; model: string; pairs: readonly PreferencePair[] }
   | { kind: "load" }
-  | { kind: "train"; order: TrainingOrder };
+  | { kind: "addModel"; model: { name: string; path: string; root: string } }
+  | { kind: "removeModel"; model: string }
+  | { kind: "train"; resolved: Resolved<"train"> }
+  | { kind: "evaluate"; resolved: Resolved<"eval"> };
 
 export type ToWorker =
   | { kind: "setup"; setup: ServingSetup }
@@ -34,6 +37,7 @@ export type FromWorker =
   | { kind: "say"; line: string }
   | { kind: "ready"; models: readonly ServedModel[] }
   | { kind: "tokens"; id: number; tokens: readonly DrawnToken[] }
+  | { kind: "plan"; id: number; steps: number }
   | { kind: "metrics"; id: number; metrics: MetricsLine }
   | { kind: "line"; id: number; line: string }
   | { kind: "done"; id: number; result: unknown }

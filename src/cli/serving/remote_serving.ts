@@ -3,23 +3,24 @@ import type { PairScore } from "../../dpo/evaluate.ts";
 import { UserError } from "../../errors.ts";
 import type { Completion, GenerationRequest } from "../../generate/batcher.ts";
 import type { TokenLogprobs } from "../../kernels/token_logprobs.ts";
-import type { Trainer, TrainingOrder, TrainingWatch } from "../../serve/jobs.ts";
-import type { ServedModel, Serving, ServingLoad } from "../../serve/serving.ts";
+import type { Resolved } from "../../config.ts";
+import type { EvaluationResults, Evaluator } from "../../serve/evaluations.ts";
+import type { Watch } from "../../serve/job_queue.ts";
+import type { ModelHost, ServedModel, ServingLoad } from "../../serve/serving.ts";
+import type { Trainer } from "../../serve/trainings.ts";
 import type { FromWorker, ServingSetup, Task, ToWorker } from "./messages.ts";
 
 interface Pending {
   resolve(result: unknown): void;
   reject(error: unknown): void;
   /** Told of what comes before the result. */
-  watch?: Watch;
+  watch?: Told;
 }
 
-type Watch =
-  & Pick<GenerationRequest, "onTokens">
-  & Partial<Pick<TrainingWatch, "onMetrics" | "onLine">>;
+type Told = Partial<Pick<GenerationRequest, "onTokens"> & Omit<Watch, "signal">>;
 
 /** Models on the GPU of a worker, which never stops this thread. */
-export class RemoteServing implements Serving, Trainer {
+export class RemoteServing implements ModelHost, Trainer, Evaluator {
   readonly #pending = new Map<number, Pending>();
   readonly #models: ServedModel[];
   #nextId = 0;
@@ -77,11 +78,27 @@ export class RemoteServing implements Serving, Trainer {
     return this.#ask({ kind: "generate", model, request: sent }, { onTokens }, signal);
   }
 
-  async train(order: TrainingOrder, watch: TrainingWatch): Promise<ServedModel | null> {
-    const { signal, ...told } = watch;
-    const served = await this.#ask<ServedModel | null>({ kind: "train", order }, told, signal);
-    if (served) this.#models.push(served);
+  async addModel(model: { name: string; path: string; root: string }): Promise<ServedModel> {
+    const served = await this.#ask<ServedModel>({ kind: "addModel", model });
+    this.#models.push(served);
     return served;
+  }
+
+  async removeModel(name: string): Promise<void> {
+    const at = this.#models.findIndex((model) => model.name === name);
+    if (at >= 0) this.#models.splice(at, 1);
+    await this.#ask({ kind: "removeModel", model: name });
+  }
+
+  train(resolved: Resolved<"train">, { signal, ...told }: Watch): Promise<boolean> {
+    return this.#ask({ kind: "train", resolved }, told, signal);
+  }
+
+  evaluate(
+    resolved: Resolved<"eval">,
+    { signal, ...told }: Watch,
+  ): Promise<EvaluationResults | null> {
+    return this.#ask({ kind: "evaluate", resolved }, told, signal);
   }
 
   promptLogprobs(
@@ -105,13 +122,14 @@ export class RemoteServing implements Serving, Trainer {
     this.#failAll(new Error("The server was closed"));
   }
 
-  async #ask<T>(task: Task, watch?: Watch, signal?: AbortSignal): Promise<T> {
+  async #ask<T>(task: Task, watch?: Told, signal?: AbortSignal): Promise<T> {
     const id = this.#nextId++;
     const { promise, resolve, reject } = Promise.withResolvers<T>();
     this.#pending.set(id, { resolve: resolve as Pending["resolve"], reject, watch });
     this.worker.postMessage({ kind: "task", id, task } satisfies ToWorker);
     const cancel = () => this.worker.postMessage({ kind: "cancel", id } satisfies ToWorker);
     signal?.addEventListener("abort", cancel, { once: true });
+    if (signal?.aborted) cancel();
     return await promise.finally(() => signal?.removeEventListener("abort", cancel));
   }
 
@@ -123,6 +141,7 @@ export class RemoteServing implements Serving, Trainer {
     const pending = this.#pending.get(message.id!);
     if (!pending) return;
     if (message.kind === "tokens") return pending.watch?.onTokens?.(message.tokens);
+    if (message.kind === "plan") return pending.watch?.onPlan?.(message.steps);
     if (message.kind === "metrics") return pending.watch?.onMetrics?.(message.metrics);
     if (message.kind === "line") return pending.watch?.onLine?.(message.line);
     this.#pending.delete(message.id!);

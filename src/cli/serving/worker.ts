@@ -6,15 +6,15 @@
  * @module
  */
 import { UserError } from "../../errors.ts";
-import { LocalServing } from "../../serve/local_serving.ts";
+import type { Watch } from "../../serve/job_queue.ts";
 import { openDevice } from "../device.ts";
 import { openStoredModel } from "../inputs.ts";
-import { linesTo, LocalTrainer } from "./local_trainer.ts";
+import { linesTo, LocalWorker } from "./local_worker.ts";
 import type { FromWorker, ServingSetup, Task, ToWorker } from "./messages.ts";
 
 const say = (message: FromWorker) => self.postMessage(message);
 const running = new Map<number, AbortController>();
-let serving: LocalServing;
+let serving: LocalWorker;
 
 self.onmessage = async ({ data }: MessageEvent<ToWorker>) => {
   if (data.kind === "cancel") return running.get(data.id)?.abort();
@@ -33,7 +33,7 @@ self.onmessage = async ({ data }: MessageEvent<ToWorker>) => {
   }
 };
 
-async function open(setup: ServingSetup): Promise<LocalServing> {
+async function open(setup: ServingSetup): Promise<LocalWorker> {
   const { device, models, slots, positions, cacheMiB } = setup;
   const line = (text: string) => say({ kind: "say", line: text });
   const stream = linesTo(line);
@@ -53,7 +53,7 @@ async function open(setup: ServingSetup): Promise<LocalServing> {
     ),
   );
   const cacheRows = Math.floor(cacheMiB * 2 ** 20 / tokenBytes);
-  const serving = new LocalServing(gpu, { precision, slots, positions, cacheRows });
+  const serving = new LocalWorker(gpu, { precision, slots, positions, cacheRows });
   for (const [i, { name, path }] of models.entries()) {
     const served = await serving.add(name, stored[i]);
     line(`model      ${name}: ${path}, up to ${served.positions} tokens`);
@@ -71,12 +71,13 @@ async function perform(id: number, task: Task): Promise<unknown> {
           onTokens: (tokens) => say({ kind: "tokens", id, tokens }),
         }));
     case "train":
-      return await cancellable(id, (signal) =>
-        new LocalTrainer(serving).train(task.order, {
-          signal,
-          onMetrics: (metrics) => say({ kind: "metrics", id, metrics }),
-          onLine: (line) => say({ kind: "line", id, line }),
-        }));
+      return await watched(id, (watch) => serving.train(task.resolved, watch));
+    case "evaluate":
+      return await watched(id, (watch) => serving.evaluate(task.resolved, watch));
+    case "addModel":
+      return await serving.addModel(task.model);
+    case "removeModel":
+      return await serving.removeModel(task.model);
     case "promptLogprobs":
       return await serving.promptLogprobs(task.model, task.prompt, task.top);
     case "score":
@@ -84,6 +85,16 @@ async function perform(id: number, task: Task): Promise<unknown> {
     case "load":
       return await serving.load();
   }
+}
+
+function watched<T>(id: number, work: (watch: Watch) => Promise<T>): Promise<T> {
+  return cancellable(id, (signal) =>
+    work({
+      signal,
+      onPlan: (steps) => say({ kind: "plan", id, steps }),
+      onMetrics: (metrics) => say({ kind: "metrics", id, metrics }),
+      onLine: (line) => say({ kind: "line", id, line }),
+    }));
 }
 
 async function cancellable<T>(id: number, work: (signal: AbortSignal) => Promise<T>): Promise<T> {

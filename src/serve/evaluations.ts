@@ -1,0 +1,86 @@
+// This module is browser compatible.
+/** Evaluations as jobs of a server: how a stored model does on preference pairs, against a reference. */
+import type { Resolved } from "../config.ts";
+import { type DeviceOptions, type GivenOptions, resolveEvaluation } from "./job_options.ts";
+import type { Job, JobQueue, Task, Watch } from "./job_queue.ts";
+import type { TrainingFile, TrainingFiles } from "./training_files.ts";
+import type { NamedModel } from "./trainings.ts";
+
+/** What `eval --json` prints. */
+export type EvaluationResults = Readonly<Record<string, unknown>>;
+
+/** Who can evaluate, on whatever GPU. */
+export interface Evaluator {
+  /**
+   * Runs the command `eval`.
+   *
+   * @returns null if the signal ended it.
+   * @throws {UserError} As the command.
+   */
+  evaluate(resolved: Resolved<"eval">, watch: Watch): Promise<EvaluationResults | null>;
+}
+
+/** What a client asks for, its names looked up. */
+export interface EvaluationRequest {
+  model: NamedModel;
+  /** null: the model itself. */
+  reference: NamedModel | null;
+  file: TrainingFile;
+  options: GivenOptions;
+}
+
+export interface EvaluationSettings {
+  queue: JobQueue;
+  evaluator: Evaluator;
+  files: TrainingFiles;
+  device: DeviceOptions;
+}
+
+export class Evaluation implements Task {
+  readonly kind = "evaluation";
+  readonly outcome = "The results are there";
+  results: EvaluationResults | null = null;
+
+  constructor(
+    readonly request: EvaluationRequest,
+    readonly resolved: Resolved<"eval">,
+    readonly evaluator: Evaluator,
+  ) {}
+
+  async run(watch: Watch): Promise<boolean> {
+    this.results = await this.evaluator.evaluate(this.resolved, watch);
+    return this.results !== null;
+  }
+}
+
+/** See the module. */
+export class Evaluations {
+  constructor(readonly settings: EvaluationSettings) {}
+
+  /** The newest first. */
+  get jobs(): Job<Evaluation>[] {
+    return this.settings.queue.jobs.filter((job) => job.task instanceof Evaluation) as Job<
+      Evaluation
+    >[];
+  }
+
+  get(id: string): Job<Evaluation> | undefined {
+    return this.jobs.find((job) => job.id === id);
+  }
+
+  /**
+   * Takes an evaluation; it begins when the jobs before it have ended.
+   *
+   * @throws {UserError} If an option is wrong.
+   */
+  async create(request: EvaluationRequest): Promise<Job<Evaluation>> {
+    const { queue, evaluator, files, device } = this.settings;
+    const { model, reference, file, options } = request;
+    const resolved = resolveEvaluation(options, {
+      model: model.path,
+      reference: reference && reference.path,
+      dataset: await files.pathOf(file),
+    }, device);
+    return queue.add(new Evaluation(request, resolved, evaluator));
+  }
+}

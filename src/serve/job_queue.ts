@@ -1,0 +1,293 @@
+// This module is browser compatible.
+/**
+ * Long work that a server does beside its answers: one job at a time, the others wait. What is known of a job is kept as long
+ * as the server runs.
+ *
+ * @module
+ */
+import { UserError } from "../errors.ts";
+import type { MetricsLine } from "../train/run_record.ts";
+
+/** Who watches a task while it runs. */
+export interface Watch {
+  /** Ends the task where it can go on from. */
+  signal: AbortSignal;
+  /** Gets the number of steps that there will be, once it is known. */
+  onPlan(steps: number): void;
+  /** Gets each line of metrics.jsonl. */
+  onMetrics(line: MetricsLine): void;
+  /** Gets what the command line would say to people. */
+  onLine(line: string): void;
+}
+
+/** What a job does. */
+export interface Task {
+  readonly kind: JobKind;
+  /** What to say when it has succeeded. */
+  readonly outcome: string;
+  /**
+   * Works, from where an earlier call stopped.
+   *
+   * @returns Whether it came to its end; false if the signal ended it.
+   * @throws {UserError} If the client asked for what cannot be done.
+   */
+  run(watch: Watch): Promise<boolean>;
+  /** Called once when the job has ended, in whatever way. */
+  end?(): void;
+}
+
+export type JobKind = "fine-tuning" | "evaluation";
+
+export interface JobEvent {
+  /** Counted from 0 within the job. */
+  number: number;
+  /** Seconds since 1970. */
+  createdAt: number;
+  level: "info" | "error";
+  message: string;
+  /** Of a line of metrics.jsonl. */
+  metrics: MetricsLine | null;
+}
+
+const UNDER_WAY = ["queued", "running", "paused"] as const;
+export const JOB_STATUSES = [...UNDER_WAY, "succeeded", "failed", "cancelled"] as const;
+export type JobStatus = typeof JOB_STATUSES[number];
+
+export interface Job<T extends Task = Task> {
+  readonly id: string;
+  readonly task: T;
+  /** Seconds since 1970, like `finishedAt`. */
+  readonly createdAt: number;
+  status: JobStatus;
+  finishedAt: number | null;
+  error: string | null;
+  /** null until it is known. */
+  totalSteps: number | null;
+  /** The newest ones; metrics.jsonl has all. */
+  events: JobEvent[];
+}
+
+/** What a job becomes when its task has stopped before its end. */
+type Stopped = "paused" | "cancelled";
+
+interface Run {
+  job: Job;
+  controller: AbortController;
+  then: Stopped;
+  stopped: Promise<void>;
+}
+
+/** Events of a job, jobs that wait, and jobs that have ended: so many are remembered. */
+const MOST_EVENTS = 10_000;
+const MOST_WAITING = 64;
+const MOST_ENDED = 100;
+
+const PREFIX: Record<JobKind, string> = { "fine-tuning": "ftjob", evaluation: "eval" };
+
+/** @returns `ftjob-` or `eval-`, and 24 digits that nobody has had before. */
+export function newJobId(kind: JobKind): string {
+  return `${PREFIX[kind]}-${crypto.randomUUID().replaceAll("-", "").slice(0, 24)}`;
+}
+
+export function isUnderWay({ status }: Pick<Job, "status">): boolean {
+  return (UNDER_WAY as readonly string[]).includes(status);
+}
+
+/** See the module. */
+export class JobQueue {
+  readonly #jobs = new Map<string, Job>();
+  readonly #followers = new Map<string, Set<() => void>>();
+  #running: Run | null = null;
+  #closed = false;
+
+  /** @param log Gets the failures that are defects of ours. */
+  constructor(readonly log: (line: string) => void) {}
+
+  /** The newest first. */
+  get jobs(): readonly Job[] {
+    return [...this.#jobs.values()].reverse();
+  }
+
+  get(id: string): Job | undefined {
+    return this.#jobs.get(id);
+  }
+
+  /**
+   * Takes a job; it begins when those before it have ended.
+   *
+   * @throws {UserError} If too many wait.
+   */
+  add<T extends Task>(task: T, id = newJobId(task.kind)): Job<T> {
+    const waiting = this.jobs.filter(isUnderWay).length;
+    if (waiting >= MOST_WAITING) {
+      throw new UserError(
+        `Expected at most ${MOST_WAITING} jobs under way, found ${waiting}: cancel one`,
+      );
+    }
+    const job: Job<T> = {
+      id,
+      task,
+      createdAt: seconds(),
+      status: "queued",
+      finishedAt: null,
+      error: null,
+      totalSteps: null,
+      events: [],
+    };
+    this.#jobs.set(id, job);
+    this.#forget();
+    this.#tell(job, `Created ${task.kind} job: ${id}`);
+    this.#work();
+    return job;
+  }
+
+  /** @throws {UserError} If the job has ended. */
+  async cancel(job: Job): Promise<void> {
+    if (!isUnderWay(job)) throw wrongState(job, UNDER_WAY);
+    await this.#stop(job, "cancelled");
+  }
+
+  /**
+   * Frees the GPU for the next job; the task can go on from where it stopped.
+   *
+   * @throws {UserError} If the job neither runs nor waits.
+   */
+  async pause(job: Job): Promise<void> {
+    if (!isUnderWay(job) || job.status === "paused") throw wrongState(job, ["queued", "running"]);
+    await this.#stop(job, "paused");
+  }
+
+  /**
+   * Lets a paused job wait for its turn again.
+   *
+   * @throws {UserError} If the job is not paused.
+   */
+  resume(job: Job): void {
+    if (job.status !== "paused") throw wrongState(job, ["paused"]);
+    job.status = "queued";
+    this.#tell(job, "The job is queued again");
+    this.#work();
+  }
+
+  /** Yields the events behind a number, then those to come until the job has ended. */
+  async *follow(job: Job, after: number, signal: AbortSignal): AsyncGenerator<JobEvent> {
+    const followers = this.#followers.getOrInsertComputed(job.id, () => new Set());
+    let wake = () => {};
+    const follower = () => wake();
+    followers.add(follower);
+    signal.addEventListener("abort", follower, { once: true });
+    try {
+      for (let next = after + 1; !signal.aborted;) {
+        const { promise: more, resolve } = Promise.withResolvers<void>();
+        wake = resolve;
+        const first = job.events[0]?.number ?? 0;
+        for (const event of job.events.slice(Math.max(0, next - first))) {
+          yield event;
+          next = event.number + 1;
+        }
+        const told = (job.events.at(-1)?.number ?? -1) < next;
+        if (told && !isUnderWay(job)) return;
+        if (told) await more;
+      }
+    } finally {
+      followers.delete(follower);
+    }
+  }
+
+  /** Ends what is under way, the running job where it could go on from. */
+  async close(): Promise<void> {
+    this.#closed = true;
+    await Promise.all(this.jobs.filter(isUnderWay).map((job) => this.#stop(job, "cancelled")));
+  }
+
+  async #stop(job: Job, then: Stopped): Promise<void> {
+    const running = this.#running;
+    if (running?.job !== job) return this.#settle(job, then);
+    running.then = then;
+    running.controller.abort();
+    await running.stopped;
+  }
+
+  #work(): void {
+    const job = this.#jobs.values().find(({ status }) => status === "queued");
+    if (this.#running || !job || this.#closed) return;
+    const { promise: stopped, resolve } = Promise.withResolvers<void>();
+    const run: Run = { job, controller: new AbortController(), then: "cancelled", stopped };
+    this.#running = run;
+    this.#run(run).finally(() => {
+      this.#running = null;
+      resolve();
+      this.#work();
+    });
+  }
+
+  async #run(run: Run): Promise<void> {
+    const { job, controller } = run;
+    job.status = "running";
+    this.#tell(job, "The job runs");
+    try {
+      const done = await job.task.run({
+        signal: controller.signal,
+        onPlan: (steps) => job.totalSteps = steps,
+        onLine: (line) => this.#tell(job, line),
+        onMetrics: (metrics) => this.#tell(job, inWords(metrics), { metrics }),
+      });
+      this.#settle(job, done ? "succeeded" : run.then);
+    } catch (error) {
+      const mendable = error instanceof UserError;
+      if (!mendable) this.log(`error      ${(error as Error).stack ?? error}`);
+      job.error = mendable ? error.message : "The server failed at this job; its log says why";
+      this.#settle(job, "failed");
+    }
+  }
+
+  #settle(job: Job, status: Exclude<JobStatus, "queued" | "running">): void {
+    job.status = status;
+    if (status !== "paused") {
+      job.finishedAt = seconds();
+      job.task.end?.();
+    }
+    const message = {
+      paused: "The job is paused",
+      cancelled: "The job was cancelled",
+      succeeded: job.task.outcome,
+      failed: job.error ?? "",
+    };
+    this.#tell(job, message[status], { level: status === "failed" ? "error" : "info" });
+  }
+
+  #tell(job: Job, message: string, rest: Partial<Pick<JobEvent, "level" | "metrics">> = {}): void {
+    const number = (job.events.at(-1)?.number ?? -1) + 1;
+    job.events.push({
+      number,
+      createdAt: seconds(),
+      level: "info",
+      message,
+      metrics: null,
+      ...rest,
+    });
+    if (job.events.length > MOST_EVENTS) job.events.shift();
+    for (const follower of this.#followers.get(job.id) ?? []) follower();
+  }
+
+  /** Lets go of the oldest jobs that have ended. */
+  #forget(): void {
+    const ended = this.jobs.filter((job) => !isUnderWay(job));
+    for (const { id } of ended.slice(MOST_ENDED)) {
+      this.#jobs.delete(id);
+      this.#followers.delete(id);
+    }
+  }
+}
+
+const seconds = () => Math.floor(Date.now() / 1000);
+
+function wrongState({ id, status }: Job, expected: readonly string[]): UserError {
+  return new UserError(`Expected ${id} to be ${expected.join(" or ")}, found it ${status}`);
+}
+
+function inWords({ step, ...metrics }: MetricsLine): string {
+  const loss = metrics.loss ?? metrics.eval_loss;
+  const what = "loss" in metrics ? "training loss" : "held-out loss";
+  return `Step ${step}: ${what}=${loss?.toFixed(4)}`;
+}
