@@ -80,8 +80,8 @@ export function onlyOurPages({ hosts, corsOrigin }: SecurityOptions) {
     }
     const writes = !["GET", "HEAD", "OPTIONS"].includes(req.method);
     const type = req.header("content-type") ?? "";
-    // OpenAI's clients name no type where they send nothing; a form names its own, and fetch brings an Origin.
-    const empty = type === "" && req.header("content-length") === "0";
+    // Clients name no type where they send nothing; a form names its own, and fetch brings an Origin.
+    const empty = type === "" && (req.method === "DELETE" || req.header("content-length") === "0");
     const expected = req.path === UPLOADS ? "multipart/form-data" : "application/json";
     if (writes && !empty && type.split(";")[0].trim().toLowerCase() !== expected) {
       throw new ApiError(415, `Expected Content-Type: ${expected}, found ${type || "none"}`);

@@ -497,7 +497,7 @@ export const OPTIONS = {
   }),
   maxTrainedModels: integer(
     ["serve"],
-    "Models that jobs may train, each of which stays in memory; 0: none",
+    "Models that may be loaded besides those named: trained by jobs, or runs that are asked for; 0: none, and no jobs train",
     { default: 4, min: 0, max: 1000 },
   ),
   corsOrigin: text(["serve"], "Origin whose pages may ask too, as https://example.org", {

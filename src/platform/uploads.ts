@@ -102,10 +102,15 @@ export class DiskUploads implements UploadStore {
 async function countPairs(folder: string, name: string): Promise<number> {
   const directory = await openDirectory(folder);
   let rows = 0;
-  for await (const { where, value } of readRows([{ files: [{ directory, name }], slice: null }])) {
+  try {
+    for await (const row of readRows([{ files: [{ directory, name }], slice: null }])) {
+      parsePair(row);
+      rows++;
+    }
+  } catch (error) {
+    if (!(error instanceof UserError)) throw error;
     // The client knows the file by its own name.
-    parsePair({ where: where.slice(folder.length + 1), value });
-    rows++;
+    throw new UserError(error.message.replaceAll(`${folder}/`, ""));
   }
   if (rows === 0) throw new UserError(`Expected rows in ${name}, found none`);
   return rows;

@@ -1,68 +1,8 @@
 import assert from "node:assert/strict";
-import type { Evaluator } from "../../src/serve/evaluations.ts";
-import type { Trainer } from "../../src/serve/trainings.ts";
 import { readMetrics, readModel } from "../e2e/inputs.ts";
 import { inTemporaryDirectory } from "../e2e/command.ts";
+import { JOBS, live, StandIn, tiny } from "./jobs.ts";
 import { ask, messages, workshop } from "./served.ts";
-
-const JOBS = "/v1/fine_tuning/jobs";
-
-/** The smallest training there is. */
-const tiny = (rest: object = {}) => ({
-  model: "policy",
-  training_file: "fixtures",
-  method: { type: "dpo", dpo: { hyperparameters: { batch_size: 2, beta: 0.3, n_epochs: "auto" } } },
-  smoldpo: { max_steps: 3, max_length: 64, learning_rate: 1e-3, truncation: "prompt_first" },
-  seed: 7,
-  ...rest,
-});
-
-/** The live events of a job, as JSON, and their ids; to the end of the stream. */
-async function live({ ask }: ReturnType<typeof workshop>, id: string, lastEventId?: string) {
-  const headers = {
-    accept: "text/event-stream",
-    ...lastEventId ? { "last-event-id": lastEventId } : {},
-  };
-  const { body } = await ask(`${JOBS}/${id}/events`, undefined, { headers });
-  const blocks: string[] = body.split("\n\n").filter(Boolean);
-  assert.equal(blocks.at(-1), "data: [DONE]");
-  return blocks.slice(0, -1).map((block) => {
-    const [, id, data] = /^id: (.+)\ndata: (.+)$/.exec(block)!;
-    assert.equal(JSON.parse(data).id, id);
-    return JSON.parse(data);
-  });
-}
-
-/** A trainer that ends when it is told to, with the shipped model. */
-class StandIn implements Trainer, Evaluator {
-  readonly begun: string[] = [];
-  readonly resumed: (string | null)[] = [];
-  end = Promise.withResolvers<void>();
-
-  async train(...[{ options }, watch]: Parameters<Trainer["train"]>) {
-    this.begun.push(options.output!);
-    this.resumed.push(options.resume);
-    if (!await this.#ended(watch.signal)) return false;
-    await Deno.mkdir(options.output!);
-    for await (const { name } of Deno.readDir("fixtures/model")) {
-      await Deno.copyFile(`fixtures/model/${name}`, `${options.output}/${name}`);
-    }
-    return true;
-  }
-
-  async evaluate(...[, watch]: Parameters<Evaluator["evaluate"]>) {
-    return await this.#ended(watch.signal) ? { eval_loss: 1 } : null;
-  }
-
-  async #ended(signal: AbortSignal): Promise<boolean> {
-    const stopped = new Promise<boolean>((resolve) =>
-      signal.addEventListener("abort", () => resolve(false))
-    );
-    const ended = await Promise.race([stopped, this.end.promise.then(() => true)]);
-    this.end = Promise.withResolvers();
-    return ended;
-  }
-}
 
 Deno.test("a job trains beside answers, tells of each step, and its model answers at once", async () => {
   await inTemporaryDirectory(async (output) => {
