@@ -21,12 +21,22 @@ export interface Server extends AsyncDisposable {
   said: string[];
 }
 
-export async function serve(...flags: string[]): Promise<Server> {
-  // The task's own words, without `deno task` between us and the server's signals.
-  const [, ...task] = denoConfig.tasks.serve.split(" ");
+/** The words of the task, without `deno task` between us and the server's signals. */
+export const [, ...TASK] = denoConfig.tasks.serve.split(" ");
+
+export function serve(...flags: string[]): Promise<Server> {
+  return serveAs(TASK, {}, ...flags);
+}
+
+/** {@link serve} by other words than the task's, or with more in its environment. */
+export async function serveAs(
+  task: readonly string[],
+  env: Record<string, string>,
+  ...flags: string[]
+): Promise<Server> {
   const process = new Deno.Command(Deno.execPath(), {
     args: [...task, "--port", "0", "--served-model-name", "policy", ...flags],
-    env: { SMOLDPO_API_KEY: "secret", NO_COLOR: "1" },
+    env: { SMOLDPO_API_KEY: "secret", NO_COLOR: "1", ...env },
     stdout: "null",
     stderr: "piped",
   }).spawn();
@@ -56,6 +66,16 @@ export async function serve(...flags: string[]): Promise<Server> {
 
 /** What requests must bring. */
 export const headers = { authorization: "Bearer secret" };
+
+/** Asks the server; a body is posted as JSON. */
+export function ask(address: string, path: string, body?: unknown): Promise<Response> {
+  return fetch(`http://${address}${path}`, {
+    method: body === undefined ? "GET" : "POST",
+    headers: { ...headers, ...body === undefined ? {} : { "content-type": "application/json" } },
+    body: body === undefined ? undefined : JSON.stringify(body),
+  });
+}
+
 /** What the server says of its load. */
 export const loadOf = async (address: string) =>
   (await (await fetch(`http://${address}/ready`, { headers })).json()).load;
