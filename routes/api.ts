@@ -12,6 +12,8 @@ export interface Api {
   shelf: ModelShelf;
   admission: Admission;
   metrics: Metrics;
+  /** Seconds that an answer may take. */
+  timeout: number;
   /** False while starting up or shutting down. */
   isReady(): boolean;
 }

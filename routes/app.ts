@@ -31,6 +31,8 @@ import { tokenizeRoutes } from "./tokenize.ts";
 export interface AppOptions extends SecurityOptions {
   /** Sequences that may wait for a slot; more are refused with 429. */
   maxQueue: number;
+  /** Seconds that a request's body may take, and then its answer. */
+  timeout: number;
   runs: RunStore;
   trainings: Trainings;
   evaluations: Evaluations;
@@ -41,7 +43,7 @@ export interface AppOptions extends SecurityOptions {
 
 /** The app over models; the caller gives it a socket, or calls `request` in a test. */
 export function createApp(options: AppOptions): Hono {
-  const { maxQueue, runs, trainings, evaluations, corsOrigin } = options;
+  const { maxQueue, timeout, runs, trainings, evaluations, corsOrigin } = options;
   const { shelf, files, queue } = trainings.settings;
   const serving = shelf.options.host;
   const { isReady = () => true, log = () => {} } = options;
@@ -51,6 +53,7 @@ export function createApp(options: AppOptions): Hono {
     shelf,
     admission: new Admission(slots + maxQueue),
     metrics: new Metrics(),
+    timeout,
     isReady,
   };
   const app = new Hono();
@@ -68,7 +71,7 @@ export function createApp(options: AppOptions): Hono {
   if (corsOrigin !== null) app.use(cors({ origin: corsOrigin }));
   app.use(watchClient, onlyOurPages(options));
   app.route("/", pageRoutes()); // before the key is asked for
-  app.use(authenticate(options), limitBody);
+  app.use(authenticate(options), limitBody(timeout));
   app.route("/", healthRoutes(api, queue));
   app.route("/", modelRoutes(shelf));
   app.route("/", completionRoutes(api, log));

@@ -9,8 +9,10 @@ const TYPES: Partial<Record<number, string>> = {
   401: "authentication_error",
   403: "permission_error",
   404: "not_found_error",
+  408: "timeout_error",
   429: "rate_limit_error",
   503: "unavailable_error",
+  504: "timeout_error",
 };
 
 /** An answer to a request that cannot be served; the message is for the client. */

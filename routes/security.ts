@@ -21,11 +21,31 @@ export const MOST_UPLOAD_BYTES = 64 << 20;
 /** Where files are sent, which come as forms. */
 const UPLOADS = "/v1/files";
 
-/** Refuses bodies that are too large, in this server's shape of errors. */
-export const limitBody = createMiddleware((context, next) => {
-  const { method, path } = context.req;
-  return (method === "POST" && path === UPLOADS ? limitUpload : limitJson)(context, next);
-});
+/**
+ * Refuses bodies that are too large, and gives up those that come too slowly: Deno waits for a body without end.
+ *
+ * @param seconds That a body may take.
+ */
+export function limitBody(seconds: number) {
+  return createMiddleware(async (context, next) => {
+    const { method, path, raw } = context.req;
+    if (raw.body) {
+      const { promise: late, reject } = Promise.withResolvers<never>();
+      const refuse = () =>
+        reject(
+          new ApiError(408, `Expected the body within ${seconds} s, found it unfinished`, {
+            headers: { connection: "close" },
+          }),
+        );
+      const timer = setTimeout(refuse, seconds * 1000);
+      const limit = method === "POST" && path === UPLOADS ? limitUpload : limitJson;
+      // Hono keeps what was read for whoever parses it.
+      const read = limit(context, async () => void await context.req.arrayBuffer());
+      await Promise.race([read, late]).finally(() => clearTimeout(timer));
+    }
+    await next();
+  });
+}
 
 const limitJson = limitTo(MOST_BODY_BYTES);
 const limitUpload = limitTo(MOST_UPLOAD_BYTES);

@@ -82,8 +82,15 @@ export function roomFor(
   return wish ?? Math.min(fallback, room);
 }
 
-/** Generates, watches for stop strings, and hands out text in whole characters. */
-export async function answer({ serving, metrics }: Api, question: Question): Promise<Answer> {
+/**
+ * Generates, watches for stop strings, and hands out text in whole characters.
+ *
+ * @throws {ApiError} 504 if it takes too long.
+ */
+export async function answer(
+  { serving, metrics, timeout }: Api,
+  question: Question,
+): Promise<Answer> {
   const { asked, fields, prompt, maxNewTokens, topLogprobs, onPiece, signal } = question;
   const tokenizer = tokenizerOf(asked);
   const stops = new StopWatch(typeof fields.stop === "string" ? [fields.stop] : fields.stop ?? []);
@@ -101,6 +108,11 @@ export async function answer({ serving, metrics }: Api, question: Question): Pro
     if (text !== "" || tokens.length > 0) onPiece?.({ text, tokens });
   };
   let completionTokens = 0;
+  let isLate = false;
+  const timer = setTimeout(() => {
+    isLate = true;
+    enough.abort();
+  }, timeout * 1000);
   const { finishReason, knownTokens } = await serving.generate(asked.model.name, {
     prompt,
     maxNewTokens,
@@ -134,7 +146,12 @@ export async function answer({ serving, metrics }: Api, question: Question): Pro
         if (stops.found) enough.abort();
       }
     },
-  });
+  }).finally(() => clearTimeout(timer));
+  if (isLate && !stops.found && finishReason === "aborted") {
+    throw new ApiError(504, `Expected an answer within ${timeout} s, found it unfinished`, {
+      code: "timeout",
+    });
+  }
   if (!stops.found) emit(stops.push(stream.end()) + stops.end(), []);
   metrics.promptTokens.inc(prompt.length);
   return {

@@ -76,6 +76,7 @@ async function serve(
   const app = createApp({
     ...given,
     maxQueue: options.maxQueue,
+    timeout: options.timeout,
     hosts: OWN_NAMES.includes(options.host) ? OWN_NAMES : null,
     corsOrigin: options.corsOrigin,
     isReady: () => ready,

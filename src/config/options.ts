@@ -504,6 +504,11 @@ export const OPTIONS = {
     default: null,
     placeholder: "ORIGIN",
   }),
+  timeout: number(
+    ["serve"],
+    "Seconds that a request's body may take, and then its answer, before it is given up",
+    { default: 300, above: 0, max: 86_400 },
+  ),
   shutdownTimeout: number(["serve"], "Seconds that answers in work may take when the server ends", {
     default: 30,
     min: 0,

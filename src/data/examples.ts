@@ -52,6 +52,7 @@ export interface ParseOptions {
  * - the same with other names of columns, see `findColumns`. Where a column is a turn by its name (`question`,
  *   `instruction`, `input`) or a `system` message is beside it, strings become a conversation;
  * - `{conversations, chosen, rejected}`, ShareGPT's messages with one message as each answer;
+ * - `{input: {messages}, preferred_output, non_preferred_output}`, as OpenAI's fine-tuning takes them;
  * - `{prompt_ids, chosen_ids, rejected_ids}`: token ids, prompt and completions apart.
  *
  * @throws {UserError} If the row has none of these shapes; the message names file and line.
@@ -62,6 +63,9 @@ export function parsePair(row: DatasetRow, options: ParseOptions = {}): ParsedRo
     const columns = ["prompt_ids", "chosen_ids", "rejected_ids"];
     const [prompt, ...completions] = columns.map((column) => tokenIdsIn(row, column));
     return { format: "token ids", example: { kind: "tokens", prompt, completions }, columns };
+  }
+  if ("preferred_output" in row.value || "non_preferred_output" in row.value) {
+    return parseOpenAi(row);
   }
   const found = findColumns(row, named);
   const { prompt, chosen = "chosen", rejected = "rejected", system } = found;
@@ -133,6 +137,23 @@ export function parsePair(row: DatasetRow, options: ParseOptions = {}): ParsedRo
       Object.keys(row.value).join(", ") || "none"
     })`,
   );
+}
+
+function parseOpenAi(row: DatasetRow): ParsedRow {
+  const { input } = row.value;
+  if (!isObject(input)) {
+    throw malformed(row, '"input" to be an object with "messages"', describe(input));
+  }
+  const columns = ["preferred_output", "non_preferred_output"];
+  return {
+    format: "OpenAI's preference rows",
+    example: {
+      kind: "messages",
+      prompt: messagesIn({ ...row, value: input }, "messages"),
+      completions: columns.map((column) => messagesIn(row, column)),
+    },
+    columns: ["input", ...columns],
+  };
 }
 
 /** Where the parts are, if not in the columns of their own names. */

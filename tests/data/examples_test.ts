@@ -283,6 +283,32 @@ Deno.test("sequences: what is none of these is refused", () => {
   }
 });
 
+Deno.test("pairs: OpenAI's preference rows", () => {
+  const [preferred_output, non_preferred_output] = [[assistant("c")], [assistant("r")]];
+  const pair = { input: { messages: [user("q")] }, preferred_output, non_preferred_output };
+  assert.deepEqual(parsePair(row(pair)), {
+    format: "OpenAI's preference rows",
+    example: {
+      kind: "messages",
+      prompt: [user("q")],
+      completions: [preferred_output, non_preferred_output],
+    },
+    columns: ["input", "preferred_output", "non_preferred_output"],
+  });
+  const wrong: [object, RegExp][] = [
+    [{ ...pair, input: "q" }, /"input" to be an object with "messages", found "q"/],
+    [{ ...pair, input: {} }, /line 3: expected "messages" to be a list/],
+    [{ input: pair.input, preferred_output }, /"non_preferred_output" to be a list/],
+  ];
+  for (const [value, message] of wrong) {
+    assert.throws(() => parsePair(row({ ...value })), (error: Error) => {
+      assert.ok(error instanceof UserError);
+      assert.match(error.message, message);
+      return true;
+    });
+  }
+});
+
 Deno.test("pairs and sequences: ShareGPT's messages", () => {
   const human = (value: string) => ({ from: "human", value });
   const gpt = (value: string) => ({ from: "gpt", value });

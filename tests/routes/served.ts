@@ -87,12 +87,8 @@ export function appWith(
   { preferences, ...options }: Partial<AppOptions> & Pick<Workshop, "preferences"> = {},
 ) {
   const security = { apiKey: null, hosts: ["localhost"], corsOrigin: null };
-  return createApp({
-    ...partsOf("nowhere", { preferences }),
-    maxQueue: 8,
-    ...security,
-    ...options,
-  });
+  const limits = { maxQueue: 8, timeout: 60 };
+  return createApp({ ...partsOf("nowhere", { preferences }), ...limits, ...security, ...options });
 }
 
 export interface Reply {
