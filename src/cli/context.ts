@@ -12,6 +12,8 @@ export interface Context<C extends Command = Command> {
   signal: AbortSignal;
   /** The options with where each came from, for headers and `run.json`. */
   resolved: Resolved<C>;
+  /** Other work goes on in this thread, and the command's device lets it have its turn. */
+  sharesThread?: boolean;
 }
 
 /** A stream of text for people or programs. */

@@ -26,7 +26,7 @@ export interface OpenDevice {
  */
 export async function openDevice(
   { engine, adapter, precision }: DeviceOptions,
-  { stdout, stderr }: Pick<Context, "stdout" | "stderr">,
+  { stdout, stderr, sharesThread }: Pick<Context, "stdout" | "stderr" | "sharesThread">,
 ): Promise<OpenDevice | null> {
   if (engine === "deno") await ensureAdapter((line) => stderr.write(`${line}\n`));
   const entry = await loadEngine(engine);
@@ -41,6 +41,7 @@ export async function openDevice(
     choice: adapter ?? undefined,
     mapsWithinCall: mapsWithinCall(engine),
   });
+  if (sharesThread) gpu.share();
   return { gpu, ...choosePrecision(gpu, precision) };
 }
 

@@ -150,7 +150,6 @@ export async function runLoop(
     },
     firstStep,
     signal: context.signal,
-    shared: run.host !== undefined,
     onStep(metrics) {
       directory.log(metrics);
       run.host?.onMetrics(metrics);

@@ -14,11 +14,13 @@ import type { Reference } from "./reference.ts";
 
 /** Tokens that a forward pass without backward takes at a time, if the device binds buffers that large. */
 const MOST_TOKENS = 4096;
+/** The same on a CPU, which is as quick with few, and where a kernel over many would last a second. */
+const MOST_TOKENS_SOFTWARE = 512;
 
 function tokensPerBatch({ gpu, weights }: Model): number {
   const widestRowBytes = 4 * 2 * weights.config.intermediateSize;
   return Math.min(
-    MOST_TOKENS,
+    gpu.info.software ? MOST_TOKENS_SOFTWARE : MOST_TOKENS,
     Math.floor(gpu.device.limits.maxStorageBufferBindingSize / widestRowBytes),
   );
 }

@@ -20,8 +20,8 @@ import type { Sequence } from "./sequences.ts";
 /** A prompt, the first of its rows in the cache, and how much of it is in the cache somewhere already. */
 type Prompt = Pick<Sequence, "prompt" | "firstRow" | "known">;
 
-/** Tokens computed together; a longer prompt is computed alone. */
-const CHUNK_TOKENS = 2048;
+/** Tokens computed together; a longer prompt is computed alone. A CPU is as quick with few, and lets others have a turn. */
+const CHUNK_TOKENS = { hardware: 2048, software: 512 };
 
 /**
  * Lengths at which a known beginning may end. Attention takes keys in blocks from the first on: with whole blocks known, the
@@ -42,12 +42,13 @@ export function prefill(
   y: Tensor,
   sequences: readonly Prompt[],
 ): void {
+  const chunkTokens = CHUNK_TOKENS[model.gpu.info.software ? "software" : "hardware"];
   let first = 0;
   while (first < sequences.length) {
     let end = first;
     let tokens = 0;
     do tokens += sequences[end++].prompt.length; while (
-      end < sequences.length && tokens + sequences[end].prompt.length <= CHUNK_TOKENS
+      end < sequences.length && tokens + sequences[end].prompt.length <= chunkTokens
     );
     prefillChunk(model, cache, y, sequences.slice(first, end), first);
     first = end;

@@ -1,7 +1,9 @@
 // This module is browser compatible.
 import type { Gpu } from "./device.ts";
+import { Encoding } from "./encoding.ts";
 import { getPipeline, type Kernel, type Variant } from "./kernel.ts";
 import { byteLength, label, type Tensor } from "./tensor.ts";
+import type { Command } from "./turns.ts";
 
 /** One dispatch of a kernel. */
 export interface Dispatch {
@@ -23,20 +25,20 @@ const PARAM_SLOT_BYTES = 256;
 const uniforms = new WeakMap<Gpu, GPUBuffer>();
 
 /**
- * Records dispatches and copies, and submits them as one command buffer. The sizes of all dispatches travel in one
+ * Records dispatches and copies, and submits them as one command buffer; where the device shares its thread, in parts that
+ * are encoded when it is their turn (src/gpu/turns.ts, where there is no observer). The sizes of all dispatches travel in one
  * uniform buffer, written once per submit and bound with dynamic offsets, so bind groups depend on the tensors alone and
  * are made once.
  */
 export class Commands {
-  #encoder: GPUCommandEncoder;
-  #pass: GPUComputePassEncoder | undefined;
+  #encoding: Encoding | undefined;
+  #waiting: Command[] = [];
   #uniform: GPUBuffer;
   #params = new ArrayBuffer(64 * PARAM_SLOT_BYTES);
   #words = new DataView(this.#params);
   #count = 0;
 
   constructor(readonly gpu: Gpu, readonly observer?: DispatchObserver) {
-    this.#encoder = gpu.device.createCommandEncoder();
     let uniform = uniforms.get(gpu);
     if (!uniform) {
       uniform = gpu.device.createBuffer({
@@ -66,19 +68,22 @@ export class Commands {
       throw new RangeError(`${kernel.name}: expected ${[...kernel.reads, ...kernel.writes]}`);
     }
     if (this.#count === MAX_DISPATCHES) this.submit();
-    const entry = getPipeline(this.gpu, kernel, variant);
-    let key = "";
-    for (const { storage } of tensors) key += `${storage.id},`;
-    let group = entry.bindGroups.get(key);
-    if (!group) {
-      group = this.#bind(kernel, entry.layout, tensors);
-      entry.bindGroups.set(key, group);
-    }
-    const pass = this.#openPass(kernel.name);
-    pass.setPipeline(entry.pipeline);
-    pass.setBindGroup(0, group, [this.#writeParams(kernel, params)]);
-    pass.dispatchWorkgroups(x, y, z);
-    if (this.observer) this.#endPass();
+    const offset = this.#writeParams(kernel, params);
+    this.#record((encoding) => {
+      const entry = getPipeline(this.gpu, kernel, variant);
+      let key = "";
+      for (const { storage } of tensors) key += `${storage.id},`;
+      let group = entry.bindGroups.get(key);
+      if (!group) {
+        if (entry.bindGroups.size === 0) encoding.compiles = true;
+        group = this.#bind(kernel, entry.layout, tensors);
+        entry.bindGroups.set(key, group);
+      }
+      const pass = encoding.pass(kernel.name);
+      pass.setPipeline(entry.pipeline);
+      pass.setBindGroup(0, group, [offset]);
+      pass.dispatchWorkgroups(x, y, z);
+    });
   }
 
   /** Copies `source` over the start of `target`, or between byte offsets. */
@@ -87,52 +92,48 @@ export class Commands {
     source: Tensor,
     { targetByte = 0, sourceByte = 0, bytes = byteLength(source) } = {},
   ): void {
-    this.#endPass();
-    this.#encoder.copyBufferToBuffer(
-      source.storage.buffer,
-      source.storage.offsetBytes + sourceByte,
-      target.storage.buffer,
-      target.storage.offsetBytes + targetByte,
-      Math.ceil(bytes / 4) * 4,
+    this.#record(({ copier }) =>
+      copier.copyBufferToBuffer(
+        source.storage.buffer,
+        source.storage.offsetBytes + sourceByte,
+        target.storage.buffer,
+        target.storage.offsetBytes + targetByte,
+        Math.ceil(bytes / 4) * 4,
+      )
     );
   }
 
   /** Copies a tensor into a buffer that is no tensor: a staging buffer. */
   copyToBuffer(target: GPUBuffer, targetByte: number, source: Tensor): void {
-    this.#endPass();
     const { buffer, offsetBytes } = source.storage;
     const bytes = Math.ceil(byteLength(source) / 4) * 4;
-    this.#encoder.copyBufferToBuffer(buffer, offsetBytes, target, targetByte, bytes);
+    this.#record(({ copier }) =>
+      copier.copyBufferToBuffer(buffer, offsetBytes, target, targetByte, bytes)
+    );
   }
 
   /** Fills the tensor with zeros. */
   clear(tensor: Tensor): void {
-    this.#endPass();
     const { buffer, offsetBytes, sizeBytes } = tensor.storage;
-    this.#encoder.clearBuffer(buffer, offsetBytes, sizeBytes);
+    this.#record(({ copier }) => copier.clearBuffer(buffer, offsetBytes, sizeBytes));
   }
 
   /** Submits all that was recorded; the object can go on recording. */
   submit(): void {
-    this.#endPass();
-    this.gpu.check();
-    const { queue } = this.gpu.device;
-    this.observer?.beforeFinish(this.#encoder);
-    if (this.#count > 0) {
-      queue.writeBuffer(this.#uniform, 0, this.#params, 0, this.#count * PARAM_SLOT_BYTES);
-    }
-    queue.submit([this.#encoder.finish()]);
-    this.#encoder = this.gpu.device.createCommandEncoder();
+    const { gpu } = this;
+    gpu.check();
+    const params = new Uint8Array(this.#params, 0, this.#count * PARAM_SLOT_BYTES);
+    if (this.#count > 0) gpu.write(this.#uniform, 0, params);
+    if (this.#encoding) gpu.device.queue.submit([this.#encoding.finish()]);
+    gpu.turns?.add(this.#waiting);
+    this.#encoding = undefined;
+    this.#waiting = [];
     this.#count = 0;
   }
 
-  #openPass(kernel: string): GPUComputePassEncoder {
-    return this.#pass ??= this.#encoder.beginComputePass(this.observer?.pass(kernel));
-  }
-
-  #endPass(): void {
-    this.#pass?.end();
-    this.#pass = undefined;
+  #record(command: Command): void {
+    if (this.gpu.turns) this.#waiting.push(command);
+    else command(this.#encoding ??= new Encoding(this.gpu, this.observer));
   }
 
   #writeParams(kernel: Kernel, params: Record<string, number>): number {

@@ -1,5 +1,6 @@
 // This module is browser compatible.
 import { UserError } from "../errors.ts";
+import { nextEvents, type TurnOptions, Turns } from "./turns.ts";
 
 /** What a device is, for headers, run records and benchmarks. */
 export interface DeviceInfo {
@@ -22,12 +23,14 @@ export class Gpu {
   memory = { bytes: 0, peakBytes: 0 };
   /** Directives that every shader using subgroups needs on this engine; Deno's naga rejects what Chrome demands. */
   readonly subgroupDirective: string;
+  /** There where the device shares its thread: its work is done in turns then. */
+  turns: Turns | undefined;
   #failure: Error | undefined;
   #closed = false;
   #mappedBefore = new WeakSet<GPUBuffer>();
   #pending: Promise<unknown>[] = [];
 
-  /** @param mapsWithinCall Whether the engine's `mapAsync` does; see {@link readBuffer}. */
+  /** @param mapsWithinCall Whether the engine's `mapAsync` does; see {@link map}. */
   constructor(
     readonly device: GPUDevice,
     readonly info: DeviceInfo,
@@ -76,11 +79,27 @@ export class Gpu {
   }
 
   /**
-   * Waits for everything submitted, then copies the first bytes of a MAP_READ buffer.
-   *
-   * In Deno `mapAsync` waits for the GPU within the call and then sleeps for 10 ms before its promise resolves. Where the
-   * engine is known to have mapped the buffer by then (`mapsWithinCall`), the promise is not waited for. It is for a buffer's
-   * first time: before that, Deno 2.9 panics.
+   * Lets others have their turn while work of this device goes on: it is done in parts, and waits until its results are
+   * waited for. No bit of them changes.
+   */
+  share(options?: TurnOptions): void {
+    this.turns = new Turns(this, options);
+  }
+
+  /** Does something to the device that has its place between submits: freeing a buffer, say. */
+  act(action: () => void): void {
+    if (this.turns) this.turns.act(action);
+    else action();
+  }
+
+  /** Writes to a buffer, before later submits; the bytes may be overwritten afterwards. */
+  write(buffer: GPUBuffer, offset: number, bytes: Uint8Array<ArrayBuffer>): void {
+    if (this.turns) this.turns.write(buffer, offset, bytes);
+    else this.device.queue.writeBuffer(buffer, offset, bytes);
+  }
+
+  /**
+   * Waits for everything submitted, then copies the first bytes of a MAP_READ buffer. Others have their turn behind it.
    *
    * @param onRead Called when the bytes are there, before others have their turn.
    * @throws {UserError} If the device was lost.
@@ -90,6 +109,22 @@ export class Gpu {
     sizeBytes: number,
     onRead: () => void = () => {},
   ): Promise<ArrayBuffer> {
+    await this.turns?.finish();
+    const bytes = await this.map(buffer, sizeBytes);
+    onRead();
+    await (this.turns ? this.turns.yield() : nextEvents());
+    await this.settled(); // a map can succeed on a lost device
+    return bytes;
+  }
+
+  /**
+   * {@link readBuffer} of what the GPU has been given, without a turn for others.
+   *
+   * In Deno `mapAsync` waits for the GPU within the call and then sleeps for 10 ms before its promise resolves. Where the
+   * engine is known to have mapped the buffer by then (`mapsWithinCall`), the promise is not waited for. It is for a buffer's
+   * first time: before that, Deno 2.9 panics.
+   */
+  async map(buffer: GPUBuffer, sizeBytes: number): Promise<ArrayBuffer> {
     let bytes: ArrayBuffer;
     try {
       const mapped = buffer.mapAsync(GPUMapMode.READ, 0, sizeBytes);
@@ -104,9 +139,6 @@ export class Gpu {
     }
     buffer.unmap();
     this.#mappedBefore.add(buffer);
-    onRead();
-    await nextEvents();
-    await this.settled(); // a map can succeed on a lost device
     return bytes;
   }
 
@@ -120,6 +152,7 @@ export class Gpu {
 
   /** Waits until the queue is empty. Costs 11 ms and the thread in Deno: not for the inside of a step. */
   async idle(): Promise<void> {
+    await this.turns?.finish();
     await this.device.queue.onSubmittedWorkDone();
     await this.settled();
   }
@@ -132,11 +165,6 @@ export class Gpu {
   [Symbol.dispose](): void {
     this.close();
   }
-}
-
-/** Lets timers, signals and messages of other threads have their turn; in Deno a message to oneself does not. */
-function nextEvents(): Promise<void> {
-  return new Promise((resolve) => setTimeout(resolve));
 }
 
 const WANTED_FEATURES = ["shader-f16", "timestamp-query", "subgroups"] as GPUFeatureName[];

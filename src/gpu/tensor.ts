@@ -106,7 +106,7 @@ export function rowsFrom(gpu: Gpu, tensor: Tensor, first: number, count: number)
 
 export function destroyTensor(gpu: Gpu, tensor: Tensor): void {
   gpu.memory.bytes -= tensor.storage.sizeBytes;
-  tensor.storage.buffer.destroy();
+  gpu.act(() => tensor.storage.buffer.destroy());
 }
 
 /**
@@ -134,11 +134,11 @@ export function writeTensor(
   const whole = bytes.length & ~3;
   const { buffer } = tensor.storage;
   const offsetBytes = tensor.storage.offsetBytes + first * BYTES[tensor.dtype];
-  if (whole > 0) gpu.device.queue.writeBuffer(buffer, offsetBytes, bytes, 0, whole);
+  if (whole > 0) gpu.write(buffer, offsetBytes, bytes.subarray(0, whole));
   if (whole < bytes.length) { // an odd number of f16: WebGPU writes whole words only
     const word = new Uint8Array(4);
     word.set(bytes.subarray(whole));
-    gpu.device.queue.writeBuffer(buffer, offsetBytes + whole, word);
+    gpu.write(buffer, offsetBytes + whole, word);
   }
 }
 
@@ -178,9 +178,11 @@ async function readBytes(
     size,
     usage: GPUBufferUsage.MAP_READ | GPUBufferUsage.COPY_DST,
   });
-  const encoder = gpu.device.createCommandEncoder();
-  encoder.copyBufferToBuffer(tensor.storage.buffer, offset, staging, 0, size);
-  gpu.device.queue.submit([encoder.finish()]);
+  gpu.act(() => {
+    const encoder = gpu.device.createCommandEncoder();
+    encoder.copyBufferToBuffer(tensor.storage.buffer, offset, staging, 0, size);
+    gpu.device.queue.submit([encoder.finish()]);
+  });
   const bytes = await gpu.readBuffer(staging, size);
   staging.destroy();
   return bytes;

@@ -9,7 +9,7 @@ let dawn: GPU | undefined;
 /** Versions of Deno whose `mapAsync` was seen to map within the call; tests/platform/engine_test.ts looks at a new one. */
 const MAPS_WITHIN_CALL = ["2.9.6"];
 
-/** Whether reading back need not wait for the promise of `mapAsync`; see Gpu.readBuffer. */
+/** Whether reading back need not wait for the promise of `mapAsync`; see Gpu.map. */
 export function mapsWithinCall(engine: string): boolean {
   return engine === "deno" && MAPS_WITHIN_CALL.includes(Deno.version.deno);
 }

@@ -37,8 +37,6 @@ export interface LoopOptions {
   firstStep?: number;
   /** Finish the step and return when it is aborted. */
   signal?: AbortSignal;
-  /** Others work on this thread: wait for each step, so that they have their turn behind it and not behind many. */
-  shared?: boolean;
   /** Called with each step's metrics, in order, soon after the step. */
   onStep(metrics: StepMetrics): Promise<void> | void;
   /** Called between steps, when all metrics are in: write a checkpoint. */
@@ -105,7 +103,8 @@ export async function trainLoop(
     waiting.push(() => stepMetrics(known, made.metrics(), report()));
     const done = step + 1;
     const saves = options.saveEverySteps > 0 && done % options.saveEverySteps === 0;
-    const due = options.shared || performance.now() - fetchedMs > FETCH_INTERVAL_MS;
+    // Where others share the thread, work is done when it is waited for: step by step.
+    const due = model.gpu.turns || performance.now() - fetchedMs > FETCH_INTERVAL_MS;
     if (saves || due || done - firstStep <= FIRST_STEPS || !readback.fits(2 ** 20)) await fetch();
     if (saves) await options.save(done);
   }

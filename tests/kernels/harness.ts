@@ -14,11 +14,16 @@ import { loadEngine, mapsWithinCall } from "../../src/platform/engine.ts";
 
 const engine = Deno.env.get("SMOLDPO_ENGINE") ?? "deno";
 
+/** Another device of the kind that tests run on. */
+export async function openTestGpu(): Promise<Gpu> {
+  return await openGpu(await loadEngine(engine), {
+    engine,
+    mapsWithinCall: mapsWithinCall(engine),
+  });
+}
+
 /** The device of the test run; SMOLDPO_ENGINE=dawn runs the same tests on Dawn. */
-export const gpu: Gpu = await openGpu(await loadEngine(engine), {
-  engine,
-  mapsWithinCall: mapsWithinCall(engine),
-});
+export const gpu: Gpu = await openTestGpu();
 
 // Devices have subgroups nearly everywhere; SMOLDPO_SUBGROUPS=off tests what runs on the others.
 if (Deno.env.get("SMOLDPO_SUBGROUPS") === "off") gpu.features.subgroups = false;

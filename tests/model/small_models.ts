@@ -155,7 +155,7 @@ export async function trainAll(
     saveEverySteps: 0,
     save: () => Promise.reject(new Error("Expected no checkpoint")),
   });
-  const tensors = savedTensors(gpu, model.weights).map(async ({ name, data }) =>
+  const tensors = savedTensors(model.gpu, model.weights).map(async ({ name, data }) =>
     [name, await data()] as const
   );
   return { weights: new Map(await Promise.all(tensors)), metrics };

@@ -10,10 +10,9 @@ import { openStoredModel } from "../inputs.ts";
 import { run as train } from "../train.ts";
 
 /**
- * Runs the commands `train` and `eval` beside a server's answers, in the same thread: between two optimizer steps all submits of
- * answers that are due have their turn, and between two submits a step. So an answer waits for one step per submit at most, and
- * a step for one submit (50 ms) per model that answers. Kernels are compiled in the first steps, which last as long as that
- * takes.
+ * Runs the commands `train` and `eval` beside a server's answers, in the same thread. Both have their turn: a command works
+ * for as long as all submits of answers did that were due, within the bounds of src/gpu/turns.ts, and then they are due again.
+ * What cannot be split lasts longer: a single kernel, its compilation, the audit of a dataset (15 ms per thousand pairs).
  *
  * A command has a device of its own: all of its memory is free when it ends, and its failures end it alone.
  */
@@ -47,7 +46,8 @@ function contextOf<C extends Command>(
     text: () => Promise.resolve(""),
     line: () => Promise.resolve(null),
   };
-  return { stdin, stdout: linesTo(onResult), stderr: linesTo(onLine), signal, resolved };
+  const [stdout, stderr] = [onResult, onLine].map(linesTo);
+  return { stdin, stdout, stderr, signal, resolved, sharesThread: true };
 }
 
 /** @returns An output that is handed on a line at a time, as every write of ours is whole lines. */
