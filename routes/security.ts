@@ -88,10 +88,12 @@ export function authenticate({ apiKey }: SecurityOptions) {
 export function onlyOurPages({ hosts, corsOrigin }: SecurityOptions) {
   return createMiddleware(async (context, next) => {
     const { req } = context;
-    const host = req.header("host") ?? new URL(req.url).host;
-    const name = host.replace(/:\d+$/, "");
-    if (hosts !== null && !hosts.includes(name)) {
-      throw new ApiError(403, `Expected a Host of ${hosts.join(", ")}, found ${name}`);
+    const target = new URL(req.url).host; // another one where the request has a whole address in its first line
+    const host = req.header("host") ?? target;
+    for (const name of [host, target].map((each) => each.replace(/:\d+$/, ""))) {
+      if (hosts !== null && !hosts.includes(name)) {
+        throw new ApiError(403, `Expected a Host of ${hosts.join(", ")}, found ${name}`);
+      }
     }
     const origin = req.header("origin");
     const own = origin !== undefined && URL.canParse(origin) && new URL(origin).host === host;

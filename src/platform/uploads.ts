@@ -5,7 +5,8 @@ import { UserError } from "../errors.ts";
 import type { TrainingFile, UploadStore } from "../serve/training_files.ts";
 import { createDirectory, explain, ignoreMissing, openDirectory } from "./files.ts";
 
-const FACTS = "upload.json";
+/** No upload's own name begins with a dot. */
+const FACTS = ".upload.json";
 const UNFINISHED = ".tmp-";
 /** Uploads that are kept at a time. */
 const MOST_UPLOADS = 100;
