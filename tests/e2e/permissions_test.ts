@@ -1,31 +1,8 @@
 /** What the server may do by the permissions of its task is what it does, and no less would work. */
 import assert from "node:assert/strict";
-import { resolve } from "node:path";
-import denoConfig from "../../deno.json" with { type: "json" };
 import { inTemporaryDirectory } from "./command.ts";
-import { ask, serveAs, TASK, until } from "./server.ts";
-
-type Permissions = Record<"read" | "write" | "net" | "env" | "sys" | "run", string[]>;
-
-/**
- * The permissions of the task. It may read everything, as a model may lie anywhere; here this folder, and what the system is
- * called, must be enough.
- */
-const GIVEN: Permissions = { ...denoConfig.permissions.serve, read: [".", "/etc/os-release"] };
-
-/** The task's words with these permissions. */
-function taskWith(permissions: Permissions): string[] {
-  const flags = Object.entries(permissions)
-    .filter(([, list]) => list.length > 0)
-    .map(([name, list]) => `--allow-${name}=${list}`);
-  return TASK.flatMap((word) => word === "-P=serve" ? flags : [word]);
-}
-
-/** A use of a permission, as Deno's audit log has it. */
-interface Use {
-  permission: string;
-  value: string;
-}
+import { GIVEN, isGiven, type Permissions, taskWith, usesIn } from "./permissions.ts";
+import { ask, serveAs, until } from "./server.ts";
 
 Deno.test("a server that answers, scores, keeps preferences and trains uses nothing beyond its permissions", () =>
   inTemporaryDirectory(async (directory) => {
@@ -72,30 +49,12 @@ Deno.test("a server that answers, scores, keeps preferences and trains uses noth
       if (output) await Deno.remove(output, { recursive: true });
       await Deno.remove(preferences).catch(() => {});
     }
-    const lines = (await Deno.readTextFile(log)).trimEnd().split("\n");
-    const uses: Use[] = lines.map((line) => JSON.parse(line));
-    const beyond = uses.filter((use) => !isGiven(use));
-    assert.deepEqual(beyond, []);
+    const uses = await usesIn(log);
+    assert.deepEqual(uses.filter((use) => !isGiven(use)), []);
     const kinds = new Set(uses.map(({ permission }) => permission));
     assert.deepEqual([...kinds].sort(), ["env", "net", "read", "write"]);
     assert.ok(uses.some(({ value }) => value.includes(output)), "what the job did is there too");
   }));
-
-/** Whether a use lies within the permissions of the task, and a read within this folder. */
-function isGiven({ permission, value }: Use): boolean {
-  const isBelow = (folder: string) => `${resolve(value)}/`.startsWith(`${resolve(folder)}/`);
-  switch (permission) {
-    case "read":
-      return value.startsWith(`file://${resolve(".")}/`) || GIVEN.read.some(isBelow);
-    case "write":
-      return GIVEN.write.some(isBelow);
-    case "net":
-      return GIVEN.net.includes(value.replace(/:\d+$/, ""));
-    case "env":
-      return GIVEN.env.includes(value);
-  }
-  return false;
-}
 
 /** What a server says that may not do one of the things that its task permits, and therefore must fail. */
 async function refusalWithout(
