@@ -2,6 +2,7 @@
 import type { PreferencePair } from "../data/pairs.ts";
 import { type PairScore, scorePairs } from "../dpo/evaluate.ts";
 import { type Checkpoint, loadModel } from "../engine.ts";
+import { UserError } from "../errors.ts";
 import { Batcher, type Completion, type GenerationRequest } from "../generate/batcher.ts";
 import { mostCacheRows } from "../generate/kv_cache.ts";
 import { promptLogprobs } from "../generate/prompt_logprobs.ts";
@@ -118,7 +119,7 @@ export class LocalServing implements Serving {
 
   #get(name: string): Loaded {
     const loaded = this.#loaded.get(name);
-    if (!loaded) throw new RangeError(`Expected a loaded model, found "${name}"`);
+    if (!loaded) throw new UserError(`Expected a loaded model, found "${name}", just unloaded`);
     return loaded;
   }
 }

@@ -55,6 +55,8 @@ interface Kept {
 /** See the module. */
 export class ModelShelf {
   readonly #kept = new Map<string, Kept>();
+  /** Where models are that were unloaded: their names still find them. */
+  readonly #unloaded = new Map<string, string>();
   readonly #loading = new Map<string, Promise<ServedModel>>();
   readonly #startedWith: ReadonlySet<string>;
   #held = 0;
@@ -92,8 +94,8 @@ export class ModelShelf {
 
   /** Where a model is stored: a served one, a run or a checkpoint; null if there is none of that name. */
   async pathOf(name: string): Promise<string | null> {
-    const kept = this.#kept.get(name);
-    if (kept) return kept.path;
+    const known = this.#kept.get(name)?.path ?? this.#unloaded.get(name);
+    if (known !== undefined) return known;
     const named = parseModelName(name);
     return named && await this.options.runs.pathOf(named.run, named.step);
   }
@@ -137,6 +139,7 @@ export class ModelShelf {
     if (this.#startedWith.has(name)) {
       throw new UserError(`Expected a trained model, found ${name}, which the server began with`);
     }
+    this.#unloaded.set(name, this.#kept.get(name)!.path);
     this.#kept.delete(name);
     await this.options.host.removeModel(name);
   }

@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { inTemporaryDirectory, runOk } from "../e2e/command.ts";
 import { readModel } from "../e2e/inputs.ts";
+import { until } from "../e2e/server.ts";
 import { JOBS, live, tiny } from "./jobs.ts";
 import { messages, serving, workshop } from "./served.ts";
 
@@ -82,11 +83,13 @@ Deno.test("a job's run is listed with its measures, its report and its checkpoin
     // Unloaded while it answers: the answer is whole, then the model is gone.
     const long = { model: "again", prompt: "The", max_tokens: 60, ignore_eos: true };
     const answering = served.ask("/v1/completions", long);
-    assert.equal((await served.ask("/v1/models/again")).status, 200);
+    await until(async () => (await serving.load()).running > 0, 10_000);
     assert.equal((await remove("again")).status, 200);
     assert.equal((await answering).body.usage.completion_tokens, 60);
     assert.equal((await serving.load()).gpuBytes, gpuBytes);
     assert.equal((await remove("again")).status, 404);
+    assert.equal((await remove("ft:policy:mine")).status, 200);
+    assert.equal(await answerOf(served, "ft:policy:mine"), before, "loaded again, by its name");
     assert.equal((await remove("policy")).status, 400);
   });
 });
