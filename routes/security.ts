@@ -29,7 +29,7 @@ const UPLOADS = "/v1/files";
 export function limitBody(seconds: number) {
   return createMiddleware(async (context, next) => {
     const { method, path, raw } = context.req;
-    if (raw.body) {
+    if (raw.body && !raw.bodyUsed) { // Hono comes here twice for OPTIONS *
       const { promise: late, reject } = Promise.withResolvers<never>();
       const refuse = () =>
         reject(
@@ -40,7 +40,11 @@ export function limitBody(seconds: number) {
       const timer = setTimeout(refuse, seconds * 1000);
       const limit = method === "POST" && path === UPLOADS ? limitUpload : limitJson;
       // Hono keeps what was read for whoever parses it.
-      const read = limit(context, async () => void await context.req.arrayBuffer());
+      const read = limit(context, async () => void await context.req.arrayBuffer())
+        .catch((error: unknown) => {
+          if (error instanceof ApiError) throw error;
+          throw new ApiError(400, "Expected a whole body, found its end missing or broken");
+        });
       await Promise.race([read, late]).finally(() => clearTimeout(timer));
     }
     await next();
@@ -88,9 +92,10 @@ export function authenticate({ apiKey }: SecurityOptions) {
 export function onlyOurPages({ hosts, corsOrigin }: SecurityOptions) {
   return createMiddleware(async (context, next) => {
     const { req } = context;
-    const target = new URL(req.url).host; // another one where the request has a whole address in its first line
-    const host = req.header("host") ?? target;
-    for (const name of [host, target].map((each) => each.replace(/:\d+$/, ""))) {
+    // The other host is that of a request with a whole address in its first line; OPTIONS * has none.
+    const target = URL.parse(req.url)?.host;
+    const host = req.header("host") ?? target ?? "";
+    for (const name of [host, target ?? host].map((each) => each.replace(/:\d+$/, ""))) {
       if (hosts !== null && !hosts.includes(name)) {
         throw new ApiError(403, `Expected a Host of ${hosts.join(", ")}, found ${name}`);
       }
