@@ -5,6 +5,7 @@ import { GREEDY } from "../kernels/sample.ts";
 import type { Gpu } from "../gpu/device.ts";
 import type { Operand } from "../kernels/shapes.ts";
 import type { LlamaConfig } from "../model/config.ts";
+import { PassWatch } from "./pass_watch.ts";
 import { median } from "./timing.ts";
 import { noiseWeights } from "./training.ts";
 
@@ -27,8 +28,12 @@ export interface DecodeSpeed {
   newTokens: number;
   /** Until the first new token. */
   firstTokenMilliseconds: number;
+  /** Of all prompts together, until the first new token: reading the prompts, drawing it and fetching it. */
+  prefillTokensPerSecond: number;
   /** Of all sequences together, from the second new token on. */
   tokensPerSecond: number;
+  /** Share of the time in which the GPU was at work; null without timestamps. */
+  busy: number | null;
 }
 
 /** Speed of cached greedy decoding. */
@@ -60,15 +65,31 @@ export async function benchDecode(
     await once(); // compiles
     const runs = [];
     for (let i = 0; i < repetitions; i++) runs.push(await once());
+    const firstMs = median(runs.map((run) => run.firstMs));
     const restMs = median(runs.map((run) => run.restMs));
     speeds.push({
       name,
       batch,
       promptTokens,
       newTokens,
-      firstTokenMilliseconds: median(runs.map(({ firstMs }) => firstMs)),
+      firstTokenMilliseconds: firstMs,
+      prefillTokensPerSecond: batch * promptTokens / firstMs * 1000,
       tokensPerSecond: batch * (newTokens - 1) / restMs * 1000,
+      busy: gpu.features.timestamps ? await busyShare(gpu, once) : null,
     });
   }
   return speeds;
+}
+
+async function busyShare(
+  gpu: Gpu,
+  generateOnce: () => Promise<{ firstMs: number; restMs: number }>,
+): Promise<number> {
+  const watch = new PassWatch(gpu);
+  try {
+    const { firstMs, restMs } = await generateOnce();
+    return await watch.milliseconds() / (firstMs + restMs);
+  } finally {
+    watch.end();
+  }
 }

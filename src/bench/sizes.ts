@@ -6,6 +6,7 @@ import type { KernelSizes } from "./kernels.ts";
 import type { LadderSizes } from "./ladder.ts";
 import { SMALL, SMOLLM_135M } from "./models.ts";
 import { equalPairs, hhLikePairs } from "./pairs.ts";
+import type { SharingSizes } from "./sharing.ts";
 import type { StepSizes } from "./step.ts";
 
 /** What to measure, and how long. */
@@ -14,11 +15,14 @@ export interface BenchSizes {
   steps: StepSizes[];
   ladder: LadderSizes;
   decode: DecodeSizes[];
+  sharing: SharingSizes;
 }
 
 /** SmolLM-135M's shapes; on a CPU adapter few rows of them, and a smaller model where a whole step runs. */
 export function sizesFor(software: boolean, config: LlamaConfig): BenchSizes {
   const { vocabSize } = SMOLLM_135M;
+  const longPairs = equalPairs(8, 512, 256, vocabSize);
+  const shortPairs = equalPairs(8, 32, 16, config.vocabSize);
   return {
     kernels: {
       config: SMOLLM_135M,
@@ -31,7 +35,7 @@ export function sizesFor(software: boolean, config: LlamaConfig): BenchSizes {
       {
         name: "SmolLM-135M, 8 pairs of 512 tokens, half of them prompt",
         config: SMOLLM_135M,
-        pairs: equalPairs(8, 512, 256, vocabSize),
+        pairs: longPairs,
         steps: software ? 0 : 10,
         repetitions: 5,
       },
@@ -46,12 +50,22 @@ export function sizesFor(software: boolean, config: LlamaConfig): BenchSizes {
     ladder: software
       ? { config: SMALL, pairs: 4, steps: 1, repetitions: 2 }
       : { config: SMOLLM_135M, pairs: 8, steps: 10, repetitions: 5 },
+    sharing: {
+      ...software
+        ? { name: "--model, 8 pairs of 32 tokens", config, pairs: shortPairs }
+        : { name: "SmolLM-135M, 8 pairs of 512 tokens", config: SMOLLM_135M, pairs: longPairs },
+      promptTokens: 16,
+      newTokens: 16,
+      answers: software ? 4 : 50,
+      steps: software ? 3 : 20,
+      repetitions: 3,
+    },
     decode: [
       {
         name: "SmolLM-135M",
         config: SMOLLM_135M,
-        batches: software ? [1, 8] : [1, 8, 32],
-        promptTokens: software ? 4 : 128,
+        batches: [1, 8, 32],
+        promptTokens: software ? 8 : 128,
         newTokens: software ? 5 : 257,
         repetitions: software ? 1 : 5,
       },

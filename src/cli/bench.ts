@@ -2,6 +2,7 @@ import { benchKernels, type KernelSpeed } from "../bench/kernels.ts";
 import { benchDecode, type DecodeSpeed } from "../bench/decode.ts";
 import { benchLadder, type RungSpeed } from "../bench/ladder.ts";
 import { benchLoad, type LoadSpeed } from "../bench/load.ts";
+import { benchSharing, type SharingSpeed } from "../bench/sharing.ts";
 import { type BenchSizes, sizesFor } from "../bench/sizes.ts";
 import { benchStep, type StepSpeed } from "../bench/step.ts";
 import { table } from "../bench/table.ts";
@@ -26,13 +27,14 @@ export interface BenchReport {
   steps?: StepSpeed[];
   ladder?: { model: string; rungs: RungSpeed[] };
   decode?: DecodeSpeed[];
+  sharing?: { name: string; speeds: SharingSpeed[] };
   load?: LoadSpeed;
 }
 
 type Streams = Pick<Context<"bench">, "stdout" | "stderr">;
 
 /**
- * Measures kernels, training step, the ladder of ideas, decoding and loading. Weights are random but for loading, as speed
+ * Measures kernels, training step, the ladder of ideas, decoding, training beside answers, and loading. Weights are random but for loading, as speed
  * does not depend on them.
  *
  * @param sizes What to measure; by default what suits the device.
@@ -48,7 +50,7 @@ export async function run(
   device.gpu.close();
   const { directory } = await locateModel(options.model);
   const config = await readConfig(directory);
-  const { kernels, steps, ladder, decode } = sizes ?? sizesFor(info.software, config);
+  const { kernels, steps, ladder, decode, sharing } = sizes ?? sizesFor(info.software, config);
   const report: BenchReport = {
     date: new Date().toISOString(),
     commit: await currentCommit(),
@@ -95,6 +97,17 @@ export async function run(
       report.decode.push(...speeds);
     }
     say(decodeText(report.decode));
+  }
+  if (asked("sharing")) {
+    const speeds = await onDevice((answers, precision) =>
+      onDevice((wholeSteps) =>
+        onDevice((stepsInTurns) =>
+          benchSharing({ answers, wholeSteps, stepsInTurns }, precision, sharing)
+        )
+      )
+    );
+    report.sharing = { name: sharing.name, speeds };
+    say(sharingText(report.sharing));
   }
   if (asked("load")) {
     const open = () => openModelAt(options.model);
@@ -174,8 +187,28 @@ function decodeText(speeds: DecodeSpeed[]): string {
     { head: "prompt", cell: ({ promptTokens }) => promptTokens, digits: 0 },
     { head: "new tokens", cell: ({ newTokens }) => newTokens, digits: 0 },
     { head: "first token ms", cell: ({ firstTokenMilliseconds: ms }) => ms, digits: 1 },
-    { head: "tokens/s", cell: ({ tokensPerSecond }) => tokensPerSecond, digits: 1 },
+    { head: "prefill tokens/s", cell: (speed) => speed.prefillTokensPerSecond, digits: 1 },
+    { head: "decode tokens/s", cell: ({ tokensPerSecond }) => tokensPerSecond, digits: 1 },
+    { head: "GPU busy %", cell: ({ busy }) => busy === null ? null : 100 * busy, digits: 1 },
   ]);
+}
+
+/** Ratios are against the same alone; of steps against whole ones. */
+function sharingText({ name, speeds }: NonNullable<BenchReport["sharing"]>): string {
+  const alone = (key: "answerMilliseconds" | "stepMilliseconds") =>
+    speeds.find((speed) => speed[key] !== null)![key]!;
+  const [answerMs, stepMs] = [alone("answerMilliseconds"), alone("stepMilliseconds")];
+  const ratio = (ms: number | null, aloneMs: number) => ms === null ? null : ms / aloneMs;
+  return `\nTraining and answers in one thread (${name}; median ms, and times alone)\n` +
+    table(speeds, [
+      { head: "", cell: ({ way }) => way },
+      { head: "first token", cell: ({ firstTokenMilliseconds: ms }) => ms, digits: 0 },
+      { head: "answer", cell: ({ answerMilliseconds: ms }) => ms, digits: 0 },
+      { head: "x", cell: ({ answerMilliseconds: ms }) => ratio(ms, answerMs), digits: 2 },
+      { head: "slowest", cell: ({ slowestAnswerMilliseconds: ms }) => ms, digits: 0 },
+      { head: "step", cell: ({ stepMilliseconds: ms }) => ms, digits: 0 },
+      { head: "x", cell: ({ stepMilliseconds: ms }) => ratio(ms, stepMs), digits: 2 },
+    ]);
 }
 
 function loadText(model: string, { dtypes, fileBytes, milliseconds }: LoadSpeed): string {

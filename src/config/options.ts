@@ -525,7 +525,7 @@ export const OPTIONS = {
   ),
   suite: choice(["bench"], "What to measure", {
     default: "all",
-    choices: ["all", "kernels", "step", "ladder", "decode", "load"],
+    choices: ["all", "kernels", "step", "ladder", "decode", "sharing", "load"],
   }),
 
   // What was computed before, and what computes at the same time

@@ -19,6 +19,14 @@ const TINY: BenchSizes = {
   kernels: { config, M: 32, headRows: 8, sequence: 16, repetitions: 1 },
   steps: [{ ...step, name: "run", steps: 1 }, { ...step, name: "recorded only", steps: 0 }],
   ladder: { config, pairs: 2, steps: 1, repetitions: 1 },
+  sharing: {
+    ...step,
+    name: "tiny",
+    promptTokens: 3,
+    newTokens: 4,
+    answers: 2,
+    steps: 2,
+  },
   decode: [
     { name: "tiny", config, batches: [1, 2], promptTokens: 3, newTokens: 4, repetitions: 1 },
   ],
@@ -61,9 +69,20 @@ Deno.test("bench --json tells where and what it measured, and every speed", asyn
   assert.ok(positive(recorded.recordMilliseconds), "recording is timed without running");
 
   assert.deepEqual(report.decode!.map(({ batch }) => batch), [1, 2]);
-  for (const { tokensPerSecond, firstTokenMilliseconds } of report.decode!) {
-    assert.ok(positive(tokensPerSecond) && positive(firstTokenMilliseconds));
+  for (const speed of report.decode!) {
+    assert.ok(positive(speed.tokensPerSecond) && positive(speed.firstTokenMilliseconds));
+    assert.ok(positive(speed.prefillTokensPerSecond));
+    if (speed.busy !== null) assert.ok(speed.busy > 0 && speed.busy < 1, `busy ${speed.busy}`);
   }
+
+  const { speeds: sharing } = report.sharing!;
+  assert.deepEqual(
+    sharing.map((speed) => [
+      positive(speed.answerMilliseconds) && positive(speed.firstTokenMilliseconds),
+      positive(speed.stepMilliseconds),
+    ]),
+    [[true, false], [false, true], [false, true], [true, true], [true, true]],
+  );
 
   const { dtypes, fileBytes, milliseconds } = report.load!;
   assert.deepEqual([dtypes, fileBytes], [["F32"], 4 * 2_066_496], "the shipped model");
