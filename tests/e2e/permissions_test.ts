@@ -2,12 +2,12 @@
 import assert from "node:assert/strict";
 import { inTemporaryDirectory } from "./command.ts";
 import { GIVEN, isGiven, type Permissions, taskWith, usesIn } from "./permissions.ts";
-import { ask, serveAs, until } from "./server.ts";
+import { ask, headers, serveAs, until } from "./server.ts";
 
-Deno.test("a server that answers, scores, keeps preferences and trains uses nothing beyond its permissions", () =>
+Deno.test("a server that answers, scores, keeps, trains and evaluates uses nothing beyond its permissions", () =>
   inTemporaryDirectory(async (directory) => {
     const log = `${directory}/uses.jsonl`;
-    const files = "fixtures=fixtures/pairs/train.jsonl[:8],few=fixtures/pairs/eval.jsonl[:2]";
+    const files = "few=fixtures/pairs/eval.jsonl[:2]";
     const preferences = `runs/preferences-${crypto.randomUUID()}.db`;
     const flags = ["--reference", "fixtures/model", "--max-model-len", "128"];
     flags.push("--training-files", files, "--preferences", preferences);
@@ -31,17 +31,28 @@ Deno.test("a server that answers, scores, keeps preferences and trains uses noth
       const pair = { prompt: messages, chosen: [answer("Honey.")], rejected: [answer("No.")] };
       await get("/v1/preferences", { pairs: [pair] });
       await get("/v1/preferences/export");
+      const upload = await uploaded(server.address, await Deno.readTextFile(PAIRS));
+      const done = async (path: string, { id }: { id: string }) => {
+        const job = () => get(`${path}/${id}`);
+        await until(async () => !["queued", "running"].includes((await job()).status), 120_000);
+        assert.equal((await job()).status, "succeeded");
+      };
       const job = await get("/v1/fine_tuning/jobs", {
         model: "policy",
-        training_file: "fixtures",
+        training_file: upload,
         validation_file: "few",
         method: { type: "dpo", dpo: { hyperparameters: { batch_size: 2 } } },
         smoldpo: { max_steps: 2, save_steps: 1, max_length: 64, truncation: "prompt_first" },
       });
       output = job.smoldpo.output;
-      const status = async () => (await get(`/v1/fine_tuning/jobs/${job.id}`)).status;
-      await until(async () => !["queued", "running"].includes(await status()), 120_000);
-      assert.equal(await status(), "succeeded");
+      await done("/v1/fine_tuning/jobs", job);
+      const run = output.replace("runs/", "");
+      const evaluation = { model: `${run}:step-1`, reference: "policy", file: "few" };
+      await done("/v1/evaluations", await get("/v1/evaluations", evaluation));
+      await get("/v1/completions", { model: `${run}:step-1`, prompt: "The", max_tokens: 2 });
+      await get(`/v1/runs/${run}/report`);
+      const file = `http://${server.address}/v1/files/${upload}`;
+      assert.equal((await fetch(file, { method: "DELETE", headers })).status, 200);
       const ended = server.process.status;
       server.process.kill("SIGTERM");
       assert.equal((await ended).code, 0);
@@ -55,6 +66,18 @@ Deno.test("a server that answers, scores, keeps preferences and trains uses noth
     assert.deepEqual([...kinds].sort(), ["env", "net", "read", "write"]);
     assert.ok(uses.some(({ value }) => value.includes(output)), "what the job did is there too");
   }));
+
+const PAIRS = "fixtures/pairs/eval.jsonl";
+
+/** @returns The id of an upload. */
+async function uploaded(address: string, content: string): Promise<string> {
+  const body = new FormData();
+  body.set("purpose", "fine-tune");
+  body.set("file", new File([content], "mine.jsonl"));
+  const response = await fetch(`http://${address}/v1/files`, { method: "POST", headers, body });
+  assert.equal(response.status, 200);
+  return (await response.json()).id;
+}
 
 /** What a server says that may not do one of the things that its task permits, and therefore must fail. */
 async function refusalWithout(
