@@ -15,8 +15,8 @@ import { streamChat } from "./server.js";
 const NONE = "";
 
 /**
- * @returns {{ offer(models: { id: string, root: string }[]): void, compare(model: string): void }} The first takes the models that
- *   there are; the second asks one of them from now on, beside the model that it came from.
+ * @returns {{ offer(models: { id: string, root: string }[]): void, compare(model: string, beside?: string): void }} The first
+ *   takes the models that there are; the second asks one of them from now on, beside another or the model that it came from.
  */
 export function startChat() {
   const form = byId("chat-form");
@@ -116,10 +116,9 @@ export function startChat() {
         remember(form);
       } else if (selects.some(({ value }, side) => value !== chosen[side])) beginAnew();
     },
-    compare(id) {
-      const { root } = models.find((model) => model.id === id);
+    compare(id, beside = models.find((model) => model.id === id)?.root) {
       choose(selects[0], id);
-      choose(selects[1], root === id ? NONE : root);
+      choose(selects[1], beside === id ? NONE : beside);
       beginAnew();
     },
   };

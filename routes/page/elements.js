@@ -3,11 +3,6 @@
 /** @returns {any} Of the kind that the page has under this id. */
 export const byId = (id) => document.getElementById(id);
 
-/** Tells the user something, or takes it away. */
-export function notice(text = "") {
-  byId("notice").textContent = text;
-}
-
 /** An element with a text in it. */
 export function element(name, className, text = "") {
   const made = document.createElement(name);

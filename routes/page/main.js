@@ -1,11 +1,35 @@
 /** The page: which tab is shown, and the start of each. */
+import { complain } from "./actions.js";
 import { startChat } from "./chat.js";
-import { byId, notice } from "./elements.js";
+import { byId } from "./elements.js";
 import { startPrefer } from "./prefer.js";
+import { startRuns } from "./runs.js";
 import { listModels } from "./server.js";
+import { startTrain } from "./train.js";
 
 /** @type {NodeListOf<HTMLAnchorElement>} */
 const links = document.querySelectorAll("nav a");
+
+const chat = startChat();
+const prefer = startPrefer();
+const onModels = () => offerModels().catch(complain);
+const train = startTrain({
+  onTrained: onModels,
+  onCompare: ({ fine_tuned_model: model, model: beside }) => compare(model, beside),
+  onRun(id) {
+    runs.reveal(id);
+    location.hash = "#runs";
+  },
+});
+const runs = startRuns({ onServed: onModels, onCompare: compare });
+/** Tabs that show what happens elsewhere too. */
+const reloads = { train: train.reload, runs: runs.reload };
+
+async function compare(model, beside) {
+  await onModels();
+  chat.compare(model, beside);
+  location.hash = "#chat";
+}
 
 function showTab() {
   const tabOf = (link) => byId(link.hash.slice(1));
@@ -16,19 +40,21 @@ function showTab() {
     else link.removeAttribute("aria-current");
     tabOf(link).hidden = !current;
   }
-  tabOf(shown).querySelector("textarea").focus();
+  const tab = tabOf(shown);
+  (tab.querySelector("textarea") ?? tab.querySelector("select"))?.focus();
+  return tab;
 }
 
-addEventListener("hashchange", showTab);
-showTab();
-
-const chat = startChat();
-const prefer = startPrefer();
+async function enterTab() {
+  const tab = showTab();
+  await offerModels();
+  await reloads[tab.id]?.();
+}
 
 async function offerModels() {
   const models = await listModels();
-  chat.offer(models);
-  prefer.offer(models);
+  for (const tab of [chat, prefer, train]) tab.offer(models);
 }
 
-await offerModels().catch((error) => notice(error.message));
+addEventListener("hashchange", () => enterTab().catch(complain));
+await enterTab().catch(complain);

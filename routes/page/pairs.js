@@ -1,6 +1,7 @@
 /** The pairs that are kept: listed from the newest on, swapped, deleted, undone, exported, imported. */
-import { byId, element, notice } from "./elements.js";
-import { request } from "./server.js";
+import { attempt, notice, onClick, onFile } from "./actions.js";
+import { byId, element } from "./elements.js";
+import { ask, request } from "./server.js";
 
 const PATH = "v1/preferences";
 /** Characters of a request; the server takes a million bytes. */
@@ -12,30 +13,17 @@ export function startPairs() {
   const more = byId("pairs-more");
   let total = 0;
 
-  const send = async (path, method, body = {}) =>
-    await (await request(path, { method, body })).json();
-
-  /** Does something, and says what went wrong. @returns {Promise<boolean>} Whether nothing did. */
-  async function attempt(action) {
-    notice();
-    try {
-      await action();
-      return true;
-    } catch (error) {
-      notice(error.message);
-      return false;
-    }
-  }
+  const send = (path, method, body = {}) => ask(path, { method, body });
 
   async function reload() {
-    const page = await (await request(`${PATH}?limit=20`)).json();
+    const page = await ask(`${PATH}?limit=20`);
     list.replaceChildren(...page.data.map(entryOf));
     said(page);
   }
 
   async function loadMore() {
     const before = list.lastElementChild.dataset.id;
-    const page = await (await request(`${PATH}?limit=20&before=${before}`)).json();
+    const page = await ask(`${PATH}?limit=20&before=${before}`);
     list.append(...page.data.map(entryOf));
     said(page);
   }
@@ -102,27 +90,10 @@ export function startPairs() {
     notice(`Imported ${imported} pairs` + (already > 0 ? `; ${already} were there already` : ""));
   }
 
-  /** One click at a time; a button that was disabled meanwhile would lose the keyboard's focus. */
-  function onClick(button, action) {
-    let busy = false;
-    button.addEventListener("click", async () => {
-      if (busy) return;
-      busy = true;
-      await attempt(action);
-      busy = false;
-    });
-  }
-
   onClick(byId("pairs-undo"), undo);
   onClick(byId("pairs-export"), exportAll);
   onClick(more, loadMore);
-  const input = byId("pairs-file");
-  byId("pairs-import").addEventListener("click", () => input.click());
-  input.addEventListener("change", async () => {
-    const [file] = input.files;
-    if (file) await attempt(() => importFile(file));
-    input.value = "";
-  });
+  onFile(byId("pairs-import"), byId("pairs-file"), importFile);
   attempt(reload);
 
   return {

@@ -1,14 +1,6 @@
 /** Preferring: two answers to a prompt, of which a click or an arrow key keeps the better one. */
-import {
-  AnswerView,
-  byId,
-  element,
-  notice,
-  offer,
-  remember,
-  samplingOf,
-  sendOnEnter,
-} from "./elements.js";
+import { notice } from "./actions.js";
+import { AnswerView, byId, element, offer, remember, samplingOf, sendOnEnter } from "./elements.js";
 import { startPairs } from "./pairs.js";
 import { streamChat } from "./server.js";
 

@@ -2,6 +2,12 @@
 import { byId } from "./elements.js";
 
 const KEY = "smoldpo-key";
+/** Milliseconds before a broken stream is asked for again; each failure doubles them. */
+const FIRST_PAUSE = 500;
+const LONGEST_PAUSE = 10_000;
+
+/** What the server answers to a request that it will not do, however often it is asked. */
+class Refusal extends Error {}
 
 /** Asks for the key until there is one; several requests that lack it share one question. */
 let asking = null;
@@ -24,20 +30,23 @@ function askForKey() {
  * Sends a request, and once more with a key where the server wants one.
  *
  * @param {string} path Relative to the page.
- * @param {{ method?: string, body?: object, signal?: AbortSignal }} options The body goes as JSON.
+ * @param {{ method?: string, body?: object, headers?: object, signal?: AbortSignal }} options The body goes as JSON, unless
+ *   it is a form.
  * @returns {Promise<Response>}
  * @throws {Error} With the server's own words.
  */
-export async function request(path, { method = "GET", body, signal } = {}) {
+export async function request(path, { method = "GET", body, headers = {}, signal } = {}) {
   const key = sessionStorage.getItem(KEY);
+  const isForm = body instanceof FormData; // whose type fetch names itself
   const response = await fetch(path, {
     method,
     signal,
     headers: {
-      ...method === "GET" ? {} : { "content-type": "application/json" },
+      ...method === "GET" || isForm ? {} : { "content-type": "application/json" },
       ...key === null ? {} : { authorization: `Bearer ${key}` },
+      ...headers,
     },
-    body: body && JSON.stringify(body),
+    body: isForm ? body : body && JSON.stringify(body),
   });
   if (response.ok) return response;
   if (response.status === 401) {
@@ -47,15 +56,21 @@ export async function request(path, { method = "GET", body, signal } = {}) {
       await askForKey();
       if (sessionStorage.getItem(KEY) === null) throw new Error("This server wants a key");
     }
-    return await request(path, { method, body, signal });
+    return await request(path, { method, body, headers, signal });
   }
   const { error } = await response.json().catch(() => ({}));
-  throw new Error(error?.message ?? `The server answered ${response.status}`);
+  const message = error?.message ?? `The server answered ${response.status}`;
+  throw response.status < 500 ? new Refusal(message) : new Error(message);
+}
+
+/** Sends a request as `request` does. @returns {Promise<any>} What its answer says. */
+export async function ask(path, options) {
+  return await (await request(path, options)).json();
 }
 
 /** @returns {Promise<{ id: string, root: string }[]>} The policy first, then its reference if there is one, then what was trained. */
 export async function listModels() {
-  return (await (await request("v1/models")).json()).data;
+  return (await ask("v1/models")).data;
 }
 
 /**
@@ -80,6 +95,39 @@ export async function* streamChat(body, signal) {
   }
 }
 
+/**
+ * Follows events to their end. Where the connection breaks it goes on behind the last one that came.
+ *
+ * @param {string} path
+ * @param {{ signal: AbortSignal, onConnection(there: boolean): void }} options
+ * @returns {AsyncGenerator<any>} Each with its `id`.
+ * @throws {Error} If the server refuses, or the signal ends it.
+ */
+export async function* followEvents(path, { signal, onConnection }) {
+  let last;
+  for (let pause = FIRST_PAUSE;; pause = Math.min(2 * pause, LONGEST_PAUSE)) {
+    try {
+      const headers = { accept: "text/event-stream", ...last && { "last-event-id": last } };
+      const response = await request(path, { headers, signal });
+      onConnection(true);
+      for await (const event of eventsOf(response.body)) {
+        if (event.error) throw new Error(event.error.message);
+        last = event.id;
+        pause = FIRST_PAUSE;
+        yield event;
+      }
+      return;
+    } catch (error) {
+      if (signal.aborted || error instanceof Refusal) throw error;
+    }
+    onConnection(false);
+    await new Promise((resolve) => {
+      setTimeout(resolve, pause);
+      signal.addEventListener("abort", resolve, { once: true });
+    });
+  }
+}
+
 /** The events of a stream. @throws {Error} If it ends before it says so. */
 async function* eventsOf(body) {
   let rest = "";
@@ -89,7 +137,8 @@ async function* eventsOf(body) {
       const events = (rest + part.value).split("\n\n");
       rest = events.pop();
       for (const event of events) {
-        const data = event.replace(/^data: /, "");
+        const data = /^data: (.*)$/m.exec(event)?.[1];
+        if (data === undefined) continue;
         if (data === "[DONE]") return;
         yield JSON.parse(data);
       }

@@ -6,36 +6,12 @@
  */
 import assert from "node:assert/strict";
 import { Buffer } from "node:buffer";
-import { chromium, type Page } from "playwright-core"; // drives the Chromium that is installed; brings none of its own
+import { type Page } from "playwright-core";
+import { openPage } from "./browser.ts";
 
 const [executablePath, address] = Deno.args;
-
-await using browser = await chromium.launch({
-  executablePath,
-  args: [
-    "--headless",
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-  ],
-});
-const page = await browser.newPage();
-/** Errors and warnings of the console, but for the answer that makes the page ask for the key. */
-const complaints: string[] = [];
-/** Requests to anyone but the server. */
-const strayRequests: string[] = [];
-page.on("console", (message) => {
-  const expected = /status of 401/.test(message.text());
-  if (["error", "warning"].includes(message.type()) && !expected) complaints.push(message.text());
-});
-page.on("pageerror", (error) => complaints.push(error.message));
-page.on("request", (request) => {
-  if (new URL(request.url()).host !== address) strayRequests.push(request.url());
-});
+await using opened = await openPage(executablePath, address);
+const { page, complaints, strayRequests } = opened;
 
 /** Every text that each answer of the chat had on its way. */
 async function watchAnswers(page: Page) {
@@ -162,7 +138,6 @@ async function prefer() {
   return { first, second, kept, swapped, undone, dataset, notice, notices };
 }
 
-await page.goto(`http://${address}/`);
 await page.fill("#key-dialog input", "wrong");
 const refused = page.waitForResponse((response) => response.status() === 401);
 await page.press("#key-dialog input", "Enter");

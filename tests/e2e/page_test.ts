@@ -2,13 +2,10 @@
 import assert from "node:assert/strict";
 import { ignoreMissing } from "../../src/platform/files.ts";
 import { SqlitePreferences } from "../../src/platform/sqlite_preferences.ts";
+import { CHROMIUM, hasChromium } from "./chromium.ts";
 import { serve } from "./server.ts";
 
-const CHROMIUM = "/usr/bin/chromium";
-const found = await Deno.stat(CHROMIUM).then(() => true, () => false);
-if (!found) console.log(`skipped: the page in a browser, for there is no ${CHROMIUM}`);
-
-Deno.test({ name: "the page in a browser", ignore: !found }, async () => {
+Deno.test({ name: "the page in a browser", ignore: !hasChromium }, async () => {
   const file = `runs/.test-${crypto.randomUUID()}.db`; // the server may write in runs/ alone
   await using _file = { [Symbol.asyncDispose]: () => Deno.remove(file).catch(ignoreMissing) };
   await using server = await serve("--reference", "fixtures/model", "--preferences", file);

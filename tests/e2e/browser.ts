@@ -1,0 +1,39 @@
+/** Debian's Chromium in front of the page. Playwright asks for more than tests may do: whoever uses this is a process of its own. */
+import { chromium, type Page } from "playwright-core"; // drives the Chromium that is installed; brings none of its own
+
+export interface Opened extends AsyncDisposable {
+  page: Page;
+  /** Errors and warnings of the console, but for the answer that makes the page ask for the key. */
+  complaints: string[];
+  /** Requests to anyone but the server. */
+  strayRequests: string[];
+}
+
+export async function openPage(executablePath: string, address: string): Promise<Opened> {
+  const browser = await chromium.launch({
+    executablePath,
+    args: [
+      "--headless",
+      "--no-sandbox",
+      "--disable-gpu",
+      "--disable-quic",
+      "--no-first-run",
+      "--disable-background-networking",
+      "--disable-component-update",
+      "--disable-sync",
+    ],
+  });
+  const page = await browser.newPage();
+  const complaints: string[] = [];
+  const strayRequests: string[] = [];
+  page.on("console", (message) => {
+    const expected = /status of 401/.test(message.text());
+    if (["error", "warning"].includes(message.type()) && !expected) complaints.push(message.text());
+  });
+  page.on("pageerror", (error) => complaints.push(error.message));
+  page.on("request", (request) => {
+    if (new URL(request.url()).host !== address) strayRequests.push(request.url());
+  });
+  await page.goto(`http://${address}/`);
+  return { page, complaints, strayRequests, [Symbol.asyncDispose]: () => browser.close() };
+}

@@ -1,0 +1,220 @@
+/**
+ * The whole loop in a browser: collects pairs, trains on them, asks the new model beside the old one, looks at the runs. Prints
+ * what happened, as JSON.
+ *
+ * @module
+ */
+import { Buffer } from "node:buffer";
+import { openPage } from "./browser.ts";
+
+const [executablePath, address] = Deno.args;
+await using opened = await openPage(executablePath, address);
+const { page, complaints, strayRequests } = opened;
+page.setDefaultTimeout(120_000); // a step of training may take long where others compute too
+const headers = { authorization: "Bearer secret" };
+
+const PROMPTS = ["What should I feed a quazzit?", "How does the frindle sound?"];
+const PAIRS = 20;
+
+const tab = (name: string) => page.click(`nav a[href='#${name}']`);
+const facts = (text: string | RegExp) =>
+  page.locator("#job-facts").filter({ hasText: text }).waitFor();
+const textsOf = (selector: string) => page.locator(selector).allTextContents();
+
+/** Keeps the longer of two answers: those of the invented world are helpful, the others curt. */
+async function prefer() {
+  await tab("prefer");
+  await page.fill("#prefer [name=temperature]", "1.5");
+  await page.fill("#prefer [name=max_tokens]", "12");
+  for (let kept = 0; kept < PAIRS;) {
+    await page.fill("#prefer textarea", PROMPTS[kept % PROMPTS.length]);
+    await page.press("#prefer textarea", "Enter");
+    await page.locator("#candidates button:enabled, #notice:not(:empty)").first().waitFor();
+    const [first, second] = await textsOf("#candidates .text");
+    if (first === second) continue;
+    await page.keyboard.press(first.length > second.length ? "ArrowLeft" : "ArrowRight");
+    await page.locator("#candidates:empty").waitFor({ state: "attached" });
+    const counted = await page.textContent("#pair-count");
+    kept = counted === "No pairs yet" ? 0 : parseInt(counted!);
+  }
+}
+
+/** Pixels of the first plot that have the colour of a run's line. */
+const inked = () =>
+  page.evaluate<number>(`{
+    const canvas = document.querySelector("#job-curves canvas");
+    const { data } = canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height);
+    let count = 0;
+    for (let i = 0; i < data.length; i += 4) count += data[i] < 60 && data[i + 2] > 150;
+    count;
+  }`);
+
+async function train() {
+  await tab("train");
+  await page.locator("#train [name=training_file] option[value=preferences]").waitFor({
+    state: "attached",
+  });
+  const heldOut = (await Deno.readTextFile("fixtures/pairs/eval.jsonl")).split("\n").slice(0, 4);
+  const upload = (name: string, text: string) =>
+    page.setInputFiles("#train-file", {
+      name,
+      mimeType: "application/jsonl",
+      buffer: Buffer.from(text),
+    });
+  await upload("broken.jsonl", '{"prompt": 1}\n');
+  await page.locator("#notice:not(:empty)").waitFor();
+  const refusal = await page.textContent("#notice");
+  await upload("few.jsonl", heldOut.join("\n"));
+  const uploaded = page.locator("#train [name=training_file] option", { hasText: "few.jsonl" });
+  await uploaded.waitFor({ state: "attached" });
+  await page.selectOption("#train [name=validation_file]", await uploaded.getAttribute("value"));
+  await page.selectOption("#train [name=training_file]", "preferences");
+  for (
+    const [name, value] of Object.entries({
+      beta: "0.2",
+      learning_rate: "1e-4",
+      max_steps: "8",
+      batch_size: "4",
+      others: "save_steps=3",
+      suffix: "loop",
+    })
+  ) await page.fill(`#train [name=${name}]`, value);
+  const command = page.locator("#train-command");
+  await command.filter({ hasText: "--save-steps 3" }).waitFor();
+  const line = await command.textContent();
+  await page.fill("#train [name=others]", "sav_steps=3");
+  await command.and(page.locator(".failed")).waitFor();
+  const misspelt = await command.textContent();
+  await page.fill("#train [name=others]", "save_steps=3");
+
+  // The first stream breaks off behind its first event.
+  await page.route("**/events", async (route) => {
+    const response = await page.request.get(route.request().url(), { headers });
+    const event = (await response.json()).data.at(-1);
+    const body = `id: ${event.id}\ndata: ${JSON.stringify(event)}\n\n`;
+    await route.fulfill({ contentType: "text/event-stream", body });
+  }, { times: 1 });
+  const again = page.waitForRequest((request) => "last-event-id" in request.headers());
+  await page.press("#train [name=suffix]", "Enter");
+  const lastEventId = (await again).headers()["last-event-id"];
+  await facts("step 2 of 8");
+  const early = await inked();
+  await page.reload();
+  await facts(/step [3-7] of 8/);
+  const linesAfterReload = await page.textContent("#job-lines");
+  await page.click("#job-pause");
+  await facts("paused");
+  await page.click("#job-resume");
+  await facts("succeeded · step 8 of 8");
+  const late = await inked();
+  return { refusal, line, misspelt, lastEventId, early, late, linesAfterReload };
+}
+
+/** Another run, to have two. */
+async function trainShortly() {
+  await tab("train");
+  await page.fill("#train [name=max_steps]", "3");
+  await page.fill("#train [name=suffix]", "short");
+  await page.click("#train [type=submit]");
+  await page.locator("#job-title", { hasText: "short" }).waitFor();
+  await facts("succeeded");
+}
+
+async function chat() {
+  await page.click("#job-compare");
+  const selected = await page.locator("#chat .settings select").evaluateAll((all) =>
+    all.map((select) => (select as unknown as { value: string }).value)
+  );
+  await page.fill("#chat [name=temperature]", "0");
+  await page.fill("#chat textarea", PROMPTS[1]);
+  await page.press("#chat textarea", "Enter");
+  await page.waitForSelector("#chat-stop:enabled");
+  await page.waitForSelector("#chat-stop:disabled");
+  return {
+    selected,
+    names: await textsOf("#chat .answer .name"),
+    answers: await textsOf("#chat .answer .text"),
+  };
+}
+
+async function runs() {
+  await page.click("#job-run");
+  const entries = page.locator("#run-list > li");
+  await entries.nth(1).waitFor();
+  await page.locator("#run-list .report:focus").waitFor();
+  const names = await textsOf("#run-list .name");
+  const measures = await textsOf("#run-list .measures");
+  const trained = entries.nth(1);
+  await trained.locator(".report").click();
+  const report = page.frameLocator("#report-frame").locator("body");
+  const title = await report.locator("h1").textContent();
+  const width = await page.evaluate(`{
+    const { body } = document.querySelector("#report-frame").contentDocument;
+    getComputedStyle(body).maxWidth;
+  }`);
+  await page.keyboard.press("Escape");
+
+  for (const i of [0, 1]) await entries.nth(i).locator("input").check();
+  await page.locator("#comparison canvas").nth(2).waitFor();
+  const compared = await rowsOf("#comparison-measures");
+  const differences = await rowsOf("#comparison-options");
+
+  const offered = () => textsOf("#chat [name=model] option");
+  const listed = () => page.waitForResponse((response) => response.url().endsWith("/v1/models"));
+  const checkpoint = trained.locator("details li").first();
+  await trained.locator("summary").click();
+  const toggle = async () => {
+    const answer = listed();
+    await checkpoint.locator(".serve").click();
+    await (await answer).finished();
+    return await offered();
+  };
+  const served = await toggle();
+  const unloaded = await toggle();
+  return { names, measures, title, width, compared, differences, served, unloaded };
+}
+
+const rowsOf = (table: string) =>
+  page.locator(`${table} tr`).evaluateAll((rows) =>
+    rows.map((row) => [...row.children].map(({ textContent }) => textContent))
+  );
+
+/** Controls of the tab that is shown, and those among them that the Tab key comes to. */
+async function reach(name: string) {
+  const controls = `[...document.querySelectorAll(
+    "#${name} :is(button, input, select, textarea, summary)",
+  )].filter((control) => control.checkVisibility())`;
+  const reached = new Set<number>();
+  await page.focus(`nav a[href='#${name}']`);
+  const count = await page.evaluate<number>(`${controls}.length`);
+  for (let presses = 0; presses < count + 20; presses++) {
+    await page.keyboard.press("Tab");
+    reached.add(await page.evaluate(`${controls}.indexOf(document.activeElement)`));
+  }
+  reached.delete(-1);
+  return { count, reached: reached.size };
+}
+
+/** Pixels that each tab is too wide for a phone. */
+async function overflow() {
+  await page.setViewportSize({ width: 320, height: 640 });
+  const widths: Record<string, number> = {};
+  for (const name of ["chat", "prefer", "train", "runs"]) {
+    await tab(name);
+    await page.locator(`#${name}`).waitFor();
+    widths[name] = await page.evaluate("document.documentElement.scrollWidth - innerWidth");
+  }
+  return widths;
+}
+
+await page.fill("#key-dialog input", "secret");
+await page.press("#key-dialog input", "Enter");
+await prefer();
+const training = await train();
+const compared = await chat();
+await trainShortly();
+const reachedInTrain = await reach("train");
+const past = await runs();
+const keyboard = { train: reachedInTrain, runs: await reach("runs") };
+const result = { training, chat: compared, runs: past, keyboard, overflow: await overflow() };
+console.log(JSON.stringify({ ...result, complaints, strayRequests }));

@@ -1,0 +1,76 @@
+/** The page's loop as a person goes through it: preferring, training, comparing, in a real browser. */
+import assert from "node:assert/strict";
+import { ignoreMissing } from "../../src/platform/files.ts";
+import { CHROMIUM, hasChromium } from "./chromium.ts";
+import { serve } from "./server.ts";
+
+Deno.test(
+  { name: "pairs, training, comparison, runs in a browser", ignore: !hasChromium },
+  async () => {
+    const folder = `runs/.test-${crypto.randomUUID()}`; // the server may write in runs/ alone
+    await using _folder = {
+      [Symbol.asyncDispose]: () => Deno.remove(folder, { recursive: true }).catch(ignoreMissing),
+    };
+    await Deno.mkdir(folder, { recursive: true });
+    const preferences = ["--preferences", `${folder}/preferences.db`];
+    await using server = await serve(
+      "--reference",
+      "fixtures/model",
+      ...preferences,
+      "--output",
+      folder,
+    );
+    const { code, stdout, stderr } = await new Deno.Command(Deno.execPath(), {
+      args: ["run", "-q", "-A", "tests/e2e/loop_browser.ts", CHROMIUM, server.address],
+    }).output();
+    const decoder = new TextDecoder();
+    assert.equal(code, 0, decoder.decode(stderr));
+    const { training, chat, runs, keyboard, overflow, complaints, strayRequests } = JSON.parse(
+      decoder.decode(stdout),
+    );
+
+    assert.match(training.refusal, /broken.jsonl, line 1/);
+    assert.match(training.line, /^deno task train .*--beta 0.2.* --max-steps 8/);
+    assert.match(training.misspelt, /save_steps|save-steps/);
+    assert.match(training.lastEventId, /-0$/);
+    assert.ok(
+      training.late > training.early + 20,
+      `${training.early} pixels, then ${training.late}`,
+    );
+    assert.match(training.linesAfterReload, /^Created fine-tuning job/);
+
+    assert.deepEqual(chat.selected, ["ft:policy:loop", "policy"]);
+    assert.equal(chat.answers.length, 2);
+    for (const answer of chat.answers) assert.match(answer, /\S/);
+
+    assert.equal(runs.names.length, 2);
+    for (const name of ["ft:policy:short", "ft:policy:loop"]) assert.ok(runs.names.includes(name));
+    for (const measures of runs.measures) {
+      assert.match(
+        measures,
+        /^loss 0.693 → 0.\d+ · reward accuracy 0.500 → \S+ · reward margin 0.00 → \S+$/,
+      );
+    }
+    assert.match(runs.title, /^smoldpo train/);
+    assert.equal(runs.width, "992px");
+    assert.deepEqual(runs.compared[0], ["", "A first", "A final", "B first", "B final"]);
+    assert.ok(runs.compared.some(([name]: string[]) => name === "rewards/margins"));
+    assert.ok(runs.differences.some((row: string[]) => `${row}` === "max_steps,3,8"));
+    const checkpoints = runs.served.filter((name: string) => /:step-3$/.test(name));
+    assert.equal(checkpoints.length, 1);
+    assert.deepEqual(runs.unloaded, runs.served.filter((name: string) => name !== checkpoints[0]));
+
+    for (const { count, reached } of [keyboard.train, keyboard.runs]) assert.equal(reached, count);
+    for (const pixels of Object.values<number>(overflow)) {
+      assert.ok(
+        pixels <= 0,
+        `${pixels} too wide`,
+      );
+    }
+    // What the server refused, because it was wrong on purpose.
+    const refusal =
+      "Failed to load resource: the server responded with a status of 400 (Bad Request)";
+    assert.deepEqual(complaints, [refusal, refusal]);
+    assert.deepEqual(strayRequests, []);
+  },
+);
