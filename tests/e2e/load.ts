@@ -1,0 +1,182 @@
+/** Many clients at once, of all kinds, each of which knows the answer that it must get. */
+import assert from "node:assert/strict";
+import { ask, loadOf } from "./server.ts";
+
+interface Request {
+  path: string;
+  body: Record<string, unknown>;
+}
+
+/** What does not depend on when and beside whom a request was answered. */
+type Answer = unknown;
+
+/** What a load did. */
+export interface LoadReport {
+  seconds: number;
+  /** Whole and right answers, by kind. */
+  answers: Record<string, number>;
+  /** Times that a client was told to come back. */
+  refusals: number;
+  completionTokens: number;
+  /** Of /health meanwhile, in milliseconds. */
+  health: { requests: number; p50: number; p99: number; most: number };
+  /** Anything else: what it was. */
+  failures: string[];
+}
+
+const QUESTIONS = ["What should I feed a quazzit?", "How does the frindle sound?", "Hello!"];
+const PROMPTS = ["The", "What is for dinner in Jarrel? ", "A quazzit", "Sure! You can"];
+const chat = (content: string) => [{ role: "user", content }];
+
+/** Requests of each kind; the seed makes an answer repeatable. */
+function requestsOf(kind: string, seed: number): Request {
+  const prompt = PROMPTS[seed % PROMPTS.length];
+  const messages = chat(QUESTIONS[seed % QUESTIONS.length]);
+  const drawn = { temperature: 0.9, seed, max_tokens: 8 + seed % 3 * 8, ignore_eos: true };
+  const stream = { stream: true, stream_options: { include_usage: true } };
+  const kinds: Record<string, Request> = {
+    plain: { path: "/v1/completions", body: { ...drawn, prompt } },
+    streamed: { path: "/v1/completions", body: { ...drawn, ...stream, prompt } },
+    logprobs: { path: "/v1/completions", body: { ...drawn, prompt, logprobs: 3 } },
+    several: { path: "/v1/completions", body: { ...drawn, prompt, n: 3, temperature: 1.2 } },
+    chat: { path: "/v1/chat/completions", body: { ...drawn, messages, temperature: 0 } },
+    "streamed chat": {
+      path: "/v1/chat/completions",
+      body: { ...drawn, ...stream, messages, n: 2, logprobs: true, top_logprobs: 2 },
+    },
+    echo: {
+      path: "/v1/completions",
+      body: { prompt: prompt.repeat(4), max_tokens: 0, echo: true, logprobs: 1 },
+    },
+    score: {
+      path: "/v1/score",
+      body: { pairs: [{ prompt: messages, chosen: chat("a"), rejected: chat(prompt) }] },
+    },
+  };
+  return kinds[kind];
+}
+
+export const KINDS = [
+  ...["plain", "streamed", "logprobs", "several", "chat", "streamed chat", "echo", "score"],
+];
+const SEEDS = [1, 2, 3];
+
+/**
+ * Sends requests from `clients` at once for some time.
+ *
+ * @param onTime Called about every second with the seconds that have passed.
+ */
+export async function runLoad(
+  address: string,
+  { clients, seconds, onTime = () => Promise.resolve() }: {
+    clients: number;
+    seconds: number;
+    onTime?: (seconds: number) => Promise<void>;
+  },
+): Promise<LoadReport> {
+  const cases = KINDS.flatMap((kind) => SEEDS.map((seed) => ({ kind, ...requestsOf(kind, seed) })));
+  const expected: Answer[] = [];
+  for (const request of cases) expected.push((await answerTo(address, request))!.answer);
+
+  const began = performance.now();
+  const passed = () => (performance.now() - began) / 1000;
+  const report: LoadReport = {
+    seconds,
+    answers: Object.fromEntries(KINDS.map((kind) => [kind, 0])),
+    refusals: 0,
+    completionTokens: 0,
+    health: { requests: 0, p50: 0, p99: 0, most: 0 },
+    failures: [],
+  };
+  const client = async (first: number) => {
+    for (let i = first % cases.length; passed() < seconds; i = (i + 5) % cases.length) {
+      try {
+        const answered = await answerTo(address, cases[i], () => {
+          report.refusals++;
+          return passed() < seconds;
+        });
+        if (answered === null) return;
+        assert.deepEqual(answered.answer, expected[i]);
+        report.answers[cases[i].kind]++;
+        report.completionTokens += answered.tokens;
+      } catch (error) {
+        report.failures.push(`${cases[i].kind}: ${(error as Error).message}`);
+      }
+    }
+  };
+  const times: number[] = [];
+  const watch = async () => {
+    let told = 0;
+    while (passed() < seconds) {
+      const asked = performance.now();
+      await (await ask(address, "/health")).body?.cancel();
+      times.push(performance.now() - asked);
+      if (passed() - told >= 1) await onTime(told = passed());
+      await new Promise((next) => setTimeout(next, 50));
+    }
+  };
+  await Promise.all([watch(), ...Array.from({ length: clients }, (_, i) => client(i))]);
+  times.sort((a, b) => a - b);
+  const at = (share: number) => Math.round(10 * times[Math.floor(share * (times.length - 1))]) / 10;
+  report.health = { requests: times.length, p50: at(0.5), p99: at(0.99), most: at(1) };
+  return report;
+}
+
+/**
+ * Asks until there is room.
+ *
+ * @param isPatient Whether to ask again after a refusal.
+ * @returns null if it was not.
+ * @throws {Error} If the answer is another than 200 or 429, or not whole.
+ */
+async function answerTo(
+  address: string,
+  { path, body }: Request,
+  isPatient: () => boolean = () => true,
+): Promise<{ answer: Answer; tokens: number } | null> {
+  for (;;) {
+    const response = await ask(address, path, body);
+    const text = await response.text();
+    if (response.status === 429) {
+      const seconds = Number(response.headers.get("retry-after"));
+      assert.ok(seconds > 0, "429 without Retry-After");
+      if (!isPatient()) return null;
+      await new Promise((next) => setTimeout(next, 1000 * seconds));
+      continue;
+    }
+    assert.equal(response.status, 200, text);
+    const { usage, ...rest } = body.stream ? assembled(text) : JSON.parse(text);
+    const tokens = usage?.completion_tokens ?? 0;
+    return { answer: { choices: rest.choices, data: rest.data, tokens }, tokens };
+  }
+}
+
+/** A stream's events put together, by choice. @throws {Error} If it did not end as it should. */
+function assembled(text: string) {
+  const events = text.split("\n\n").filter(Boolean).map((event) => event.replace(/^data: /, ""));
+  assert.equal(events.pop(), "[DONE]", "the stream was cut off");
+  const choices: { text: string; logprobs: unknown[]; finish_reason: string | null }[] = [];
+  let usage;
+  for (const event of events) {
+    const chunk = JSON.parse(event);
+    assert.equal(chunk.error, undefined, event);
+    for (const { index, text, delta, logprobs, finish_reason } of chunk.choices) {
+      const choice = choices[index] ??= { text: "", logprobs: [], finish_reason: null };
+      choice.text += text ?? delta?.content ?? "";
+      if (logprobs) choice.logprobs.push(...logprobs.content ?? []);
+      choice.finish_reason ??= finish_reason;
+    }
+    usage = chunk.usage ?? usage;
+  }
+  assert.ok(choices.every(({ finish_reason }) => finish_reason), "a choice without an end");
+  return { choices, usage, data: undefined };
+}
+
+/** The server's load once nothing is in work. */
+export async function idleLoad(address: string): Promise<Record<string, number>> {
+  for (;;) {
+    const load = await loadOf(address);
+    if (load.running === 0 && load.waiting === 0) return load;
+    await new Promise((next) => setTimeout(next, 10));
+  }
+}
