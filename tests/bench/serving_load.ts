@@ -1,6 +1,7 @@
 /**
- * 64 clients for five minutes: `deno run -P=test tests/bench/serving_load.ts [SECONDS] [--train]`. Prints as JSON what became
- * of every request, and the server's memory as time went by. With `--train` the server trains meanwhile.
+ * 64 clients for five minutes: `deno run -P=test tests/bench/serving_load.ts [SECONDS] [--train]`. Prints as a line of JSON
+ * what became of every request, and the server's memory as time went by; what was recorded is in serving_load.jsonl. With
+ * `--train` the server trains meanwhile.
  *
  * @module
  */
@@ -35,23 +36,19 @@ const training = job && await endTraining(job);
 const { freeCacheRows, cacheRows } = await idleLoad(address);
 const warm = samples.find(({ seconds }) => seconds >= WARM_SECONDS) ?? samples[0];
 const last = samples.at(-1)!;
-console.log(JSON.stringify(
-  {
-    device: said.find((line) => line.startsWith("device"))?.replace(/^device +/, ""),
-    date: new Date().toISOString(),
-    commit: await currentCommit(),
-    training,
-    load: { ...load, failures: load.failures.length, firstFailures: load.failures.slice(0, 5) },
-    memory: {
-      growthAfterWarmUp: last.residentBytes! / warm.residentBytes! - 1,
-      gpuBytesAfterWarmUp: [warm.gpuBytes, last.gpuBytes],
-      cacheRowsLost: cacheRows - freeCacheRows,
-      samples,
-    },
+console.log(JSON.stringify({
+  device: said.find((line) => line.startsWith("device"))?.replace(/^device +/, ""),
+  date: new Date().toISOString(),
+  commit: await currentCommit(),
+  training,
+  load: { ...load, failures: load.failures.length, firstFailures: load.failures.slice(0, 5) },
+  memory: {
+    growthAfterWarmUp: last.residentBytes! / warm.residentBytes! - 1,
+    gpuBytesAfterWarmUp: [warm.gpuBytes, last.gpuBytes],
+    cacheRowsLost: cacheRows - freeCacheRows,
+    samples,
   },
-  null,
-  2,
-));
+}));
 
 async function beginTraining(): Promise<string> {
   const response = await ask(address, "/v1/fine_tuning/jobs", {
