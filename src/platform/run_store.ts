@@ -40,7 +40,8 @@ export class DiskRuns implements RunStore {
 
   async checkpoints(id: string): Promise<number[]> {
     if (!await this.#isRun(id)) return [];
-    const names = await foldersOf(`${this.path}/${id}/checkpoints`);
+    const folder = `${this.path}/${id}/checkpoints`;
+    const names = (await infoOf(folder))?.isDirectory ? await foldersOf(folder) : [];
     return names.flatMap((name) => {
       const step = /^step-(\d{1,15})$/.exec(name)?.[1];
       return step === undefined ? [] : [Number(step)];

@@ -123,6 +123,10 @@ Deno.test("no id or name in a request leads to a file outside", () =>
           assertRefused(await rawRequest(address, request), request);
         }
       }
+      for (const name of links) {
+        const checkpoint = await rawRequest(address, get(`/v1/models/${name}:step-1`));
+        assert.equal(checkpoint.status, 404, checkpoint.text);
+      }
       await assertUploadsStayInside(address);
     } finally {
       for (const link of links) await Deno.remove(`runs/${link}`, { recursive: true });
@@ -142,7 +146,9 @@ async function linksOutside(directory: string): Promise<string[]> {
   }
   await Deno.mkdir(`runs/${run}`, { recursive: true });
   await Deno.symlink(outside, `runs/${link}`);
-  for (const file of files) await Deno.symlink(`${outside}/${file}`, `runs/${run}/${file}`);
+  for (const name of [...files, "checkpoints"]) {
+    await Deno.symlink(`${outside}/${name}`, `runs/${run}/${name}`);
+  }
   return [link, run];
 }
 
