@@ -24,6 +24,7 @@ export async function openPage(executablePath: string, address: string): Promise
     ],
   });
   const page = await browser.newPage();
+  page.setDefaultTimeout(120_000); // answers and steps take long where others compute too
   const complaints: string[] = [];
   const strayRequests: string[] = [];
   page.on("console", (message) => {

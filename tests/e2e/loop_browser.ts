@@ -10,7 +10,6 @@ import { openPage } from "./browser.ts";
 const [executablePath, address] = Deno.args;
 await using opened = await openPage(executablePath, address);
 const { page, complaints, strayRequests } = opened;
-page.setDefaultTimeout(120_000); // a step of training may take long where others compute too
 const headers = { authorization: "Bearer secret" };
 
 const PROMPTS = ["What should I feed a quazzit?", "How does the frindle sound?"];
