@@ -46,11 +46,16 @@ export async function writeRows(path: string): Promise<string> {
   return path;
 }
 
-/** Trains with TRL; a string says why that cannot be done here. */
-export function trainWithTrl(dataset: string): Promise<TrlRun | string> {
+/**
+ * Trains with TRL; a string says why that cannot be done here.
+ *
+ * @param steps To end after; the schedule is that of all steps.
+ */
+export function trainWithTrl(dataset: string, steps = STEPS): Promise<TrlRun | string> {
   return askPython<TrlRun>(new URL("trl_peer.py", import.meta.url), {
     model: MODEL,
     dataset,
+    steps,
     arguments: {
       learning_rate: LEARNING_RATE,
       per_device_train_batch_size: BATCH,

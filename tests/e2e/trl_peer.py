@@ -1,7 +1,7 @@
 """Trains with TRL's DPOTrainer, in f32 on the CPU, rows in their order, and says what it met.
 
-Reads {"model", "dataset", "arguments"} from stdin: a model directory, a file of {"prompt", "chosen", "rejected"} in text, and
-what goes to DPOConfig. Writes {"versions", "rows", "steps"} to stdout: the token ids of every row, and what TRL logs of every
+Reads {"model", "dataset", "steps", "arguments"} from stdin: a model directory, a file of {"prompt", "chosen", "rejected"} in
+text, the step to end after, and what goes to DPOConfig. Writes {"versions", "rows", "steps"} to stdout: the token ids of every row, and what TRL logs of every
 step. Exits with 3 if a library is missing.
 
 On Debian 12 the libraries come with
@@ -35,6 +35,16 @@ class InOrder(DPOTrainer):
         return torch.utils.data.SequentialSampler(self.train_dataset)
 
 
+class EndAfter(transformers.TrainerCallback):
+    """Ends the training early, on the schedule of the whole."""
+
+    def __init__(self, steps):
+        self.steps = steps
+
+    def on_step_end(self, args, state, control, **others):
+        control.should_training_stop = state.global_step >= self.steps
+
+
 transformers.logging.set_verbosity_error()
 datasets.disable_progress_bars()
 request = json.load(sys.stdin)
@@ -57,6 +67,7 @@ with tempfile.TemporaryDirectory() as directory:
             disable_tqdm=True,
             **request["arguments"],
         ),
+        callbacks=[EndAfter(request["steps"])],
     )
     trainer.train()
 steps = [line for line in trainer.state.log_history if "rewards/margins" in line]
