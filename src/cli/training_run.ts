@@ -184,10 +184,12 @@ export async function saveRun(run: TrainingRun, samples: Sample[]): Promise<RunR
     versions: { smoldpo: denoConfig.version, deno: Deno.version.deno, v8: Deno.version.v8 },
     device: device.gpu.info,
     options: { ...options, precision: device.precision },
-    origins: {
-      ...context.resolved.origins,
-      precision: { source: "automatic", detail: device.precisionReason },
-    },
+    origins: options.precision === "auto"
+      ? {
+        ...context.resolved.origins,
+        precision: { source: "automatic", detail: device.precisionReason },
+      }
+      : context.resolved.origins,
     source: run.source.name,
     parameters: training.parameters,
     data,
