@@ -30,16 +30,7 @@ const PUSHING = [...TRAINING, "convert"] as const;
 const PREFERENCE = ["train", "eval"] as const;
 const DATA = ["train", "sft", "eval", "score", "inspect"] as const;
 const FILTERING = ["filter", "train"] as const;
-const ON_DEVICE = [
-  "train",
-  "sft",
-  "eval",
-  "score",
-  "generate",
-  "serve",
-  "bench",
-  "inspect",
-] as const;
+const ON_DEVICE = [...DATA, "generate", "serve", "bench"] as const;
 const PAIRS = ["train", "eval", "score", "filter", "inspect"] as const;
 
 /**

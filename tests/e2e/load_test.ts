@@ -15,15 +15,15 @@ Deno.test("a server idles, forgets clients that leave, and stands 64 at once", a
   const answered = await ask(address, "/v1/completions", { prompt: "The", max_tokens: 20 });
   assert.equal(answered.status, 200);
   await answered.body?.cancel();
-  await test.step("less than 1 % of a core where nobody asks", () => idles(server));
+  await test.step("comes below 1 % of a core where nobody asks", () => idles(server));
   await test.step("50 clients that leave in the middle of a stream", () => leaves(address, true));
   await test.step("50 clients that leave without an answer", () => leaves(address, false));
   await test.step("64 clients: every answer whole and right", () => bears(server));
-  await test.step("less than 1 % of a core after all of that", () => idles(server));
+  await test.step("comes below 1 % of a core after all of that", () => idles(server));
   assert.deepEqual(server.said.filter((line) => /^error/.test(line)), []);
 });
 
-/** Comes to rest; what was left behind may first be collected. */
+/** Comes to rest within half a minute. Right behind a load it takes some percent for seconds, why is not known; garbage, perhaps. */
 async function idles({ address, process }: Server): Promise<void> {
   await idleLoad(address);
   if (await usageOf(process) === null) return console.log("not measured: it needs Linux's /proc");
@@ -116,7 +116,7 @@ async function bears({ address, process }: Server): Promise<void> {
   assert.deepEqual(failures, []);
   for (const kind of KINDS) assert.ok(report.answers[kind] > 0, kind);
   assert.ok(report.refusals > 0, "there were more than it had room for");
-  // A tenth of what it is on a quiet machine; without a free core some wait.
+  // Some 20 ms on a quiet machine. The goal is 100 ms, which tests/bench/serving_load.jsonl keeps; without a free core some wait.
   assert.ok(report.health.p99 < 1000, `${report.health.p99} ms`);
   const idle = await idleLoad(address);
   assert.equal(idle.freeCacheRows, idle.cacheRows);
