@@ -13,7 +13,6 @@ import type { RunStore } from "../src/serve/runs.ts";
 import type { Trainings } from "../src/serve/trainings.ts";
 import { Admission, type Api, Metrics } from "./api.ts";
 import { chatRoutes } from "./chat.ts";
-import { watchClient } from "./client_gone.ts";
 import { completionRoutes } from "./completions.ts";
 import { ApiError, errorHandler } from "./errors.ts";
 import { evaluationRoutes } from "./evaluations.ts";
@@ -31,7 +30,7 @@ import { tokenizeRoutes } from "./tokenize.ts";
 export interface AppOptions extends SecurityOptions {
   /** Sequences that may wait for a slot; more are refused with 429. */
   maxQueue: number;
-  /** Seconds that a request's body may take, and then its answer. */
+  /** Seconds that an answer may take. */
   timeout: number;
   runs: RunStore;
   trainings: Trainings;
@@ -69,9 +68,9 @@ export function createApp(options: AppOptions): Hono {
     api.metrics.requests.inc({ route, status: context.res.status });
   });
   if (corsOrigin !== null) app.use(cors({ origin: corsOrigin }));
-  app.use(watchClient, onlyOurPages(options));
+  app.use(onlyOurPages(options));
   app.route("/", pageRoutes()); // before the key is asked for
-  app.use(authenticate(options), limitBody(timeout));
+  app.use(authenticate(options), limitBody);
   app.route("/", healthRoutes(api, queue));
   app.route("/", modelRoutes(shelf));
   app.route("/", completionRoutes(api, log));

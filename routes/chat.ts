@@ -7,7 +7,6 @@ import type { TextTokenizer } from "../src/text/tokenizer.ts";
 import { type Api, modelOf, tokenizerOf } from "./api.ts";
 import { ApiError } from "./errors.ts";
 import { eventStream } from "./event_stream.ts";
-import { patientJson } from "./patient_json.ts";
 import { ChatRequest, templateMessages, textOf } from "./schemas.ts";
 import {
   type Answer,
@@ -92,7 +91,8 @@ export function chatRoutes(api: Api, log: (line: string) => void): Hono {
         }, { onEnd: leave, log });
       }
 
-      return await patientJson(context, async (signal) => {
+      try {
+        const { signal } = context.req.raw; // aborted if the client leaves
         const answers = await Promise.all(
           sequences.map((sequence) => answer(api, { ...question, sequence, signal })),
         );
@@ -102,8 +102,10 @@ export function chatRoutes(api: Api, log: (line: string) => void): Hono {
           logprobs: logprobsOf(whole.tokens),
           finish_reason: finishOf(whole),
         }));
-        return { ...head("chat.completion"), choices, usage: usage(answers) };
-      }, { onEnd: leave, log });
+        return context.json({ ...head("chat.completion"), choices, usage: usage(answers) });
+      } finally {
+        leave();
+      }
     },
   );
 }

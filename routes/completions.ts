@@ -12,7 +12,6 @@ import type { TextTokenizer } from "../src/text/tokenizer.ts";
 import type { Asked } from "../src/serve/model_shelf.ts";
 import { type Api, modelOf, tokenizerOf } from "./api.ts";
 import { eventStream } from "./event_stream.ts";
-import { patientJson } from "./patient_json.ts";
 import { CompletionRequest } from "./schemas.ts";
 import { type Answer, answer, checkPromptText, roomFor, seedOf, usageOf } from "./text_answer.ts";
 import { json } from "./validate.ts";
@@ -79,7 +78,8 @@ export function completionRoutes(api: Api, log: (line: string) => void): Hono {
         }, { onEnd: leave, log });
       }
 
-      return await patientJson(context, async (signal) => {
+      try {
+        const { signal } = context.req.raw; // aborted if the client leaves
         const answers = await Promise.all(
           questions.map((question) => answer(api, { ...question, seed, signal })),
         );
@@ -94,8 +94,10 @@ export function completionRoutes(api: Api, log: (line: string) => void): Hono {
           const logprobs = joined(parts.map((part) => part.logprobs));
           return { index, text, logprobs, finish_reason: finishOf(whole) };
         }));
-        return { ...head, choices, usage: usage(answers) };
-      }, { onEnd: leave, log });
+        return context.json({ ...head, choices, usage: usage(answers) });
+      } finally {
+        leave();
+      }
     },
   );
 }

@@ -1,7 +1,6 @@
 /** Server-sent events for answers that come in pieces. */
 import type { Context } from "hono";
 import { stream } from "hono/streaming";
-import { clientGone } from "./client_gone.ts";
 import { errorBody } from "./errors.ts";
 
 /**
@@ -19,7 +18,7 @@ export function eventStream(
   return stream(context, async (out) => {
     const gone = new AbortController();
     out.onAbort(() => gone.abort());
-    clientGone(context).addEventListener("abort", () => gone.abort(), { once: true });
+    context.req.raw.signal.addEventListener("abort", () => gone.abort(), { once: true });
     // Events go out one behind the other, while the next ones are made.
     let sent: Promise<unknown> = Promise.resolve();
     const send = (data: string, id?: string) => {

@@ -21,35 +21,20 @@ export const MOST_UPLOAD_BYTES = 64 << 20;
 /** Where files are sent, which come as forms. */
 const UPLOADS = "/v1/files";
 
-/**
- * Refuses bodies that are too large, and gives up those that come too slowly: Deno waits for a body without end.
- *
- * @param seconds That a body may take.
- */
-export function limitBody(seconds: number) {
-  return createMiddleware(async (context, next) => {
-    const { method, path, raw } = context.req;
-    if (raw.body && !raw.bodyUsed) { // Hono comes here twice for OPTIONS *
-      const { promise: late, reject } = Promise.withResolvers<never>();
-      const refuse = () =>
-        reject(
-          new ApiError(408, `Expected the body within ${seconds} s, found it unfinished`, {
-            headers: { connection: "close" },
-          }),
-        );
-      const timer = setTimeout(refuse, seconds * 1000);
-      const limit = method === "POST" && path === UPLOADS ? limitUpload : limitJson;
-      // Hono keeps what was read for whoever parses it.
-      const read = limit(context, async () => void await context.req.arrayBuffer())
-        .catch((error: unknown) => {
-          if (error instanceof ApiError) throw error;
-          throw new ApiError(400, "Expected a whole body, found its end missing or broken");
-        });
-      await Promise.race([read, late]).finally(() => clearTimeout(timer));
-    }
-    await next();
-  });
-}
+/** Refuses bodies that are too large, and those that break off. */
+export const limitBody = createMiddleware(async (context, next) => {
+  const { method, path, raw } = context.req;
+  if (raw.body) {
+    const limit = method === "POST" && path === UPLOADS ? limitUpload : limitJson;
+    // Hono keeps what was read for whoever parses it.
+    await limit(context, async () => void await context.req.arrayBuffer())
+      .catch((error: unknown) => {
+        if (error instanceof ApiError) throw error;
+        throw new ApiError(400, "Expected a whole body, found its end missing or broken");
+      });
+  }
+  await next();
+});
 
 const limitJson = limitTo(MOST_BODY_BYTES);
 const limitUpload = limitTo(MOST_UPLOAD_BYTES);
@@ -92,10 +77,10 @@ export function authenticate({ apiKey }: SecurityOptions) {
 export function onlyOurPages({ hosts, corsOrigin }: SecurityOptions) {
   return createMiddleware(async (context, next) => {
     const { req } = context;
-    // The other host is that of a request with a whole address in its first line; OPTIONS * has none.
-    const target = URL.parse(req.url)?.host;
-    const host = req.header("host") ?? target ?? "";
-    for (const name of [host, target ?? host].map((each) => each.replace(/:\d+$/, ""))) {
+    // The other one is that of a request with a whole address in its first line.
+    const target = URL.parse(req.url)?.host ?? ""; // some names make no URL
+    const host = req.header("host") ?? target;
+    for (const name of [host, target].map((each) => each.replace(/:\d+$/, ""))) {
       if (hosts !== null && !hosts.includes(name)) {
         throw new ApiError(403, `Expected a Host of ${hosts.join(", ")}, found ${name}`);
       }

@@ -85,7 +85,7 @@ export function roomFor(
 /**
  * Generates, watches for stop strings, and hands out text in whole characters.
  *
- * @throws {ApiError} 504 if it takes too long; a client sees it as a stream's event, or in the first half second of a plain answer.
+ * @throws {ApiError} 504 if it takes too long.
  */
 export async function answer(
   { serving, metrics, timeout }: Api,

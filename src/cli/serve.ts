@@ -16,6 +16,7 @@ import type { Context } from "./context.ts";
 import { openDevice } from "./device.ts";
 import { openStoredModel } from "./inputs.ts";
 import { allowedFiles, existsHere } from "./serving/allowed_files.ts";
+import { listen } from "./serving/http_server.ts";
 import { linesTo } from "./serving/local_worker.ts";
 import { RemoteServing } from "./serving/remote_serving.ts";
 
@@ -82,16 +83,15 @@ async function serve(
     isReady: () => ready,
     log: say,
   });
-  const server = listen(options, (address) => {
-    say(`listening  http://${address}`);
-    if (options.json) context.stdout.write(`${JSON.stringify({ address })}\n`);
-  }, app.fetch);
+  const server = await listen(options, app.fetch);
+  say(`listening  http://${server.address}`);
+  if (options.json) context.stdout.write(`${JSON.stringify({ address: server.address })}\n`);
 
   await interrupted(context.signal);
   ready = false;
   say("Shutting down: answers in work may finish; once more to stop at once");
   const late = setTimeout(() => shelf.options.host.close(), options.shutdownTimeout * 1000);
-  await Promise.all([server.shutdown(), queue.close()]);
+  await Promise.all([server.close(), queue.close()]);
   clearTimeout(late);
   return 0;
 }
@@ -131,30 +131,6 @@ function nameOf(path: string): string {
   return /^[\w.-]+\/[\w.-]+(@|$)/.test(path) && !path.startsWith(".") && !existsHere(path)
     ? path
     : basename(path);
-}
-
-function listen(
-  { host, port }: Options<"serve">,
-  onListen: (address: string) => void,
-  fetch: Deno.ServeHandler,
-): Deno.HttpServer {
-  try {
-    return Deno.serve({
-      hostname: host,
-      port,
-      onListen: ({ hostname, port }) => onListen(`${hostname}:${port}`),
-    }, fetch);
-  } catch (error) {
-    if (error instanceof Deno.errors.AddrInUse) {
-      throw new UserError(
-        `Expected port ${port} to be free, found it in use: choose another --port`,
-      );
-    }
-    if (error instanceof Deno.errors.NotCapable || error instanceof Deno.errors.AddrNotAvailable) {
-      throw new UserError(`Cannot listen on ${host}: ${(error as Error).message}`);
-    }
-    throw error;
-  }
 }
 
 /** Waits for the first interrupt, or for the SIGTERM that service managers send. */

@@ -497,7 +497,7 @@ export const OPTIONS = {
   }),
   timeout: number(
     ["serve"],
-    "Seconds that a request's body may take, and then its answer, before it is given up",
+    "Seconds that a request may take to come in, and then its answer, before it is given up",
     { default: 300, above: 0, max: 86_400 },
   ),
   shutdownTimeout: number(["serve"], "Seconds that answers in work may take when the server ends", {

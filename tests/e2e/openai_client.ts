@@ -102,18 +102,5 @@ async function training() {
   };
 }
 
-/** Begins a long answer, says so, and waits for its end. */
-async function linger(stream: boolean) {
-  const long = { ...request, max_tokens: 400, logit_bias: { "2": -100 }, stream } as const;
-  const answering = client.chat.completions.create({ ...long, n: 4 });
-  if (stream) {
-    for await (const _ of await answering as AsyncIterable<unknown>) console.log("begun");
-  } else {
-    console.log("begun");
-    await answering;
-  }
-}
-
-if (job === "conformance") console.log(JSON.stringify(await conformance()));
-else if (job === "training") console.log(JSON.stringify(await training()));
-else await linger(job === "stream");
+const jobs = { conformance, training };
+console.log(JSON.stringify(await jobs[job as keyof typeof jobs]()));

@@ -56,9 +56,13 @@ function isBroken(error: unknown): boolean {
   return error instanceof Deno.errors.ConnectionReset || error instanceof Deno.errors.BrokenPipe;
 }
 
-/** Sends one request that says it is the last, and reads the answer to its end. */
-export async function rawRequest(address: string, data: string | Uint8Array): Promise<RawReply> {
+/** Sends one request, and reads until the server closes, or until its words match. */
+export async function rawRequest(
+  address: string,
+  data: string | Uint8Array,
+  enough?: RegExp,
+): Promise<RawReply> {
   using connection = await RawConnection.open(address);
   await connection.send(data);
-  return await connection.receive();
+  return await connection.receive(enough && ((text) => enough.test(text)));
 }
