@@ -6,9 +6,9 @@
  * @module
  */
 import { currentCommit } from "../../src/platform/commit.ts";
-import { idleLoad, runLoad } from "../e2e/load.ts";
+import { beginTraining, endTraining, idleLoad, runLoad } from "../e2e/load.ts";
 import { usageOf } from "../e2e/process_usage.ts";
-import { ask, loadOf, serve, until } from "../e2e/server.ts";
+import { loadOf, serve } from "../e2e/server.ts";
 
 const SAMPLE_SECONDS = 10;
 /** After which memory must stay what it is. */
@@ -19,7 +19,7 @@ const trains = Deno.args.includes("--train");
 
 await using server = await serve("--max-model-len", "256", "--max-queue", "64");
 const { address, process, said } = server;
-const job = trains ? await beginTraining() : null;
+const job = trains ? await beginTraining(address) : null;
 
 const samples: { seconds: number; residentBytes: number | null; gpuBytes: number }[] = [];
 const load = await runLoad(address, {
@@ -32,7 +32,7 @@ const load = await runLoad(address, {
     samples.push({ seconds: Math.round(passed), residentBytes, gpuBytes });
   },
 });
-const training = job && await endTraining(job);
+const training = job && await endTraining(address, job);
 const { freeCacheRows, cacheRows } = await idleLoad(address);
 const warm = samples.find(({ seconds }) => seconds >= WARM_SECONDS) ?? samples[0];
 const last = samples.at(-1)!;
@@ -49,25 +49,3 @@ console.log(JSON.stringify({
     samples,
   },
 }));
-
-async function beginTraining(): Promise<string> {
-  const response = await ask(address, "/v1/fine_tuning/jobs", {
-    model: "policy",
-    training_file: "fixtures",
-    method: { type: "dpo", dpo: { hyperparameters: { batch_size: 2 } } },
-    smoldpo: { max_steps: 1_000_000, max_length: 64, truncation: "prompt_first" },
-  });
-  return (await response.json()).id;
-}
-
-/** @returns How far it came. */
-async function endTraining(id: string): Promise<{ steps: number }> {
-  const path = `/v1/fine_tuning/jobs/${id}`;
-  const events = await (await ask(address, `${path}/events?limit=100`)).json();
-  const metrics = events.data.find(({ type }: { type: string }) => type === "metrics");
-  const { smoldpo } = await (await ask(address, `${path}/cancel`, {})).json();
-  const status = async () => (await (await ask(address, path)).json()).status;
-  await until(async () => await status() === "cancelled", 60_000);
-  await Deno.remove(smoldpo.output, { recursive: true });
-  return { steps: metrics?.data.step ?? 0 };
-}

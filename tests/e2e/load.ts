@@ -1,6 +1,6 @@
 /** Many clients at once, of all kinds, each of which knows the answer that it must get. */
 import assert from "node:assert/strict";
-import { ask, loadOf } from "./server.ts";
+import { ask, loadOf, until } from "./server.ts";
 
 interface Request {
   path: string;
@@ -179,4 +179,27 @@ export async function idleLoad(address: string): Promise<Record<string, number>>
     if (load.running === 0 && load.waiting === 0) return load;
     await new Promise((next) => setTimeout(next, 10));
   }
+}
+
+/** Begins a training that does not end by itself. @returns The job's id. */
+export async function beginTraining(address: string): Promise<string> {
+  const response = await ask(address, "/v1/fine_tuning/jobs", {
+    model: "policy",
+    training_file: "fixtures",
+    method: { type: "dpo", dpo: { hyperparameters: { batch_size: 2 } } },
+    smoldpo: { max_steps: 1_000_000, max_length: 64, truncation: "prompt_first" },
+  });
+  return (await response.json()).id;
+}
+
+/** Cancels it, and removes what it left. @returns How far it came. */
+export async function endTraining(address: string, id: string): Promise<{ steps: number }> {
+  const path = `/v1/fine_tuning/jobs/${id}`;
+  const events = await (await ask(address, `${path}/events?limit=100`)).json();
+  const metrics = events.data.find(({ type }: { type: string }) => type === "metrics");
+  const { smoldpo } = await (await ask(address, `${path}/cancel`, {})).json();
+  const status = async () => (await (await ask(address, path)).json()).status;
+  await until(async () => await status() === "cancelled", 60_000);
+  await Deno.remove(smoldpo.output, { recursive: true });
+  return { steps: metrics?.data.step ?? 0 };
 }

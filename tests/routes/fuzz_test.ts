@@ -67,15 +67,16 @@ const right = fc.oneof(
 
 const body = fc.oneof(
   { weight: 3, arbitrary: right.map((value) => JSON.stringify(value)) },
-  nearly.map((value) => JSON.stringify(value)),
-  fc.json({ maxDepth: 5 }),
-  text,
-  fc.integer({ min: 1, max: 50_000 }).map((depth) => "[".repeat(depth)),
+  { weight: 10, arbitrary: nearly.map((value) => JSON.stringify(value)) },
+  { weight: 4, arbitrary: fc.json({ maxDepth: 5 }) },
+  { weight: 2, arbitrary: text },
+  fc.integer({ min: 1, max: 100_000 }).map((depth) => "[".repeat(depth)),
   fc.constantFrom('{"prompt":"a","max_tokens":1,"__proto__":{"n":9}}', "[]", "null", "{}"),
 );
 
 Deno.test("bodies of every kind get an answer that is not 5xx, in time", async () => {
   const statuses = new Map<number, number>();
+  let most = 0;
   await fc.assert(
     fc.asyncProperty(fc.constantFrom(...PATHS), body, async (path, json) => {
       const began = performance.now();
@@ -84,11 +85,17 @@ Deno.test("bodies of every kind get an answer that is not 5xx, in time", async (
       statuses.set(status, (statuses.get(status) ?? 0) + 1);
       assert.ok(status < 500, `${status} for ${json.slice(0, 200)}: ${JSON.stringify(body)}`);
       if (status >= 400) assert.equal(typeof body.error.message, "string");
-      // Much more than any of them takes, on cores that others use too.
-      assert.ok(ms < 5000, `${ms} ms for ${json.slice(0, 200)}`);
+      most = Math.max(most, ms);
+      assert.ok(ms < 1000, `${ms} ms for ${json.slice(0, 200)}`);
     }),
-    { numRuns: 2000, seed: 20, endOnFailure: true },
+    { numRuns: 20_000, seed: 20, endOnFailure: true },
   );
-  assert.ok((statuses.get(400) ?? 0) > 600 && (statuses.get(200) ?? 0) > 10, `${[...statuses]}`);
+  console.log(
+    `statuses ${JSON.stringify([...statuses])}, the slowest after ${Math.round(most)} ms`,
+  );
+  assert.ok(
+    (statuses.get(400) ?? 0) > 10_000 && (statuses.get(200) ?? 0) > 100,
+    `${[...statuses]}`,
+  );
   assert.equal((await ask("/v1/completions", { prompt: "a", max_tokens: 1 }, { app })).status, 200);
 });

@@ -98,7 +98,7 @@ Deno.test("jobs with fields of every kind get an answer that is not 5xx, in time
         if (status >= 400) {
           assert.deepEqual(Object.keys(body.error), ["message", "type", "param", "code"], shown);
         }
-        assert.ok(ms < 5000, `${ms} ms: ${shown}`);
+        assert.ok(ms < 1000, `${ms} ms: ${shown}`);
         // The next one shall find as much room.
         if (status === 200 && body.status) {
           accepted++;
@@ -106,7 +106,7 @@ Deno.test("jobs with fields of every kind get an answer that is not 5xx, in time
           assert.equal(status, 200, shown);
         }
       }),
-      { numRuns: 5000, seed: 20, endOnFailure: true },
+      { numRuns: 20_000, seed: 20, endOnFailure: true },
     );
     assert.ok((statuses.get(400) ?? 0) > 500 && accepted > 50, `${accepted}; ${[...statuses]}`);
   }));
