@@ -23,11 +23,19 @@ const UPLOADS = "/v1/files";
 
 /** Refuses bodies that are too large, and those that break off. */
 export const limitBody = createMiddleware(async (context, next) => {
-  const { method, path, raw } = context.req;
-  if (raw.body) {
-    const limit = method === "POST" && path === UPLOADS ? limitUpload : limitJson;
+  const { req } = context;
+  const isUpload = req.method === "POST" && req.path === UPLOADS;
+  const most = isUpload ? MOST_UPLOAD_BYTES : MOST_BODY_BYTES;
+  const tooLarge = (headers = {}) =>
+    new ApiError(413, `Expected a body of at most ${most} bytes, found more`, { headers });
+  // Refused without a look at it, so that the socket can let it pass by and stay open.
+  if (Number(req.header("content-length") ?? 0) > most) throw tooLarge();
+  if (req.raw.body) {
+    const onError = () => {
+      throw tooLarge({ connection: "close" });
+    };
     // Hono keeps what was read for whoever parses it.
-    await limit(context, async () => void await context.req.arrayBuffer())
+    await bodyLimit({ maxSize: most, onError })(context, async () => void await req.arrayBuffer())
       .catch((error: unknown) => {
         if (error instanceof ApiError) throw error;
         throw new ApiError(400, "Expected a whole body, found its end missing or broken");
@@ -35,18 +43,6 @@ export const limitBody = createMiddleware(async (context, next) => {
   }
   await next();
 });
-
-const limitJson = limitTo(MOST_BODY_BYTES);
-const limitUpload = limitTo(MOST_UPLOAD_BYTES);
-
-function limitTo(maxSize: number) {
-  return bodyLimit({
-    maxSize,
-    onError: () => {
-      throw new ApiError(413, `Expected a body of at most ${maxSize} bytes, found more`);
-    },
-  });
-}
 
 /** Asks for the key. Comparing hashes takes the same time wherever the keys differ. */
 export function authenticate({ apiKey }: SecurityOptions) {

@@ -59,9 +59,7 @@ export class Evaluations {
 
   /** The newest first. */
   get jobs(): Job<Evaluation>[] {
-    return this.settings.queue.jobs.filter((job) => job.task instanceof Evaluation) as Job<
-      Evaluation
-    >[];
+    return this.settings.queue.jobsOf(Evaluation);
   }
 
   get(id: string): Job<Evaluation> | undefined {

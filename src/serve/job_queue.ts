@@ -108,8 +108,9 @@ export class JobQueue {
     return [...this.#jobs.values()].reverse();
   }
 
-  get(id: string): Job | undefined {
-    return this.#jobs.get(id);
+  /** Those of one kind, the newest first. */
+  jobsOf<T extends Task>(kind: abstract new (...parts: never[]) => T): Job<T>[] {
+    return this.jobs.filter((job): job is Job<T> => job.task instanceof kind);
   }
 
   /**

@@ -99,9 +99,7 @@ export class Trainings {
 
   /** The newest first. */
   get jobs(): Job<Training>[] {
-    return this.settings.queue.jobs.filter((job) => job.task instanceof Training) as Job<
-      Training
-    >[];
+    return this.settings.queue.jobsOf(Training);
   }
 
   get(id: string): Job<Training> | undefined {

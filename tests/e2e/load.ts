@@ -8,7 +8,11 @@ interface Request {
 }
 
 /** What does not depend on when and beside whom a request was answered. */
-type Answer = unknown;
+interface Answer {
+  choices?: { text: string }[];
+  data?: unknown;
+  tokens: number;
+}
 
 /** What a load did. */
 export interface LoadReport {
@@ -77,6 +81,9 @@ export async function runLoad(
   const cases = KINDS.flatMap((kind) => SEEDS.map((seed) => ({ kind, ...requestsOf(kind, seed) })));
   const expected: Answer[] = [];
   for (const request of cases) expected.push((await answerTo(address, request))!.answer);
+  const textsOf = (kind: string) =>
+    cases.flatMap((each, i) => each.kind === kind ? expected[i].choices!.map((c) => c.text) : []);
+  assert.deepEqual(textsOf("streamed"), textsOf("plain"));
 
   const began = performance.now();
   const passed = () => (performance.now() - began) / 1000;

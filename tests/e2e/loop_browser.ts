@@ -119,6 +119,23 @@ async function trainShortly() {
   await facts("succeeded");
 }
 
+/** One that would take long, given up. */
+async function cancel() {
+  await tab("train");
+  await page.fill("#train [name=max_steps]", "1000");
+  await page.fill("#train [name=suffix]", "unwanted");
+  await page.click("#train [type=submit]");
+  await page.locator("#job-title", { hasText: "unwanted" }).waitFor();
+  await facts(/step [1-9]\d* of 1000/);
+  await page.click("#job-cancel");
+  await facts("cancelled");
+  return {
+    left: await page.locator("#job button:visible").count(),
+    listed: await page.locator("#jobs li", { hasText: "unwanted" }).textContent(),
+    models: await textsOf("#chat [name=model] option"),
+  };
+}
+
 async function chat() {
   await page.click("#job-compare");
   const selected = await page.locator("#chat .settings select").evaluateAll((all) =>
@@ -214,6 +231,14 @@ const compared = await chat();
 await trainShortly();
 const reachedInTrain = await reach("train");
 const past = await runs();
+const cancelled = await cancel();
 const keyboard = { train: reachedInTrain, runs: await reach("runs") };
-const result = { training, chat: compared, runs: past, keyboard, overflow: await overflow() };
+const result = {
+  training,
+  cancelled,
+  chat: compared,
+  runs: past,
+  keyboard,
+  overflow: await overflow(),
+};
 console.log(JSON.stringify({ ...result, complaints, strayRequests }));

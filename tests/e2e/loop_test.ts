@@ -25,9 +25,10 @@ Deno.test(
     }).output();
     const decoder = new TextDecoder();
     assert.equal(code, 0, decoder.decode(stderr));
-    const { training, chat, runs, keyboard, overflow, complaints, strayRequests } = JSON.parse(
-      decoder.decode(stdout),
-    );
+    const { training, cancelled, chat, runs, keyboard, overflow, complaints, strayRequests } = JSON
+      .parse(
+        decoder.decode(stdout),
+      );
 
     assert.match(training.refusal, /broken.jsonl, line 1/);
     assert.match(training.line, /^deno task train .*--beta 0.2.* --max-steps 8/);
@@ -42,6 +43,11 @@ Deno.test(
     assert.deepEqual(chat.selected, ["ft:policy:loop", "policy"]);
     assert.equal(chat.answers.length, 2);
     for (const answer of chat.answers) assert.match(answer, /\S/);
+
+    assert.equal(cancelled.left, 0, "nothing can be done with it any more");
+    assert.match(cancelled.listed, /cancelled/);
+    assert.ok(!cancelled.models.includes("ft:policy:unwanted"), `${cancelled.models}`);
+    assert.ok(cancelled.models.includes("ft:policy:short"), `${cancelled.models}`);
 
     assert.equal(runs.names.length, 2);
     for (const name of ["ft:policy:short", "ft:policy:loop"]) assert.ok(runs.names.includes(name));

@@ -75,7 +75,16 @@ def errors():
         return lambda: client.chat.completions.create(**{**request, **wrong})
 
     stranger = client.with_options(api_key="wrong")
+    # As many sequences as the server takes in all: 8 in work for each of two models, 64 in its queue.
+    full = client.completions.create(
+        model="policy", prompt="The", n=80, max_tokens=400, stream=True
+    )
+    next(iter(full))
+    too_many = status_of(chat())
+    full.close()
     return [
+        too_many,
+        status_of(lambda: client.completions.create(model="policy", prompt="a" * (2 << 20))),
         status_of(stranger.models.list),
         status_of(chat(model="none")),
         status_of(chat(temperature=1.9, top_p=7)),

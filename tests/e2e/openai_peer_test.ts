@@ -30,6 +30,8 @@ Deno.test("OpenAI's client for Python works with the server unchanged, uploads a
     scored: ["The quazzit", null, true],
   });
   assert.deepEqual(errors, [
+    ["RateLimitError", 429, "queue_full"],
+    ["APIStatusError", 413, null],
     ["AuthenticationError", 401, "invalid_api_key"],
     ["NotFoundError", 404, "model_not_found"],
     ["BadRequestError", 400, null],

@@ -20,7 +20,7 @@ Deno.test("an evaluation has the results of the command", async () => {
     const { status, body } = await served.ask(EVALUATIONS, asked);
     assert.equal(status, 200, JSON.stringify(body));
     assert.match(body.id, /^eval-[0-9a-f]{24}$/);
-    const job = served.queue.get(body.id)!;
+    const job = served.queue.jobs.find(({ id }) => id === body.id)!;
     await Array.fromAsync(served.queue.follow(job, -1, new AbortController().signal));
     const { results, ...rest } = (await served.ask(`${EVALUATIONS}/${body.id}`)).body;
     assert.equal(rest.status, "succeeded", JSON.stringify(rest));
@@ -50,7 +50,7 @@ Deno.test("evaluations wait for other jobs, are cancelled, and fail with a reaso
     await served.ask(`${EVALUATIONS}/${ids[0]}/cancel`, {});
     assert.deepEqual(await statuses(), ["cancelled", "cancelled", "running"]);
     worker.end.resolve();
-    const job = served.queue.get(ids[2])!;
+    const job = served.queue.jobs.find(({ id }) => id === ids[2])!;
     await Array.fromAsync(served.queue.follow(job, -1, new AbortController().signal));
     assert.deepEqual((await served.ask(`${EVALUATIONS}/${ids[2]}`)).body.results, { eval_loss: 1 });
     assert.equal((await served.ask(`/v1/fine_tuning/jobs/${ids[2]}`)).status, 404);

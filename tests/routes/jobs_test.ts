@@ -72,7 +72,7 @@ Deno.test("a paused job goes on where it was", async () => {
     await using served = workshop(output);
     const long = { ...tiny().smoldpo, max_steps: 6 };
     const { id } = (await served.ask(JOBS, tiny({ smoldpo: long }))).body;
-    const job = served.queue.get(id)!;
+    const job = served.queue.jobs.find((each) => each.id === id)!;
     for await (const { metrics } of served.queue.follow(job, -1, new AbortController().signal)) {
       if (metrics?.step === 2) break;
     }
