@@ -6,7 +6,7 @@
  * @module
  */
 import { currentCommit } from "../../src/platform/commit.ts";
-import { beginTraining, endTraining, idleLoad, runLoad } from "../e2e/load.ts";
+import { beginTraining, casesOf, endTraining, idleLoad, runLoad } from "../e2e/load.ts";
 import { usageOf } from "../e2e/process_usage.ts";
 import { loadOf, serve } from "../e2e/server.ts";
 
@@ -22,7 +22,7 @@ const { address, process, said } = server;
 const job = trains ? await beginTraining(address) : null;
 
 const samples: { seconds: number; residentBytes: number | null; gpuBytes: number }[] = [];
-const load = await runLoad(address, {
+const load = await runLoad(address, await casesOf(address), {
   clients: 64,
   seconds,
   onTime: async (passed) => {

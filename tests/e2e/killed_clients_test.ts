@@ -6,7 +6,7 @@ import { ask, headers, linesOf, serve, until } from "./server.ts";
 const SLOTS = 4;
 /** So many of each of the six kinds: 54. */
 const KILLS = 9;
-const PROMPT_TOKENS = 400;
+const PROMPT_TOKENS = 300;
 /** From the client's end to the server's, where no step is under way. */
 const MOST_MS = 250;
 

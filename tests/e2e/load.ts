@@ -65,6 +65,27 @@ export const KINDS = [
 ];
 const SEEDS = [1, 2, 3];
 
+/** A request of a kind, with the answer that it has alone. */
+interface Case extends Request {
+  kind: string;
+  expected: Answer;
+}
+
+/** Asks one by one, to know what to expect beside others. */
+export async function casesOf(address: string): Promise<Case[]> {
+  const cases: Case[] = [];
+  for (const kind of KINDS) {
+    for (const seed of SEEDS) {
+      const request = requestsOf(kind, seed);
+      cases.push({ kind, ...request, expected: (await answerTo(address, request))!.answer });
+    }
+  }
+  const textsOf = (kind: string) =>
+    cases.filter((each) => each.kind === kind).map(({ expected }) => expected.choices![0].text);
+  assert.deepEqual(textsOf("streamed"), textsOf("plain"));
+  return cases;
+}
+
 /**
  * Sends requests from `clients` at once for some time.
  *
@@ -72,19 +93,13 @@ const SEEDS = [1, 2, 3];
  */
 export async function runLoad(
   address: string,
+  cases: readonly Case[],
   { clients, seconds, onTime = () => Promise.resolve() }: {
     clients: number;
     seconds: number;
     onTime?: (seconds: number) => Promise<void>;
   },
 ): Promise<LoadReport> {
-  const cases = KINDS.flatMap((kind) => SEEDS.map((seed) => ({ kind, ...requestsOf(kind, seed) })));
-  const expected: Answer[] = [];
-  for (const request of cases) expected.push((await answerTo(address, request))!.answer);
-  const textsOf = (kind: string) =>
-    cases.flatMap((each, i) => each.kind === kind ? expected[i].choices!.map((c) => c.text) : []);
-  assert.deepEqual(textsOf("streamed"), textsOf("plain"));
-
   const began = performance.now();
   const passed = () => (performance.now() - began) / 1000;
   const report: LoadReport = {
@@ -103,7 +118,7 @@ export async function runLoad(
           return passed() < seconds;
         });
         if (answered === null) return;
-        assert.deepEqual(answered.answer, expected[i]);
+        assert.deepEqual(answered.answer, cases[i].expected);
         report.answers[cases[i].kind]++;
         report.completionTokens += answered.tokens;
       } catch (error) {
@@ -188,7 +203,7 @@ export async function idleLoad(address: string): Promise<Record<string, number>>
   }
 }
 
-/** Begins a training that does not end by itself. @returns The job's id. */
+/** Begins a training that does not end by itself, and waits for its first step. @returns The job's id. */
 export async function beginTraining(address: string): Promise<string> {
   const response = await ask(address, "/v1/fine_tuning/jobs", {
     model: "policy",
@@ -196,17 +211,24 @@ export async function beginTraining(address: string): Promise<string> {
     method: { type: "dpo", dpo: { hyperparameters: { batch_size: 2 } } },
     smoldpo: { max_steps: 1_000_000, max_length: 64, truncation: "prompt_first" },
   });
-  return (await response.json()).id;
+  const { id } = await response.json();
+  await until(async () => await stepsOf(address, id) > 0, 120_000);
+  return id;
+}
+
+async function stepsOf(address: string, id: string): Promise<number> {
+  const response = await ask(address, `/v1/fine_tuning/jobs/${id}/events?limit=100`);
+  const { data } = await response.json();
+  return data.find(({ type }: { type: string }) => type === "metrics")?.data.step ?? 0;
 }
 
 /** Cancels it, and removes what it left. @returns How far it came. */
 export async function endTraining(address: string, id: string): Promise<{ steps: number }> {
   const path = `/v1/fine_tuning/jobs/${id}`;
-  const events = await (await ask(address, `${path}/events?limit=100`)).json();
-  const metrics = events.data.find(({ type }: { type: string }) => type === "metrics");
+  const steps = await stepsOf(address, id);
   const { smoldpo } = await (await ask(address, `${path}/cancel`, {})).json();
   const status = async () => (await (await ask(address, path)).json()).status;
   await until(async () => await status() === "cancelled", 60_000);
   await Deno.remove(smoldpo.output, { recursive: true });
-  return { steps: metrics?.data.step ?? 0 };
+  return { steps };
 }

@@ -176,7 +176,7 @@ Deno.test("2,000 damaged requests are answered or closed, and the server lives o
   while (requests.length > 0) {
     // Together, for those that miss something are waited for.
     await Promise.all(
-      requests.splice(0, 250).map(async (request) => {
+      requests.splice(0, 500).map(async (request) => {
         const shown = JSON.stringify(new TextDecoder().decode(request));
         const { status, text } = await within(10_000, shown, rawRequest(address, request, /\}$/));
         assert.ok(status < 500, `${shown}: ${text}`);

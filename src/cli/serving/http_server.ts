@@ -14,6 +14,8 @@ import { UserError } from "../../errors.ts";
 const KEEP_ALIVE = 75;
 /** Headers are short. */
 const MOST_HEADER_SECONDS = 60;
+/** Seconds between looks at what has not come in whole; each look takes some milliseconds of a server that has nothing to do. */
+const BETWEEN_LOOKS = 5;
 
 /** What a request that has not become one gets, by Node's name for the fault. */
 const REFUSALS: Readonly<Record<string, [status: ContentfulStatusCode, message: string]>> = {
@@ -31,7 +33,7 @@ export interface HttpServer {
 /**
  * Listens for requests.
  *
- * @param timeout Seconds that a request may take to come in whole; then it gets 408, and the connection is closed.
+ * @param timeout Seconds that a request may take to come in whole; soon after it gets 408, and the connection is closed.
  * @param fetch Answers them.
  * @throws {UserError} If it cannot listen there.
  */
@@ -45,7 +47,7 @@ export async function listen(
   const server = createServer({
     requestTimeout: 1000 * timeout,
     headersTimeout: 1000 * Math.min(timeout, MOST_HEADER_SECONDS),
-    connectionsCheckingInterval: Math.min(1000, 500 * timeout),
+    connectionsCheckingInterval: 1000 * Math.min(BETWEEN_LOOKS, timeout / 2),
     keepAliveTimeout: 1000 * KEEP_ALIVE,
   }, getRequestListener(fetch, { hostname: host, errorHandler: unreadable }));
   server.on("request", (request: IncomingMessage, answer: ServerResponse) => {
