@@ -30,7 +30,7 @@ export async function run(options: Options<"serve">, context: Context<"serve">):
     await openDevice(options, context);
     return 0;
   }
-  const apiKey = options.apiKey ?? Deno.env.get("SMOLDPO_API_KEY") ?? null;
+  const apiKey = options.apiKey ?? (Deno.env.get("SMOLDPO_API_KEY") || null);
   if (!OWN_NAMES.includes(options.host) && apiKey === null) {
     throw new UserError(
       `Expected a key in SMOLDPO_API_KEY for --host ${options.host}, found none: other machines could ask without one`,
@@ -90,7 +90,10 @@ async function serve(
   await interrupted(context.signal);
   ready = false;
   say("Shutting down: answers in work may finish; once more to stop at once");
-  const late = setTimeout(() => shelf.options.host.close(), options.shutdownTimeout * 1000);
+  const late = setTimeout(() => {
+    shelf.options.host.close();
+    server.breakOff();
+  }, options.shutdownTimeout * 1000);
   await Promise.all([server.close(), queue.close()]);
   clearTimeout(late);
   return 0;

@@ -1,6 +1,7 @@
 /** The server as a user runs it, and clients in processes of their own. */
 import assert from "node:assert/strict";
-import { headers, linesOf, loadOf, serve, until } from "./server.ts";
+import { RawConnection } from "./raw_http.ts";
+import { ask, headers, linesOf, loadOf, serve, until } from "./server.ts";
 
 const decoder = new TextDecoder();
 
@@ -80,9 +81,14 @@ Deno.test("OpenAI's client trains a model within the server, which answers at on
   }
 });
 
-Deno.test("a terminated server lets answers finish", async () => {
+Deno.test("a terminated server lets answers finish, and waits for nothing else", async () => {
   await using server = await serve("--max-model-len", "512");
   const { address } = server;
+  using kept = await RawConnection.open(address);
+  await kept.send("GET /health HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n");
+  await kept.receive((text) => text.endsWith("}"));
+  using begun = await RawConnection.open(address);
+  await begun.send("GET /health HTTP/1.1\r\nHost:");
   const answering = fetch(`http://${address}/v1/completions`, {
     method: "POST",
     headers: { ...headers, "content-type": "application/json" },
@@ -92,7 +98,28 @@ Deno.test("a terminated server lets answers finish", async () => {
   server.process.kill("SIGTERM");
   const answer = await answering;
   assert.equal((await answer.json()).usage.completion_tokens, 100);
+  const began = performance.now();
   assert.equal((await server.process.status).code, 0);
+  assert.ok(performance.now() - began < 10_000, "it waited for what nobody asks");
+});
+
+Deno.test("a terminated server breaks off what takes longer than --shutdown-timeout, and says so", async () => {
+  await using server = await serve("--max-model-len", "512", "--shutdown-timeout", "1");
+  const { address } = server;
+  using begun = await RawConnection.open(address);
+  await begun.send(
+    "POST /v1/tokenize HTTP/1.1\r\nHost: 127.0.0.1\r\nAuthorization: Bearer secret\r\n",
+  );
+  await begun.send("Content-Type: application/json\r\nContent-Length: 14\r\n\r\n{");
+  const body = { prompt: "The", max_tokens: 400, ignore_eos: true, n: 32, stream: true };
+  const stream = await ask(address, "/v1/completions", body);
+  const began = performance.now();
+  server.process.kill("SIGTERM");
+  const text = await stream.text();
+  assert.doesNotMatch(text, /\[DONE\]/);
+  assert.match(text, /"error":/);
+  assert.equal((await server.process.status).code, 0);
+  assert.ok(performance.now() - began < 10_000, "it ended soon");
 });
 
 Deno.test("a port in use, no address, a model that is not there, a missing key and wrong places are said in one line", async () => {
@@ -101,7 +128,7 @@ Deno.test("a port in use, no address, a model that is not there, a missing key a
   const run = async (...flags: string[]) => {
     const { code, stderr } = await new Deno.Command(Deno.execPath(), {
       args: ["task", "serve", ...flags],
-      env: { NO_COLOR: "1" },
+      env: { NO_COLOR: "1", SMOLDPO_API_KEY: "" }, // empty: none
     }).output();
     return { code, text: decoder.decode(stderr) };
   };

@@ -23,11 +23,16 @@ const REFUSALS: Readonly<Record<string, [status: ContentfulStatusCode, message: 
   HPE_HEADER_OVERFLOW: [431, "Expected shorter headers or a shorter path"],
 };
 
+/** Seconds for answers to say that they were broken off. */
+const LAST_WORDS = 1;
+
 export interface HttpServer {
   /** As a URL has it: `127.0.0.1:8080`. */
   address: string;
   /** Takes no more requests, and resolves when those in work have their answers. */
   close(): Promise<void>;
+  /** Ends what is in work, once it has had a moment to say so. */
+  breakOff(): void;
 }
 
 /**
@@ -43,7 +48,9 @@ export async function listen(
 ): Promise<HttpServer> {
   checkMayListen(host);
   const answers = new WeakMap<Duplex, ServerResponse>();
+  let inWork = 0;
   let closing = false;
+  let end: ReturnType<typeof setTimeout> | undefined;
   const server = createServer({
     requestTimeout: 1000 * timeout,
     headersTimeout: 1000 * Math.min(timeout, MOST_HEADER_SECONDS),
@@ -52,7 +59,11 @@ export async function listen(
   }, getRequestListener(fetch, { hostname: host, errorHandler: unreadable }));
   server.on("request", (request: IncomingMessage, answer: ServerResponse) => {
     answers.set(request.socket, answer);
-    answer.on("close", () => closing && server.closeIdleConnections());
+    inWork++;
+    answer.on("close", () => {
+      inWork--;
+      if (closing) closeUnused();
+    });
   });
   server.on("clientError", (error: Error & { code?: string }, socket) => {
     const answer = answers.get(socket);
@@ -62,6 +73,9 @@ export async function listen(
       [400, "Expected a request in HTTP/1.1, found something else"];
     socket.end(wholeAnswer(status, message));
   });
+  /** Connections on which nothing is answered; with nothing in work, those too that have begun a request. */
+  const closeUnused = () =>
+    inWork === 0 ? server.closeAllConnections() : server.closeIdleConnections();
   server.listen(port, host);
   try {
     await once(server, "listening");
@@ -75,8 +89,12 @@ export async function listen(
       closing = true;
       const closed = once(server, "close");
       server.close();
-      server.closeIdleConnections();
+      closeUnused();
       await closed;
+      clearTimeout(end);
+    },
+    breakOff() {
+      end = setTimeout(() => server.closeAllConnections(), 1000 * LAST_WORDS);
     },
   };
 }
