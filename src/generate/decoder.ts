@@ -1,5 +1,5 @@
 // This module is browser compatible.
-import { Commands } from "../gpu/commands.ts";
+import { Commands, type Recording } from "../gpu/commands.ts";
 import { Readback } from "../gpu/readback.ts";
 import { readTensor, rowsFrom, type Tensor, view, writeTensor } from "../gpu/tensor.ts";
 import { decodeAdvance, type DecodePlaces } from "../kernels/decode_advance.ts";
@@ -111,16 +111,26 @@ export class Decoder {
     const logprobs = tops.some((count) => count !== null)
       ? workspace.get("decode logprobs", "u32", [B, steps, logprobWords(top)])
       : undefined;
+    const kept = logprobs && workspace.get("decode kept logits", "f32", [B, paddedColumns(V)]);
     const commands = new Commands(gpu);
-    for (let step = 0; step < steps; step++) {
-      const y = step === 0 && first ||
-        decodeForward(commands, this.model, this.#cache, tokens, places);
+    const drawFrom = (y: Tensor) => {
       const logits = decodeHead(commands, this.model, y);
-      const kept = logprobs && workspace.get("decode kept logits", "f32", [...logits.shape]);
       if (kept) commands.copy(kept, logits); // sample overwrites them
       sample(commands, tokens, logits, V, this.#said, settings, places.positions);
+    };
+    let recording: Recording | undefined;
+    for (let step = 0; step < steps; step++) {
+      if (step === 0 && first) drawFrom(first);
+      else if (recording) commands.again(recording);
+      else {
+        recording = commands.remember(() =>
+          drawFrom(decodeForward(commands, this.model, this.#cache, tokens, places))
+        );
+      }
       if (kept) tokenLogprobs(commands, logprobs, kept, tokens, { V, top, step });
       decodeAdvance(commands, history, tokens, places, step);
+      // A GPU takes this step while the next one is recorded; a CPU would have the recording wait for it.
+      if (!gpu.info.software) commands.flush();
     }
     let ids = new Uint32Array();
     let words = new Uint32Array();

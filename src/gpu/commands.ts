@@ -1,7 +1,7 @@
 // This module is browser compatible.
 import type { Gpu } from "./device.ts";
 import { Encoding } from "./encoding.ts";
-import { getPipeline, type Kernel, type Variant } from "./kernel.ts";
+import { getPipeline, type Kernel, type Pipeline, type Variant } from "./kernel.ts";
 import { byteLength, label, type Tensor } from "./tensor.ts";
 import type { Command } from "./turns.ts";
 
@@ -14,6 +14,13 @@ export interface Dispatch {
   workgroups: [number, number?, number?];
 }
 
+/** Commands that can be done again; see {@link Commands.remember}. */
+export interface Recording {
+  commands: readonly Command[];
+  /** Until their sizes are overwritten. */
+  round: number;
+}
+
 /** Told of every dispatch; the profiler gives each one a pass of its own with timestamps. */
 export interface DispatchObserver {
   pass(kernel: string): GPUComputePassDescriptor;
@@ -22,6 +29,8 @@ export interface DispatchObserver {
 
 const MAX_DISPATCHES = 8192;
 const PARAM_SLOT_BYTES = 256;
+/** Where the sizes of each dispatch are: in Deno, offsets of a typed array cost a sixth of an array's. */
+const OFFSETS = Uint32Array.from({ length: MAX_DISPATCHES }, (_, slot) => slot * PARAM_SLOT_BYTES);
 const uniforms = new WeakMap<Gpu, GPUBuffer>();
 
 /**
@@ -33,10 +42,14 @@ const uniforms = new WeakMap<Gpu, GPUBuffer>();
 export class Commands {
   #encoding: Encoding | undefined;
   #waiting: Command[] = [];
+  #remembered: Command[] | undefined;
   #uniform: GPUBuffer;
   #params = new ArrayBuffer(64 * PARAM_SLOT_BYTES);
   #words = new DataView(this.#params);
   #count = 0;
+  /** Dispatches whose sizes the GPU has. */
+  #written = 0;
+  #round = 0;
 
   constructor(readonly gpu: Gpu, readonly observer?: DispatchObserver) {
     let uniform = uniforms.get(gpu);
@@ -68,22 +81,42 @@ export class Commands {
       throw new RangeError(`${kernel.name}: expected ${[...kernel.reads, ...kernel.writes]}`);
     }
     if (this.#count === MAX_DISPATCHES) this.submit();
-    const offset = this.#writeParams(kernel, params);
+    const slot = this.#writeParams(kernel, params);
+    let entry: Pipeline | undefined; // found once, however often the command is done
+    let group: GPUBindGroup;
     this.#record((encoding) => {
-      const entry = getPipeline(this.gpu, kernel, variant);
-      let key = "";
-      for (const { storage } of tensors) key += `${storage.id},`;
-      let group = entry.bindGroups.get(key);
-      if (!group) {
-        if (entry.bindGroups.size === 0) encoding.compiles = true;
-        group = this.#bind(kernel, entry.layout, tensors);
-        entry.bindGroups.set(key, group);
+      if (!entry) {
+        entry = getPipeline(this.gpu, kernel, variant);
+        group = this.#groupFor(kernel, entry, tensors, encoding);
       }
       const pass = encoding.pass(kernel.name);
       pass.setPipeline(entry.pipeline);
-      pass.setBindGroup(0, group, [offset]);
+      pass.setBindGroup(0, group, OFFSETS, slot, 1);
       pass.dispatchWorkgroups(x, y, z);
     });
+  }
+
+  /** Records, and keeps what was recorded, to be done {@link again} before the next {@link submit}. */
+  remember(record: () => void): Recording {
+    const commands: Command[] = this.#remembered = [];
+    try {
+      record();
+    } finally {
+      this.#remembered = undefined;
+    }
+    return { commands, round: this.#round };
+  }
+
+  /**
+   * Does the same again, for a fraction of what recording costs: nothing is checked, looked up or written.
+   *
+   * @throws {RangeError} If there was a {@link submit} since.
+   */
+  again({ commands, round }: Recording): void {
+    if (round !== this.#round) {
+      throw new RangeError("Expected commands of before the next submit()");
+    }
+    for (const command of commands) this.#record(command);
   }
 
   /** Copies `source` over the start of `target`, or between byte offsets. */
@@ -120,24 +153,34 @@ export class Commands {
 
   /** Submits all that was recorded; the object can go on recording. */
   submit(): void {
+    this.flush();
+    this.#count = this.#written = 0;
+    this.#round++;
+  }
+
+  /** Submits what was recorded so far, for the GPU to begin while more is recorded: a first part of a submit. */
+  flush(): void {
     const { gpu } = this;
     gpu.check();
-    const params = new Uint8Array(this.#params, 0, this.#count * PARAM_SLOT_BYTES);
-    if (this.#count > 0) gpu.write(this.#uniform, 0, params);
+    const [from, to] = [this.#written, this.#count].map((count) => count * PARAM_SLOT_BYTES);
+    if (to > from) gpu.write(this.#uniform, from, new Uint8Array(this.#params, from, to - from));
     if (this.#encoding) gpu.device.queue.submit([this.#encoding.finish()]);
     gpu.turns?.add(this.#waiting);
     this.#encoding = undefined;
     this.#waiting = [];
-    this.#count = 0;
+    this.#written = this.#count;
   }
 
   #record(command: Command): void {
+    this.#remembered?.push(command);
     if (this.gpu.turns) this.#waiting.push(command);
     else command(this.#encoding ??= new Encoding(this.gpu, this.observer));
   }
 
+  /** @returns The slot that they are in. */
   #writeParams(kernel: Kernel, params: Record<string, number>): number {
-    const offset = this.#count++ * PARAM_SLOT_BYTES;
+    const slot = this.#count++;
+    const offset = slot * PARAM_SLOT_BYTES;
     if (offset === this.#params.byteLength) {
       const larger = new ArrayBuffer(2 * offset);
       new Uint8Array(larger).set(new Uint8Array(this.#params));
@@ -154,7 +197,24 @@ export class Commands {
       else this.#words.setFloat32(at, value, true);
       at += 4;
     }
-    return offset;
+    return slot;
+  }
+
+  #groupFor(
+    kernel: Kernel,
+    { bindGroups, layout }: Pipeline,
+    tensors: Tensor[],
+    encoding: Encoding,
+  ): GPUBindGroup {
+    let key = "";
+    for (const { storage } of tensors) key += `${storage.id},`;
+    let group = bindGroups.get(key);
+    if (!group) {
+      if (bindGroups.size === 0) encoding.compiles = true;
+      group = this.#bind(kernel, layout, tensors);
+      bindGroups.set(key, group);
+    }
+    return group;
   }
 
   #bind(kernel: Kernel, layout: GPUBindGroupLayout, tensors: Tensor[]): GPUBindGroup {

@@ -58,9 +58,9 @@ async function bears({ address, process }: Server, cases: Cases): Promise<void> 
   });
   const { failures, ...report } = await runLoad(address, cases, {
     clients: 64,
-    seconds: 16,
+    seconds: 12,
     onTime: async (seconds) => {
-      if (warm === null && seconds >= 6) warm = await measure();
+      if (warm === null && seconds >= 4) warm = await measure();
     },
   });
   console.log(JSON.stringify(report));
@@ -75,7 +75,7 @@ async function bears({ address, process }: Server, cases: Cases): Promise<void> 
   if (after.residentBytes === undefined) return console.log("memory not measured: no /proc");
   // In five minutes it grows by less: tests/bench/serving_load.ts.
   const growth = after.residentBytes / warm!.residentBytes! - 1;
-  console.log(`memory of the process grew by ${(100 * growth).toFixed(1)} % after its first 6 s`);
+  console.log(`memory of the process grew by ${(100 * growth).toFixed(1)} % after its first 4 s`);
   assert.ok(growth < 0.1, `${100 * growth} %`);
 }
 

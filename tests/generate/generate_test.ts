@@ -13,7 +13,7 @@ import { GREEDY, type Sampling } from "../../src/kernels/sample.ts";
 import type { Model } from "../../src/model/model.ts";
 import type { Gpu } from "../../src/gpu/device.ts";
 import type { LlamaConfig } from "../../src/model/config.ts";
-import { assertClose, gpu, random } from "../kernels/harness.ts";
+import { assertClose, gpu, openTestGpu, random } from "../kernels/harness.ts";
 import { randomCheckpoint, smallConfig, tensorsOf } from "../model/small_models.ts";
 import { llamaLogits } from "../reference/llama.ts";
 
@@ -86,6 +86,17 @@ for (const [name, config] of Object.entries(configs)) {
         ids.push(tokens[b].id);
       }
     }
+  });
+
+  Deno.test("steps that a GPU takes while others are recorded draw the same tokens", async () => {
+    using other = await openTestGpu();
+    other.info.software = false; // its kernels for GPUs, and each step submitted by itself
+    const checkpoint = randomCheckpoint(configs["3:1 heads of 16, tied"], 3);
+    const model = await loadModel(other, checkpoint, { precision: "f32", positions: 64 });
+    assert.deepEqual(
+      await generate(model, prompts, greedy),
+      await generate(small, prompts, greedy),
+    );
   });
 
   Deno.test(`greedy decoding takes the likeliest token of the full forward: ${name}`, async () => {

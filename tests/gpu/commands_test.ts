@@ -3,7 +3,14 @@ import { Commands } from "../../src/gpu/commands.ts";
 import type { Kernel } from "../../src/gpu/kernel.ts";
 import { Profiler } from "../../src/gpu/profiler.ts";
 import { Readback } from "../../src/gpu/readback.ts";
-import { createTensor, readTensor, rowsFrom, view, writeTensor } from "../../src/gpu/tensor.ts";
+import {
+  createTensor,
+  readTensor,
+  rowsFrom,
+  type Tensor,
+  view,
+  writeTensor,
+} from "../../src/gpu/tensor.ts";
 import { Workspace } from "../../src/gpu/workspace.ts";
 import { UserError } from "../../src/errors.ts";
 import { gpu, upload, values } from "../kernels/harness.ts";
@@ -35,6 +42,33 @@ Deno.test("every dispatch of a submit sees its own parameters", async () => {
   for (const i of [0, 63, 64, 65, 299]) {
     assert.deepEqual(await readTensor(gpu, results[i]), expected.map((value) => value + i));
   }
+});
+
+Deno.test("what is remembered is done again with its own sizes, beside others and in a later part", async () => {
+  const x = upload(Float32Array.of(1, 2, 3), [3]);
+  const y = createTensor(gpu, "y", "f32", [3]);
+  const commands = new Commands(gpu);
+  const plus = (amount: number, [from, to]: [Tensor, Tensor]) =>
+    commands.dispatch(add, { params: { length: 3, amount }, tensors: [from, to], workgroups: [1] });
+  plus(1000, [x, y]); // overwritten
+  const recording = commands.remember(() => {
+    plus(10, [x, y]);
+    commands.copy(x, y);
+  });
+  plus(100, [x, y]);
+  commands.copy(x, y);
+  commands.flush();
+  commands.again(recording);
+  plus(0.5, [x, y]);
+  commands.copy(x, y);
+  commands.flush();
+  commands.again(recording);
+  commands.submit();
+  assert.deepEqual(Array.from(await readTensor(gpu, x)), [131.5, 132.5, 133.5]);
+  assert.throws(() => commands.again(recording), /before the next submit/);
+  plus(1, [x, y]);
+  commands.submit();
+  assert.deepEqual(Array.from(await readTensor(gpu, y)), [132.5, 133.5, 134.5]);
 });
 
 Deno.test("wrong dispatches are refused where they are made", () => {
