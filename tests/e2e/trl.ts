@@ -17,7 +17,7 @@ import { inTemporaryDirectory, jsonLines } from "./command.ts";
 
 export const MODEL = "fixtures/model";
 export const STEPS = 50;
-export const BATCH = 4;
+export const BATCH = 2;
 export const LEARNING_RATE = 5e-5;
 
 /** What TRL says of a run. */

@@ -18,7 +18,7 @@ const TOLERANCE = {
   grad_norm: { absolute: 0, relative: 2e-3 },
 };
 
-/** Steps after which TRL has shown that it still gives the recorded run; all 50 take it more than a minute. */
+/** Steps after which TRL has shown that it still gives the recorded run; all 50 take it half a minute. */
 const REPEATED = 10;
 
 /** Compares two runs step by step. */
