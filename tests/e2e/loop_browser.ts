@@ -109,23 +109,24 @@ async function train() {
   return { refusal, line, misspelt, lastEventId, early, late, linesAfterReload };
 }
 
+/** Begins another training with what is in the form. */
+async function beginTraining(suffix: string, steps: number) {
+  await tab("train");
+  await page.fill("#train [name=max_steps]", `${steps}`);
+  await page.fill("#train [name=suffix]", suffix);
+  await page.click("#train [type=submit]");
+  await page.locator("#job-title", { hasText: suffix }).waitFor();
+}
+
 /** Another run, to have two. */
 async function trainShortly() {
-  await tab("train");
-  await page.fill("#train [name=max_steps]", "3");
-  await page.fill("#train [name=suffix]", "short");
-  await page.click("#train [type=submit]");
-  await page.locator("#job-title", { hasText: "short" }).waitFor();
+  await beginTraining("short", 3);
   await facts("succeeded");
 }
 
 /** One that would take long, given up. */
 async function cancel() {
-  await tab("train");
-  await page.fill("#train [name=max_steps]", "1000");
-  await page.fill("#train [name=suffix]", "unwanted");
-  await page.click("#train [type=submit]");
-  await page.locator("#job-title", { hasText: "unwanted" }).waitFor();
+  await beginTraining("unwanted", 1000);
   await facts(/step [1-9]\d* of 1000/);
   await page.click("#job-cancel");
   await facts("cancelled");

@@ -4,7 +4,8 @@ import { createServer, type IncomingMessage, type ServerResponse, STATUS_CODES }
 import { type AddressInfo, isIPv6 } from "node:net";
 import type { Duplex } from "node:stream";
 // Hono's own adapter. Deno.serve needs none, but in Deno 2.9 it waits for headers and bodies without end, leaves connections open
-// that it said it would close, and misses most clients that leave before their answer. Deno's node:http does none of this.
+// that it said it would close, and misses clients that leave before their answer if their request was longer than a few hundred
+// bytes. Deno's node:http does none of this.
 import { getRequestListener } from "@hono/node-server";
 import type { ContentfulStatusCode } from "hono/utils/http-status";
 import { ApiError, errorBody } from "../../../routes/errors.ts";
