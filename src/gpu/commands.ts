@@ -158,7 +158,7 @@ export class Commands {
     this.#round++;
   }
 
-  /** Submits what was recorded so far, for the GPU to begin while more is recorded: a first part of a submit. */
+  /** Submits what was recorded so far, so that the GPU can begin while more is recorded: a first part of a submit. */
   flush(): void {
     const { gpu } = this;
     gpu.check();

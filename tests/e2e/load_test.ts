@@ -27,7 +27,7 @@ Deno.test("a server idles, and stands 64 clients at once", async (test) => {
   assert.deepEqual(server.said.filter((line) => /^error/.test(line)), []);
 });
 
-/** Comes to rest within half a minute: some seconds behind its last work garbage is collected. */
+/** Comes to rest within half a minute. Some seconds behind its last work it is busy once more: with garbage, as far as its threads tell. */
 async function idles({ address, process }: Server): Promise<void> {
   await idleLoad(address);
   if (await usageOf(process) === null) return console.log("not measured: it needs Linux's /proc");
