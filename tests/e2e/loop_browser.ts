@@ -130,9 +130,11 @@ async function cancel() {
   await facts(/step [1-9]\d* of 1000/);
   await page.click("#job-cancel");
   await facts("cancelled");
+  const listed = page.locator("#jobs li", { hasText: "unwanted" });
+  await listed.filter({ hasText: "cancelled" }).waitFor(); // it follows a moment later
   return {
     left: await page.locator("#job button:visible").count(),
-    listed: await page.locator("#jobs li", { hasText: "unwanted" }).textContent(),
+    listed: await listed.textContent(),
     models: await textsOf("#chat [name=model] option"),
   };
 }
