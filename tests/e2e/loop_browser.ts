@@ -23,6 +23,7 @@ const textsOf = (selector: string) => page.locator(selector).allTextContents();
 /** Keeps the longer of two answers: those of the invented world are helpful, the others curt. */
 async function prefer() {
   await tab("prefer");
+  await page.locator("#prefer-model option").first().waitFor({ state: "attached" });
   await page.fill("#prefer [name=temperature]", "1.5");
   await page.fill("#prefer [name=max_tokens]", "12");
   for (let kept = 0; kept < PAIRS;) {
@@ -47,6 +48,15 @@ const inked = () =>
     for (let i = 0; i < data.length; i += 4) count += data[i] < 60 && data[i + 2] > 150;
     count;
   }`);
+
+/** What the first plot has drawn, and the last step in it, which its legend tells who points at its right edge. */
+async function curve() {
+  const plot = page.locator("#job-curves .u-over").first();
+  const { width } = (await plot.boundingBox())!;
+  await plot.hover({ position: { x: width - 2, y: 20 } });
+  const step = page.locator("#job-curves .u-legend .u-value").first().filter({ hasText: /^\d+$/ });
+  return { step: Number(await step.textContent()), pixels: await inked() };
+}
 
 async function train() {
   await tab("train");
@@ -97,7 +107,7 @@ async function train() {
   await page.press("#train [name=suffix]", "Enter");
   const lastEventId = (await again).headers()["last-event-id"];
   await facts(/step [2-5] of 8/);
-  const early = await inked();
+  const early = await curve();
   await page.reload();
   await facts(/step [3-7] of 8/);
   const linesAfterReload = await page.textContent("#job-lines");
@@ -105,7 +115,7 @@ async function train() {
   await facts("paused");
   await page.click("#job-resume");
   await facts("succeeded · step 8 of 8");
-  const late = await inked();
+  const late = await curve();
   return { refusal, line, misspelt, lastEventId, early, late, linesAfterReload };
 }
 
@@ -141,13 +151,14 @@ async function cancel() {
 
 async function chat() {
   await page.click("#job-compare");
+  await page.locator("#chat").waitFor();
   const selected = await page.locator("#chat .settings select").evaluateAll((all) =>
     all.map((select) => (select as unknown as { value: string }).value)
   );
   await page.fill("#chat [name=temperature]", "0");
   await page.fill("#chat textarea", PROMPTS[1]);
   await page.press("#chat textarea", "Enter");
-  await page.waitForSelector("#chat-stop:enabled");
+  await page.locator("#chat .answer").nth(1).waitFor();
   await page.waitForSelector("#chat-stop:disabled");
   return {
     selected,
@@ -165,6 +176,7 @@ async function runs() {
   const measures = await textsOf("#run-list .measures");
   const trained = entries.nth(1);
   await trained.locator(".report").click();
+  await page.locator("#report-dialog").waitFor();
   const report = page.frameLocator("#report-frame").locator("body");
   const title = await report.locator("h1").textContent();
   const width = await page.evaluate(`{
@@ -178,18 +190,16 @@ async function runs() {
   const compared = await rowsOf("#comparison-measures");
   const differences = await rowsOf("#comparison-options");
 
-  const offered = () => textsOf("#chat [name=model] option");
-  const listed = () => page.waitForResponse((response) => response.url().endsWith("/v1/models"));
   const checkpoint = trained.locator("details li").first();
   await trained.locator("summary").click();
-  const toggle = async () => {
-    const answer = listed();
+  const offered = page.locator("#chat [name=model] option");
+  const toggle = async (state: "attached" | "detached") => {
     await checkpoint.locator(".serve").click();
-    await (await answer).finished();
-    return await offered();
+    await offered.filter({ hasText: ":step-3" }).waitFor({ state });
+    return await offered.allTextContents();
   };
-  const served = await toggle();
-  const unloaded = await toggle();
+  const served = await toggle("attached");
+  const unloaded = await toggle("detached");
   return { names, measures, title, width, compared, differences, served, unloaded };
 }
 
@@ -234,8 +244,8 @@ const compared = await chat();
 await trainShortly();
 const reachedInTrain = await reach("train");
 const past = await runs();
-const cancelled = await cancel();
 const keyboard = { train: reachedInTrain, runs: await reach("runs") };
+const cancelled = await cancel();
 const result = {
   training,
   cancelled,

@@ -34,10 +34,10 @@ Deno.test(
     assert.match(training.line, /^deno task train .*--beta 0.2.* --max-steps 8/);
     assert.match(training.misspelt, /save_steps|save-steps/);
     assert.match(training.lastEventId, /-0$/);
-    assert.ok(
-      training.late > training.early + 20,
-      `${training.early} pixels, then ${training.late}`,
-    );
+    const { early, late } = training;
+    assert.ok(early.step < late.step, `step ${early.step}, then ${late.step}`);
+    assert.equal(late.step, 8);
+    for (const { pixels } of [early, late]) assert.ok(pixels > 100, `${pixels} pixels of a curve`);
     assert.match(training.linesAfterReload, /^Created fine-tuning job/);
 
     assert.deepEqual(chat.selected, ["ft:policy:loop", "policy"]);
@@ -66,7 +66,10 @@ Deno.test(
     assert.equal(checkpoints.length, 1);
     assert.deepEqual(runs.unloaded, runs.served.filter((name: string) => name !== checkpoints[0]));
 
-    for (const { count, reached } of [keyboard.train, keyboard.runs]) assert.equal(reached, count);
+    for (const { count, reached } of [keyboard.train, keyboard.runs]) {
+      assert.ok(count > 10, `${count} controls`);
+      assert.equal(reached, count);
+    }
     for (const pixels of Object.values<number>(overflow)) {
       assert.ok(
         pixels <= 0,
