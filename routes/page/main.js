@@ -51,8 +51,15 @@ async function enterTab() {
   await reloads[tab.id]?.();
 }
 
+/** Numbers of the lists of models: the last that was asked for, and the newest that is shown. */
+let asked = 0;
+let newest = 0;
+
 async function offerModels() {
+  const number = ++asked;
   const models = await listModels();
+  if (number < newest) return; // a later answer was quicker, and knows more
+  newest = number;
   for (const tab of [chat, prefer, train]) tab.offer(models);
 }
 

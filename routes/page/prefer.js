@@ -89,7 +89,8 @@ export function startPrefer() {
   form.addEventListener("submit", (event) => {
     event.preventDefault();
     const prompt = form.elements.prompt.value;
-    if (!draw.disabled && prompt.trim() !== "") drawTwo(prompt);
+    const none = byId("prefer-model").length === 0; // no list of models has come yet
+    if (!none && !draw.disabled && prompt.trim() !== "") drawTwo(prompt);
   });
   sendOnEnter(form);
   stop.addEventListener("click", () => controller?.abort());

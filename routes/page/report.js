@@ -14,11 +14,11 @@ const STYLE = /<style>(.*?)<\/style>/s;
 export async function showReport(path) {
   const text = await (await request(path)).text();
   const frame = byId("report-frame");
-  frame.addEventListener("load", () => {
-    const sheet = new frame.contentWindow.CSSStyleSheet();
-    sheet.replaceSync(STYLE.exec(text)?.[1] ?? "");
-    frame.contentDocument.adoptedStyleSheets = [sheet];
-  }, { once: true });
+  const loaded = new Promise((resolve) => frame.addEventListener("load", resolve, { once: true }));
   frame.srcdoc = text.replace(STYLE, "");
-  byId("report-dialog").showModal();
+  await loaded;
+  const sheet = new frame.contentWindow.CSSStyleSheet();
+  sheet.replaceSync(STYLE.exec(text)?.[1] ?? "");
+  frame.contentDocument.adoptedStyleSheets = [sheet];
+  byId("report-dialog").showModal(); // not before: nobody is to see it without its style
 }
