@@ -23,21 +23,28 @@ const DEPTH = 16u; // steps of the sum per operand tile
 var<workgroup> left: array<array<vec4<f32>, 16>, DEPTH>;
 var<workgroup> right: array<array<vec4<f32>, 16>, DEPTH>;
 
-struct Sums { low: array<vec4<f32>, 8>, high: array<vec4<f32>, 8> } // 8 rows of columns 4 x .. and 32 + 4 x ..
+// 8 x 8 sums: rows 8 y .. and 8 y + 4 .., columns 4 x .. and 32 + 4 x ... Never by a loop's index, which would move them from
+// registers to memory: a GPU then takes ten times as long.
+struct Sums { top_low: mat4x4<f32>, top_high: mat4x4<f32>, bottom_low: mat4x4<f32>, bottom_high: mat4x4<f32> }
+
+fn plus_outer(sum: mat4x4<f32>, rows: vec4<f32>, columns: vec4<f32>) -> mat4x4<f32> {
+  return mat4x4(
+    sum[0] + rows[0] * columns,
+    sum[1] + rows[1] * columns,
+    sum[2] + rows[2] * columns,
+    sum[3] + rows[3] * columns,
+  );
+}
 
 fn add_step(sums: ptr<function, Sums>, step: u32, x: u32, y: u32) {
-  let a0 = left[step][2u * y];
-  let a1 = left[step][2u * y + 1u];
+  let top = left[step][2u * y];
+  let bottom = left[step][2u * y + 1u];
   let low = right[step][x];
   let high = right[step][x + 8u];
-  (*sums).low[0] += a0[0] * low; (*sums).high[0] += a0[0] * high;
-  (*sums).low[1] += a0[1] * low; (*sums).high[1] += a0[1] * high;
-  (*sums).low[2] += a0[2] * low; (*sums).high[2] += a0[2] * high;
-  (*sums).low[3] += a0[3] * low; (*sums).high[3] += a0[3] * high;
-  (*sums).low[4] += a1[0] * low; (*sums).high[4] += a1[0] * high;
-  (*sums).low[5] += a1[1] * low; (*sums).high[5] += a1[1] * high;
-  (*sums).low[6] += a1[2] * low; (*sums).high[6] += a1[2] * high;
-  (*sums).low[7] += a1[3] * low; (*sums).high[7] += a1[3] * high;
+  (*sums).top_low = plus_outer((*sums).top_low, top, low);
+  (*sums).top_high = plus_outer((*sums).top_high, top, high);
+  (*sums).bottom_low = plus_outer((*sums).bottom_low, bottom, low);
+  (*sums).bottom_high = plus_outer((*sums).bottom_high, bottom, high);
 }
 
 @compute @workgroup_size(64)
@@ -95,18 +102,26 @@ fn matmul_forward(
     }
     workgroupBarrier();
   }
-  let stride4 = params.stride / 4u;
-  for (var i = 0u; i < 8u; i++) {
-    let m = m0 + 8u * y + i;
-    if (m >= params.M) { break; }
-    store(m * stride4, n0 / 4u + x, stride4, sums.low[i]);
-    store(m * stride4, n0 / 4u + x + 8u, stride4, sums.high[i]);
-  }
+  let column = n0 / 4u + x;
+  store(m0 + 8u * y, column, sums.top_low);
+  store(m0 + 8u * y, column + 8u, sums.top_high);
+  store(m0 + 8u * y + 4u, column, sums.bottom_low);
+  store(m0 + 8u * y + 4u, column + 8u, sums.bottom_high);
 }
 
-fn store(row: u32, column: u32, columns: u32, sum: vec4<f32>) {
-  if (column >= columns) { return; }
+// Four rows of a vec4 of the result.
+fn store(m: u32, column: u32, sum: mat4x4<f32>) {
+  if (column >= params.stride / 4u) { return; }
+  store_row(m, column, sum[0]);
+  store_row(m + 1u, column, sum[1]);
+  store_row(m + 2u, column, sum[2]);
+  store_row(m + 3u, column, sum[3]);
+}
+
+fn store_row(m: u32, column: u32, sum: vec4<f32>) {
+  if (m >= params.M) { return; }
+  let at = m * (params.stride / 4u) + column;
   var value = sum;
-  if (RESIDUAL) { value += residual[row + column]; }
-  output[row + column] = vec4<result>(value);
+  if (RESIDUAL) { value += residual[at]; }
+  output[at] = vec4<result>(value);
 }

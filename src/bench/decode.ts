@@ -1,6 +1,6 @@
 // This module is browser compatible.
 import { loadModel } from "../engine.ts";
-import { generate } from "../generate/generate.ts";
+import { Batcher } from "../generate/batcher.ts";
 import { GREEDY } from "../kernels/sample.ts";
 import type { Gpu } from "../gpu/device.ts";
 import type { Operand } from "../kernels/shapes.ts";
@@ -47,19 +47,22 @@ export async function benchDecode(
   const model = await loadModel(gpu, checkpoint, { precision, positions });
   const speeds: DecodeSpeed[] = [];
   for (const batch of batches) {
-    const prompts = Array.from(
-      { length: batch },
-      (_, b) => Array.from({ length: promptTokens }, (_, i) => (b + i * 7) % config.vocabSize),
-    );
+    const batcher = new Batcher(model, { cacheRows: batch * positions, slots: batch });
+    let asked = 0;
     const once = async () => {
       const begin = performance.now();
       let first = 0;
-      await generate(model, prompts, {
-        ...GREEDY,
-        maxNewTokens: newTokens,
-        stopIds: [],
-        onToken: () => first ||= performance.now(),
-      });
+      await Promise.all(Array.from({ length: batch }, (_, sequence) => {
+        const offset = asked++ * 31; // no prompt begins like one before
+        const token = (_: unknown, i: number) => (offset + i * 7) % config.vocabSize;
+        return batcher.add({
+          prompt: Array.from({ length: promptTokens }, token),
+          maxNewTokens: newTokens,
+          sampling: { ...GREEDY, sequence },
+          stopIds: [],
+          onTokens: () => first ||= performance.now(),
+        });
+      }));
       return { firstMs: first - begin, restMs: performance.now() - first };
     };
     await once(); // compiles

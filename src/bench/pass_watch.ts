@@ -31,7 +31,7 @@ export class PassWatch {
   /** Milliseconds in passes that were submitted since it began. */
   async milliseconds(): Promise<number> {
     await this.#profiler.collect();
-    return this.#profiler.times().reduce((sum, { milliseconds }) => sum + milliseconds, 0);
+    return this.#profiler.total().milliseconds;
   }
 
   /** Takes the stand-in away. */

@@ -1,7 +1,7 @@
 // This module is browser compatible.
 import { Commands } from "../gpu/commands.ts";
 import type { Gpu } from "../gpu/device.ts";
-import { Profiler } from "../gpu/profiler.ts";
+import { MOST_TIMED_DISPATCHES, Profiler } from "../gpu/profiler.ts";
 
 export function median(values: readonly number[]): number {
   const sorted = [...values].sort((a, b) => a - b);
@@ -9,8 +9,10 @@ export function median(values: readonly number[]): number {
   return sorted.length % 2 ? sorted[middle] : (sorted[middle - 1] + sorted[middle]) / 2;
 }
 
-/** Where no timestamps are, one measurement repeats the work until it takes this long: waiting alone costs 11 ms in Deno. */
-const WALL_CLOCK_MS = 200;
+/** The least that one measurement lasts, by repeating the work: a GPU raises its clocks only where it has some for a while. */
+const LEAST_MS = 20;
+/** The same where no timestamps are: waiting alone costs 11 ms in Deno. */
+const LEAST_WALL_MS = 200;
 
 /** Measures what recorded commands take on the GPU: by timestamps where the device has them, else by the wall clock. */
 export class Stopwatch {
@@ -22,35 +24,38 @@ export class Stopwatch {
     this.clock = this.#profiler ? "timestamps" : "wall";
   }
 
-  /** @returns Median milliseconds of `repetitions` runs, after one that does not count. */
+  /** @returns Median milliseconds of `repetitions` measurements, after some that do not count. */
   async measure(record: (commands: Commands) => void, repetitions: number): Promise<number> {
-    const once = this.#profiler ? this.#stamped : this.#timed;
-    await once.call(this, record);
+    const leastMs = this.#profiler ? LEAST_MS : LEAST_WALL_MS;
+    let { ms, dispatches } = await this.#run(record, 1); // compiles
+    const most = this.#profiler ? Math.floor(MOST_TIMED_DISPATCHES / dispatches) : Infinity;
+    let count = 1;
+    do {
+      count = Math.min(most, 2 * count);
+      ({ ms } = await this.#run(record, count));
+    } while (ms < leastMs && count < most);
     const times: number[] = [];
-    for (let i = 0; i < repetitions; i++) times.push(await once.call(this, record));
+    for (let i = 0; i < repetitions; i++) times.push((await this.#run(record, count)).ms / count);
     return median(times);
   }
 
-  async #stamped(record: (commands: Commands) => void): Promise<number> {
-    const profiler = this.#profiler!;
-    const total = () => profiler.times().reduce((sum, { milliseconds }) => sum + milliseconds, 0);
-    const before = total();
+  /** Does it so many times, and says how long that took. */
+  async #run(record: (commands: Commands) => void, count: number) {
+    const profiler = this.#profiler;
+    const before = profiler?.total();
+    const began = performance.now();
     const commands = new Commands(this.gpu, profiler);
-    record(commands);
+    for (let i = 0; i < count; i++) record(commands);
     commands.submit();
-    await profiler.collect();
-    return total() - before;
-  }
-
-  async #timed(record: (commands: Commands) => void): Promise<number> {
-    for (let count = 1;; count *= 4) {
-      const begin = performance.now();
-      const commands = new Commands(this.gpu);
-      for (let i = 0; i < count; i++) record(commands);
-      commands.submit();
+    if (!profiler || !before) {
       await this.gpu.idle();
-      const elapsedMs = performance.now() - begin;
-      if (elapsedMs >= WALL_CLOCK_MS) return elapsedMs / count;
+      return { ms: performance.now() - began, dispatches: 0 };
     }
+    await profiler.collect();
+    const after = profiler.total();
+    return {
+      ms: after.milliseconds - before.milliseconds,
+      dispatches: after.dispatches - before.dispatches,
+    };
   }
 }

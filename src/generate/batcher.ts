@@ -175,12 +175,17 @@ export class Batcher {
     return joined;
   }
 
+  /** A submit, cut short where somebody leaves or joins. */
   async #step(): Promise<void> {
     const running = [...this.#running];
     const room = running.map(({ request, sequence }) => request.maxNewTokens - sequence.ids.length);
     const affordable = Math.max(1, Math.floor(this.#submitMs / this.#decoder.stepMs));
     const steps = Math.min(MOST_STEPS, affordable, ...room);
-    const drawn = await this.#decoder.next(running.map(({ sequence }) => sequence), steps);
+    const waiting = this.#waiting.length;
+    const goesOn = () =>
+      !running.some(({ request }) => request.signal?.aborted) &&
+      (this.#waiting.length <= waiting || this.#freeSlots.length === 0);
+    const drawn = await this.#decoder.next(running.map(({ sequence }) => sequence), steps, goesOn);
     for (const [i, entry] of running.entries()) this.#take(entry, drawn[i]);
     this.#leave();
   }

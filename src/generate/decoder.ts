@@ -2,6 +2,7 @@
 import { Commands, type Recording } from "../gpu/commands.ts";
 import { Readback } from "../gpu/readback.ts";
 import { readTensor, rowsFrom, type Tensor, view, writeTensor } from "../gpu/tensor.ts";
+import { nextEvents } from "../gpu/turns.ts";
 import { decodeAdvance, type DecodePlaces } from "../kernels/decode_advance.ts";
 import { paddedColumns } from "../kernels/matmul.ts";
 import { saidStride, saidTokens, sample, samplingSettings } from "../kernels/sample.ts";
@@ -19,6 +20,12 @@ import type { Sequence } from "./sequences.ts";
 
 /** Steps in one submit: more would make a person wait, and compute more for nothing behind a stop id. */
 export const MOST_STEPS = 32;
+
+/** How long the GPU has work while others have their turn in the middle of a submit: in Deno that takes 1 to 3 ms. */
+const TURN_MS = 5;
+
+/** Steps that a GPU is given together, once it has some: each time costs it about a tenth of a millisecond. */
+const STEPS_TOGETHER = 4;
 
 /** Likeliest tokens that are told with a token's log-probability, at most. */
 export const MOST_TOP_LOGPROBS = 20;
@@ -38,7 +45,7 @@ export class Decoder {
   readonly #cache: Tensor[];
   readonly #said: Tensor;
   readonly #readback: Readback;
-  /** Of one step of the last {@link next}, without the turn that others had behind it. */
+  /** Of one step of the last {@link next}, without what others took longer than the GPU had work for. */
   stepMs = Infinity;
 
   /**
@@ -69,17 +76,22 @@ export class Decoder {
       config.hiddenSize,
     ]);
     prefill(this.model, this.#cache, y, sequences);
-    return (await this.#draw(sequences, 1, y)).map(([token]) => token);
+    return (await this.#draw(sequences, 1, { first: y })).map(([token]) => token);
   }
 
   /**
-   * Draws the next tokens of sequences that have begun.
+   * Draws the next tokens of sequences that have begun. Others have a turn meanwhile.
    *
    * @param steps At most {@link MOST_STEPS}, and no more than any of the sequences has room for.
-   * @returns Tokens of each sequence, `steps` of them.
+   * @param goesOn Asked once others have had their turn, while the GPU takes the first steps: whether to take the rest.
+   * @returns Tokens of each sequence, `steps` of them or as many as were taken.
    */
-  next(sequences: readonly Sequence[], steps: number): Promise<DrawnToken[][]> {
-    return this.#draw(sequences, steps);
+  next(
+    sequences: readonly Sequence[],
+    steps: number,
+    goesOn: () => boolean = () => true,
+  ): Promise<DrawnToken[][]> {
+    return this.#draw(sequences, steps, { goesOn });
   }
 
   /** The distribution that the newest token of sequence `b` of those continued last was drawn from (V). */
@@ -99,7 +111,7 @@ export class Decoder {
   async #draw(
     sequences: readonly Sequence[],
     steps: number,
-    first?: Tensor,
+    { first, goesOn = () => true }: { first?: Tensor; goesOn?: () => boolean },
   ): Promise<DrawnToken[][]> {
     const { gpu, runtime: { workspace }, weights: { config: { vocabSize: V } } } = this.model;
     const { tokens, settings, ...places } = this.#write(sequences);
@@ -118,19 +130,34 @@ export class Decoder {
       if (kept) commands.copy(kept, logits); // sample overwrites them
       sample(commands, tokens, logits, V, this.#said, settings, places.positions);
     };
-    let recording: Recording | undefined;
-    for (let step = 0; step < steps; step++) {
-      if (step === 0 && first) drawFrom(first);
-      else if (recording) commands.again(recording);
-      else {
-        recording = commands.remember(() =>
-          drawFrom(decodeForward(commands, this.model, this.#cache, tokens, places))
-        );
+    const take = (from: number, to: number, together: number) => {
+      let recording: Recording | undefined;
+      for (let step = from; step < to; step++) {
+        if (step === 0 && first) drawFrom(first);
+        else if (recording) commands.again(recording);
+        else {
+          recording = commands.remember(() =>
+            drawFrom(decodeForward(commands, this.model, this.#cache, tokens, places))
+          );
+        }
+        if (kept) tokenLogprobs(commands, logprobs!, kept, tokens, { V, top, step });
+        decodeAdvance(commands, history, tokens, places, step);
+        // A GPU takes steps while more are recorded; a CPU has nothing left to record with.
+        if ((step - from) % together === together - 1 && !gpu.info.software) commands.flush();
       }
-      if (kept) tokenLogprobs(commands, logprobs, kept, tokens, { V, top, step });
-      decodeAdvance(commands, history, tokens, places, step);
-      // So that a GPU can take this step while the next one is recorded (not measured on one yet); on a CPU it costs 5 % and more.
-      if (!gpu.info.software) commands.flush();
+    };
+
+    // A device that shares its thread does nothing before it is waited for, and gives others their turns by itself.
+    const early = gpu.turns ? steps : Math.min(steps, Math.ceil(TURN_MS / this.stepMs) || 1);
+    let taken = early;
+    let idleMs = 0;
+    take(0, early, 1);
+    if (early < steps) {
+      commands.submit();
+      const turnBegan = performance.now();
+      await nextEvents();
+      idleMs = Math.max(0, performance.now() - turnBegan - TURN_MS);
+      if (goesOn()) take(early, taken = steps, STEPS_TOGETHER);
     }
     let ids = new Uint32Array();
     let words = new Uint32Array();
@@ -139,11 +166,12 @@ export class Decoder {
       this.#readback.record(commands, logprobs, (data) => words = new Uint32Array(data));
     }
     commands.submit();
-    await this.#readback.fetch(() => {
-      if (!first) this.stepMs = (performance.now() - began) / steps;
-    });
+    const onRead = () => {
+      if (!first) this.stepMs = (performance.now() - began - idleMs) / taken;
+    };
+    await this.#readback.fetch({ onRead, turn: early === steps });
     return sequences.map(({ topLogprobs }, b) =>
-      Array.from({ length: steps }, (_, step) => {
+      Array.from({ length: taken }, (_, step) => {
         const i = b * steps + step;
         if (topLogprobs === null) return { id: ids[i] };
         const begin = i * logprobWords(top);

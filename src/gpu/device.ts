@@ -12,6 +12,12 @@ export interface DeviceInfo {
   software: boolean;
 }
 
+/** See {@link Gpu.readBuffer}. */
+export interface ReadOptions {
+  onRead?: () => void;
+  turn?: boolean;
+}
+
 const LOSS_TIMEOUT_MS = 1000;
 
 /**
@@ -102,17 +108,19 @@ export class Gpu {
    * Waits for everything submitted, then copies the first bytes of a MAP_READ buffer. Others have their turn behind it.
    *
    * @param onRead Called when the bytes are there, before others have their turn.
+   * @param turn Whether they have one: false where they just had.
    * @throws {UserError} If the device was lost.
    */
   async readBuffer(
     buffer: GPUBuffer,
     sizeBytes: number,
-    onRead: () => void = () => {},
+    { onRead = () => {}, turn = true }: ReadOptions = {},
   ): Promise<ArrayBuffer> {
     await this.turns?.finish();
     const bytes = await this.map(buffer, sizeBytes);
     onRead();
-    await (this.turns ? this.turns.yield() : nextEvents());
+    if (this.turns) await this.turns.yield();
+    else if (turn) await nextEvents();
     await this.settled(); // a map can succeed on a lost device
     return bytes;
   }

@@ -9,7 +9,8 @@ export interface KernelTime {
   milliseconds: number;
 }
 
-const MAX_DISPATCHES = 2048;
+/** Between two collects: a query set holds no more. */
+export const MOST_TIMED_DISPATCHES = 2048;
 
 /**
  * Measures what each kernel costs on the GPU: hand it to Commands, which then gives every dispatch a pass of its own between
@@ -28,21 +29,23 @@ export class Profiler implements DispatchObserver {
       throw new RangeError(`"${gpu.info.description}" has no timestamp-query`);
     }
     const { device } = gpu;
-    this.#queries = device.createQuerySet({ type: "timestamp", count: 2 * MAX_DISPATCHES });
+    this.#queries = device.createQuerySet({ type: "timestamp", count: 2 * MOST_TIMED_DISPATCHES });
     this.#resolved = device.createBuffer({
-      size: 16 * MAX_DISPATCHES,
+      size: 16 * MOST_TIMED_DISPATCHES,
       usage: GPUBufferUsage.QUERY_RESOLVE | GPUBufferUsage.COPY_SRC,
     });
     this.#staging = device.createBuffer({
-      size: 16 * MAX_DISPATCHES,
+      size: 16 * MOST_TIMED_DISPATCHES,
       usage: GPUBufferUsage.MAP_READ | GPUBufferUsage.COPY_DST,
     });
   }
 
   pass(kernel: string): GPUComputePassDescriptor {
     const index = 2 * this.#kernels.push(kernel) - 2;
-    if (index >= 2 * MAX_DISPATCHES) {
-      throw new RangeError(`Expected at most ${MAX_DISPATCHES} dispatches between two collect()`);
+    if (index >= 2 * MOST_TIMED_DISPATCHES) {
+      throw new RangeError(
+        `Expected at most ${MOST_TIMED_DISPATCHES} dispatches between two collect()`,
+      );
     }
     return {
       timestampWrites: {
@@ -76,5 +79,15 @@ export class Profiler implements DispatchObserver {
   /** Kernels by time, the costliest first. */
   times(): KernelTime[] {
     return [...this.#milliseconds.values()].sort((a, b) => b.milliseconds - a.milliseconds);
+  }
+
+  /** All kernels together. */
+  total(): Omit<KernelTime, "kernel"> {
+    const sum = { dispatches: 0, milliseconds: 0 };
+    for (const { dispatches, milliseconds } of this.#milliseconds.values()) {
+      sum.dispatches += dispatches;
+      sum.milliseconds += milliseconds;
+    }
+    return sum;
   }
 }

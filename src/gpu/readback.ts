@@ -1,6 +1,6 @@
 // This module is browser compatible.
 import type { Commands } from "./commands.ts";
-import type { Gpu } from "./device.ts";
+import type { Gpu, ReadOptions } from "./device.ts";
 import { byteLength, type Tensor } from "./tensor.ts";
 
 /**
@@ -37,9 +37,9 @@ export class Readback {
   }
 
   /** Waits for everything submitted, as {@link Gpu.readBuffer}, and hands out what was recorded, in order. */
-  async fetch(onRead?: () => void): Promise<void> {
+  async fetch(options?: ReadOptions): Promise<void> {
     if (this.#slots.length === 0) return;
-    const data = await this.gpu.readBuffer(this.#staging, this.#used, onRead);
+    const data = await this.gpu.readBuffer(this.#staging, this.#used, options);
     const slots = this.#slots.splice(0);
     this.#used = 0;
     for (const { offset, bytes, take } of slots) take(data.slice(offset, offset + bytes));

@@ -202,9 +202,9 @@ Deno.test("submits are sized by their own time, whatever others do on the thread
   });
   const steps: number[] = [];
   const next = Decoder.prototype.next;
-  Decoder.prototype.next = function (sequences, count) {
+  Decoder.prototype.next = function (sequences, count, goesOn) {
     steps.push(count);
-    return next.call(this, sequences, count);
+    return next.call(this, sequences, count, goesOn);
   };
   try {
     const batcher = new Batcher(model, { cacheRows: 64, slots: 1, submitMs: 0.8 * turnMs });
@@ -216,4 +216,44 @@ Deno.test("submits are sized by their own time, whatever others do on the thread
   // The first is one step long, for nothing is known of their time.
   assert.equal(steps[0], 1);
   assert.ok(steps.slice(1).some((count) => count > 1), `${steps}`);
+});
+
+Deno.test("a submit is cut short where somebody leaves, or comes and has a place", async () => {
+  const taken: number[] = [];
+  const next = Decoder.prototype.next;
+  let inTheMiddle = () => {};
+  Decoder.prototype.next = async function (sequences, steps, goesOn) {
+    this.stepMs = 5; // one step lasts as long as the turn of others
+    const drawn = await next.call(this, sequences, steps, () => {
+      inTheMiddle();
+      return goesOn!();
+    });
+    taken.push(drawn[0].length);
+    return drawn;
+  };
+  const answered = async (slots: number, event: (batcher: Batcher) => unknown) => {
+    const batcher = new Batcher(model, { cacheRows: 160, slots, submitMs: 1000 });
+    let other: unknown;
+    taken.length = 0;
+    inTheMiddle = () => {
+      inTheMiddle = () => {};
+      other = event(batcher);
+    };
+    await batcher.add(request(0, { maxNewTokens: 12, signal: left.signal }));
+    const counts = [...taken];
+    await other;
+    return counts;
+  };
+  let left = new AbortController();
+  try {
+    // The first token comes from the prompt; one step is taken to learn how long it lasts.
+    assert.deepEqual(await answered(2, () => {}), [1, 10]);
+    const come = (batcher: Batcher) => batcher.add(request(1, { maxNewTokens: 20 }));
+    assert.deepEqual((await answered(2, come)).slice(0, 2), [1, 1]);
+    assert.deepEqual((await answered(1, come)).slice(0, 2), [1, 10]);
+    left = new AbortController();
+    assert.deepEqual(await answered(2, () => left.abort()), [1, 1]);
+  } finally {
+    Decoder.prototype.next = next;
+  }
 });

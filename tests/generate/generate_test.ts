@@ -66,12 +66,29 @@ function open(model: Model, prompts: number[][], { temperature, seed }: Generate
 const small = await load(configs["3:1 heads of 16, tied"]);
 const prompts = randomPrompts(113);
 
-Deno.test("steps submitted one by one, by the kernels that GPUs get, draw the same tokens", async () => {
+Deno.test("a submit in two parts, by the kernels that GPUs get, draws the same tokens", async () => {
   using other = await openTestGpu();
   other.info.software = false; // whatever it is: this is what hardware would be given
   const checkpoint = randomCheckpoint(configs["3:1 heads of 16, tied"], 3);
   const model = await loadModel(other, checkpoint, { precision: "f32", positions: 64 });
-  assert.deepEqual(await generate(model, prompts, greedy), await generate(small, prompts, greedy));
+  const completions = await generate(small, prompts, { ...drawn, maxNewTokens: 6 });
+  const expected = completions.map(({ ids }) => ids);
+  // Of five steps behind the first: all one by one; two and the rest; two, and the rest another time.
+  for (const [early, goesOn] of [[5, true], [2, true], [2, false]] as const) {
+    const { decoder, sequences } = open(model, prompts, drawn);
+    const found = (await decoder.begin(sequences)).map(({ id }) => [id]);
+    const asked: number[] = [];
+    for (let left = 5; left > 0; left = 6 - found[0].length) {
+      for (const [b, { ids }] of sequences.entries()) ids.push(...found[b].slice(ids.length));
+      decoder.stepMs = 5 / early; // so many steps make the turn of others
+      const tokens = await decoder.next(sequences, left, () => asked.push(left) > 0 && goesOn);
+      for (const [b, drawnTokens] of tokens.entries()) {
+        found[b].push(...drawnTokens.map(({ id }) => id));
+      }
+    }
+    assert.deepEqual(found, expected);
+    assert.deepEqual(asked, early === 5 ? [] : goesOn ? [5] : [5, 3]);
+  }
 });
 
 for (const [name, config] of Object.entries(configs)) {
