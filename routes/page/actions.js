@@ -55,6 +55,26 @@ export function settled(action, milliseconds) {
   };
 }
 
+/**
+ * Asks for what changes, and takes each answer but those that a later one has overtaken: it knows more.
+ *
+ * @template T
+ * @param {() => Promise<T>} ask
+ * @param {(answer: T) => void} take
+ * @returns {() => Promise<void>}
+ */
+export function newest(ask, take) {
+  let asked = 0;
+  let taken = 0;
+  return async () => {
+    const number = ++asked;
+    const answer = await ask();
+    if (number < taken) return;
+    taken = number;
+    take(answer);
+  };
+}
+
 /** Copies the text of an element. It is selected too, for without TLS a page may not copy by itself. */
 export async function copyFrom(place) {
   getSelection().selectAllChildren(place);

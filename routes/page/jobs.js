@@ -1,5 +1,5 @@
 /** The jobs: their list, and which of them is looked at. */
-import { complain, settled } from "./actions.js";
+import { complain, newest, settled } from "./actions.js";
 import { byId, element } from "./elements.js";
 import { isUnderWay, JOBS, startJob, titleOf } from "./job.js";
 import { ask } from "./server.js";
@@ -21,8 +21,7 @@ export function startJobs({ onTrained, ...events }) {
   /** Jobs whose models have been told of. */
   const trained = new Set();
 
-  async function load() {
-    const { data } = await ask(`${JOBS}?limit=100`);
+  const load = newest(() => ask(`${JOBS}?limit=100`), ({ data }) => {
     if (view.id === null && data.length > 0) view.follow(data.find(isUnderWay) ?? data[0]);
     byId("job-count").textContent = data.length === 0 ? "No jobs yet" : "Jobs";
     for (const job of data.toReversed()) show(job);
@@ -30,7 +29,7 @@ export function startJobs({ onTrained, ...events }) {
     const news = data.filter(({ id, status }) => status === "succeeded" && !trained.has(id));
     for (const { id } of news) trained.add(id);
     if (news.length > 0) onTrained();
-  }
+  });
 
   /** A job keeps its place in the list, and with it the keyboard's focus. */
   function show(job) {

@@ -1,5 +1,5 @@
 /** The page: which tab is shown, and the start of each. */
-import { complain } from "./actions.js";
+import { complain, newest } from "./actions.js";
 import { startChat } from "./chat.js";
 import { byId } from "./elements.js";
 import { startPrefer } from "./prefer.js";
@@ -12,6 +12,9 @@ const links = document.querySelectorAll("nav a");
 
 const chat = startChat();
 const prefer = startPrefer();
+const offerModels = newest(listModels, (models) => {
+  for (const tab of [chat, prefer, train]) tab.offer(models);
+});
 const onModels = () => offerModels().catch(complain);
 const train = startTrain({
   onTrained: onModels,
@@ -49,18 +52,6 @@ async function enterTab() {
   const tab = showTab();
   await offerModels();
   await reloads[tab.id]?.();
-}
-
-/** Numbers of the lists of models: the last that was asked for, and the newest that is shown. */
-let asked = 0;
-let newest = 0;
-
-async function offerModels() {
-  const number = ++asked;
-  const models = await listModels();
-  if (number < newest) return; // a later answer was quicker, and knows more
-  newest = number;
-  for (const tab of [chat, prefer, train]) tab.offer(models);
 }
 
 addEventListener("hashchange", () => enterTab().catch(complain));
