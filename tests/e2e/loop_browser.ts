@@ -16,8 +16,12 @@ const PROMPTS = ["What should I feed a quazzit?", "How does the frindle sound?"]
 const PAIRS = 20;
 
 const tab = (name: string) => page.click(`nav a[href='#${name}']`);
-const facts = (text: string | RegExp) =>
-  page.locator("#job-facts").filter({ hasText: text }).waitFor();
+const facts = async (text: string | RegExp) => {
+  const shown = page.locator("#job-facts");
+  await shown.filter({ hasText: text }).waitFor().catch(async (cause) => {
+    throw new Error(`Expected ${text} of the job, found ${await shown.textContent()}`, { cause });
+  });
+};
 const textsOf = (selector: string) => page.locator(selector).allTextContents();
 
 /** Keeps the longer of two answers: those of the invented world are helpful, the others curt. */
