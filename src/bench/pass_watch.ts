@@ -18,12 +18,7 @@ export class PassWatch {
     device.createCommandEncoder = () => {
       const encoder = createEncoder();
       const begin = encoder.beginComputePass.bind(encoder);
-      const finish = encoder.finish.bind(encoder);
       encoder.beginComputePass = () => begin(profiler.pass("pass"));
-      encoder.finish = () => {
-        profiler.beforeFinish(encoder);
-        return finish();
-      };
       return encoder;
     };
   }

@@ -24,7 +24,6 @@ export interface Recording {
 /** Told of every dispatch; the profiler gives each one a pass of its own with timestamps. */
 export interface DispatchObserver {
   pass(kernel: string): GPUComputePassDescriptor;
-  beforeFinish(encoder: GPUCommandEncoder): void;
 }
 
 const MAX_DISPATCHES = 8192;

@@ -29,7 +29,6 @@ export class Encoding {
 
   finish(): GPUCommandBuffer {
     this.#endPass();
-    this.observer?.beforeFinish(this.#encoder);
     return this.#encoder.finish();
   }
 

@@ -56,17 +56,14 @@ export class Profiler implements DispatchObserver {
     };
   }
 
-  beforeFinish(encoder: GPUCommandEncoder): void {
-    const count = 2 * this.#kernels.length;
-    if (count === 0) return;
-    encoder.resolveQuerySet(this.#queries, 0, count, this.#resolved, 0);
-    encoder.copyBufferToBuffer(this.#resolved, 0, this.#staging, 0, 8 * count);
-  }
-
   /** Reads the timestamps of what was submitted since the last call. */
   async collect(): Promise<void> {
     const count = 2 * this.#kernels.length;
     if (count === 0) return;
+    const encoder = this.gpu.device.createCommandEncoder();
+    encoder.resolveQuerySet(this.#queries, 0, count, this.#resolved, 0);
+    encoder.copyBufferToBuffer(this.#resolved, 0, this.#staging, 0, 8 * count);
+    this.gpu.device.queue.submit([encoder.finish()]);
     const stamps = new BigUint64Array(await this.gpu.readBuffer(this.#staging, 8 * count));
     for (const [i, kernel] of this.#kernels.splice(0).entries()) {
       const entry = this.#milliseconds.get(kernel) ?? { kernel, dispatches: 0, milliseconds: 0 };

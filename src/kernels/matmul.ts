@@ -2,6 +2,7 @@
 import forwardCode from "../../shaders/matmul_forward.wgsl" with { type: "text" };
 import backwardInputCode from "../../shaders/matmul_backward_input.wgsl" with { type: "text" };
 import backwardWeightCode from "../../shaders/matmul_backward_weight.wgsl" with { type: "text" };
+import tileCode from "../../shaders/tile_product.wgsl" with { type: "text" };
 import type { Commands } from "../gpu/commands.ts";
 import type { Kernel } from "../gpu/kernel.ts";
 import { label, type Tensor } from "../gpu/tensor.ts";
@@ -11,28 +12,38 @@ const params = { M: "u32", N: "u32", K: "u32", stride: "u32" } as const;
 
 const forwardKernel: Kernel = {
   name: "matmul_forward",
-  code: forwardCode,
+  code: forwardCode + tileCode,
   params,
   reads: ["input", "weight", "residual"],
   writes: ["output"],
 };
 const backwardInputKernel: Kernel = {
   name: "matmul_backward_input",
-  code: backwardInputCode,
+  code: backwardInputCode + tileCode,
   params,
   reads: ["dy", "weight"],
   writes: ["dx"],
 };
 const backwardWeightKernel: Kernel = {
   name: "matmul_backward_weight",
-  code: backwardWeightCode,
+  code: backwardWeightCode + tileCode,
   params,
   reads: ["dy", "input"],
   writes: ["dweight"],
 };
 
-/** Rows and columns of the tile of a result that one workgroup computes. */
-const TILE = 64;
+/** Fewer large tiles than this, and small ones are faster on a GPU of 132 processors (tests/bench/LOG.md). */
+const FEW_TILES = 320;
+
+/** A result of so many rows and columns, cut into tiles of one workgroup each; how large they are changes no bit of it. */
+function tiled({ gpu }: Commands, rows: number, columns: number) {
+  const count = (tile: number) => [Math.ceil(columns / tile), Math.ceil(rows / tile)] as const;
+  const [across, down] = count(64);
+  // A CPU has few processors; but what it does for rows that are not there takes its time.
+  const small = gpu.info.software ? rows <= 32 : across * down < FEW_TILES;
+  const TILE = small ? 32 : 64;
+  return { constants: { TILE }, workgroups: [...count(TILE)] as [number, number] };
+}
 
 /** The row length of a tensor with `N` columns: the next multiple of 4, for GEMMs move four elements at a time. */
 export function paddedColumns(N: number): number {
@@ -62,8 +73,10 @@ export function matmulForward(
   expectShape("matmul_forward", "weight", weight, [N, K]);
   expectShape("matmul_forward", "y", y, [M, stride]);
   if (residual) expectShape("matmul_forward", "residual", residual, [M, stride]);
+  const { constants, workgroups } = tiled(commands, M, stride);
   commands.dispatch(forwardKernel, {
     variant: {
+      constants,
       overrides: { RESIDUAL: residual ? 1 : 0 },
       types: {
         lhs: operandType("matmul_forward", x),
@@ -73,7 +86,7 @@ export function matmulForward(
     },
     params: { M, N, K, stride },
     tensors: [x, weight, residual ?? x, y],
-    workgroups: [Math.ceil(stride / TILE), Math.ceil(M / TILE)],
+    workgroups,
   });
 }
 
@@ -97,8 +110,10 @@ export function matmulBackwardInput(
   checkWidths("matmul_backward_input", dx, K);
   expectShape("matmul_backward_input", "weight", weight, [N, K]);
   expectShape("matmul_backward_input", "dy", dy, [M, stride]);
+  const { constants, workgroups } = tiled(commands, M, K);
   commands.dispatch(backwardInputKernel, {
     variant: {
+      constants,
       types: {
         lhs: operandType("matmul_backward_input", dy),
         rhs: operandType("matmul_backward_input", weight),
@@ -107,7 +122,7 @@ export function matmulBackwardInput(
     },
     params: { M, N, K, stride },
     tensors: [dy, weight, dx],
-    workgroups: [Math.ceil(K / TILE), Math.ceil(M / TILE)],
+    workgroups,
   });
 }
 
@@ -131,8 +146,10 @@ export function matmulBackwardWeight(
   checkWidths("matmul_backward_weight", x, K);
   expectShape("matmul_backward_weight", "dweight", dweight, [N, K]);
   expectShape("matmul_backward_weight", "dy", dy, [M, stride]);
+  const { constants, workgroups } = tiled(commands, N, K);
   commands.dispatch(backwardWeightKernel, {
     variant: {
+      constants,
       types: {
         lhs: operandType("matmul_backward_weight", dy),
         rhs: operandType("matmul_backward_weight", x),
@@ -140,7 +157,7 @@ export function matmulBackwardWeight(
     },
     params: { M, N, K, stride },
     tensors: [dy, x, dweight],
-    workgroups: [Math.ceil(K / TILE), Math.ceil(N / TILE)],
+    workgroups,
   });
 }
 

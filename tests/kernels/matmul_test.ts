@@ -9,6 +9,7 @@ import * as reference from "../reference/matmul.ts";
 import {
   assertClose,
   EPSILON,
+  gpu,
   operandTypes,
   output,
   read,
@@ -17,8 +18,12 @@ import {
   values,
 } from "./harness.ts";
 
-// M, N, K: one element, primes, at and just over the 64 x 64 x 16 tile, and SmolLM's query-key-value projection.
-const shapes = [[1, 1, 4], [7, 13, 20], [64, 64, 16], [65, 67, 36], [130, 263, 48], [70, 960, 576]];
+// M, N, K: one element, primes, at and just over tiles of 32 and 64 with 16 steps, and SmolLM's query-key-value projection.
+const shapes = [[1, 1, 4], [7, 13, 20], [33, 37, 20], [64, 64, 16], [65, 67, 36], [130, 263, 48], [
+  70,
+  960,
+  576,
+]];
 
 /**
  * Each of K additions rounds a partial sum of about sqrt(K) / 3 by up to 2^-24 of it; these errors add up like a random
@@ -28,9 +33,22 @@ function tolerance(K: number, stored: "f32" | "f16") {
   return { absolute: Math.max(K, 8) * 2 ** -24, relative: 2 * EPSILON[stored] };
 }
 
+/** All shapes on this adapter, in the tiles that software gets and in those that hardware gets. */
+async function forEachShape(check: (M: number, N: number, K: number) => Promise<void>) {
+  const { software } = gpu.info;
+  try {
+    for (const kind of [true, false]) {
+      gpu.info.software = kind;
+      for (const [M, N, K] of shapes) await check(M, N, K);
+    }
+  } finally {
+    gpu.info.software = software;
+  }
+}
+
 for (const operand of operandTypes) {
   Deno.test(`matmul_forward equals the reference, ${operand}`, async () => {
-    for (const [M, N, K] of shapes) {
+    await forEachShape(async (M, N, K) => {
       const stride = paddedColumns(N);
       const x = values(1, M * K, operand);
       const weight = values(2, N * K, operand);
@@ -49,11 +67,11 @@ for (const operand of operandTypes) {
         const expected = reference.matmulForward(x, weight, added, { M, N, K, stride });
         assertClose(await read(y), expected, tolerance(K, added ? "f32" : operand));
       }
-    }
+    });
   });
 
   Deno.test(`matmul_backward_input and _weight equal the reference, ${operand}`, async () => {
-    for (const [M, N, K] of shapes) {
+    await forEachShape(async (M, N, K) => {
       const stride = paddedColumns(N);
       const dy = values(4, M * stride, operand);
       const x = values(5, M * K, operand);
@@ -75,7 +93,7 @@ for (const operand of operandTypes) {
         expected.dweight.map((sum, i) => sum + before[i]),
         { ...tolerance(M, "f32"), name: "dweight" },
       );
-    }
+    });
   });
 }
 
@@ -91,4 +109,30 @@ Deno.test("a row of matmul_forward has the same bits wherever it stands in a bat
     matmulForward(commands, alone, upload(x.slice(66 * K, 67 * K), [1, K]), weight);
   });
   assert.deepEqual(await read(alone), (await read(whole)).slice(66 * stride, 67 * stride));
+});
+
+Deno.test("small and large tiles give the same bits", async () => {
+  const [M, N, K] = [65, 67, 36];
+  const { software } = gpu.info;
+  const x = upload(values(10, M * K), [M, K]);
+  const weight = upload(values(11, N * K), [N, K]);
+  const dy = upload(values(12, M * paddedColumns(N)), [M, paddedColumns(N)]);
+  const start = upload(values(13, N * K), [N, K]);
+  const results: Float32Array[][] = [];
+  try {
+    for (const kind of [true, false]) { // a CPU gets large tiles for this shape, a GPU small ones
+      gpu.info.software = kind;
+      const [y, dx, dweight] = [output([M, paddedColumns(N)]), output([M, K]), output([N, K])];
+      run((commands) => {
+        matmulForward(commands, y, x, weight);
+        matmulBackwardInput(commands, dx, dy, weight);
+        commands.copy(dweight, start);
+        matmulBackwardWeight(commands, dweight, dy, x);
+      });
+      results.push([await read(y), await read(dx), await read(dweight)]);
+    }
+  } finally {
+    gpu.info.software = software;
+  }
+  assert.deepEqual(results[0], results[1]);
 });

@@ -5,8 +5,17 @@ import { loadEngine } from "../../src/platform/engine.ts";
 const asked = Deno.env.get("SMOLDPO_ENGINE") === "dawn";
 const SHADERS = new URL("../../shaders/", import.meta.url);
 const TYPES = ["operand", "element", "lhs", "rhs", "result", "source"];
-const CONSTANTS = { HEAD_SIZE: 64, ROWS: 8, LANES: 32, MATRICES: 2, SQUARES: 2 };
+const CONSTANTS = {
+  HEAD_SIZE: 64,
+  ROWS: 8,
+  LANES: 32,
+  GROUPS: 2,
+  MATRICES: 2,
+  SQUARES: 2,
+  TILE: 64,
+};
 const REDUCTIONS = ["reduce.wgsl", "reduce_subgroup.wgsl"];
+const TILE_PRODUCT = "tile_product.wgsl";
 
 /** What a kernel's wrapper puts in front of the source: aliases, and the constants that it does not declare itself. */
 function prelude(type: "f32" | "f16", code: string): string {
@@ -48,8 +57,10 @@ Deno.test({
     assert.ok(names.length > 20, `expected the kernels, found ${names}`);
     const read = (name: string) => Deno.readTextFile(new URL(name, SHADERS));
     const reductions = await Promise.all(REDUCTIONS.map(read));
-    for (const name of names.filter((name) => !REDUCTIONS.includes(name))) {
-      const code = await read(name);
+    const tileProduct = await read(TILE_PRODUCT);
+    for (const name of names.filter((name) => ![...REDUCTIONS, TILE_PRODUCT].includes(name))) {
+      const kernel = await read(name);
+      const code = /\badd_steps\(/.test(kernel) ? kernel + tileProduct : kernel;
       for (const type of ["f32", "f16"] as const) {
         for (const tail of /\breduce_(sum|max)\(/.test(code) ? reductions : [""]) {
           const errors = await leastErrors(prelude(type, code), code + tail);
