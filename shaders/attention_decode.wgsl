@@ -55,9 +55,13 @@ fn attention_decode(
     if (block + thread < count) {
       let at = (first + block + thread) * width + key_column;
       s = 0.0;
-      for (var c = 0u; c < HS4; c += 2u) { // unrolled by hand: naga guards every turn of a loop
+      for (var c = 0u; c < HS4; c += 4u) { // unrolled by hand: naga guards every turn of a loop
         s += dot(query[c], vec4<f32>(cache[at + c]));
         s += dot(query[c + 1u], vec4<f32>(cache[at + c + 1u]));
+        if (HS4 % 4u == 0u || c + 2u < HS4) {
+          s += dot(query[(c + 2u) % HS4], vec4<f32>(cache[at + c + 2u]));
+          s += dot(query[(c + 3u) % HS4], vec4<f32>(cache[at + c + 3u]));
+        }
       }
     }
     let before = maximum;
@@ -69,8 +73,16 @@ fn attention_decode(
     value *= rescale;
     workgroupBarrier();
     if (group < groups) {
-      for (var j = group; j < min(WORKGROUP, count - block); j += groups) {
-        value += weights[j] * vec4<f32>(cache[(first + block + j) * width + value_column]);
+      let keys = min(WORKGROUP, count - block);
+      for (var j = group; j < keys; j += 4u * groups) { // four loads are waited for together
+        let four = vec4(j) + groups * vec4(0u, 1u, 2u, 3u);
+        let inside = min(four, vec4(keys - 1u));
+        let at = (first + block + inside) * width + value_column;
+        let there = vec4<f32>(four < vec4(keys));
+        value += weights[inside[0]] * there[0] * vec4<f32>(cache[at[0]]);
+        value += weights[inside[1]] * there[1] * vec4<f32>(cache[at[1]]);
+        value += weights[inside[2]] * there[2] * vec4<f32>(cache[at[2]]);
+        value += weights[inside[3]] * there[3] * vec4<f32>(cache[at[3]]);
       }
     }
   }

@@ -11,11 +11,10 @@
 // Shapes    x (M, K) lhs; weight (MATRICES N, K) rhs, as checkpoints store it, all gates before all ups; extra f32: residual
 //           (M, stride) or gain (K); y result (M, stride), stride >= N. K and stride multiples of 4. Columns N..stride of y
 //           become 0.
-// Dispatch  (ceil(stride / 4 / (WORKGROUP / LANES)), ceil(M / ROWS), 1). LANES a power of two, at least ROWS; ROWS at most
-//           8; SQUARES is ceil(ROWS / 4) with NORM, else 0.
+// Dispatch  (ceil(stride / 4 / GROUPS), ceil(M / ROWS), 1): GROUPS * LANES threads. LANES a multiple of 8, at least ROWS; ROWS
+//           at most 8; SQUARES is ceil(ROWS / 4) with NORM, else 0.
 // Writes    overwrites y; sums in f32 in a fixed order, so a row does not depend on its neighbours.
 // Source    Zhang & Sennrich 2019, arXiv:1910.07467, eq. 4; Shazeer 2020, arXiv:2002.05202, eq. 6.
-override WORKGROUP: u32; // threads per workgroup, a multiple of LANES
 override NORM: bool; // normalize the rows of x first; extra is the gain
 override RESIDUAL: bool; // add extra; without it and NORM, any f32 tensor may be bound in its place
 
@@ -27,10 +26,12 @@ struct Params { M: u32, N: u32, K: u32, stride: u32, eps: f32 }
 @group(0) @binding(3) var<storage, read> extra: array<vec4<f32>>;
 @group(0) @binding(4) var<storage, read_write> output: array<vec4<result>>;
 
+const WORKGROUP = GROUPS * LANES; // threads that share a sum, and those of other columns
 const FIRST_SQUARE = ROWS * MATRICES;
 const SUMS = FIRST_SQUARE + SQUARES; // four columns of a row each, by matrix; then the squares of four rows each
 
 var<workgroup> partials: array<array<vec4<f32>, SUMS>, WORKGROUP>;
+var<workgroup> fourths: array<array<vec4<f32>, 4u * SUMS>, GROUPS>;
 
 // Four steps of the sum, by column.
 fn columns(n: u32, k: u32) -> mat4x4<f32> {
@@ -64,7 +65,7 @@ fn matvec_forward(
   @builtin(local_invocation_index) thread: u32,
 ) {
   let lane = thread % LANES;
-  let column4 = workgroup.x * (WORKGROUP / LANES) + thread / LANES;
+  let column4 = workgroup.x * GROUPS + thread / LANES;
   let n = 4u * column4;
   let m0 = ROWS * workgroup.y;
   let K4 = params.K / 4u;
@@ -89,27 +90,37 @@ fn matvec_forward(
     }
   }
 
+  // Two barriers: every thread adds a fourth of the lanes, every fourth one, of some of the sums; then the fourths are added.
   partials[thread] = sums;
   workgroupBarrier();
-  for (var stride = LANES / 2u; stride > 0u; stride /= 2u) {
-    if (lane < stride) {
-      for (var i = 0u; i < SUMS; i++) { partials[thread][i] += partials[thread + stride][i]; }
+  let group = thread / LANES;
+  for (var i = lane; i < 4u * SUMS; i += LANES) {
+    let fourth = i / SUMS;
+    var sum = vec4(0.0);
+    for (var other = group * LANES + fourth; other < (group + 1u) * LANES; other += 8u) {
+      sum += partials[other][i % SUMS];
+      sum += partials[other + 4u][i % SUMS];
     }
-    workgroupBarrier();
+    fourths[group][i] = sum;
   }
+  workgroupBarrier();
   let stride4 = params.stride / 4u;
   let m = m0 + lane;
   if (lane >= ROWS || m >= params.M || column4 >= stride4) { return; }
-  let first_lane = thread - lane;
   var scale = 1.0;
   if (NORM) {
-    let square = partials[first_lane][(FIRST_SQUARE + lane / 4u) % SUMS][lane % 4u];
+    let square = whole(group, (FIRST_SQUARE + lane / 4u) % SUMS)[lane % 4u];
     scale = 1.0 / sqrt(square / f32(params.K) + params.eps);
   }
-  var value = partials[first_lane][lane] * scale;
+  var value = whole(group, lane) * scale;
   if (MATRICES > 1u) {
-    value = value / (1.0 + exp(-value)) * partials[first_lane][(ROWS + lane) % SUMS] * scale;
+    value = value / (1.0 + exp(-value)) * whole(group, (ROWS + lane) % SUMS) * scale;
   }
   if (RESIDUAL) { value += extra[m * stride4 + column4]; }
   output[m * stride4 + column4] = vec4<result>(value);
+}
+
+fn whole(group: u32, i: u32) -> vec4<f32> {
+  return fourths[group][i] + fourths[group][i + SUMS] + fourths[group][i + 2u * SUMS] +
+    fourths[group][i + 3u * SUMS];
 }

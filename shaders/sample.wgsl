@@ -148,27 +148,30 @@ fn sample(
   let largest = best(own, thread);
 
   var lowest = 0u;
-  if (chosen.min_p > 0.0) { lowest = rank(largest.score + log(chosen.min_p)); }
-  if (chosen.top_k > 0u) {
-    lowest = max(lowest, find_rank(f32(chosen.top_k), false, row, largest.score, thread));
-  }
-  if (chosen.top_p < 1.0) {
-    let limit = chosen.top_p * mass_from(lowest, row, largest.score, thread);
-    lowest = max(lowest, find_rank(limit, true, row, largest.score, thread));
-  }
-  lowest = min(lowest, rank(largest.score));
+  var mass = 1.0;
+  var token = largest.token;
+  if (!greedy) {
+    if (chosen.min_p > 0.0) { lowest = rank(largest.score + log(chosen.min_p)); }
+    if (chosen.top_k > 0u) {
+      lowest = max(lowest, find_rank(f32(chosen.top_k), false, row, largest.score, thread));
+    }
+    if (chosen.top_p < 1.0) {
+      let limit = chosen.top_p * mass_from(lowest, row, largest.score, thread);
+      lowest = max(lowest, find_rank(limit, true, row, largest.score, thread));
+    }
+    lowest = min(lowest, rank(largest.score));
 
-  let mass = mass_from(lowest, row, largest.score, thread);
-  own = Candidate(LOWEST, largest.token);
-  for (var v = thread; v < params.V; v += WORKGROUP) {
-    let score = logits[row + v];
-    if (rank(score) < lowest) { continue; }
-    let noise = log_exponential(hash(vec4(v, positions[b], chosen.sequence, chosen.seed)));
-    let race = score - largest.score - noise;
-    if (race > own.score) { own = Candidate(race, v); }
+    mass = mass_from(lowest, row, largest.score, thread);
+    own = Candidate(LOWEST, largest.token);
+    for (var v = thread; v < params.V; v += WORKGROUP) {
+      let score = logits[row + v];
+      if (rank(score) < lowest) { continue; }
+      let noise = log_exponential(hash(vec4(v, positions[b], chosen.sequence, chosen.seed)));
+      let race = score - largest.score - noise;
+      if (race > own.score) { own = Candidate(race, v); }
+    }
+    token = best(own, thread).token;
   }
-  var token = best(own, thread).token;
-  if (greedy) { token = largest.token; }
   for (var v = thread; v < params.V; v += WORKGROUP) {
     let score = logits[row + v];
     let p = select(0.0, exp(score - largest.score) / mass, rank(score) >= lowest);

@@ -19,13 +19,16 @@ import { prefill } from "./prefill.ts";
 import type { Sequence } from "./sequences.ts";
 
 /** Steps in one submit: more would make a person wait, and compute more for nothing behind a stop id. */
-export const MOST_STEPS = 32;
+export const MOST_STEPS = 64;
 
-/** How long the GPU has work while others have their turn in the middle of a submit: in Deno that takes 1 to 3 ms. */
-const TURN_MS = 5;
+/**
+ * How long the GPU has work while others have their turn in the middle of a submit, and while what comes behind is recorded:
+ * in Deno a turn takes 1 to 3 ms, and 0.5 ms a step of 30 layers.
+ */
+const TURN_MS = 10;
 
-/** Steps that a GPU is given together, once it has some: each time costs it about a tenth of a millisecond. */
-const STEPS_TOGETHER = 4;
+/** Whether a GPU is given what was recorded behind this step: at once to begin with, then several steps together. */
+const given = (step: number) => step % 4 === 3 || step < 2;
 
 /** Likeliest tokens that are told with a token's log-probability, at most. */
 export const MOST_TOP_LOGPROBS = 20;
@@ -130,7 +133,7 @@ export class Decoder {
       if (kept) commands.copy(kept, logits); // sample overwrites them
       sample(commands, tokens, logits, V, this.#said, settings, places.positions);
     };
-    const take = (from: number, to: number, together: number) => {
+    const take = (from: number, to: number) => {
       let recording: Recording | undefined;
       for (let step = from; step < to; step++) {
         if (step === 0 && first) drawFrom(first);
@@ -143,7 +146,7 @@ export class Decoder {
         if (kept) tokenLogprobs(commands, logprobs!, kept, tokens, { V, top, step });
         decodeAdvance(commands, history, tokens, places, step);
         // A GPU takes steps while more are recorded; a CPU has nothing left to record with.
-        if ((step - from) % together === together - 1 && !gpu.info.software) commands.flush();
+        if (given(step - from) && !gpu.info.software) commands.flush();
       }
     };
 
@@ -151,13 +154,13 @@ export class Decoder {
     const early = gpu.turns ? steps : Math.min(steps, Math.ceil(TURN_MS / this.stepMs) || 1);
     let taken = early;
     let idleMs = 0;
-    take(0, early, 1);
+    take(0, early);
     if (early < steps) {
       commands.submit();
       const turnBegan = performance.now();
       await nextEvents();
       idleMs = Math.max(0, performance.now() - turnBegan - TURN_MS);
-      if (goesOn()) take(early, taken = steps, STEPS_TOGETHER);
+      if (goesOn()) take(early, taken = steps);
     }
     let ids = new Uint32Array();
     let words = new Uint32Array();

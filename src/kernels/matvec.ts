@@ -14,7 +14,8 @@ const kernel: Kernel = {
   writes: ["output"],
 };
 
-const WORKGROUP = 64;
+/** Threads of a workgroup. */
+const THREADS = 64;
 
 /** What stands before or behind a linear layer in a decoder layer, done on the way. */
 export interface Fused {
@@ -59,19 +60,20 @@ export function matvecForward(
   if (extra) expectDtype(kernel.name, "extra", extra, "f32");
   const ROWS = M > 4 ? 8 : M > 2 ? 4 : M > 1 ? 2 : 1;
   // A GPU's neighbouring threads should read neighbouring weights; a CPU pays for each thread.
-  const LANES = commands.gpu.info.software ? 8 : 32;
+  const LANES = commands.gpu.info.software ? 8 : 64;
+  const GROUPS = THREADS / LANES;
   commands.dispatch(kernel, {
     variant: {
-      overrides: { WORKGROUP, NORM: norm ? 1 : 0, RESIDUAL: residual ? 1 : 0 },
+      overrides: { NORM: norm ? 1 : 0, RESIDUAL: residual ? 1 : 0 },
       types: {
         lhs: operandType(kernel.name, x),
         rhs: operandType(kernel.name, weight),
         result: operandType(kernel.name, y),
       },
-      constants: { ROWS, LANES, MATRICES, SQUARES: norm ? Math.ceil(ROWS / 4) : 0 },
+      constants: { ROWS, LANES, GROUPS, MATRICES, SQUARES: norm ? Math.ceil(ROWS / 4) : 0 },
     },
     params: { M, N, K, stride, eps: norm?.eps ?? 0 },
     tensors: [x, weight, extra ?? x, y],
-    workgroups: [Math.ceil(stride / 4 / (WORKGROUP / LANES)), Math.ceil(M / ROWS)],
+    workgroups: [Math.ceil(stride / 4 / GROUPS), Math.ceil(M / ROWS)],
   });
 }

@@ -223,7 +223,7 @@ Deno.test("a submit is cut short where somebody leaves, or comes and has a place
   const next = Decoder.prototype.next;
   let inTheMiddle = () => {};
   Decoder.prototype.next = async function (sequences, steps, goesOn) {
-    this.stepMs = 5; // one step lasts as long as the turn of others
+    this.stepMs = 10; // one step lasts as long as the turn of others
     const drawn = await next.call(this, sequences, steps, () => {
       inTheMiddle();
       return goesOn!();

@@ -80,7 +80,7 @@ Deno.test("a submit in two parts, by the kernels that GPUs get, draws the same t
     const asked: number[] = [];
     for (let left = 5; left > 0; left = 6 - found[0].length) {
       for (const [b, { ids }] of sequences.entries()) ids.push(...found[b].slice(ids.length));
-      decoder.stepMs = 5 / early; // so many steps make the turn of others
+      decoder.stepMs = 10 / early; // so many steps make the turn of others
       const tokens = await decoder.next(sequences, left, () => asked.push(left) > 0 && goesOn);
       for (const [b, drawnTokens] of tokens.entries()) {
         found[b].push(...drawnTokens.map(({ id }) => id));
