@@ -33,8 +33,8 @@ const SUMS = FIRST_SQUARE + SQUARES; // four columns of a row each, by matrix; t
 var<workgroup> partials: array<array<vec4<f32>, SUMS>, WORKGROUP>;
 var<workgroup> fourths: array<array<vec4<f32>, 4u * SUMS>, GROUPS>;
 
-// Four steps of the sum, by column.
-fn columns(n: u32, k: u32) -> mat4x4<f32> {
+// Four steps of the sum, of four columns: a column of the matrix is a step.
+fn steps(n: u32, k: u32) -> mat4x4<f32> {
   let K4 = params.K / 4u;
   let end = MATRICES * params.N;
   var w: mat4x4<f32>;
@@ -42,21 +42,31 @@ fn columns(n: u32, k: u32) -> mat4x4<f32> {
   if (n + 1u < end) { w[1] = vec4<f32>(weight[(n + 1u) * K4 + k]); }
   if (n + 2u < end) { w[2] = vec4<f32>(weight[(n + 2u) * K4 + k]); }
   if (n + 3u < end) { w[3] = vec4<f32>(weight[(n + 3u) * K4 + k]); }
-  return w;
+  return transpose(w);
 }
 
 // What every row meets at one turn of the loop: the vec4 of x to read, its gain, and the weights.
 struct Step { at: u32, gain: vec4<f32>, first: mat4x4<f32>, second: mat4x4<f32> }
 
+// By fma, for a row must have the same bits in every variant: of * and + compilers make one rounding here and two there.
+fn plus_product(sum: vec4<f32>, h: vec4<f32>, w: mat4x4<f32>) -> vec4<f32> {
+  return fma(vec4(h[3]), w[3], fma(vec4(h[2]), w[2], fma(vec4(h[1]), w[1], fma(vec4(h[0]), w[0], sum))));
+}
+
 // Rows from M on read anything, and go nowhere.
 fn add_row(sums: ptr<function, array<vec4<f32>, SUMS>>, row: u32, step: Step) {
   var h = vec4<f32>(input[step.at + row * (params.K / 4u)]);
   if (NORM) {
-    (*sums)[(FIRST_SQUARE + row / 4u) % SUMS][row % 4u] += dot(h, h);
+    let squares = &(*sums)[(FIRST_SQUARE + row / 4u) % SUMS];
+    let square = (*squares)[row % 4u];
+    (*squares)[row % 4u] = fma(h[3], h[3], fma(h[2], h[2], fma(h[1], h[1], fma(h[0], h[0], square))));
     h *= step.gain;
   }
-  (*sums)[row] += h * step.first;
-  if (MATRICES > 1u) { (*sums)[(ROWS + row) % SUMS] += h * step.second; }
+  (*sums)[row] = plus_product((*sums)[row], h, step.first);
+  if (MATRICES > 1u) {
+    let other = (ROWS + row) % SUMS;
+    (*sums)[other] = plus_product((*sums)[other], h, step.second);
+  }
 }
 
 @compute @workgroup_size(WORKGROUP)
@@ -73,8 +83,8 @@ fn matvec_forward(
   for (var k = lane; k < K4; k += LANES) {
     var step: Step;
     step.at = m0 * K4 + k;
-    step.first = columns(n, k);
-    if (MATRICES > 1u) { step.second = columns(params.N + n, k); }
+    step.first = steps(n, k);
+    if (MATRICES > 1u) { step.second = steps(params.N + n, k); }
     if (NORM) { step.gain = extra[k]; }
     add_row(&sums, 0u, step); // unrolled by hand: naga guards every turn of a loop
     if (ROWS > 1u) { add_row(&sums, 1u % ROWS, step); }

@@ -27,9 +27,6 @@ export const MOST_STEPS = 64;
  */
 const TURN_MS = 10;
 
-/** Whether a GPU is given what was recorded behind this step: at once to begin with, then several steps together. */
-const given = (step: number) => step % 4 === 3 || step < 2;
-
 /** Likeliest tokens that are told with a token's log-probability, at most. */
 export const MOST_TOP_LOGPROBS = 20;
 
@@ -145,8 +142,6 @@ export class Decoder {
         }
         if (kept) tokenLogprobs(commands, logprobs!, kept, tokens, { V, top, step });
         decodeAdvance(commands, history, tokens, places, step);
-        // A GPU takes steps while more are recorded; a CPU has nothing left to record with.
-        if (given(step - from) && !gpu.info.software) commands.flush();
       }
     };
 

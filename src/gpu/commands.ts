@@ -27,14 +27,21 @@ export interface DispatchObserver {
 }
 
 const MAX_DISPATCHES = 8192;
+/**
+ * Dispatches after which a GPU is given what was recorded so far: it begins early, and works while more is recorded. Each part
+ * has twice as many as the one before, up to a largest.
+ */
+const FIRST_PART = 48;
+const LARGEST_PART = 768;
 const PARAM_SLOT_BYTES = 256;
 /** Where the sizes of each dispatch are: in Deno, offsets of a typed array cost a sixth of an array's. */
 const OFFSETS = Uint32Array.from({ length: MAX_DISPATCHES }, (_, slot) => slot * PARAM_SLOT_BYTES);
 const uniforms = new WeakMap<Gpu, GPUBuffer>();
 
 /**
- * Records dispatches and copies, and submits them as one command buffer; where the device shares its thread, in parts that
- * are encoded when it is their turn (src/gpu/turns.ts, where there is no observer). The sizes of all dispatches travel in one
+ * Records dispatches and copies, and submits them: to a CPU adapter as one command buffer, to a GPU in growing parts as they
+ * are recorded; where the device shares its thread, in parts that are encoded when it is their turn (src/gpu/turns.ts, where
+ * there is no observer). What is written to a tensor meanwhile may come before or behind what was recorded. The sizes of all dispatches travel in one
  * uniform buffer, written once per submit and bound with dynamic offsets, so bind groups depend on the tensors alone and
  * are made once.
  */
@@ -48,6 +55,7 @@ export class Commands {
   #count = 0;
   /** Dispatches whose sizes the GPU has. */
   #written = 0;
+  #part = FIRST_PART;
   #round = 0;
 
   constructor(readonly gpu: Gpu, readonly observer?: DispatchObserver) {
@@ -150,15 +158,15 @@ export class Commands {
     this.#record(({ copier }) => copier.clearBuffer(buffer, offsetBytes, sizeBytes));
   }
 
-  /** Submits all that was recorded; the object can go on recording. */
+  /** Submits all that was recorded and the GPU does not have yet; the object can go on recording. */
   submit(): void {
-    this.flush();
+    this.#handOver();
     this.#count = this.#written = 0;
+    this.#part = FIRST_PART;
     this.#round++;
   }
 
-  /** Submits what was recorded so far, so that the GPU can begin while more is recorded: a first part of a submit. */
-  flush(): void {
+  #handOver(): void {
     const { gpu } = this;
     gpu.check();
     const [from, to] = [this.#written, this.#count].map((count) => count * PARAM_SLOT_BYTES);
@@ -172,8 +180,16 @@ export class Commands {
 
   #record(command: Command): void {
     this.#remembered?.push(command);
-    if (this.gpu.turns) this.#waiting.push(command);
-    else command(this.#encoding ??= new Encoding(this.gpu, this.observer));
+    if (this.gpu.turns) {
+      this.#waiting.push(command);
+      return;
+    }
+    this.#encoding ??= new Encoding(this.gpu, this.observer);
+    command(this.#encoding);
+    // A CPU adapter would only take the processors from whom records.
+    if (this.#encoding.dispatches < this.#part || this.gpu.info.software) return;
+    this.#handOver();
+    this.#part = Math.min(2 * this.#part, LARGEST_PART);
   }
 
   /** @returns The slot that they are in. */

@@ -111,28 +111,31 @@ Deno.test("a row of matmul_forward has the same bits wherever it stands in a bat
   assert.deepEqual(await read(alone), (await read(whole)).slice(66 * stride, 67 * stride));
 });
 
-Deno.test("small and large tiles give the same bits", async () => {
-  const [M, N, K] = [65, 67, 36];
-  const { software } = gpu.info;
-  const x = upload(values(10, M * K), [M, K]);
-  const weight = upload(values(11, N * K), [N, K]);
-  const dy = upload(values(12, M * paddedColumns(N)), [M, paddedColumns(N)]);
-  const start = upload(values(13, N * K), [N, K]);
-  const results: Float32Array[][] = [];
-  try {
-    for (const kind of [true, false]) { // a CPU gets large tiles for this shape, a GPU small ones
-      gpu.info.software = kind;
-      const [y, dx, dweight] = [output([M, paddedColumns(N)]), output([M, K]), output([N, K])];
-      run((commands) => {
-        matmulForward(commands, y, x, weight);
-        matmulBackwardInput(commands, dx, dy, weight);
-        commands.copy(dweight, start);
-        matmulBackwardWeight(commands, dweight, dy, x);
-      });
-      results.push([await read(y), await read(dx), await read(dweight)]);
+for (const operand of operandTypes) {
+  Deno.test(`small and large tiles give the same bits, ${operand}`, async () => {
+    const [M, N, K] = [65, 67, 36];
+    const { software } = gpu.info;
+    const x = upload(values(10, M * K, operand), [M, K], operand);
+    const weight = upload(values(11, N * K, operand), [N, K], operand);
+    const dyShape = [M, paddedColumns(N)];
+    const dy = upload(values(12, M * paddedColumns(N), operand), dyShape, operand);
+    const start = upload(values(13, N * K), [N, K]);
+    const results: Float32Array[][] = [];
+    try {
+      for (const kind of [true, false]) { // a CPU gets large tiles for this shape, a GPU small ones
+        gpu.info.software = kind;
+        const [y, dx, dweight] = [output([M, paddedColumns(N)]), output([M, K]), output([N, K])];
+        run((commands) => {
+          matmulForward(commands, y, x, weight);
+          matmulBackwardInput(commands, dx, dy, weight);
+          commands.copy(dweight, start);
+          matmulBackwardWeight(commands, dweight, dy, x);
+        });
+        results.push([await read(y), await read(dx), await read(dweight)]);
+      }
+    } finally {
+      gpu.info.software = software;
     }
-  } finally {
-    gpu.info.software = software;
-  }
-  assert.deepEqual(results[0], results[1]);
-});
+    assert.deepEqual(results[0], results[1]);
+  });
+}

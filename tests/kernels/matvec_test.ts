@@ -96,27 +96,31 @@ for (const operand of operandTypes) {
   }
 }
 
-for (const gated of [false, true]) {
-  const name = gated ? "with its neighbours fused" : "of matvec_forward";
-  Deno.test(`a row ${name} has the same bits alone and in a batch of any size`, async () => {
-    const [N, K] = [68, 572];
-    const x = values(4, 21 * K);
-    const weight = upload(values(5, 2 * N * K), [2 * N, K]);
-    const norm = { gain: upload(values(6, K), [K]), eps: 1e-5 };
-    const width = gated ? N : 2 * N;
-    const rows = async (first: number, count: number) => {
-      const y = output([count, width]);
-      const part = upload(x.slice(first * K, (first + count) * K), [count, K]);
-      const fused = gated ? { norm, gated } : {};
-      run((commands) => matvecForward(commands, y, part, weight, fused));
-      return await read(y);
-    };
-    const whole = await rows(0, 21);
-    for (const count of [1, 2, 3, 4, 8, 9]) {
-      const expected = whole.slice(5 * width, (5 + count) * width);
-      assert.deepEqual(await rows(5, count), expected, `${count} rows`);
-    }
-  });
+for (const operand of operandTypes) {
+  for (const gated of [false, true]) {
+    const name = gated ? "with its neighbours fused" : "of matvec_forward";
+    // As decoding does: fused, rows of the residual stream, which are f32.
+    const lhs = gated ? "f32" : operand;
+    Deno.test(`a row ${name} has the same bits alone and in a batch of any size, ${operand}`, async () => {
+      const [N, K] = [68, 572];
+      const x = values(4, 21 * K, lhs);
+      const weight = upload(values(5, 2 * N * K, operand), [2 * N, K], operand);
+      const norm = { gain: upload(values(6, K), [K]), eps: 1e-5 };
+      const width = gated ? N : 2 * N;
+      const rows = async (first: number, count: number) => {
+        const y = output([count, width]);
+        const part = upload(x.slice(first * K, (first + count) * K), [count, K], lhs);
+        const fused = gated ? { norm, gated } : {};
+        run((commands) => matvecForward(commands, y, part, weight, fused));
+        return await read(y);
+      };
+      const whole = await rows(0, 21);
+      for (const count of [1, 2, 3, 4, 8, 9]) {
+        const expected = whole.slice(5 * width, (5 + count) * width);
+        assert.deepEqual(await rows(5, count), expected, `${count} rows`);
+      }
+    });
+  }
 }
 
 Deno.test("matvec_forward refuses shapes that disagree", () => {
