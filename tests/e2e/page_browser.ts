@@ -28,9 +28,10 @@ async function watchAnswers(page: Page) {
 async function chat() {
   await watchAnswers(page);
   const send = async (text: string) => {
+    const before = await page.locator("#chat .answer").count();
     await page.fill("#chat textarea", text);
     await page.press("#chat textarea", "Enter");
-    await page.waitForSelector("#chat-stop:enabled");
+    await page.locator("#chat .answer").nth(before).waitFor();
   };
   await page.fill("#chat [name=temperature]", "0");
   await send("What should I feed a quazzit?");
