@@ -58,10 +58,15 @@ export function matvecForward(
   }
   const extra = residual ?? norm?.gain;
   if (extra) expectDtype(kernel.name, "extra", extra, "f32");
-  const ROWS = M > 4 ? 8 : M > 2 ? 4 : M > 1 ? 2 : 1;
+  const { device, info } = commands.gpu;
   // A GPU's neighbouring threads should read neighbouring weights; a CPU pays for each thread.
-  const LANES = commands.gpu.info.software ? 8 : 64;
+  const LANES = info.software ? 8 : 64;
   const GROUPS = THREADS / LANES;
+  const SQUARES = (rows: number) => norm ? Math.ceil(rows / 4) : 0;
+  const sumBytes = (rows: number) => 16 * (rows * MATRICES + SQUARES(rows));
+  const fits = (rows: number) =>
+    (THREADS + 4 * GROUPS) * sumBytes(rows) <= device.limits.maxComputeWorkgroupStorageSize;
+  const ROWS = M > 4 && fits(8) ? 8 : M > 2 ? 4 : M > 1 ? 2 : 1;
   commands.dispatch(kernel, {
     variant: {
       overrides: { NORM: norm ? 1 : 0, RESIDUAL: residual ? 1 : 0 },
@@ -70,7 +75,7 @@ export function matvecForward(
         rhs: operandType(kernel.name, weight),
         result: operandType(kernel.name, y),
       },
-      constants: { ROWS, LANES, GROUPS, MATRICES, SQUARES: norm ? Math.ceil(ROWS / 4) : 0 },
+      constants: { ROWS, LANES, GROUPS, MATRICES, SQUARES: SQUARES(ROWS) },
     },
     params: { M, N, K, stride, eps: norm?.eps ?? 0 },
     tensors: [x, weight, extra ?? x, y],

@@ -1,7 +1,7 @@
 /** What every kernel test uses: a device, seeded numbers, guarded outputs, and a comparison that names the worst element. */
 import assert from "node:assert/strict";
 import { Commands } from "../../src/gpu/commands.ts";
-import { type Gpu, openGpu } from "../../src/gpu/device.ts";
+import { Gpu, listAdapters, openGpu } from "../../src/gpu/device.ts";
 import {
   createTensor,
   type Dtype,
@@ -20,6 +20,12 @@ export async function openTestGpu(): Promise<Gpu> {
     engine,
     mapsWithinCall: mapsWithinCall(engine),
   });
+}
+
+/** A device that has no more than WebGPU demands. */
+export async function openLeastGpu(): Promise<Gpu> {
+  const [adapter] = await listAdapters(await loadEngine(engine));
+  return new Gpu(await adapter.requestDevice(), gpu.info);
 }
 
 /** The device of the test run; SMOLDPO_ENGINE=dawn runs the same tests on Dawn. */

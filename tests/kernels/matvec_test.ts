@@ -1,4 +1,7 @@
 import assert from "node:assert/strict";
+import { Commands } from "../../src/gpu/commands.ts";
+import type { Gpu } from "../../src/gpu/device.ts";
+import { createTensor, elementCount, readTensor, writeTensor } from "../../src/gpu/tensor.ts";
 import { paddedColumns } from "../../src/kernels/matmul.ts";
 import { matvecForward } from "../../src/kernels/matvec.ts";
 import * as reference from "../reference/matmul.ts";
@@ -7,6 +10,8 @@ import { swigluForward } from "../reference/swiglu.ts";
 import {
   assertClose,
   EPSILON,
+  gpu,
+  openLeastGpu,
   operandTypes,
   output,
   read,
@@ -122,6 +127,27 @@ for (const operand of operandTypes) {
     });
   }
 }
+
+Deno.test("rows fused with their neighbours have the same bits on a device with WebGPU's least limits", async () => {
+  using least = await openLeastGpu();
+  assert.equal(least.device.limits.maxComputeWorkgroupStorageSize, 16384);
+  const [M, N, K] = [9, 68, 572];
+  const product = async (device: Gpu) => {
+    const tensor = (name: string, shape: number[], seed: number) => {
+      const created = createTensor(device, name, "f32", shape);
+      writeTensor(device, created, values(seed, elementCount(shape)));
+      return created;
+    };
+    const y = createTensor(device, "y", "f32", [M, N]);
+    const norm = { gain: tensor("gain", [K], 8), eps: 1e-5 };
+    const commands = new Commands(device);
+    const [x, weight] = [tensor("x", [M, K], 9), tensor("weight", [2 * N, K], 10)];
+    matvecForward(commands, y, x, weight, { norm, gated: true });
+    commands.submit();
+    return await readTensor(device, y);
+  };
+  assert.deepEqual(await product(least), await product(gpu));
+});
 
 Deno.test("matvec_forward refuses shapes that disagree", () => {
   const x = upload(values(6, 8), [2, 4]);
