@@ -65,14 +65,6 @@ fn matmul_backward_input(
   store_sums(sums, m0 + first_row(y), k0 / 4u + x);
 }
 
-fn store(m: u32, column4: u32, sum: mat4x4<f32>) {
-  if (column4 >= params.K / 4u) { return; }
-  store_row(m, column4, sum[0]);
-  store_row(m + 1u, column4, sum[1]);
-  store_row(m + 2u, column4, sum[2]);
-  store_row(m + 3u, column4, sum[3]);
-}
-
-fn store_row(m: u32, column4: u32, sum: vec4<f32>) {
-  if (m < params.M) { dx[m * (params.K / 4u) + column4] = vec4<result>(sum); }
+fn store(m: u32, k4: u32, sum: vec4<f32>) {
+  if (m < params.M && k4 < params.K / 4u) { dx[m * (params.K / 4u) + k4] = vec4<result>(sum); }
 }

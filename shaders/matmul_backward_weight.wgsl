@@ -62,14 +62,6 @@ fn matmul_backward_weight(
   store_sums(sums, n0 + first_row(y), k0 / 4u + x);
 }
 
-fn store(n: u32, column4: u32, sum: mat4x4<f32>) {
-  if (column4 >= params.K / 4u) { return; }
-  store_row(n, column4, sum[0]);
-  store_row(n + 1u, column4, sum[1]);
-  store_row(n + 2u, column4, sum[2]);
-  store_row(n + 3u, column4, sum[3]);
-}
-
-fn store_row(n: u32, column4: u32, sum: vec4<f32>) {
-  if (n < params.N) { dweight[n * (params.K / 4u) + column4] += sum; }
+fn store(n: u32, k4: u32, sum: vec4<f32>) {
+  if (n < params.N && k4 < params.K / 4u) { dweight[n * (params.K / 4u) + k4] += sum; }
 }

@@ -66,16 +66,8 @@ fn matmul_forward(
   store_sums(sums, m0 + first_row(y), n0 / 4u + x);
 }
 
-fn store(m: u32, column4: u32, sum: mat4x4<f32>) {
-  if (column4 >= params.stride / 4u) { return; }
-  store_row(m, column4, sum[0]);
-  store_row(m + 1u, column4, sum[1]);
-  store_row(m + 2u, column4, sum[2]);
-  store_row(m + 3u, column4, sum[3]);
-}
-
-fn store_row(m: u32, column4: u32, sum: vec4<f32>) {
-  if (m >= params.M) { return; }
+fn store(m: u32, column4: u32, sum: vec4<f32>) {
+  if (m >= params.M || column4 >= params.stride / 4u) { return; }
   let at = m * (params.stride / 4u) + column4;
   var value = sum;
   if (RESIDUAL) { value += residual[at]; }

@@ -70,12 +70,19 @@ fn add_steps(sums: ptr<function, Sums>, x: u32, y: u32) {
   }
 }
 
-// Hands the thread's sums to the kernel's store, four rows of a vec4 at a time.
+// Hands the thread's sums to the kernel's store, a vec4 of a row at a time.
 fn store_sums(sums: Sums, row: u32, column4: u32) {
-  store(row, column4, sums.top_low);
+  store_rows(row, column4, sums.top_low);
   if (TILE == 64u) {
-    store(row, column4 + 8u, sums.top_high);
-    store(row + 4u, column4, sums.bottom_low);
-    store(row + 4u, column4 + 8u, sums.bottom_high);
+    store_rows(row, column4 + 8u, sums.top_high);
+    store_rows(row + 4u, column4, sums.bottom_low);
+    store_rows(row + 4u, column4 + 8u, sums.bottom_high);
   }
+}
+
+fn store_rows(row: u32, column4: u32, rows: mat4x4<f32>) {
+  store(row, column4, rows[0]);
+  store(row + 1u, column4, rows[1]);
+  store(row + 2u, column4, rows[2]);
+  store(row + 3u, column4, rows[3]);
 }
