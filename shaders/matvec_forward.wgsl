@@ -48,7 +48,7 @@ fn steps(n: u32, k: u32) -> mat4x4<f32> {
 // What every row meets at one turn of the loop: the vec4 of x to read, its gain, and the weights.
 struct Step { at: u32, gain: vec4<f32>, first: mat4x4<f32>, second: mat4x4<f32> }
 
-// By fma, for a row must have the same bits in every variant: of * and + compilers make one rounding here and two there.
+// By fma, for a row must have the same bits in every variant: of * and + a compiler may make one rounding here and two there.
 fn plus_product(sum: vec4<f32>, h: vec4<f32>, w: mat4x4<f32>) -> vec4<f32> {
   return fma(vec4(h[3]), w[3], fma(vec4(h[2]), w[2], fma(vec4(h[1]), w[1], fma(vec4(h[0]), w[0], sum))));
 }

@@ -38,7 +38,7 @@ fn keep_right(s: u32, column4: u32, block: mat4x4<f32>) {
   right[s + 3u][column4] = block[3];
 }
 
-// By fma, so that both tiles have the same bits: of * and + compilers make one rounding here and two there.
+// By fma, so that both tiles have the same bits: of * and + a compiler may make one rounding here and two there.
 fn plus_outer(sum: mat4x4<f32>, rows: vec4<f32>, columns: vec4<f32>) -> mat4x4<f32> {
   return mat4x4(
     fma(vec4(rows[0]), columns, sum[0]),

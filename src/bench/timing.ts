@@ -9,7 +9,10 @@ export function median(values: readonly number[]): number {
   return sorted.length % 2 ? sorted[middle] : (sorted[middle - 1] + sorted[middle]) / 2;
 }
 
-/** The least that one measurement lasts, by repeating the work: a GPU raises its clocks only where it has some for a while. */
+/**
+ * The least that one measurement lasts, by repeating the work: single dispatches took up to five times as long on an H100, which
+ * seems to raise its clocks only where it has work for a while.
+ */
 const LEAST_MS = 20;
 /** The same where no timestamps are: waiting alone costs 11 ms in Deno. */
 const LEAST_WALL_MS = 200;

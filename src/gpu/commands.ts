@@ -41,9 +41,9 @@ const uniforms = new WeakMap<Gpu, GPUBuffer>();
 /**
  * Records dispatches and copies, and submits them: to a CPU adapter as one command buffer, to a GPU in growing parts as they
  * are recorded; where the device shares its thread, in parts that are encoded when it is their turn (src/gpu/turns.ts, where
- * there is no observer). What is written to a tensor meanwhile may come before or behind what was recorded. The sizes of all dispatches travel in one
- * uniform buffer, written once per submit and bound with dynamic offsets, so bind groups depend on the tensors alone and
- * are made once.
+ * there is no observer). What is written to a tensor meanwhile may come before or behind what was recorded. The sizes of all
+ * dispatches travel in one uniform buffer, written once per part and bound with dynamic offsets, so bind groups depend on the
+ * tensors alone and are made once.
  */
 export class Commands {
   #encoding: Encoding | undefined;
