@@ -149,6 +149,7 @@ Deno.test("values are read as their kind", () => {
 Deno.test("automatic choices say why", () => {
   const { options, origins } = resolveOptions("train", {}, NOON);
   assert.equal(options.learningRate, 5e-5);
+  assert.match(OPTIONS.learningRate.help, /5e-5 for the shipped model/);
   assert.equal(options.evalDataset, "fixtures/pairs/eval.jsonl");
   assert.equal(options.output, "runs/train-20261122-120000");
   for (const name of ["learningRate", "evalDataset", "output"]) {

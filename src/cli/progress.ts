@@ -51,6 +51,11 @@ export class Progress {
     }
   }
 
+  /** Writes a line of its own above the bar. */
+  say(line: string): void {
+    this.#output.write(this.#output.columns() === null ? `${line}\n` : `\r${line}\x1b[K\n`);
+  }
+
   #line(step: number, values: StepProgress["values"]): string {
     const { label, totalSteps, firstStep, nowMs } = this.#options;
     const seconds = Math.max(nowMs() - this.#startMs, 1) / 1000;

@@ -130,8 +130,12 @@ export async function run(
     }
     const atLn2 = options.reference === null && options.labelSmoothing === 0 &&
       options.lossType === "sigmoid";
-    const done = await runLoop(run, firstStep, (metrics) => {
-      if (metrics.step === 1) say(`self-check ${checkFirstStep(metrics, atLn2)}`);
+    let checked = firstStep > 0;
+    const done = await runLoop(run, firstStep, (metrics, say) => {
+      if (!checked && !metrics.skipped) {
+        say(`self-check ${checkFirstStep(metrics, atLn2)}`);
+        checked = true;
+      }
       return {
         loss: metrics.loss,
         accuracy: metrics["rewards/accuracies"],

@@ -118,13 +118,13 @@ export async function resumeRun(run: TrainingRun): Promise<number> {
 /**
  * Runs the training loop with progress, metrics and checkpoints.
  *
- * @param shown Picks what the progress line shows of a step.
+ * @param shown Picks what the progress line shows of a step, and may say something of it in a line of its own.
  * @returns Steps done; fewer than planned if the user interrupted, and a checkpoint is there then.
  */
 export async function runLoop(
   run: TrainingRun,
   firstStep: number,
-  shown: (metrics: StepMetrics) => Record<string, number>,
+  shown: (metrics: StepMetrics, say: (line: string) => void) => Record<string, number>,
 ): Promise<number> {
   const { options, context, training, directory, plan } = run;
   const { model, optimizer } = training;
@@ -134,6 +134,7 @@ export async function runLoop(
     firstStep,
     loggingSteps: options.loggingSteps,
   });
+  const say = (line: string) => progress.say(line);
   const save = async (step: number) => {
     const storage = await openCheckpointStorage(`${directory.path}/checkpoints`);
     const content = await checkpointContent(model, optimizer, fingerprintOf(run));
@@ -153,7 +154,13 @@ export async function runLoop(
     onStep(metrics) {
       directory.log(metrics);
       run.host?.onMetrics(metrics);
-      progress.update({ step: metrics.step, tokens: metrics.tokens, values: shown(metrics) });
+      const { step, tokens, skipped, loss_scale } = metrics;
+      if (skipped) {
+        say(
+          `skipped    step ${step}: its gradient overflowed f16, so the loss scale is ${loss_scale} now`,
+        );
+      }
+      progress.update({ step, tokens, values: shown(metrics, say) });
     },
     saveEverySteps: options.saveSteps,
     save,

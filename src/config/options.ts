@@ -238,7 +238,7 @@ export const OPTIONS = {
   ),
 
   // The optimizer
-  learningRate: number(TRAINING, "Step size of AdamW; 1e-4 for the shipped model", {
+  learningRate: number(TRAINING, "Step size of AdamW (train: 5e-5 for the shipped model)", {
     default: 1e-6,
     above: 0,
     defaults: { sft: 2e-5 },

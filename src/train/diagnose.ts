@@ -5,10 +5,14 @@ import type { Model } from "../model/model.ts";
 import { trainedParameters } from "../model/weights.ts";
 import type { StepMetrics } from "./loop.ts";
 
-/** Describes a step whose loss or gradient was not finite: the first tensor concerned and its first bad element. */
+/**
+ * Describes a step whose loss or gradient was not finite: the first tensor concerned and its first bad element.
+ *
+ * @param metrics Of that step. At f16 and with a finite loss, the loss scale cannot fall any more.
+ */
 export async function nonFiniteGradient(
   { gpu, weights }: Model,
-  { step, loss, grad_norm }: StepMetrics,
+  { step, loss, grad_norm, skipped, loss_scale }: StepMetrics,
 ): Promise<UserError> {
   let where = "every gradient is finite now";
   for (const { spec, gradient } of trainedParameters(weights)) {
@@ -22,8 +26,15 @@ export async function nonFiniteGradient(
     }`;
     break;
   }
+  const norm = skipped ? "a gradient that is not" : `gradient norm ${grad_norm}`;
+  const found = `expected a finite loss and gradient, found loss ${loss} and ${norm}`;
+  if (weights.precision === "f32") {
+    return new UserError(`Step ${step}: ${found}; ${where}: lower --learning-rate`);
+  }
+  const overflow = Number.isFinite(loss)
+    ? `f16 overflows in the backward pass even at a loss scale of ${loss_scale}`
+    : "f16 overflows in the forward pass, or training diverged";
   return new UserError(
-    `Step ${step}: expected a finite loss and gradient, found loss ${loss} and gradient norm ${grad_norm}; ${where}: ` +
-      "lower --learning-rate, or use --precision f32",
+    `Step ${step}: ${found}; ${where}; ${overflow}: use --precision f32, or lower --learning-rate`,
   );
 }

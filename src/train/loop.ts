@@ -7,13 +7,15 @@ import { learningRateAt, type Schedule } from "./schedule.ts";
 import { type TrainingBatch, trainingStep } from "./step.ts";
 import type { StepRows } from "./step_rows.ts";
 
-/** What a step tells, besides what its objective adds (loss, rewards, ...). TRL's names. */
+/**
+ * What a step tells, besides what its objective adds (loss, rewards, ...). TRL's names. A step that was made has its
+ * `grad_norm`, before clipping; one that an overflow skipped has `skipped: 1` in its place.
+ */
 export interface StepMetrics {
   /** Optimizer steps done, this one included. */
   step: number;
   epoch: number;
   loss: number;
-  grad_norm: number;
   learning_rate: number;
   /** Tokens of the step, shared prompts counted once. */
   tokens: number;
@@ -47,7 +49,8 @@ export interface LoopOptions {
 /** Milliseconds between fetches of metrics: a fetch stalls the GPU, so it must be rare beside steps of a few ms. */
 const FETCH_INTERVAL_MS = 250;
 const FIRST_STEPS = 3;
-const SKIPS_IN_A_ROW = 20;
+/** Steps in a row that may overflow at the smallest loss scale: one odd batch must not end a long run. */
+const SKIPS_AT_FLOOR = 3;
 
 /**
  * Runs the optimizer steps of a training.
@@ -65,17 +68,19 @@ export async function trainLoop(
   const readback = new Readback(model.gpu);
   const waiting: (() => StepMetrics)[] = [];
   let fetchedMs = performance.now();
-  let skippedInARow = 0;
-  let skipped = 0;
+  let skipsAtFloor = 0;
+  let lossScale = Infinity;
 
   const fetch = async () => {
     await readback.fetch();
     fetchedMs = performance.now();
     for (const complete of waiting.splice(0)) {
       const metrics = complete();
-      skippedInARow = metrics.skipped_steps > skipped ? skippedInARow + 1 : 0;
-      skipped = metrics.skipped_steps;
-      const overflows = optimizer.dynamic ? skippedInARow >= SKIPS_IN_A_ROW : skippedInARow > 0;
+      // While the scale still falls, an overflow only says that it was too large.
+      const falls = optimizer.dynamic && metrics.loss_scale < lossScale;
+      skipsAtFloor = metrics.skipped && !falls ? skipsAtFloor + 1 : 0;
+      lossScale = metrics.loss_scale;
+      const overflows = skipsAtFloor >= (optimizer.dynamic ? SKIPS_AT_FLOOR : 1);
       if (overflows || !Number.isFinite(metrics.loss)) {
         throw await nonFiniteGradient(model, metrics);
       }
@@ -124,7 +129,8 @@ function stepMetrics(
     step,
     epoch,
     loss,
-    grad_norm: norm,
+    // Not finite: where and only where the optimizer skips the step.
+    ...Number.isFinite(norm) ? { grad_norm: norm } : { skipped: 1 },
     learning_rate,
     tokens,
     ...others,

@@ -37,8 +37,8 @@ export interface Optimizer {
   dynamic: boolean;
 }
 
-/** f16 gradients of a mean loss over a batch are small; 2^12 lifts them, and overflow would lower it. */
-const FIRST_LOSS_SCALE = 2 ** 12;
+/** f16 gradients of a mean loss over a batch are small: this lifts them, as PyTorch's GradScaler does. Overflow lowers it. */
+const FIRST_LOSS_SCALE = 2 ** 16;
 
 export function createOptimizer(gpu: Gpu, weights: Weights, options: OptimizerOptions): Optimizer {
   const moments = new Map<string, { m: Tensor; v: Tensor }>();

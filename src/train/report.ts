@@ -48,6 +48,7 @@ export function renderReport(
       <body>
     <h1>${title}</h1>
     <p class="facts">${facts(run)}</p>
+    ${skips(metrics)}
     ${changes(metrics)}
     ${curves(metrics)}
     ${answers(samples)}
@@ -67,6 +68,14 @@ function facts({ startedAt, durationSeconds, device, parameters, versions }: Run
     `${readable(parameters.trained)} of ${readable(parameters.total)} weights trained (${share} %)`,
     ...Object.entries(versions).map(([name, version]) => `${name} ${version}`),
   ].join(" · ");
+}
+
+function skips(metrics: readonly MetricsLine[]): Html {
+  const steps = metrics.filter(({ skipped }) => skipped).map(({ step }) => step);
+  if (steps.length === 0) return new Html("");
+  return html`<p>Skipped since the gradient overflowed f16, and the loss scale fell: ${
+    steps.length === 1 ? "step" : "steps"
+  } ${steps.join(", ")}.</p>`;
 }
 
 function changes(metrics: readonly MetricsLine[]): Html {

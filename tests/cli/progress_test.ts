@@ -40,6 +40,15 @@ Deno.test("in a terminal every step draws over the last one, within the width", 
   assert.equal(lines[2], "\n");
 });
 
+Deno.test("a line of its own stands above the bar", () => {
+  const [terminal, file] = [new MemoryOutput(40), new MemoryOutput()];
+  for (const output of [terminal, file]) {
+    new Progress(output, { label: "train", totalSteps: 2, loggingSteps: 1 }).say("skipped");
+  }
+  assert.equal(terminal.text, "\rskipped\x1b[K\n");
+  assert.equal(file.text, "skipped\n");
+});
+
 Deno.test("the time left of a resumed run counts its own steps only", () => {
   const output = new MemoryOutput(200);
   start(output, 18)(19);

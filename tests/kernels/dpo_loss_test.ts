@@ -11,6 +11,9 @@ for (const [loss, name] of LOSS_TYPES.entries()) {
   Deno.test(`dpo_loss equals the reference in double precision: ${name}`, async () => {
     const scores = values(1, 8 * P, "f32", 60);
     const reference = values(2, 8 * P, "f32", 60);
+    // z of 200 either way: exp(z) overflows from 88 on.
+    scores.set([1000, 0, 0, 0, -1000], 0);
+    scores.set([-1000, 0, 0, 0, 1000], 8 * (P - 1));
     const options = { beta: 0.1, labelSmoothing: 0.2 };
     const state = upload(Float32Array.of(lossScale, ...new Array(STATE_WORDS - 1).fill(0)), [8]);
     const dscore = output([2 * P]);
@@ -49,7 +52,7 @@ for (const [loss, name] of LOSS_TYPES.entries()) {
         rejected,
       );
     }
-    // delta is a difference of numbers up to 60; sigmoid and exp are good to a few units of its rounding.
+    // delta is a difference of numbers up to 60, of two pairs 1,000; sigmoid and exp are good to a few units of its rounding.
     assertClose(await read(dscore), expectedSlopes, {
       absolute: 1e-6,
       relative: 1e-5,

@@ -97,9 +97,22 @@ Deno.test("a dynamic loss scale doubles after 2,000 clean steps, a static one st
   }
 });
 
-// One element, a prime, and just over one workgroup of 256 threads with four elements each.
-for (const length of [1, 13, 1025]) {
-  Deno.test(`adamw equals the reference over ten steps, ${length} elements`, async () => {
+Deno.test("a dynamic loss scale stays between 1 and 2^24", async () => {
+  for (const [scale, gradient] of [[1, Infinity], [2 ** 24, 1]] as const) {
+    const state = newState(scale);
+    const words = new Uint32Array(await readTensorU32(gpu, state));
+    words[STATE.cleanSteps] = 1999;
+    gpu.device.queue.writeBuffer(state.storage.buffer, 0, words);
+    norm([Float32Array.of(gradient)], state, 0, true);
+    assert.equal((await readTensor(gpu, state))[STATE.lossScale], scale);
+  }
+});
+
+// One element, a prime, and just over one workgroup of 256 threads with four elements each. Once with an epsilon that counts
+// beside the root of the mean square.
+for (const [length, epsilon] of [[1, 1e-8], [13, 1e-2], [1025, 1e-8]]) {
+  Deno.test(`adamw equals the reference over ten steps, ${length} elements, epsilon ${epsilon}`, async () => {
+    const given = { ...options, epsilon };
     const start = values(1, length);
     const weight = output([length]);
     const zeros = upload(new Float32Array(length), [length]);
@@ -116,8 +129,8 @@ for (const length of [1, 13, 1025]) {
     for (let step = 1; step <= 10; step++) {
       const gradient = values(10 + step, length);
       const [tensor] = norm([gradient.map((value) => 2 * value)], state, 0);
-      run((commands) => adamw(commands, weight, m, v, tensor, state, options));
-      reference.adamw(expected, em, ev, gradient, step, options);
+      run((commands) => adamw(commands, weight, m, v, tensor, state, given));
+      reference.adamw(expected, em, ev, gradient, step, given);
     }
     // Ten roundings of the weight, and a step of 1e-2 known to 1e-6.
     assertClose(await read(weight), expected, { absolute: 2e-6, name: "weight" });

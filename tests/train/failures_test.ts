@@ -4,6 +4,7 @@ import { startDpo } from "../../src/engine.ts";
 import { UserError } from "../../src/errors.ts";
 import { openGpu } from "../../src/gpu/device.ts";
 import { loadEngine } from "../../src/platform/engine.ts";
+import type { StepMetrics } from "../../src/train/loop.ts";
 import { gpu } from "../kernels/harness.ts";
 import {
   options,
@@ -42,6 +43,47 @@ Deno.test("a device that the program closes is not lost", async () => {
   own.close();
   await own.device.lost;
   own.check();
+});
+
+const withoutF16 = gpu.features.f16 ? "" : ` (skipped: "${gpu.info.description}" lacks shader-f16)`;
+
+/** What the steps of a run at f16 on the loss \`ipo\` tell, whose gradient grows as beta falls. */
+async function ipoSteps(beta: number): Promise<StepMetrics[]> {
+  const flags = { "max-length": 64, "batch-size": 2, "num-train-epochs": 30, logprob: "sum", beta };
+  const all = options("train", { ...flags, "loss-type": "ipo", "learning-rate": 1e-9 });
+  const training = await startDpo(gpu, checkpoint, null, pairs.slice(0, 2), all, "f16");
+  return (await trainAll(training, 2, all)).metrics;
+}
+
+Deno.test({
+  name: `f16: an overflow lowers the loss scale, and training goes on${withoutF16}`,
+  ignore: !gpu.features.f16,
+  async fn() {
+    const steps = await ipoSteps(0.01);
+    const skipped = steps.filter((step) => step.skipped);
+    assert.equal(steps.length, 30);
+    assert.ok(skipped.length > 0 && skipped.length < 16, `${skipped.length} steps skipped`);
+    for (const [i, step] of steps.entries()) {
+      assert.equal(step.skipped, i < skipped.length ? 1 : undefined);
+      assert.equal(step.loss_scale, 2 ** (16 - Math.min(i + 1, skipped.length)));
+      assert.equal("grad_norm" in step, i >= skipped.length);
+      assert.equal(step.skipped_steps, Math.min(i + 1, skipped.length));
+    }
+  },
+});
+
+Deno.test({
+  name: `f16: an overflow at the smallest loss scale ends the run, and says so${withoutF16}`,
+  ignore: !gpu.features.f16,
+  fn: () =>
+    // 16 steps lower the scale from 2^16 to 1, and three more cannot.
+    assert.rejects(
+      () => ipoSteps(1e-6),
+      (error) =>
+        error instanceof UserError &&
+        /^Step 19: expected a finite loss and gradient, .* is -?(NaN|Infinity) in row \d+, .*f16 overflows in the backward pass even at a loss scale of 1: use --precision f32/
+          .test(error.message),
+    ),
 });
 
 Deno.test("a gradient that is not finite is named by tensor and place", async () => {

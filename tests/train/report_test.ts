@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import { renderReport } from "../../src/train/report.ts";
+import type { MetricsLine } from "../../src/train/run_record.ts";
 import { METRICS, RUN, SAMPLES } from "./sample_run.ts";
 
 const page = renderReport(RUN, METRICS, SAMPLES);
@@ -46,6 +47,18 @@ Deno.test("a curve is drawn for each metric that the run has", () => {
   assert.equal(page.match(/<circle/g)?.length, 6);
   const sft = renderReport(RUN, [{ step: 1, loss: 2 }, { step: 2, loss: 1 }], []);
   assert.equal(sft.match(/<svg/g)?.length, 1);
+});
+
+Deno.test("the report says which steps were skipped", () => {
+  assert.doesNotMatch(page, /Skipped/);
+  const lines: MetricsLine[] = [{ step: 1, loss: 1, skipped: 1 }, {
+    step: 2,
+    loss: 1,
+    grad_norm: 3,
+  }];
+  const text = renderReport(RUN, lines, []);
+  assert.match(text, /Skipped since the gradient overflowed f16, .*: step 1\./);
+  assert.match(text, /aria-label="Gradient norm before clipping"/);
 });
 
 Deno.test("hostile text stays text", () => {
