@@ -43,7 +43,7 @@ const uniforms = new WeakMap<Gpu, GPUBuffer>();
  * are recorded; where the device shares its thread, in parts that are encoded when it is their turn (src/gpu/turns.ts, where
  * there is no observer). What is written to a tensor meanwhile may come before or behind what was recorded. The sizes of all
  * dispatches travel in one uniform buffer, written once per part and bound with dynamic offsets, so bind groups depend on the
- * tensors alone and are made once.
+ * tensors alone and are made once, and dropped with the first of their tensors that is freed.
  */
 export class Commands {
   #encoding: Encoding | undefined;
@@ -93,8 +93,9 @@ export class Commands {
     let group: GPUBindGroup;
     this.#record((encoding) => {
       if (!entry) {
-        entry = getPipeline(this.gpu, kernel, variant);
-        group = this.#groupFor(kernel, entry, tensors, encoding);
+        const { layout, bindGroups } = entry = getPipeline(this.gpu, kernel, variant);
+        group = bindGroups.get(tensors, () => this.#bind(kernel, layout, tensors));
+        if (!entry.hasRun) encoding.compiles = entry.hasRun = true;
       }
       const pass = encoding.pass(kernel.name);
       pass.setPipeline(entry.pipeline);
@@ -213,23 +214,6 @@ export class Commands {
       at += 4;
     }
     return slot;
-  }
-
-  #groupFor(
-    kernel: Kernel,
-    { bindGroups, layout }: Pipeline,
-    tensors: Tensor[],
-    encoding: Encoding,
-  ): GPUBindGroup {
-    let key = "";
-    for (const { storage } of tensors) key += `${storage.id},`;
-    let group = bindGroups.get(key);
-    if (!group) {
-      if (bindGroups.size === 0) encoding.compiles = true;
-      group = this.#bind(kernel, layout, tensors);
-      bindGroups.set(key, group);
-    }
-    return group;
   }
 
   #bind(kernel: Kernel, layout: GPUBindGroupLayout, tensors: Tensor[]): GPUBindGroup {

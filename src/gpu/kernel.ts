@@ -2,6 +2,7 @@
 import reduceCode from "../../shaders/reduce.wgsl" with { type: "text" };
 import reduceSubgroupCode from "../../shaders/reduce_subgroup.wgsl" with { type: "text" };
 import { UserError } from "../errors.ts";
+import { BindGroups } from "./bind_groups.ts";
 import type { Gpu } from "./device.ts";
 
 /**
@@ -33,7 +34,9 @@ export interface Variant {
 export interface Pipeline {
   pipeline: GPUComputePipeline;
   layout: GPUBindGroupLayout;
-  bindGroups: Map<string, GPUBindGroup>;
+  bindGroups: BindGroups;
+  /** Whether it was dispatched before: drivers compile as late as then. */
+  hasRun: boolean;
 }
 
 const pipelines = new WeakMap<Gpu, Map<string, Pipeline>>();
@@ -50,6 +53,12 @@ export function getPipeline(gpu: Gpu, kernel: Kernel, variant: Variant): Pipelin
   let entry = cache.get(key);
   if (!entry) cache.set(key, entry = compile(gpu, kernel, variant));
   return entry;
+}
+
+/** Bind groups that are kept for a device. */
+export function bindGroupCount(gpu: Gpu): number {
+  const entries = [...pipelines.get(gpu)?.values() ?? []];
+  return entries.reduce((sum, { bindGroups }) => sum + bindGroups.size, 0);
 }
 
 /** A string per variant; asked for at every dispatch, where JSON.stringify would be half the cost of a step in JavaScript. */
@@ -108,7 +117,7 @@ function compile(gpu: Gpu, kernel: Kernel, variant: Variant): Pipeline {
       }
     }),
   );
-  return { pipeline, layout, bindGroups: new Map() };
+  return { pipeline, layout, bindGroups: new BindGroups(), hasRun: false };
 }
 
 /** Directives and declarations in front of the source, without a newline so that reported line numbers still match. */

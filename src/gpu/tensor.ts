@@ -12,6 +12,8 @@ interface Storage {
   sizeBytes: number;
   /** Storages that start further in, by their first byte; see {@link rowsFrom}. */
   parts?: Map<number, Storage>;
+  /** Called when it is freed: see {@link whenFreed}. */
+  onFree?: Set<() => void>;
 }
 
 /** Numbers on the GPU: row-major, the last dimension contiguous. Views share the storage and differ in shape. */
@@ -28,8 +30,13 @@ export function elementCount(shape: readonly number[]): number {
   return shape.reduce((product, size) => product * size, 1);
 }
 
-export function byteLength(tensor: Tensor): number {
-  return elementCount(tensor.shape) * BYTES[tensor.dtype];
+/** Bytes of elements, without padding. */
+export function bytesOf(dtype: Dtype, shape: readonly number[]): number {
+  return elementCount(shape) * BYTES[dtype];
+}
+
+export function byteLength({ dtype, shape }: Tensor): number {
+  return bytesOf(dtype, shape);
 }
 
 /**
@@ -40,10 +47,7 @@ export function byteLength(tensor: Tensor): number {
 export function createTensor(gpu: Gpu, label: string, dtype: Dtype, shape: number[]): Tensor {
   // Kernels read and write four elements at a time, so the storage is padded to whole 16 bytes.
   const sizeBytes = Math.max(16, Math.ceil(elementCount(shape) * BYTES[dtype] / 16) * 16);
-  const limit = Math.min(
-    gpu.device.limits.maxBufferSize,
-    gpu.device.limits.maxStorageBufferBindingSize,
-  );
+  const limit = mostTensorBytes(gpu);
   if (sizeBytes > limit) {
     throw new UserError(
       `Cannot allocate "${label}" (${shape.join(", ")}) ${dtype}: expected at most ${
@@ -61,6 +65,11 @@ export function createTensor(gpu: Gpu, label: string, dtype: Dtype, shape: numbe
   gpu.memory.bytes += sizeBytes;
   gpu.memory.peakBytes = Math.max(gpu.memory.peakBytes, gpu.memory.bytes);
   return { storage: { id: nextId++, buffer, offsetBytes: 0, sizeBytes }, shape, dtype };
+}
+
+/** Bytes of the largest tensor that the device can hold and bind. */
+export function mostTensorBytes({ device: { limits } }: Gpu): number {
+  return Math.min(limits.maxBufferSize, limits.maxStorageBufferBindingSize);
 }
 
 const mib = (bytes: number) => (bytes / 2 ** 20).toFixed(0);
@@ -104,9 +113,28 @@ export function rowsFrom(gpu: Gpu, tensor: Tensor, first: number, count: number)
   return view({ storage, shape, dtype: tensor.dtype }, shape);
 }
 
-export function destroyTensor(gpu: Gpu, tensor: Tensor): void {
-  gpu.memory.bytes -= tensor.storage.sizeBytes;
-  gpu.act(() => tensor.storage.buffer.destroy());
+/** Frees a tensor behind the work that was submitted before. */
+export function destroyTensor(gpu: Gpu, { storage }: Tensor): void {
+  gpu.memory.bytes -= storage.sizeBytes;
+  gpu.act(() => {
+    freed(storage);
+    storage.buffer.destroy();
+  });
+}
+
+function freed({ onFree = new Set(), parts = new Map() }: Storage): void {
+  for (const forget of onFree) forget();
+  for (const part of parts.values()) freed(part);
+}
+
+/** Calls `forget` once, when the first of the tensors is freed. */
+export function whenFreed(tensors: readonly Tensor[], forget: () => void): void {
+  const listeners = tensors.map(({ storage }) => storage.onFree ??= new Set());
+  const forgetOnce = () => {
+    for (const each of listeners) each.delete(forgetOnce); // those that live on keep nothing of it
+    forget();
+  };
+  for (const each of listeners) each.add(forgetOnce);
 }
 
 /**
@@ -183,9 +211,11 @@ async function readBytes(
     encoder.copyBufferToBuffer(tensor.storage.buffer, offset, staging, 0, size);
     gpu.device.queue.submit([encoder.finish()]);
   });
-  const bytes = await gpu.readBuffer(staging, size);
-  staging.destroy();
-  return bytes;
+  try {
+    return await gpu.readBuffer(staging, size);
+  } finally {
+    gpu.act(() => staging.destroy()); // behind the copy, which may still wait for its turn
+  }
 }
 
 export function label(tensor: Tensor): string {

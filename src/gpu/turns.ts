@@ -62,9 +62,9 @@ export class Turns {
     for (const command of commands) this.#waiting.push({ command });
   }
 
-  /** Does all that waits, in as many turns as it takes. */
+  /** Does all that waits, in as many turns as it takes. What fails is thrown once; a later call does what came behind it. */
   finish(): Promise<void> {
-    return this.#finished = this.#finished.then(() => this.#work());
+    return this.#finished = this.#finished.catch(() => {}).then(() => this.#work());
   }
 
   /** Ends the turn: the others have theirs. */
@@ -108,7 +108,12 @@ export class Turns {
     ) {
       const work = this.#waiting.shift()!;
       if ("command" in work) {
-        work.command(encoding);
+        try {
+          work.command(encoding);
+        } catch (error) {
+          submit(); // what came before it
+          throw error;
+        }
         continue;
       }
       submit();

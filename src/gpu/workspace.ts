@@ -1,10 +1,12 @@
 // This module is browser compatible.
 import type { Gpu } from "./device.ts";
 import {
+  bytesOf,
   createTensor,
   destroyTensor,
   type Dtype,
   elementCount,
+  mostTensorBytes,
   type Tensor,
   view,
 } from "./tensor.ts";
@@ -24,16 +26,25 @@ export class Workspace {
     if (found && found.dtype === dtype && elementCount(found.shape) >= elementCount(shape)) {
       return view(found, shape);
     }
-    if (found) destroyTensor(this.gpu, found);
-    // Some headroom over what was asked for: batches differ by a few tokens, and a new buffer means new bind groups.
-    const rows = found ? Math.ceil(shape[0] * 1.25) : shape[0];
-    const tensor = createTensor(this.gpu, name, dtype, [rows, ...shape.slice(1)]);
+    if (found) this.#free(name, found); // forgotten first: what comes next may fail
+    const tensor = createTensor(this.gpu, name, dtype, found ? this.#roomy(dtype, shape) : shape);
     this.#tensors.set(name, tensor);
     return view(tensor, shape);
   }
 
   release(): void {
-    for (const tensor of this.#tensors.values()) destroyTensor(this.gpu, tensor);
-    this.#tensors.clear();
+    for (const [name, tensor] of this.#tensors) this.#free(name, tensor);
+  }
+
+  #free(name: string, tensor: Tensor): void {
+    this.#tensors.delete(name);
+    destroyTensor(this.gpu, tensor);
+  }
+
+  /** Some headroom, where the device has it: batches differ by a few tokens, and a new buffer means new bind groups. */
+  #roomy(dtype: Dtype, [rows, ...columns]: number[]): number[] {
+    const rowBytes = bytesOf(dtype, columns);
+    const most = Math.floor(mostTensorBytes(this.gpu) / rowBytes);
+    return [Math.max(rows, Math.min(Math.ceil(rows * 1.25), most)), ...columns];
   }
 }

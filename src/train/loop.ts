@@ -65,7 +65,7 @@ export async function trainLoop(
   options: LoopOptions,
 ): Promise<number> {
   const { schedule, firstStep = 0, signal } = options;
-  const readback = new Readback(model.gpu);
+  using readback = new Readback(model.gpu);
   const waiting: (() => StepMetrics)[] = [];
   let fetchedMs = performance.now();
   let skipsAtFloor = 0;

@@ -8,6 +8,7 @@ import {
   destroyTensor,
   readTensor,
   type Tensor,
+  view,
   writeTensor,
 } from "../../src/gpu/tensor.ts";
 import { nextEvents, type TurnOptions } from "../../src/gpu/turns.ts";
@@ -46,6 +47,20 @@ async function sharedGpu(turns: TurnOptions): Promise<Gpu> {
   shared.share(turns);
   return shared;
 }
+
+Deno.test("a command that fails is told once, and costs nothing of what came before and behind it", async () => {
+  using shared = await sharedGpu(SMALLEST);
+  const [x, y, freed] = ["x", "y", "freed"].map((name) => createTensor(shared, name, "f32", [4]));
+  writeTensor(shared, x, Float32Array.of(1, 0, 0, 0));
+  const commands = new Commands(shared);
+  record(commands, first, [x, y]);
+  record(commands, first, [view(y, [4]), y]); // reads what it writes: found when it is encoded
+  record(commands, first, [x, y], 10);
+  commands.submit();
+  destroyTensor(shared, freed);
+  await assert.rejects(readTensor(shared, y), /read or written twice/);
+  assert.deepEqual([...await readTensor(shared, y, 0, 1)], [11]);
+});
 
 /** Work of the thread that never ends; @returns what ends it. */
 function others(turn: () => void): () => void {
