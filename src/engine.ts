@@ -6,7 +6,8 @@
  */
 import type { Options } from "./config.ts";
 import { trainedLayerCount } from "./config.ts";
-import type { PreferencePair, TokenSequence } from "./data/pairs.ts";
+import type { PreferencePair } from "./data/pairs.ts";
+import type { TextRow } from "./data/sequences.ts";
 import type { DpoRun } from "./train/dpo_batch.ts";
 import { evaluate } from "./dpo/evaluate.ts";
 import { type ScoreOptions, treeTokens } from "./dpo/pack.ts";
@@ -130,7 +131,7 @@ async function loadTraining(
 export async function startSft(
   gpu: Gpu,
   checkpoint: Checkpoint,
-  sequences: readonly TokenSequence[],
+  sequences: readonly TextRow[],
   options: Options<"sft">,
   precision: Operand,
 ): Promise<Training> {

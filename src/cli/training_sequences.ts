@@ -3,7 +3,7 @@ import type { Options } from "../config.ts";
 import { parseSequence } from "../data/examples.ts";
 import type { DataOptions } from "../data/prepare.ts";
 import { readRows } from "../data/rows.ts";
-import { loadSequences } from "../data/sequences.ts";
+import { loadSequences, type TextRow } from "../data/sequences.ts";
 import type { TokenSequence } from "../data/truncate.ts";
 import { openDataset } from "../platform/datasets.ts";
 import { plannedRows } from "../train/step_rows.ts";
@@ -25,10 +25,11 @@ export async function openTrainingSequences(
   model: Pick<StoredModel, "directory" | "tokenizer">,
   data: DataOptions,
   shortcuts: Shortcuts,
-): Promise<TrainingRows<TokenSequence>> {
+): Promise<TrainingRows<TextRow>> {
   if (options.streaming) {
     const { tokenizer } = model;
-    return await streamRows(options, tokenizer, data, parseSequence, ([sequence]) => sequence, 1);
+    const toRow = ([only]: TokenSequence[], index: number): TextRow => ({ index, ...only });
+    return await streamRows(options, tokenizer, data, parseSequence, toRow, 1);
   }
   const named = mainDataset(options, "train");
   const { sequences, counts, record } = await loadSequencesFrom(named, model, data, shortcuts);

@@ -6,6 +6,12 @@ import { type DataOptions, type Prepared, type PreparedRow, prepareRows } from "
 import type { DatasetRow } from "./rows.ts";
 import type { TokenSequence } from "./truncate.ts";
 
+/** A text in tokens. */
+export interface TextRow extends TokenSequence {
+  /** The row in dataset order, dropped rows counted. */
+  index: number;
+}
+
 /**
  * Loads a dataset for next-token training, of any shape that `parseSequence` knows.
  *
@@ -18,7 +24,7 @@ export async function loadSequences(
   source: AsyncIterable<DatasetRow> | Iterable<DatasetRow>,
   tokenizer: TextTokenizer | null,
   options: DataOptions,
-): Promise<Omit<Prepared<PreparedRow>, "rows"> & { sequences: TokenSequence[] }> {
+): Promise<Omit<Prepared<PreparedRow>, "rows"> & { sequences: TextRow[] }> {
   const { rows, ...rest } = await prepareRows(source, parseSequence, tokenizer, options);
-  return { sequences: rows.map(({ sequences: [sequence] }) => sequence), ...rest };
+  return { sequences: rows.map(({ index, sequences: [only] }) => ({ index, ...only })), ...rest };
 }

@@ -7,6 +7,7 @@ import { uploadBatch } from "../model/batch.ts";
 import { topForward, trunkForward } from "../model/forward.ts";
 import { headForward } from "../model/head.ts";
 import { type Model, scoreTensor } from "../model/model.ts";
+import { expectFinite } from "./finite.ts";
 import { delta, LOSSES, type LossOptions } from "./losses.ts";
 import { PairMetrics } from "./metrics.ts";
 import { packPairs, scoredTokens, type ScoreOptions, treeTokens } from "./pack.ts";
@@ -48,7 +49,8 @@ function* batchesOf(
 /**
  * Scores of pairs under the policy and, where given, the reference.
  *
- * @returns For each batch its pairs and both models' sums, f32 (2P, 4) as sequence_score writes them.
+ * @returns For each batch its pairs and the policy's sums, f32 (2P, 4) as sequence_score writes them.
+ * @throws {UserError} If a sum is not finite; the message names the row.
  */
 async function* scoreBatches(
   model: Model,
@@ -72,11 +74,17 @@ async function* scoreBatches(
     const { y } = topForward(commands, runtime, weights, batch, trunk, begin, false);
     headForward(commands, runtime, weights, batch, scores, y);
     commands.submit();
-    yield { pairs: batchPairs, scores: await readTensor(gpu, scores) };
+    const sums = await readTensor(gpu, scores);
+    expectFinite("the model", weights.precision, batchPairs, sums);
+    yield { pairs: batchPairs, scores: sums };
   }
 }
 
-/** Computes the reference's scores of pairs, which it remembers. */
+/**
+ * Computes the reference's scores of pairs, which it remembers.
+ *
+ * @throws {UserError} If a score is not finite; the message names the row.
+ */
 export async function scoreReference(
   policy: Model,
   reference: Reference,
@@ -100,6 +108,7 @@ export async function scoreReference(
  * Accuracy of the policy's likelihood alone, and TRL's metrics against the reference, with `eval_` in front.
  *
  * @throws The signal's reason, between two batches.
+ * @throws {UserError} If a log-probability is not finite; the message names the row.
  */
 export async function evaluate(
   model: Model,
@@ -154,7 +163,11 @@ export interface PairScore {
   rejected: SequenceScores;
 }
 
-/** The log-probabilities of pairs under a model, in order. */
+/**
+ * The log-probabilities of pairs under a model, in order.
+ *
+ * @throws {UserError} If one is not finite; the message names the row.
+ */
 export async function* scorePairs(
   model: Model,
   pairs: readonly PreferencePair[],

@@ -7,6 +7,7 @@ import type { GpuBatch } from "../model/batch.ts";
 import { topForward, trunkForward } from "../model/forward.ts";
 import { headForward } from "../model/head.ts";
 import { type Model, scoreTensor } from "../model/model.ts";
+import { expectFinite } from "./finite.ts";
 
 /** Numbers kept per pair: score, completion sum, total sum and 0 of chosen, then of rejected. */
 export const NUMBERS_PER_PAIR = 8;
@@ -35,8 +36,13 @@ export class Reference {
     return this.#scores.get(pair)!;
   }
 
-  /** Remembers scores computed elsewhere, f32 (2P, 4), of the given pairs. */
+  /**
+   * Remembers scores computed elsewhere, f32 (2P, 4), of the given pairs.
+   *
+   * @throws {UserError} If one is not finite; the message names the row.
+   */
   remember(pairs: readonly PreferencePair[], scores: Float32Array): void {
+    expectFinite("the reference", this.model.weights.precision, pairs, scores);
     for (const [i, pair] of pairs.entries()) {
       const begin = i * NUMBERS_PER_PAIR;
       this.#scores.set(pair, scores.slice(begin, begin + NUMBERS_PER_PAIR));

@@ -8,11 +8,13 @@ import type { StepMetrics } from "./loop.ts";
 /**
  * Describes a step whose loss or gradient was not finite: the first tensor concerned and its first bad element.
  *
- * @param metrics Of that step. At f16 and with a finite loss, the loss scale cannot fall any more.
+ * @param metrics Of that step. Where all numbers of its rows are finite at f16, the loss scale cannot fall any more.
+ * @param ofRow What is not finite of a row.
  */
 export async function nonFiniteGradient(
   { gpu, weights }: Model,
   { step, loss, grad_norm, skipped, loss_scale }: StepMetrics,
+  ofRow: string | null,
 ): Promise<UserError> {
   let where = "every gradient is finite now";
   for (const { spec, gradient } of trainedParameters(weights)) {
@@ -27,14 +29,16 @@ export async function nonFiniteGradient(
     break;
   }
   const norm = skipped ? "a gradient that is not" : `gradient norm ${grad_norm}`;
-  const found = `expected a finite loss and gradient, found loss ${loss} and ${norm}`;
-  if (weights.precision === "f32") {
-    return new UserError(`Step ${step}: ${found}; ${where}: lower --learning-rate`);
-  }
-  const overflow = Number.isFinite(loss)
+  const found = [
+    `Step ${step}: expected a finite loss and gradient, found loss ${loss} and ${norm}`,
+    ...ofRow === null ? [] : [ofRow],
+    where,
+  ].join("; ");
+  if (weights.precision === "f32") return new UserError(`${found}: lower --learning-rate`);
+  const overflow = ofRow === null
     ? `f16 overflows in the backward pass even at a loss scale of ${loss_scale}`
     : "f16 overflows in the forward pass, or training diverged";
   return new UserError(
-    `Step ${step}: ${found}; ${where}; ${overflow}: use --precision f32, or lower --learning-rate`,
+    `${found}; ${overflow}: use --precision f32, or lower --learning-rate`,
   );
 }

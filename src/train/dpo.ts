@@ -2,6 +2,7 @@
 import type { PreferencePair } from "../data/pairs.ts";
 import type { MakeStep } from "./loop.ts";
 import { DpoBatch, type DpoRun } from "./dpo_batch.ts";
+import { findNotFinite, METRIC_COLUMNS } from "../dpo/finite.ts";
 import { PairMetrics } from "../dpo/metrics.ts";
 import { type PackOptions, packPairs, treeTokens } from "../dpo/pack.ts";
 
@@ -15,15 +16,18 @@ export function dpoSteps(
     const chunkRows = run.model.runtime.headRows;
     const chosen = Array.from(rows, (row) => pairs[row]);
     const metrics = new PairMetrics();
+    let notFinite: string | null = null;
     const microBatches: DpoBatch[] = [];
     for (let begin = 0; begin < chosen.length; begin += batchSize) {
       const part = chosen.slice(begin, begin + batchSize);
       const packed = packPairs(part, { ...packing, chunkRows });
-      microBatches.push(
-        new DpoBatch(run, part, packed, chosen.length, readback, (data) => metrics.add(data)),
-      );
+      const onMetrics = (data: Float32Array) => {
+        metrics.add(data);
+        notFinite ??= findNotFinite(part, data, METRIC_COLUMNS);
+      };
+      microBatches.push(new DpoBatch(run, part, packed, chosen.length, readback, onMetrics));
     }
     const tokens = chosen.reduce((sum, pair) => sum + treeTokens(pair), 0);
-    return { microBatches, tokens, metrics: () => metrics.summary(0) };
+    return { microBatches, tokens, metrics: () => metrics.summary(0), notFinite: () => notFinite };
   };
 }

@@ -25,11 +25,17 @@ export interface StepMetrics {
   [name: string]: number;
 }
 
-/** Turns rows into the micro-batches of a step; their metrics are complete after the next fetch. */
-export type MakeStep = (
-  rows: Uint32Array,
-  readback: Readback,
-) => { microBatches: TrainingBatch[]; tokens: number; metrics: () => Record<string, number> };
+/** Turns rows into the micro-batches of a step. */
+export type MakeStep = (rows: Uint32Array, readback: Readback) => MadeStep;
+
+/** A step's micro-batches, and what is known of them after the next fetch. */
+export interface MadeStep {
+  microBatches: TrainingBatch[];
+  tokens: number;
+  metrics: () => Record<string, number>;
+  /** The first number of a row that is not finite, in words; null if all are. */
+  notFinite: () => string | null;
+}
 
 export interface LoopOptions {
   rows: StepRows;
@@ -56,7 +62,7 @@ const SKIPS_AT_FLOOR = 3;
  * Runs the optimizer steps of a training.
  *
  * @returns Steps done in all: `schedule.totalSteps`, or fewer if the signal was aborted.
- * @throws {UserError} If loss or gradient are not finite; the message names tensor and batch.
+ * @throws {UserError} If loss or gradient are not finite; the message names row and tensor.
  */
 export async function trainLoop(
   model: Model,
@@ -66,7 +72,7 @@ export async function trainLoop(
 ): Promise<number> {
   const { schedule, firstStep = 0, signal } = options;
   using readback = new Readback(model.gpu);
-  const waiting: (() => StepMetrics)[] = [];
+  const waiting: (() => [StepMetrics, notFinite: string | null])[] = [];
   let fetchedMs = performance.now();
   let skipsAtFloor = 0;
   let lossScale = Infinity;
@@ -75,14 +81,14 @@ export async function trainLoop(
     await readback.fetch();
     fetchedMs = performance.now();
     for (const complete of waiting.splice(0)) {
-      const metrics = complete();
+      const [metrics, notFinite] = complete();
       // While the scale still falls, an overflow only says that it was too large.
       const falls = optimizer.dynamic && metrics.loss_scale < lossScale;
       skipsAtFloor = metrics.skipped && !falls ? skipsAtFloor + 1 : 0;
       lossScale = metrics.loss_scale;
       const overflows = skipsAtFloor >= (optimizer.dynamic ? SKIPS_AT_FLOOR : 1);
-      if (overflows || !Number.isFinite(metrics.loss)) {
-        throw await nonFiniteGradient(model, metrics);
+      if (overflows || notFinite !== null) {
+        throw await nonFiniteGradient(model, metrics, notFinite);
       }
       await options.onStep(metrics);
     }
@@ -105,7 +111,7 @@ export async function trainLoop(
       learning_rate: learningRate,
       tokens: made.tokens,
     };
-    waiting.push(() => stepMetrics(known, made.metrics(), report()));
+    waiting.push(() => [stepMetrics(known, made.metrics(), report()), made.notFinite()]);
     const done = step + 1;
     const saves = options.saveEverySteps > 0 && done % options.saveEverySteps === 0;
     // Where others share the thread, work is done when it is waited for: step by step.

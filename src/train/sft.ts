@@ -1,5 +1,6 @@
 // This module is browser compatible.
-import type { TokenSequence } from "../data/pairs.ts";
+import type { TextRow } from "../data/sequences.ts";
+import { expectFinite, findNotFinite } from "../dpo/finite.ts";
 import { packSequences, scoredTokens } from "../dpo/pack.ts";
 import type { Model } from "../model/model.ts";
 import { Commands } from "../gpu/commands.ts";
@@ -12,6 +13,16 @@ import type { MakeStep } from "./loop.ts";
 import type { Optimizer } from "./optimizer.ts";
 import { SftBatch } from "./sft_batch.ts";
 
+/** Of scores as sequence_score writes them, what is looked at; its weights make the first one the loss. */
+const TEXT_COLUMNS = [[0, "the log-probability"]] as const;
+
+/** Sum of the first numbers of scores (B, 4). */
+function sumOfScores(scores: Float32Array): number {
+  let sum = 0;
+  for (let i = 0; i < scores.length; i += 4) sum += scores[i];
+  return sum;
+}
+
 /**
  * Steps of next-token training: the loss is the mean over all scored tokens of the step, however they are spread over
  * micro-batches.
@@ -19,7 +30,7 @@ import { SftBatch } from "./sft_batch.ts";
 export function sftSteps(
   model: Model,
   optimizer: Optimizer,
-  sequences: readonly TokenSequence[],
+  sequences: readonly TextRow[],
   { batchSize, scope }: { batchSize: number; scope: "completion" | "all" },
 ): MakeStep {
   return (rows) => {
@@ -27,14 +38,19 @@ export function sftSteps(
     const chosen = Array.from(rows, (row) => sequences[row]);
     const scored = chosen.reduce((sum, sequence) => sum + scoredTokens(sequence, scope), 0);
     let loss = 0;
+    let notFinite: string | null = null;
     const microBatches: SftBatch[] = [];
     for (let begin = 0; begin < chosen.length; begin += batchSize) {
       const part = chosen.slice(begin, begin + batchSize);
       const packed = packSequences(part, { scope, weight: 1 / scored, chunkRows });
-      microBatches.push(new SftBatch(packed, optimizer, (share) => loss += share));
+      const onScores = (scores: Float32Array) => {
+        loss -= sumOfScores(scores);
+        notFinite ??= findNotFinite(part, scores, TEXT_COLUMNS);
+      };
+      microBatches.push(new SftBatch(packed, optimizer, onScores));
     }
     const tokens = chosen.reduce((sum, { ids }) => sum + ids.length, 0);
-    return { microBatches, tokens, metrics: () => ({ loss }) };
+    return { microBatches, tokens, metrics: () => ({ loss }), notFinite: () => notFinite };
   };
 }
 
@@ -42,10 +58,11 @@ export function sftSteps(
  * Mean negative log-likelihood of held-out sequences, in nats per scored token.
  *
  * @param batchSize Sequences computed together.
+ * @throws {UserError} If a log-probability is not finite; the message names the row.
  */
 export async function evaluateSft(
   model: Model,
-  sequences: readonly TokenSequence[],
+  sequences: readonly TextRow[],
   { batchSize, scope }: { batchSize: number; scope: "completion" | "all" },
 ): Promise<Record<string, number>> {
   const { gpu, runtime, weights } = model;
@@ -62,7 +79,8 @@ export async function evaluateSft(
     headForward(commands, runtime, weights, batch, scores, y);
     commands.submit();
     const sums = await readTensor(gpu, scores);
-    for (let i = 0; i < part.length; i++) loss -= sums[4 * i];
+    expectFinite("the model", weights.precision, part, sums, TEXT_COLUMNS);
+    loss -= sumOfScores(sums);
     tokens += part.reduce((sum, sequence) => sum + scoredTokens(sequence, scope), 0);
   }
   return { eval_loss: loss / tokens, eval_tokens: tokens };

@@ -13,12 +13,13 @@ export class SftBatch implements TrainingBatch {
 
   /**
    * @param packed Sequences whose weights are 1 / scored tokens of the step.
-   * @param onLoss Gets this micro-batch's share of the step's loss, in nats per token.
+   * @param onScores Gets the scores of its sequences, f32 (B, 4): the first numbers are their shares of the step's mean
+   * log-likelihood, in nats per token.
    */
   constructor(
     readonly packed: PackedBatch,
     readonly optimizer: Optimizer,
-    readonly onLoss: (loss: number) => void,
+    readonly onScores: (scores: Float32Array) => void,
   ) {}
 
   cachedTrunk(): undefined {}
@@ -33,11 +34,6 @@ export class SftBatch implements TrainingBatch {
 
   report(commands: Commands, readback: Readback): void {
     if (!this.#scores) return;
-    readback.record(commands, this.#scores, (data) => {
-      const scores = new Float32Array(data);
-      let loss = 0;
-      for (let i = 0; i < scores.length; i += 4) loss -= scores[i];
-      this.onLoss(loss);
-    });
+    readback.record(commands, this.#scores, (data) => this.onScores(new Float32Array(data)));
   }
 }

@@ -16,14 +16,14 @@ const rows = (...values: Record<string, unknown>[]) =>
 Deno.test("sequences: text, with its end; all but the first token can be predicted", async () => {
   const tokenizer = await byteTokenizer();
   const { sequences, counts, format } = await loadSequences(
-    rows({ text: "ab" }, { text: "c" }, { text: "" }),
+    rows({ text: "ab" }, { text: "" }, { text: "c" }),
     tokenizer,
     options,
   );
   const [a, b, c] = tokenizer.encode("abc");
   assert.deepEqual(sequences, [
-    { ids: Uint32Array.of(a, b, END), promptLength: 1 },
-    { ids: Uint32Array.of(c, END), promptLength: 1 },
+    { index: 0, ids: Uint32Array.of(a, b, END), promptLength: 1 },
+    { index: 2, ids: Uint32Array.of(c, END), promptLength: 1 },
   ]);
   assert.equal(format, "text");
   assert.deepEqual([counts.rows, counts.kept, counts.droppedEmptyCompletion], [3, 2, 1]);
@@ -53,8 +53,8 @@ Deno.test("sequences: token ids, cut and counted", async () => {
     { ...options, maxLengthTokens: 3 },
   );
   assert.deepEqual(sequences, [
-    { ids: Uint32Array.of(1, 2, 3), promptLength: 2 },
-    { ids: Uint32Array.of(5, 6), promptLength: 1 },
+    { index: 0, ids: Uint32Array.of(1, 2, 3), promptLength: 2 },
+    { index: 1, ids: Uint32Array.of(5, 6), promptLength: 1 },
   ]);
   assert.deepEqual([counts.truncatedRows, counts.truncatedTokens], [1, 1]);
 });

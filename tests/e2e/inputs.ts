@@ -6,11 +6,16 @@ import { createDirectory } from "../../src/platform/files.ts";
 import { randomCheckpoint, randomPairs, smallConfig, tensorsOf } from "../model/small_models.ts";
 import { jsonLines } from "./command.ts";
 
-/** Saves a small model with random weights, without a tokenizer. */
+/**
+ * Saves a small model with random weights, without a tokenizer.
+ *
+ * @param factorOf What to multiply the weights of a tensor by.
+ */
 export async function writeModel(
   path: string,
   fields: Record<string, unknown> = {},
   seed = 1,
+  factorOf: (name: string) => number = () => 1,
 ): Promise<string> {
   const config = smallConfig(fields);
   const tensors = await tensorsOf(randomCheckpoint(config, seed));
@@ -20,7 +25,7 @@ export async function writeModel(
     checkpointTensors(config).map(({ name, shape }) => ({
       name,
       shape,
-      data: tensors.get(name) as Float32Array<ArrayBuffer>,
+      data: Float32Array.from(tensors.get(name)!, (weight) => weight * factorOf(name)),
     })),
     { tieWordEmbeddings: config.tieWordEmbeddings },
   );

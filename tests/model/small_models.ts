@@ -1,5 +1,6 @@
 /** Small Llamas with random weights, random pairs for them, and single training steps on the test device. */
 import { type Command, type Options, resolveOptions } from "../../src/config.ts";
+import type { TextRow } from "../../src/data/sequences.ts";
 import type { PreferencePair, TokenSequence } from "../../src/data/pairs.ts";
 import type { Checkpoint, Training } from "../../src/engine.ts";
 import { Readback } from "../../src/gpu/readback.ts";
@@ -88,6 +89,9 @@ export function randomPairs(
     return { index, chosen: side(), rejected: side() };
   });
 }
+
+/** The chosen side of a pair, as a text. */
+export const textRow = ({ index, chosen }: PreferencePair): TextRow => ({ index, ...chosen });
 
 /** Pairs at the edge of what a dataset may hold: sides alike, one the beginning of the other, nothing in common. */
 export function awkwardPairs(): PreferencePair[] {

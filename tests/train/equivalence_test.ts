@@ -14,6 +14,7 @@ import {
   smallConfig,
   takeStep,
   tensorOf,
+  textRow,
   trainAll,
 } from "../model/small_models.ts";
 
@@ -93,7 +94,7 @@ Deno.test("DPO: eight batches of one pair make the step of one batch of eight", 
 });
 
 Deno.test("next-token: eight batches of one row make the step of one batch of eight", async () => {
-  const sequences = randomPairs(7, 8, vocabSize, 40).map(({ chosen }) => chosen);
+  const sequences = randomPairs(7, 8, vocabSize, 40).map(textRow);
   const step = async (flags: Record<string, unknown>) => {
     const all = options("sft", { "max-length": 64, ...flags });
     return takeStep(await startSft(gpu, checkpoint, sequences, all, "f32"), [

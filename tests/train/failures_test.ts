@@ -1,7 +1,8 @@
 /** What goes wrong in the middle of a run is said in one line. */
 import assert from "node:assert/strict";
-import { startDpo } from "../../src/engine.ts";
+import { startDpo, startSft } from "../../src/engine.ts";
 import { UserError } from "../../src/errors.ts";
+import { writeTensor } from "../../src/gpu/tensor.ts";
 import { openGpu } from "../../src/gpu/device.ts";
 import { loadEngine } from "../../src/platform/engine.ts";
 import type { StepMetrics } from "../../src/train/loop.ts";
@@ -11,6 +12,7 @@ import {
   randomCheckpoint,
   randomPairs,
   smallConfig,
+  textRow,
   trainAll,
 } from "../model/small_models.ts";
 
@@ -98,3 +100,33 @@ Deno.test("a gradient that is not finite is named by tensor and place", async ()
         .test(error.message),
   );
 });
+
+for (const command of ["train", "sft"] as const) {
+  Deno.test(`a log-probability that is not finite is named by row: ${command}`, async () => {
+    const flags = { "max-length": 64, "batch-size": 1, "num-train-epochs": 9 };
+    const all = options("train", flags);
+    const training = command === "train"
+      ? await startDpo(gpu, checkpoint, null, pairs, all, "f32")
+      : await startSft(gpu, checkpoint, pairs.map(textRow), options("sft", flags), "f32");
+    const { steps, model } = training;
+    let taken = 0;
+    let broken = -1;
+    training.steps = (rows, readback) => {
+      if (++taken === 3) {
+        [broken] = rows;
+        const gains = model.weights.parameters.get("norm")!.operand;
+        writeTensor(gpu, gains, new Float32Array(gains.shape[0]).fill(NaN));
+      }
+      return steps(rows, readback);
+    };
+    await assert.rejects(
+      () => trainAll(training, pairs.length, all),
+      (error) => {
+        assert.ok(error instanceof UserError);
+        assert.match(error.message, /^Step 3: expected a finite loss and gradient, found loss NaN/);
+        assert.match(error.message, RegExp(`log-probability.* of row ${broken} is NaN; `));
+        return true;
+      },
+    );
+  });
+}
