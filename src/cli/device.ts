@@ -18,6 +18,9 @@ export interface OpenDevice {
   precisionReason: string;
 }
 
+/** What it says is said once, however many devices a command opens. */
+let ensured: Promise<void> | undefined;
+
 /**
  * Opens the device that the options ask for, installing a software adapter where there is none.
  *
@@ -28,7 +31,7 @@ export async function openDevice(
   { engine, adapter, precision }: DeviceOptions,
   { stdout, stderr, sharesThread }: Pick<Context, "stdout" | "stderr" | "sharesThread">,
 ): Promise<OpenDevice | null> {
-  if (engine === "deno") await ensureAdapter((line) => stderr.write(`${line}\n`));
+  if (engine === "deno") await (ensured ??= ensureAdapter((line) => stderr.write(`${line}\n`)));
   const entry = await loadEngine(engine);
   if (adapter === "list") {
     for (const [index, found] of (await listAdapters(entry)).entries()) {

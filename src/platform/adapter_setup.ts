@@ -1,16 +1,21 @@
 import { UserError } from "../errors.ts";
 
-/** A GPU's or a CPU's adapter by what it runs: all kernels, or (OpenGL's software adapter) not those at f16. */
-export type FoundAdapter = "none" | "software without f16" | "whole";
+/** The first adapter that WebGPU offers. */
+export interface FoundAdapter {
+  description: string;
+  f16: boolean;
+}
 
 /** What the set-up needs of the machine; tests put their own in its place. */
 export interface Host {
   os: typeof Deno.build.os;
   isRoot(): boolean;
-  /** @returns The text of /etc/os-release, empty where there is none. */
-  osRelease(): Promise<string>;
-  /** @returns What WebGPU offers now. */
-  findAdapter(): Promise<FoundAdapter>;
+  /** @returns The text of a file of the system, empty where it is missing. */
+  read(path: string): Promise<string>;
+  /** @returns The text of all of apt's lists of sources. */
+  aptSources(): Promise<string>;
+  /** @returns What WebGPU offers now; null if nothing. */
+  findAdapter(): Promise<FoundAdapter | null>;
   /** Runs a program to its end, without its output unless it fails. */
   execute(program: string, args: string[]): Promise<{ success: boolean; error: string }>;
 }
@@ -19,43 +24,96 @@ const PACKAGES = ["mesa-vulkan-drivers", "libvulkan1"];
 const NONE = "Expected a WebGPU adapter, found none";
 
 /**
- * Makes sure that there is a WebGPU adapter, before anything else asks for one. Where none is found, Debian and Ubuntu get
- * Mesa's software Vulkan if we may install it.
+ * Makes sure that there is a WebGPU adapter, before anything else asks for one. Where none is found, or only OpenGL's
+ * software adapter, Debian and Ubuntu get Mesa's software Vulkan if we may install it. Where a better driver can be had,
+ * one line says how.
  *
  * @param say Tells a person what is being done, a line at a time.
- * @param allKernels Whether to install it as well where the one adapter is a CPU's that cannot run them all.
  * @throws {UserError} If there is no adapter, with the line that helps on this platform.
  */
 export async function ensureAdapter(
   say: (line: string) => void,
-  { allKernels = false, host = denoHost() }: { allKernels?: boolean; host?: Host } = {},
+  host: Host = denoHost(),
 ): Promise<void> {
   const found = await host.findAdapter();
-  if (found === "whole" || found !== "none" && !allKernels) return;
-  const family = host.os === "linux" ? linuxFamily(await host.osRelease()) : host.os;
-  if (family !== "debian" || !host.isRoot()) {
-    if (found !== "none") return;
-    throw new UserError(`${NONE}: ${remedy(family)}`);
-  }
+  if (found && !isOpenGl(found)) return await adviseNewerMesa(found, say, host);
 
-  const lack = found === "none"
-    ? "No WebGPU adapter found"
-    : "Found only OpenGL's software adapter";
+  const family = host.os === "linux" ? linuxFamily(await release(host)) : host.os;
+  const lack = found ? "Only OpenGL's software adapter was found" : "No WebGPU adapter was found";
+  const giveUp = (why: string) => {
+    if (!found) throw new UserError(`${NONE}${why}: ${remedy(family)}`);
+    say(`${lack}${why}. ${VULKAN_BRINGS}: ${remedy(family)}`);
+  };
+  if (family !== "debian" || !host.isRoot()) return giveUp("");
+
   say(`${lack}: installing Mesa's software Vulkan (${PACKAGES.join(", ")})`);
-  for (const args of [["update"], ["install", "-y", "--no-install-recommends", ...PACKAGES]]) {
+  const offer = await newerMesa(host);
+  const from = offer?.inSources ? ["-t", offer.suite] : [];
+  for (
+    const args of [["update"], ["install", "-y", "--no-install-recommends", ...from, ...PACKAGES]]
+  ) {
     const { success, error } = await host.execute("apt-get", args);
-    if (!success) {
-      throw new UserError(
-        `${NONE}, and apt-get ${args.join(" ")} failed (${lastLine(error)}): ${remedy(family)}`,
-      );
-    }
+    if (!success) return giveUp(`, and apt-get ${args.join(" ")} failed (${lastLine(error)})`);
   }
-  if (await host.findAdapter() === "none") {
+  const now = await host.findAdapter();
+  if (!now) {
     throw new UserError(
       `${NONE} even with Mesa's drivers: see what vulkaninfo (vulkan-tools) says`,
     );
   }
+  await adviseNewerMesa(now, say, host);
 }
+
+/** Mesa's llvmpipe offers f16 through Vulkan, not through OpenGL. */
+function isOpenGl({ description, f16 }: FoundAdapter): boolean {
+  return /llvmpipe/.test(description) && !f16;
+}
+
+const VULKAN_BRINGS = "Mesa's software Vulkan is faster and has f16";
+
+/** Releases whose Mesa is older than 25, and the suite of theirs that has it. */
+const NEWER_MESA: Record<string, string> = { bookworm: "bookworm-backports" };
+
+/** Says so if the adapter is a CPU's, by a Mesa older than 25 where the distribution offers that. */
+async function adviseNewerMesa(
+  { description }: FoundAdapter,
+  say: (line: string) => void,
+  host: Host,
+): Promise<void> {
+  // From trixie on Mesa is built with LLVM 19. With 15 it may be either: only dpkg knows its version.
+  if (host.os !== "linux" || !/llvmpipe \(LLVM 15\b/.test(description)) return;
+  const offer = await newerMesa(host);
+  const installed = offer && await installedVersion(PACKAGES[0], host);
+  if (!installed || Number.parseInt(installed) >= 25) return;
+  const { suite, inSources } = offer;
+  const first = inSources
+    ? ""
+    : `add ${suite} to apt's sources (https://backports.debian.org/Instructions), then `;
+  say(
+    `Mesa 25 computes this faster than the installed ${installed.split("-")[0]}: ${first}` +
+      `sudo apt-get install -t ${suite} mesa-vulkan-drivers`,
+  );
+}
+
+/** The suite that has Mesa 25 for this release, if it is not the release's own. */
+async function newerMesa(host: Host): Promise<{ suite: string; inSources: boolean } | null> {
+  const codename = (await release(host)).match(/^VERSION_CODENAME=(.*)$/m)?.[1] ?? "";
+  if (!Object.hasOwn(NEWER_MESA, codename)) return null;
+  const suite = NEWER_MESA[codename];
+  const inSources = (await host.aptSources()).split("\n").some((line) =>
+    /^\s*(deb |Suites:)/.test(line) && line.split(/\s+/).includes(suite)
+  );
+  return { suite, inSources };
+}
+
+/** @returns The version of a Debian package, null if it is not installed. */
+async function installedVersion(name: string, host: Host): Promise<string | null> {
+  const status = await host.read("/var/lib/dpkg/status");
+  const entry = status.split("\n\n").find((text) => text.startsWith(`Package: ${name}\n`));
+  return entry?.match(/^Version: (?:\d+:)?(.*)$/m)?.[1] ?? null;
+}
+
+const release = (host: Host) => host.read("/etc/os-release");
 
 /** @returns The distribution's family by ID and ID_LIKE of os-release(5), or "linux". */
 function linuxFamily(osRelease: string): string {
@@ -87,7 +145,8 @@ function lastLine(text: string): string {
   return text.trim().split("\n").at(-1) || "no reason given";
 }
 
-function denoHost(): Host {
+/** The machine that this process runs on. */
+export function denoHost(): Host {
   const { os } = Deno.build;
   // Mesa's Wayland client complains on stderr of a variable that only compositors need. Any absolute path silences it.
   if (os === "linux" && Deno.env.get("XDG_RUNTIME_DIR") === undefined) {
@@ -96,7 +155,8 @@ function denoHost(): Host {
   return {
     os,
     isRoot: () => Deno.uid() === 0,
-    osRelease: () => Deno.readTextFile("/etc/os-release").catch(() => ""),
+    read: (path) => Deno.readTextFile(path).catch(() => ""),
+    aptSources,
     findAdapter: probe,
     async execute(program, args) {
       const env = { DEBIAN_FRONTEND: "noninteractive" };
@@ -110,12 +170,25 @@ function denoHost(): Host {
   };
 }
 
+async function aptSources(): Promise<string> {
+  const paths = ["/etc/apt/sources.list"];
+  try {
+    for await (const { name } of Deno.readDir("/etc/apt/sources.list.d")) {
+      if (/\.(list|sources)$/.test(name)) paths.push(`/etc/apt/sources.list.d/${name}`);
+    }
+  } catch {
+    // a system without apt
+  }
+  const texts = await Promise.all(paths.map((path) => Deno.readTextFile(path).catch(() => "")));
+  return texts.join("\n");
+}
+
 /**
  * Asks in a worker: an instance of WebGPU looks for drivers once, and this thread's own must not have looked before they
  * are installed.
  */
-function probe(): Promise<FoundAdapter> {
-  const { promise, resolve, reject } = Promise.withResolvers<FoundAdapter>();
+function probe(): Promise<FoundAdapter | null> {
+  const { promise, resolve, reject } = Promise.withResolvers<FoundAdapter | null>();
   const worker = new Worker(new URL("./adapter_probe.ts", import.meta.url), { type: "module" });
   worker.onmessage = ({ data }) => resolve(data);
   worker.onerror = (event) => {

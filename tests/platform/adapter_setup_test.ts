@@ -1,25 +1,50 @@
 import assert from "node:assert/strict";
 import { UserError } from "../../src/errors.ts";
-import { ensureAdapter, type FoundAdapter, type Host } from "../../src/platform/adapter_setup.ts";
+import { adapterName } from "../../src/gpu/device.ts";
+import {
+  denoHost,
+  ensureAdapter,
+  type FoundAdapter,
+  type Host,
+} from "../../src/platform/adapter_setup.ts";
 
-const DEBIAN = 'PRETTY_NAME="Debian GNU/Linux 12 (bookworm)"\nID=debian\n';
+const BOOKWORM = "PRETTY_NAME=Debian\nVERSION_CODENAME=bookworm\nID=debian\n";
+const TRIXIE = "PRETTY_NAME=Debian\nVERSION_CODENAME=trixie\nID=debian\n";
+const GPU: FoundAdapter = { description: "NVIDIA H100", f16: true };
+const LAVAPIPE: FoundAdapter = { description: "llvmpipe (LLVM 19.1.7, 256 bits)", f16: true };
+const OLD_LAVAPIPE: FoundAdapter = { description: "llvmpipe (LLVM 15.0.6, 256 bits)", f16: true };
+const OPENGL: FoundAdapter = { description: "llvmpipe (LLVM 19.1.7, 256 bits)", f16: false };
+const INSTALL = [
+  "apt-get update",
+  "apt-get install -y --no-install-recommends mesa-vulkan-drivers libvulkan1",
+];
 
 interface Machine extends Partial<Host> {
   /** What successive looks for an adapter find. */
-  adapters: FoundAdapter[];
+  adapters: (FoundAdapter | null)[];
   release?: string;
-  allKernels?: boolean;
+  /** The version of mesa-vulkan-drivers that dpkg has. */
+  installed?: string;
+  sources?: string;
   /** What apt-get says when it fails. */
   failure?: string;
 }
 
-async function ensure({ adapters, release = DEBIAN, failure, allKernels, ...rest }: Machine) {
+async function ensure(
+  { adapters, release = TRIXIE, installed, sources = "", failure, ...rest }: Machine,
+) {
   const executed: string[] = [];
   const said: string[] = [];
+  const files: Record<string, string> = {
+    "/etc/os-release": release,
+    "/var/lib/dpkg/status": "Package: mesa-va-drivers\nVersion: 1\n\n" +
+      (installed ? `Package: mesa-vulkan-drivers\nStatus: ok\nVersion: ${installed}\n` : ""),
+  };
   const host: Host = {
     os: "linux",
     isRoot: () => true,
-    osRelease: () => Promise.resolve(release),
+    read: (path) => Promise.resolve(files[path]),
+    aptSources: () => Promise.resolve(sources),
     findAdapter: () => Promise.resolve(adapters.shift()!),
     execute(program, args) {
       executed.push([program, ...args].join(" "));
@@ -27,44 +52,87 @@ async function ensure({ adapters, release = DEBIAN, failure, allKernels, ...rest
     },
     ...rest,
   };
-  const run = ensureAdapter((line) => said.push(line), { allKernels, host });
+  const run = ensureAdapter((line) => said.push(line), host);
   const error = await run.then(() => null, (error: unknown) => error);
   assert.ok(error === null || error instanceof UserError, String(error));
   return { executed, said, message: error?.message };
 }
 
+const NOTHING = { executed: [], said: [], message: undefined };
+
 Deno.test("with an adapter nothing happens", async () => {
-  assert.deepEqual(await ensure({ adapters: ["whole"] }), {
-    executed: [],
-    said: [],
-    message: undefined,
-  });
+  for (const adapter of [GPU, LAVAPIPE, { ...GPU, f16: false }]) {
+    assert.deepEqual(await ensure({ adapters: [adapter], release: BOOKWORM }), NOTHING);
+  }
 });
 
 Deno.test("on Debian as root Mesa is installed, and that is said", async () => {
-  const { executed, said, message } = await ensure({ adapters: ["none", "whole"] });
-  assert.deepEqual(executed, [
-    "apt-get update",
-    "apt-get install -y --no-install-recommends mesa-vulkan-drivers libvulkan1",
-  ]);
-  assert.match(said.join(), /installing Mesa's software Vulkan/);
+  const { executed, said, message } = await ensure({ adapters: [null, LAVAPIPE] });
+  assert.deepEqual(executed, INSTALL);
+  assert.match(said.join(), /^No WebGPU adapter was found: installing Mesa's software Vulkan/);
   assert.equal(message, undefined);
 });
 
-Deno.test("an adapter without f16 serves, but for tests of all kernels Mesa is installed where it can be", async () => {
-  const partial = "software without f16";
-  const { executed, said } = await ensure({ adapters: [partial, "whole"], allKernels: true });
-  assert.equal(executed.length, 2);
-  assert.match(said.join(), /only OpenGL's software adapter: installing/);
-  for (const machine of [{ allKernels: false }, { allKernels: true, isRoot: () => false }]) {
-    const { executed, message } = await ensure({ adapters: [partial], ...machine });
-    assert.deepEqual({ executed, message }, { executed: [], message: undefined });
+Deno.test("with only OpenGL's software adapter Mesa's Vulkan is installed, or one line says how", async () => {
+  const { executed, said } = await ensure({ adapters: [OPENGL, LAVAPIPE] });
+  assert.deepEqual(executed, INSTALL);
+  assert.match(said.join(), /^Only OpenGL's software adapter was found: installing/);
+  const failed = await ensure({ adapters: [OPENGL], failure: "E: no network" });
+  assert.equal(failed.message, undefined, "the adapter serves all the same");
+  assert.match(failed.said[1], /apt-get update failed \(E: no network\)\. Mesa's.*: sudo apt-get/);
+  for (
+    const [machine, remedy] of [
+      [
+        { isRoot: () => false },
+        /Mesa's software Vulkan is faster and has f16: sudo apt-get install/,
+      ],
+      [{ release: "ID=fedora" }, /Mesa's software Vulkan is faster and has f16: sudo dnf install/],
+    ] as const
+  ) {
+    const { executed, said, message } = await ensure({ adapters: [OPENGL], ...machine });
+    assert.deepEqual({ executed, said: said.length, message }, { ...NOTHING, said: 1 });
+    assert.match(said[0], remedy);
   }
+});
+
+Deno.test("where Debian offers a newer Mesa, one line says so", async () => {
+  const old = { adapters: [OLD_LAVAPIPE], release: BOOKWORM, installed: "22.3.6-1+deb12u1" };
+  const { executed, said, message } = await ensure(old);
+  assert.deepEqual({ executed, said: said.length, message }, { ...NOTHING, said: 1 });
+  assert.match(
+    said[0],
+    /^Mesa 25 computes this faster than the installed 22\.3\.6: add bookworm-backports/,
+  );
+  assert.match(said[0], /then sudo apt-get install -t bookworm-backports mesa-vulkan-drivers$/);
+
+  const listed = "deb http://deb.debian.org/debian bookworm-backports main\n";
+  const deb822 = "Types: deb\nSuites: bookworm bookworm-backports\n";
+  for (const sources of [listed, deb822]) {
+    const { said } = await ensure({ ...old, adapters: [OLD_LAVAPIPE], sources });
+    assert.match(said.join(), /22\.3\.6: sudo apt-get install -t bookworm-backports/);
+  }
+  const others: Partial<Machine>[] = [
+    { installed: "25.0.7-2~bpo12+1" }, // built with the same LLVM
+    { installed: undefined }, // Mesa is from elsewhere
+    { release: TRIXIE },
+  ];
+  for (const other of others) {
+    assert.deepEqual(await ensure({ ...old, adapters: [OLD_LAVAPIPE], ...other }), NOTHING);
+  }
+});
+
+Deno.test("Mesa is installed from backports where apt has them", async () => {
+  const sources = "deb http://deb.debian.org/debian bookworm-backports main";
+  const machine = { adapters: [null, OLD_LAVAPIPE], release: BOOKWORM, sources };
+  assert.equal(
+    (await ensure(machine)).executed[1],
+    "apt-get install -y --no-install-recommends -t bookworm-backports mesa-vulkan-drivers libvulkan1",
+  );
 });
 
 Deno.test("a failed installation says why", async () => {
   const { executed, message } = await ensure({
-    adapters: ["none"],
+    adapters: [null],
     failure: "W: x\nE: no network\n",
   });
   assert.deepEqual(executed, ["apt-get update"]);
@@ -72,7 +140,7 @@ Deno.test("a failed installation says why", async () => {
 });
 
 Deno.test("an installation that does not help says so", async () => {
-  assert.match((await ensure({ adapters: ["none", "none"] })).message!, /even with Mesa's drivers/);
+  assert.match((await ensure({ adapters: [null, null] })).message!, /even with Mesa's drivers/);
 });
 
 Deno.test("elsewhere the one line that helps is shown, and nothing is installed", async () => {
@@ -87,15 +155,24 @@ Deno.test("elsewhere the one line that helps is shown, and nothing is installed"
     [{ os: "windows" }, /DirectX 12/],
   ];
   for (const [machine, expected] of machines) {
-    const { executed, message } = await ensure({ adapters: ["none"], ...machine });
+    const { executed, message } = await ensure({ adapters: [null], ...machine });
     assert.deepEqual(executed, []);
     assert.match(message!, /^Expected a WebGPU adapter, found none: /);
     assert.match(message!, expected);
   }
 });
 
-Deno.test("looking for an adapter in a worker agrees with looking here", async () => {
-  const here = await navigator.gpu.requestAdapter() !== null;
-  if (!here) return console.log("skipped: no WebGPU adapter, and looking for one might install it");
-  await ensureAdapter(() => assert.fail("nothing is to be said where an adapter is found"));
+const here = await navigator.gpu.requestAdapter();
+
+Deno.test({
+  name: "looking for an adapter in a worker agrees with looking here",
+  // without an adapter, looking for one might install it
+  ignore: here === null,
+  fn: async () => {
+    const found = await denoHost().findAdapter();
+    assert.deepEqual(found, {
+      description: adapterName(here!),
+      f16: here!.features.has("shader-f16"),
+    });
+  },
 });
