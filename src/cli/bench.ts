@@ -14,7 +14,7 @@ import { readConfig } from "../model/directory.ts";
 import { currentCommit } from "../platform/commit.ts";
 import { locateModel, openModelAt } from "../platform/models.ts";
 import type { Context } from "./context.ts";
-import { openDevice } from "./device.ts";
+import { featuresInWords, openDevice } from "./device.ts";
 
 /** All that a benchmark run says: what `--json` prints. Parts that were not asked for are missing. */
 export interface BenchReport {
@@ -22,6 +22,7 @@ export interface BenchReport {
   /** null outside of a git checkout. */
   commit: string | null;
   device: DeviceInfo;
+  features: Gpu["features"];
   precision: Operand;
   kernels?: { clock: string; speeds: KernelSpeed[] };
   steps?: StepSpeed[];
@@ -46,7 +47,7 @@ export async function run(
 ): Promise<number> {
   const device = await openDevice(options, streams);
   if (!device) return 0;
-  const { info } = device.gpu;
+  const { info, features } = device.gpu;
   device.gpu.close();
   const { directory } = await locateModel(options.model);
   const config = await readConfig(directory);
@@ -55,6 +56,7 @@ export async function run(
     date: new Date().toISOString(),
     commit: await currentCommit(),
     device: info,
+    features,
     precision: device.precision,
   };
   const say = (text: string) => (options.json ? streams.stderr : streams.stdout).write(text);
@@ -118,9 +120,11 @@ export async function run(
   return 0;
 }
 
-function headerText({ date, commit, device, precision }: BenchReport): string {
+function headerText({ date, commit, device, features, precision }: BenchReport): string {
   const { description, engine, vendor, software } = device;
-  return `device     ${description} (vendor ${vendor || "unknown"}, engine ${engine})\n` +
+  return `device     ${description} (vendor ${vendor || "unknown"}, engine ${engine}; ${
+    featuresInWords(features)
+  })\n` +
     `precision  ${precision}\n` +
     `commit     ${commit ?? "unknown"}, ${date}\n` +
     (software

@@ -48,6 +48,20 @@ export async function openDevice(
   return { gpu, ...choosePrecision(gpu, precision) };
 }
 
+/** A device for headers: what it is, what it offers, and the precision with the reason. */
+export function deviceInWords({ gpu, precision, precisionReason }: OpenDevice): string {
+  const { description, engine } = gpu.info;
+  return `${description} (engine ${engine}; ${
+    featuresInWords(gpu.features)
+  }), ${precision}: ${precisionReason}`;
+}
+
+/** The optional features that a device has. */
+export function featuresInWords(features: Gpu["features"]): string {
+  const names = Object.entries(features).filter(([, has]) => has).map(([name]) => name);
+  return names.length > 0 ? `with ${names.join(", ")}` : "without optional features";
+}
+
 function choosePrecision(gpu: Gpu, wish: "auto" | Operand): Omit<OpenDevice, "gpu"> {
   const { info, features } = gpu;
   if (wish === "f16" && !features.f16) {

@@ -4,7 +4,7 @@ import { encodeChat, encodeText } from "../text/prompt.ts";
 import type { TextTokenizer } from "../text/tokenizer.ts";
 import type { Context } from "./context.ts";
 import { converse } from "./converse.ts";
-import { type OpenDevice, openDevice } from "./device.ts";
+import { deviceInWords, type OpenDevice, openDevice } from "./device.ts";
 import {
   answer,
   type GenerateFlags,
@@ -37,9 +37,8 @@ export async function run(
   const talks = options.prompt === null && options.promptIds === null;
   const device = await openDevice(options, context);
   if (!device) return 0;
-  const { info } = device.gpu;
   context.stderr.write(
-    `device     ${info.description} (${info.engine}), ${device.precision}: ${device.precisionReason}\n`,
+    `device     ${deviceInWords(device)}\n`,
   );
   if (talks && context.stdin.isTerminal()) {
     if (options.json || options.probabilities) {

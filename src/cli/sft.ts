@@ -9,7 +9,7 @@ import { loadTokenizer } from "../text/tokenizer.ts";
 import { largestBatch, planInWords, planMemory } from "../train/memory_plan.ts";
 import { evaluateSft } from "../train/sft.ts";
 import type { Context } from "./context.ts";
-import { openDevice } from "./device.ts";
+import { deviceInWords, openDevice } from "./device.ts";
 import { bringFromHub } from "./hub_files.ts";
 import { openPushTarget, pushToHub } from "./hub_target.ts";
 import { countsInWords, dataOptions, heldOutDataset, openStoredModel } from "./inputs.ts";
@@ -57,7 +57,7 @@ export async function run(options: Options<"sft">, context: Context<"sft">): Pro
       startedAt,
     };
     context.stderr.write(
-      `device     ${device.gpu.info.description} (${device.gpu.info.engine}), ${device.precision}: ${device.precisionReason}\n` +
+      `device     ${deviceInWords(device)}\n` +
         `model      ${options.model}: ${training.parameters.total} parameters, ${training.parameters.trained} trained\n` +
         `${dataset.header().join("\n")}\n` +
         `memory     ${planInWords(memory)}\n` +

@@ -13,7 +13,7 @@ import {
 } from "../train/run_record.ts";
 import { checkFirstStep } from "../train/self_check.ts";
 import type { Context } from "./context.ts";
-import { openDevice } from "./device.ts";
+import { deviceInWords, openDevice } from "./device.ts";
 import { HeldOut, SAMPLES } from "./held_out.ts";
 import { bringFromHub } from "./hub_files.ts";
 import { openPushTarget, pushToHub } from "./hub_target.ts";
@@ -58,7 +58,7 @@ export async function run(
   const device = await openDevice(options, context);
   if (!device) return 0;
   using gpu = device.gpu;
-  const { precision, precisionReason } = device;
+  const { precision } = device;
   const training = await startDpo(gpu, model, reference, train.rows, options, precision);
   const batchTokens = largestBatch(train.units, options.perDeviceTrainBatchSize);
   const memory = planMemory(training.model, batchTokens, train.units);
@@ -85,9 +85,7 @@ export async function run(
       directory.log(line);
       host?.onMetrics(line);
     };
-    say(
-      `device     ${gpu.info.description} (${gpu.info.engine}), ${precision}: ${precisionReason}`,
-    );
+    say(`device     ${deviceInWords(device)}`);
     say(
       `model      ${options.model}; reference ${options.reference ?? "the model before training"}`,
     );

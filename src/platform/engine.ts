@@ -3,6 +3,12 @@ import { UserError } from "../errors.ts";
 /** Not a literal where it is imported: 130 MB that nothing downloads or type-checks before someone asks for them. */
 const DAWN = "npm:webgpu@0.6.2" as string;
 
+/**
+ * Experimental features (subgroup matrices among them), and f16 on NVIDIA, which Dawn withholds from drivers before 615.71. Both
+ * must be given when Dawn is made: later ones do not bear on the adapter.
+ */
+const DAWN_FLAGS = ["enable-dawn-features=allow_unsafe_apis,vulkan_enable_f16_on_nvidia"];
+
 /** Dawn ends when its entry is collected, even with a device still in use. */
 let dawn: GPU | undefined;
 
@@ -18,10 +24,13 @@ export function mapsWithinCall(engine: string): boolean {
  * The WebGPU implementation to use: Deno's own (wgpu) or Dawn (npm `webgpu`), an optional dependency that is loaded only
  * when asked for.
  *
- * @param flags Of Dawn, as `backend=null` or `enable-dawn-features=...`.
+ * @param flags Of Dawn, instead of ours: `backend=null`, say.
  * @throws {UserError} If the engine is unknown or Dawn cannot be loaded.
  */
-export async function loadEngine(engine: string, flags: readonly string[] = []): Promise<GPU> {
+export async function loadEngine(
+  engine: string,
+  flags: readonly string[] = DAWN_FLAGS,
+): Promise<GPU> {
   if (engine === "deno") return navigator.gpu;
   if (engine !== "dawn") {
     throw new UserError(`Expected --engine deno or dawn, found "${engine}"`);

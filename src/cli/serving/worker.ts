@@ -7,7 +7,7 @@
  */
 import { UserError } from "../../errors.ts";
 import type { Watch } from "../../serve/job_queue.ts";
-import { openDevice } from "../device.ts";
+import { deviceInWords, openDevice } from "../device.ts";
 import { openStoredModel } from "../inputs.ts";
 import { linesTo, LocalWorker } from "./local_worker.ts";
 import type { FromWorker, ServingSetup, Task, ToWorker } from "./messages.ts";
@@ -37,11 +37,9 @@ async function open(setup: ServingSetup): Promise<LocalWorker> {
   const { device, models, slots, positions, cacheMiB } = setup;
   const line = (text: string) => say({ kind: "say", line: text });
   const stream = linesTo(line);
-  const { gpu, precision, precisionReason } =
-    (await openDevice(device, { stdout: stream, stderr: stream }))!;
-  line(
-    `device     ${gpu.info.description} (${gpu.info.engine}), ${precision}: ${precisionReason}`,
-  );
+  const opened = (await openDevice(device, { stdout: stream, stderr: stream }))!;
+  const { gpu, precision } = opened;
+  line(`device     ${deviceInWords(opened)}`);
   using files = new DisposableStack();
   const stored = await Promise.all(
     models.map(async ({ path }) => files.use(await openStoredModel(path, { stderr: stream }))),
