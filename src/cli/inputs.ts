@@ -7,10 +7,11 @@ import { loadPairs, type PairCounts, type PreferencePair } from "../data/pairs.t
 import type { DataCounts, DataOptions, Prepared } from "../data/prepare.ts";
 import { type Dataset, filesOf, readRows } from "../data/rows.ts";
 import type { Checkpoint } from "../engine.ts";
-import type { Directory, FileReader } from "../formats/files.ts";
+import type { Directory } from "../formats/files.ts";
 import { openDataset, type SplitChoice } from "../platform/datasets.ts";
-import { openModelAt } from "../platform/models.ts";
+import { identifyModel, openModelAt } from "../platform/models.ts";
 import { loadTokenizer, type TextTokenizer } from "../text/tokenizer.ts";
+import type { ModelIdentity } from "../train/identity.ts";
 import type { DataRecord } from "../train/run_record.ts";
 import type { Context } from "./context.ts";
 import { type Shortcuts, withShortcuts } from "./shortcuts.ts";
@@ -19,8 +20,8 @@ import { type Shortcuts, withShortcuts } from "./shortcuts.ts";
 export interface StoredModel extends Checkpoint, Disposable {
   directory: Directory;
   tokenizer: TextTokenizer | null;
-  /** The files that hold the weights. */
-  files: FileReader[];
+  /** What it is, by content; its weights are read once for it. */
+  identity: () => Promise<ModelIdentity>;
 }
 
 /**
@@ -38,9 +39,10 @@ export async function openStoredModel(
   const { config, directory } = model;
   try {
     const tokenizer = await loadTokenizer(directory);
-    const files = [...new Set(Array.from(model.tensors.values(), ({ file }) => file))];
+    let identified: Promise<ModelIdentity> | undefined;
+    const identity = () => identified ??= identifyModel(model);
     const [read, dispose] = [model.readChunks, model.close];
-    return { config, read, directory, tokenizer, files, [Symbol.dispose]: dispose };
+    return { config, read, directory, tokenizer, identity, [Symbol.dispose]: dispose };
   } catch (error) {
     model.close();
     throw error;

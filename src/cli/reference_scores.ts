@@ -6,7 +6,6 @@ import { ReferenceCache } from "../dpo/reference_cache.ts";
 import { cacheKey } from "../formats/cache.ts";
 import type { Operand } from "../kernels/shapes.ts";
 import type { Model } from "../model/model.ts";
-import { hashFiles } from "../platform/disk_cache.ts";
 import type { DataRecord } from "../train/run_record.ts";
 import type { StoredModel } from "./inputs.ts";
 import type { Shortcuts } from "./shortcuts.ts";
@@ -16,7 +15,7 @@ export interface ScoredReference {
   policy: Model;
   reference: Reference;
   /** The checkpoint that the reference was loaded from. */
-  source: Pick<StoredModel, "config" | "files">;
+  source: Pick<StoredModel, "identity">;
   precision: Operand;
   score: Pick<Options<"train">, "score" | "logprob">;
 }
@@ -32,7 +31,7 @@ export async function loadReferenceScores(
   { policy, reference, source, precision, score }: ScoredReference,
 ): Promise<ReferenceCache[]> {
   if (cache === null) return [];
-  const weights = await cacheKey([source.config, await hashFiles(source.files)]);
+  const weights = await cacheKey(await source.identity());
   const caches: ReferenceCache[] = [];
   for (const { pairs, record } of datasets) {
     const { scores, found } = await ReferenceCache.load(cache, policy, reference, pairs, {

@@ -1,11 +1,13 @@
 import type { Options } from "../config.ts";
 import { type Checkpoint, startSft } from "../engine.ts";
 import { UserError } from "../errors.ts";
+import { cacheKey } from "../formats/cache.ts";
 import type { Directory } from "../formats/files.ts";
 import { readConfig } from "../model/directory.ts";
 import { randomWeights } from "../model/random_weights.ts";
 import { locateModel } from "../platform/models.ts";
 import { loadTokenizer } from "../text/tokenizer.ts";
+import type { ModelIdentity } from "../train/identity.ts";
 import { largestBatch, planInWords, planMemory } from "../train/memory_plan.ts";
 import { evaluateSft } from "../train/sft.ts";
 import type { Context } from "./context.ts";
@@ -50,6 +52,8 @@ export async function run(options: Options<"sft">, context: Context<"sft">): Pro
       training,
       directory,
       source,
+      model: stored?.identity ?? (() => identityOfRandom(checkpoint)),
+      reference: () => Promise.resolve(null),
       data: [dataset.record(), ...heldOut ? [heldOut.record] : []],
       plan: dataset.plan,
       order: dataset.order,
@@ -93,6 +97,11 @@ export async function run(options: Options<"sft">, context: Context<"sft">): Pro
     await dataset.stream?.close();
     await directory.close();
   }
+}
+
+/** Of random weights, which follow from the seed among the options. */
+async function identityOfRandom({ config }: Checkpoint): Promise<ModelIdentity> {
+  return { config: await cacheKey(config), weights: "random" };
 }
 
 async function freshCheckpoint(

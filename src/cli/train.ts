@@ -73,6 +73,8 @@ export async function run(
       training,
       directory,
       source: model.directory,
+      model: model.identity,
+      reference: async () => reference && await reference.identity(),
       data: [train.record(), ...heldOut ? [heldOut.record] : []],
       plan: train.plan,
       order: train.order,

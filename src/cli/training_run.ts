@@ -9,6 +9,7 @@ import { savedTensors } from "../model/weights.ts";
 import { openCheckpointStorage } from "../platform/checkpoint_storage.ts";
 import { openDirectory } from "../platform/files.ts";
 import { openCheckpoint, openLatestCheckpoint, saveCheckpoint } from "../train/checkpoint.ts";
+import type { ModelIdentity } from "../train/identity.ts";
 import { type StepMetrics, trainLoop } from "../train/loop.ts";
 import { renderModelCard } from "../train/model_card.ts";
 import { type DataPlan, planData } from "../train/order.ts";
@@ -21,6 +22,7 @@ import type { Context } from "./context.ts";
 import { SAVED_DTYPES } from "./convert.ts";
 import type { OpenDevice } from "./device.ts";
 import { Progress } from "./progress.ts";
+import { fingerprintOf } from "./fingerprint.ts";
 import type { RunDirectory } from "./run_directory.ts";
 
 type TrainingOptions = Options<"train"> | Options<"sft">;
@@ -35,6 +37,10 @@ export interface TrainingRun {
   directory: RunDirectory;
   /** Where configuration and tokenizer came from. */
   source: Directory;
+  /** What the run began with; the first call reads all of its weights. */
+  model: () => Promise<ModelIdentity>;
+  /** A reference of its own, or null. */
+  reference: () => Promise<ModelIdentity | null>;
   data: DataRecord[];
   plan: TrainingRows<unknown>["plan"];
   order: StepRows;
@@ -74,24 +80,15 @@ export function planOf(rows: number, options: TrainingOptions): DataPlan {
   return planData(rows, rowsPerStep, options.numTrainEpochs, options.maxSteps);
 }
 
-/** Options that may differ when a run is resumed: they do not touch its numbers. */
-const CHANGEABLE = new Set([
-  ...["output", "resume", "json", "adapter", "engine", "config", "evalDataset", "cacheTrunk"],
-  ...["cache", "cacheDir", "datasetNumProc", "saveDtype"],
-  ...["pushToHub", "hubModelId", "hubPrivateRepo"],
-  ...["saveSteps", "saveTotalLimit", "loggingSteps", "numTrainEpochs", "maxSteps"],
-]);
-
-/** What a resumed run must have in common with the interrupted one, for its numbers to be the same. */
-function fingerprintOf({ options, data, device, plan }: TrainingRun): Record<string, unknown> {
-  const kept = Object.entries(options).filter(([name]) => !CHANGEABLE.has(name));
-  return {
-    ...Object.fromEntries(kept),
+async function fingerprint(run: TrainingRun): Promise<Record<string, unknown>> {
+  const { options, data, device, plan } = run;
+  return fingerprintOf(options, {
     precision: device.precision,
-    // A constant rate does not depend on where the run ends, so such a run may be made longer.
-    totalSteps: options.lrSchedulerType === "constant" ? undefined : plan.totalSteps,
-    data: data.find(({ role }) => role === "train")?.hash,
-  };
+    totalSteps: plan.totalSteps,
+    model: await run.model(),
+    reference: await run.reference(),
+    data: data.find(({ role }) => role === "train")!.hash,
+  });
 }
 
 /** Restores the checkpoint that `--resume` names; @returns steps already done. */
@@ -107,7 +104,7 @@ export async function resumeRun(run: TrainingRun): Promise<number> {
       `Expected a checkpoint in ${storage.name} for --resume, found none: train without it`,
     );
   }
-  await restoreCheckpoint(training.model, training.optimizer, checkpoint, fingerprintOf(run));
+  await restoreCheckpoint(training.model, training.optimizer, checkpoint, await fingerprint(run));
   await run.stream?.resume(checkpoint.state.position as StreamPosition);
   checkpoint.close();
   await directory.keepMetrics(checkpoint.step);
@@ -135,9 +132,13 @@ export async function runLoop(
     loggingSteps: options.loggingSteps,
   });
   const say = (line: string) => progress.say(line);
+  // Weights are read for it while others are trained.
+  const identified = fingerprint(run);
+  identified.catch(() => {}); // whoever awaits it is told
   const save = async (step: number) => {
     const storage = await openCheckpointStorage(`${directory.path}/checkpoints`);
-    const content = await checkpointContent(model, optimizer, fingerprintOf(run));
+    const content = await checkpointContent(model, optimizer, await identified);
+    content.state.source = options.model;
     content.state.position = run.stream?.position;
     await saveCheckpoint(storage, step, content, options.saveTotalLimit);
   };

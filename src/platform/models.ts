@@ -6,9 +6,12 @@
 
 import { basename, dirname } from "node:path";
 import { UserError } from "../errors.ts";
+import { cacheKey } from "../formats/cache.ts";
 import type { Directory } from "../formats/files.ts";
 import { type ModelSource, openModel } from "../model/directory.ts";
 import { isCheckpoint, openCheckpointModel } from "../train/checkpoint_model.ts";
+import type { ModelIdentity } from "../train/identity.ts";
+import { hashFiles } from "./disk_cache.ts";
 import { openDirectory } from "./files.ts";
 import { locate } from "./hub/cache.ts";
 
@@ -33,6 +36,14 @@ export async function locateModel(pathOrId: string): Promise<ModelPlace> {
   return { directory: await openDirectory(dirname(path)), file: basename(path), cached };
 }
 
+/** {@link IdentifyModel} on Deno. */
+export async function identifyModel(
+  { config, tensors }: Pick<ModelSource, "config" | "tensors">,
+): Promise<ModelIdentity> {
+  const files = new Set(Array.from(tensors.values(), ({ file }) => file));
+  return { config: await cacheKey(config), weights: await hashFiles(files) };
+}
+
 /**
  * Opens a model to read its weights.
  *
@@ -45,7 +56,7 @@ export async function openModelAt(
 ): Promise<ModelSource> {
   const { directory, file, cached } = await locateModel(pathOrId);
   if (file === null && configFrom === null && await isCheckpoint(directory)) {
-    return await openCheckpointModel(directory, openModelAt);
+    return await openCheckpointModel(directory, openModelAt, identifyModel);
   }
   const companions = configFrom === null ? null : (await locateModel(configFrom)).directory;
   try {

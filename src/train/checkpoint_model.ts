@@ -7,6 +7,7 @@
  */
 
 import { UserError } from "../errors.ts";
+import { cacheKey } from "../formats/cache.ts";
 import type { Directory } from "../formats/files.ts";
 import { describe, isObject, readJsonObject } from "../formats/json.ts";
 import { readSafetensorsHeader } from "../formats/safetensors.ts";
@@ -15,6 +16,7 @@ import { type ModelSource, readersOf } from "../model/directory.ts";
 import { type ParameterSpec, parameterTable } from "../model/params.ts";
 import type { StoredTensor } from "../model/weight_files.ts";
 import { MANIFEST, STATE, TENSORS } from "./checkpoint.ts";
+import { type IdentifyModel, isIdentity, type ModelIdentity } from "./identity.ts";
 
 const F32_BYTES = 4;
 
@@ -26,21 +28,23 @@ export function isCheckpoint(directory: Directory): Promise<boolean> {
 /**
  * @param directory Of the checkpoint.
  * @param open Opens the model that the training began with, by the name that the training had for it.
+ * @param identify Called where weights of that model are used: they must be those of then.
  * @throws {UserError} If the checkpoint is malformed, or is of another model.
  */
 export async function openCheckpointModel(
   directory: Directory,
   open: (model: string) => Promise<ModelSource>,
+  identify: IdentifyModel,
 ): Promise<ModelSource> {
-  const { fingerprint } = await readJsonObject(directory, STATE);
-  const began = isObject(fingerprint) ? fingerprint.model : undefined;
-  if (typeof began !== "string") {
+  const { name: began, identity } = await readOrigin(directory);
+  const check = (part: keyof ModelIdentity, found: string) => {
+    if (identity === null || found === identity[part]) return;
     throw new UserError(
-      `Cannot load ${directory.name}: expected ${STATE} to name the model that the training began with, found ${
-        describe(began)
-      }`,
+      `Cannot load ${directory.name}: expected ${began} with the ${part} that the training began with, SHA-256 ${
+        identity[part]
+      }, found ${found}: bring the model of then back to ${began}`,
     );
-  }
+  };
   const source = await open(began);
   const file = await directory.open(TENSORS);
   const close = () => {
@@ -48,6 +52,7 @@ export async function openCheckpointModel(
     source.close();
   };
   try {
+    check("config", await cacheKey(source.config));
     const trained = await readSafetensorsHeader(file);
     // A head of its own that a tied model was given.
     const untied = trained.has("lm_head") && source.config.tieWordEmbeddings;
@@ -65,8 +70,11 @@ export async function openCheckpointModel(
       }
     }
     const tensors = new Map([...source.tensors, ...parts]);
+    const isUsed = [...source.tensors.keys()].some((name) => !parts.has(name));
+    if (isUsed && identity) check("weights", (await identify(source)).weights);
     const note =
-      `${parts.size} of ${tensors.size} tensors of ${directory.name}, others of ${began}`;
+      `${parts.size} of ${tensors.size} tensors of ${directory.name}, others of ${began}` +
+      (isUsed && !identity ? ", unverified: the checkpoint does not say which weights it had" : "");
     return {
       config,
       directory: source.directory,
@@ -79,6 +87,24 @@ export async function openCheckpointModel(
     close();
     throw error;
   }
+}
+
+/**
+ * The model that a training began with: its name, and what it was. Earlier versions of this program did not write down the
+ * latter, and kept the name in its place.
+ */
+async function readOrigin(
+  directory: Directory,
+): Promise<{ name: string; identity: ModelIdentity | null }> {
+  const { source, fingerprint } = await readJsonObject(directory, STATE);
+  const model = isObject(fingerprint) ? fingerprint.model : undefined;
+  if (typeof model === "string") return { name: model, identity: null };
+  if (typeof source === "string" && isIdentity(model)) return { name: source, identity: model };
+  throw new UserError(
+    `Cannot load ${directory.name}: expected ${STATE} to name the model that the training began with, found ${
+      describe(source)
+    }`,
+  );
 }
 
 function checkShape(directory: Directory, { name, shape }: ParameterSpec, found: number[]): void {

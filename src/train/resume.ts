@@ -5,6 +5,7 @@ import { readTensor, readTensorU32, type Tensor, writeTensor } from "../gpu/tens
 import type { Model } from "../model/model.ts";
 import { restoreMasters, trainedParameters } from "../model/weights.ts";
 import type { Checkpoint, CheckpointContent } from "./checkpoint.ts";
+import { isIdentity } from "./identity.ts";
 import type { Optimizer } from "./optimizer.ts";
 
 /**
@@ -46,17 +47,7 @@ export async function restoreCheckpoint(
   checkpoint: Checkpoint,
   fingerprint: Record<string, unknown>,
 ): Promise<void> {
-  const saved = checkpoint.state.fingerprint as Record<string, unknown>;
-  for (const [name, value] of Object.entries(fingerprint)) {
-    if (JSON.stringify(saved?.[name]) === JSON.stringify(value)) continue;
-    throw new UserError(
-      `Cannot resume: expected ${name} ${
-        JSON.stringify(saved?.[name])
-      } as in the checkpoint, found ${
-        JSON.stringify(value)
-      }: give the options and data of the interrupted run`,
-    );
-  }
+  checkFingerprint(checkpoint.state.fingerprint as Record<string, unknown>, fingerprint);
   for (const { spec } of trainedParameters(weights)) {
     const { m, v } = optimizer.moments.get(spec.name)!;
     writeTensor(gpu, m, await checkpoint.readFloat32(`${spec.name}.m`));
@@ -64,4 +55,31 @@ export async function restoreCheckpoint(
   }
   await restoreMasters(gpu, weights, (name) => checkpoint.readFloat32(name));
   writeTensor(gpu, optimizer.state, Uint32Array.from(checkpoint.state.optimizerState as number[]));
+}
+
+function checkFingerprint(
+  saved: Record<string, unknown> | undefined,
+  present: Record<string, unknown>,
+): void {
+  if (!isIdentity(saved?.model)) {
+    throw new UserError(
+      "Cannot resume: expected a checkpoint that says which weights its run began with, found one of an earlier version " +
+        "of this program: train without --resume",
+    );
+  }
+  for (const [name, value] of Object.entries(present)) {
+    const [expected, found] = [saved[name], value].map(describeValue);
+    if (expected === found) continue;
+    const isModel = name === "model" || name === "reference";
+    const what = isModel ? `--${name} with` : name;
+    const give = isModel ? `the --${name}` : "the options and data";
+    throw new UserError(
+      `Cannot resume: expected ${what} ${expected} as in the checkpoint, found ${found}: give ${give} of the interrupted run`,
+    );
+  }
+}
+
+function describeValue(value: unknown): string {
+  if (isIdentity(value)) return `weights ${value.weights} and configuration ${value.config}`;
+  return value === undefined ? "none" : JSON.stringify(value);
 }

@@ -1,7 +1,7 @@
 /** A checkpoint is a model: what was trained from it, the rest from where the training began. */
 import assert from "node:assert/strict";
 import { inTemporaryDirectory, run, runOk } from "./command.ts";
-import { inputFlags, readModel, writeInputs } from "./inputs.ts";
+import { inputFlags, readModel, writeInputs, writeModel } from "./inputs.ts";
 
 const FLAGS = [
   ...["--max-steps", 3, "--per-device-train-batch-size", 2, "--learning-rate", 1e-3],
@@ -52,7 +52,10 @@ Deno.test("a checkpoint of a model that has changed since is refused", () =>
     await runOk("train", ...inputs, ...FLAGS, "--output", output);
     const state = `${output}/checkpoints/step-2/state.json`;
     const text = await Deno.readTextFile(state);
-    await Deno.writeTextFile(state, text.replace(/"model": "[^"]+"/, '"model": "fixtures/model"'));
+    await Deno.writeTextFile(
+      state,
+      text.replace(/"source": "[^"]+"/, '"source": "fixtures/model"'),
+    );
     const { code, stderr } = await run(
       "score",
       "--model",
@@ -60,5 +63,35 @@ Deno.test("a checkpoint of a model that has changed since is refused", () =>
       ...inputs.slice(2, 4),
     );
     assert.equal(code, 2);
-    assert.match(stderr, /Cannot load "embed_tokens" of .*step-2: expected shape .*, found/);
+    assert.match(stderr, /Cannot load .*step-2: expected fixtures\/model with the config that/);
+  }));
+
+Deno.test("frozen weights are those that the training had, or the checkpoint is refused", () =>
+  inTemporaryDirectory(async (directory) => {
+    const inputs = await writeInputs(directory, 6);
+    const output = `${directory}/run`;
+    const frozen = ["--train-layers", 1, "--head", "untied"];
+    await runOk("train", ...inputFlags(inputs), ...FLAGS, ...frozen, "--output", output);
+    const checkpoint = `${output}/checkpoints/step-3`;
+    const score = () => run("score", "--model", checkpoint, "--dataset", inputs.pairs);
+    const expected = await score();
+    assert.equal(expected.code, 0, expected.stderr);
+
+    await writeModel(inputs.model, {}, 7);
+    const { code, stderr, stdout } = await score();
+    assert.deepEqual([code, stdout], [2, ""]);
+    assert.match(
+      stderr,
+      /Cannot load .*step-3: expected .*model with the weights that the training began with, SHA-256 [0-9a-f]{64}, found/,
+    );
+    await writeModel(inputs.model);
+    assert.equal((await score()).stdout, expected.stdout);
+
+    // As earlier versions wrote it: what cannot be verified is said.
+    const state = JSON.parse(await Deno.readTextFile(`${checkpoint}/state.json`));
+    state.fingerprint.model = state.source;
+    await Deno.writeTextFile(`${checkpoint}/state.json`, JSON.stringify(state));
+    const old = await score();
+    assert.equal(old.stdout, expected.stdout);
+    assert.match(old.stderr, /, unverified: the checkpoint does not say which weights it had/);
   }));

@@ -6,6 +6,7 @@ import { randomPairs } from "../model/small_models.ts";
 import { inTemporaryDirectory, run, runOk } from "./command.ts";
 import {
   inputFlags,
+  type Inputs,
   readMetrics,
   readModel,
   writeInputs,
@@ -102,6 +103,73 @@ Deno.test("a run is not resumed with other options or other data", () =>
     const changed = await run("train", ...inputFlags(inputs), ...flags, "--resume");
     assert.equal(changed.code, 2);
     assert.match(changed.stderr, /Cannot resume: expected data "[0-9a-f]{64}"/);
+  }));
+
+Deno.test("a run goes on with the same weights and data elsewhere, and with no others in their place", () =>
+  inTemporaryDirectory(async (directory) => {
+    const inputs = await writeInputs(directory, 2 * STEPS_PER_EPOCH);
+    const reference = await writeModel(`${directory}/reference`, {}, 5);
+    const flags = (given: Inputs, reference: string) => [
+      ...[...inputFlags(given), "--reference", reference, ...FLAGS],
+    ];
+    const output = `${directory}/run`;
+    const saving = ["--save-steps", 7, "--save-total-limit", 9, "--output", output];
+    await runOk("train", ...flags(inputs, reference), ...saving);
+
+    const moved = { ...inputs, model: `${directory}/moved`, pairs: `${directory}/moved.jsonl` };
+    await Deno.rename(inputs.model, moved.model);
+    await Deno.rename(inputs.pairs, moved.pairs);
+    await Deno.rename(reference, `${directory}/judge`);
+    const checkpoint = `${output}/checkpoints/step-7`;
+    const resume = (given: Inputs, reference: string, from = checkpoint) =>
+      run(
+        "train",
+        ...flags(given, reference),
+        ...["--output", `${directory}/${crypto.randomUUID()}`, "--resume", from],
+      );
+    const elsewhere = await resume(moved, `${directory}/judge`);
+    assert.equal(elsewhere.code, 0, elsewhere.stderr);
+
+    await writeModel(inputs.model, {}, 6);
+    const sha = "[0-9a-f]{64}";
+    const other = await resume({ ...moved, model: inputs.model }, `${directory}/judge`);
+    assert.equal(other.code, 2);
+    assert.match(
+      other.stderr,
+      RegExp(
+        `Cannot resume: expected --model with weights ${sha} .*, found weights ${sha} .*: give`,
+      ),
+    );
+    const judge = await resume(moved, inputs.model);
+    assert.equal(judge.code, 2);
+    assert.match(
+      judge.stderr,
+      /Cannot resume: expected --reference with weights .* found weights /,
+    );
+
+    // As earlier versions wrote it.
+    const state = JSON.parse(await Deno.readTextFile(`${checkpoint}/state.json`));
+    state.fingerprint.model = state.source;
+    await Deno.writeTextFile(`${checkpoint}/state.json`, JSON.stringify(state));
+    const manifest = JSON.parse(await Deno.readTextFile(`${checkpoint}/manifest.json`));
+    const bytes = await Deno.readFile(`${checkpoint}/state.json`);
+    const digest = new Uint8Array(await crypto.subtle.digest("SHA-256", bytes)).toHex();
+    manifest.files["state.json"] = { bytes: bytes.length, sha256: digest };
+    await Deno.writeTextFile(`${checkpoint}/manifest.json`, JSON.stringify(manifest));
+    const old = await resume(moved, `${directory}/judge`);
+    assert.equal(old.code, 2);
+    assert.match(old.stderr, /Cannot resume: .* found one of an earlier version .*: train without/);
+  }));
+
+Deno.test("a run with a share of its steps as warm-up cannot be made longer", () =>
+  inTemporaryDirectory(async (directory) => {
+    const inputs = inputFlags(await writeInputs(directory, 4));
+    const flags = ["--warmup-steps", 0.5, "--batch-size", 2, "--output", `${directory}/run`];
+    const train = (...more: (string | number)[]) => run("train", ...inputs, ...flags, ...more);
+    assert.equal((await train("--max-steps", 2, "--save-steps", 2)).code, 0);
+    const longer = await train("--max-steps", 4, "--resume");
+    assert.equal(longer.code, 2);
+    assert.match(longer.stderr, /Cannot resume: expected totalSteps 2 .*, found 4/);
   }));
 
 // In a process of its own: the test runner takes interrupts for itself.
