@@ -6,6 +6,7 @@ import { TokenCache } from "../data/token_cache.ts";
 import { cacheKey } from "../formats/cache.ts";
 import { defaultCachePath, DiskCache, hashDirectory } from "../platform/disk_cache.ts";
 import { EncoderPool } from "../platform/encoder_pool.ts";
+import { hashTokenSources } from "../platform/token_sources.ts";
 import type { Context } from "./context.ts";
 import type { StoredModel } from "./inputs.ts";
 
@@ -65,7 +66,8 @@ export async function withShortcuts<T>(
   const cacheable = cache !== null && options.filter === undefined && options.maxRows === undefined;
   if (!cacheable) return await prepare({ ...options, encoder });
   const key = await cacheKey({
-    kind: "tokens 1",
+    kind: "tokens 2",
+    program: await hashTokenSources(),
     shape,
     options,
     rows: await Promise.all(dataset.map(async ({ files, slice }) => ({

@@ -1,13 +1,13 @@
 // This module is browser compatible.
 
 /**
- * Datasets in tokens, on disk. What they depend on is in the key: the bytes of rows and tokenizer, and the options; that they
- * still are what this program makes of the rows is seen by making the first ones again.
+ * Datasets in tokens, on disk. What they depend on is in the key: the bytes of rows and tokenizer, the options, and the code;
+ * that they still are what this program makes of the rows is seen by making some again, from the first to the last.
  *
  * @module
  */
 
-import type { Cache } from "../formats/cache.ts";
+import { type Cache, spread } from "../formats/cache.ts";
 import type { Prepared, PreparedRow } from "./prepare.ts";
 import type { DatasetRow } from "./rows.ts";
 import type { TokenSequence } from "./truncate.ts";
@@ -46,21 +46,34 @@ export class TokenCache {
       return null;
     }
     const prepared = decode(bytes);
-    const rows: PreparedRow[] = [];
-    let seen = 0;
-    for await (const row of this.open()) {
-      if (seen === VERIFIED) break;
-      const sequences = prepare(row);
-      if (sequences !== null) rows.push({ index: seen, sequences });
-      seen++;
-    }
-    const first = prepared.rows.filter(({ index }) => index < seen);
-    if (rows.length === first.length && rows.every((row, i) => isSame(row, first[i]))) {
-      this.outcome = `of ${prepared.rows.length} rows, the first ${seen} of them verified`;
+    const verified = spread(prepared.counts.rows, VERIFIED);
+    if (await this.#isSame(prepared.rows, verified, prepare)) {
+      this.outcome = `of ${prepared.rows.length} rows, ${verified.length} of the dataset verified`;
       return prepared;
     }
     this.outcome = "ignored, as rows encoded again differ from them";
     return null;
+  }
+
+  /** Whether the rows of the dataset at these places, ascending, become what is known of them. */
+  async #isSame(
+    known: readonly PreparedRow[],
+    places: readonly number[],
+    prepare: (row: DatasetRow) => TokenSequence[] | null,
+  ): Promise<boolean> {
+    const knownAt = new Map(known.map((row) => [row.index, row.sequences]));
+    let index = 0;
+    let next = 0;
+    for await (const row of this.open()) {
+      if (next === places.length) break;
+      if (index++ < places[next]) continue;
+      const expected = knownAt.get(places[next++]) ?? null;
+      const found = prepare(row);
+      if (found === null || expected === null ? found !== expected : !isSame(found, expected)) {
+        return false;
+      }
+    }
+    return next === places.length;
   }
 
   async save(prepared: Prepared<PreparedRow>): Promise<void> {
@@ -68,10 +81,10 @@ export class TokenCache {
   }
 }
 
-function isSame(a: PreparedRow, b: PreparedRow): boolean {
-  return a.index === b.index && a.sequences.length === b.sequences.length &&
-    a.sequences.every(({ ids, promptLength }, side) => {
-      const other = b.sequences[side];
+function isSame(a: readonly TokenSequence[], b: readonly TokenSequence[]): boolean {
+  return a.length === b.length &&
+    a.every(({ ids, promptLength }, side) => {
+      const other = b[side];
       return promptLength === other.promptLength && ids.length === other.ids.length &&
         ids.every((id, i) => id === other.ids[i]);
     });

@@ -8,7 +8,7 @@
  */
 
 import type { PreferencePair } from "../data/pairs.ts";
-import { type Cache, cacheKey } from "../formats/cache.ts";
+import { type Cache, cacheKey, spread } from "../formats/cache.ts";
 import type { Gpu } from "../gpu/device.ts";
 import type { Operand } from "../kernels/shapes.ts";
 import type { Model } from "../model/model.ts";
@@ -56,7 +56,8 @@ export class ReferenceCache {
     const bytes = await cache.get(key);
     if (bytes === null) return { scores, found: "none yet" };
     const entry = decode(bytes, pairs.length);
-    const verified = sample(entry.rows.length);
+    const { length } = entry.rows;
+    const verified = spread(length, Math.max(LEAST_VERIFIED, Math.ceil(length / 100)));
     const asked = verified.map((i) => pairs[entry.rows[i]]);
     const again = new Reference(reference.model, reference.sharesTrunk);
     await scoreReference(policy, again, asked, origin);
@@ -77,15 +78,6 @@ export class ReferenceCache {
     const rows = this.pairs.keys().filter((row) => this.reference.knows([this.pairs[row]]));
     await this.cache.put(this.key, encode([...rows], (row) => this.reference.of(this.pairs[row])));
   }
-}
-
-/** Places of the entries to verify: at equal distances, the first and the last among them. */
-function sample(count: number): number[] {
-  const size = Math.min(count, Math.max(LEAST_VERIFIED, Math.ceil(count / 100)));
-  return Array.from(
-    { length: size },
-    (_, i) => Math.round(i * (count - 1) / Math.max(1, size - 1)),
-  );
 }
 
 /** An entry: the number of pairs, their rows, and the scores of each. */

@@ -8,6 +8,15 @@ export interface Cache {
   put(key: string, parts: readonly Uint8Array<ArrayBuffer>[]): Promise<void>;
 }
 
+/** Places of entries to verify, of `count`: at equal distances, the first and the last among them. */
+export function spread(count: number, size: number): number[] {
+  const most = Math.min(count, size);
+  return Array.from(
+    { length: most },
+    (_, i) => Math.round(i * (count - 1) / Math.max(1, most - 1)),
+  );
+}
+
 /** The key of what is computed from `content` and nothing else: a digest of its JSON. */
 export async function cacheKey(content: unknown): Promise<string> {
   const bytes = new TextEncoder().encode(JSON.stringify(content));

@@ -12,8 +12,8 @@ const row = (
   sequences: sequences.map(([promptLength, ids]) => ({ promptLength, ids: Uint32Array.from(ids) })),
 });
 const prepared: Prepared<PreparedRow> = {
-  rows: [row(0, [1, [5, 6]], [1, [5, 2 ** 32 - 1, 0]]), row(2, [2, [7, 8]]), row(9)],
-  counts: { rows: 12, kept: 3 } as Prepared<PreparedRow>["counts"],
+  rows: [row(0, [1, [5, 6]], [1, [5, 2 ** 32 - 1, 0]]), row(53, [2, [7, 8]]), row(99)],
+  counts: { rows: 100, kept: 3 } as Prepared<PreparedRow>["counts"],
   format: "text with “quotes”",
   encoding: "as it is",
   unusedColumns: ["a"],
@@ -24,38 +24,39 @@ async function* open() {
   for (let i = 0; i < 100; i++) yield { where: `row ${i}`, value: { i } };
 }
 
-/** What is made of its rows: the first two that are kept, or others. */
+/** What is made of its rows. */
 const making = (rows: readonly PreparedRow[]) => ({ value }: DatasetRow) =>
   rows.find(({ index }) => index === value.i)?.sequences ?? null;
 
-Deno.test("token cache: what was saved is loaded, after the first rows were made again", async () => {
+Deno.test("token cache: what was saved is loaded, after rows from the first to the last were made again", async () => {
   const cache = new MemoryCache();
   const saving = new TokenCache(cache, "k", open);
   assert.equal(await saving.load(() => assert.fail("there is nothing to verify")), null);
   assert.equal(saving.outcome, "none yet");
   await saving.save(prepared);
   const loading = new TokenCache(cache, "k", open);
-  let seen = 0;
+  const seen: unknown[] = [];
   const make = making(prepared.rows);
-  assert.deepEqual(await loading.load((row) => (seen++, make(row))), prepared);
-  assert.equal(seen, 16);
-  assert.equal(loading.outcome, "of 3 rows, the first 16 of them verified");
+  assert.deepEqual(await loading.load((row) => (seen.push(row.value.i), make(row))), prepared);
+  assert.deepEqual(seen, [0, 7, 13, 20, 26, 33, 40, 46, 53, 59, 66, 73, 79, 86, 92, 99]);
+  assert.equal(loading.outcome, "of 3 rows, 16 of the dataset verified");
   assert.equal(await new TokenCache(cache, "l", open).load(make), null);
 });
 
 Deno.test("token cache: rows that are made otherwise now leave the entry aside", async () => {
   const cache = new MemoryCache();
   await new TokenCache(cache, "k", open).save(prepared);
-  const [zero, two, nine] = prepared.rows;
+  const [first, middle, last] = prepared.rows;
   const others = [
     [],
-    [zero, nine],
-    [zero, two, nine, row(15, [1, [1, 2]])],
-    [zero, row(3, [2, [7, 8]]), nine],
-    [zero, row(2, [1, [7, 8]]), nine],
-    [zero, row(2, [2, [7, 9]]), nine],
-    [zero, row(2, [2, [7, 8, 9]]), nine],
-    [zero, row(2, [2, [7, 8]], [2, [7, 8]]), nine],
+    [first, last],
+    [first, middle],
+    [first, middle, last, row(13, [1, [1, 2]])],
+    [first, row(59, [2, [7, 8]]), last],
+    [first, row(53, [1, [7, 8]]), last],
+    [first, row(53, [2, [7, 9]]), last],
+    [first, row(53, [2, [7, 8, 9]]), last],
+    [first, row(53, [2, [7, 8]], [2, [7, 8]]), last],
   ];
   for (const rows of others) {
     const loading = new TokenCache(cache, "k", open);

@@ -41,7 +41,7 @@ Deno.test("tokens and reference scores from the cache give the bits of a run wit
     const second = await train("second", ...caching);
     assert.match(
       cacheLines(second, "tokens")[0],
-      /pairs\.jsonl: of 6 rows, the first 6 of them verified; /,
+      /pairs\.jsonl: of 6 rows, 6 of the dataset verified; /,
     );
     const [trained, heldOut] = cacheLines(second, "reference scores");
     assert.match(trained, /pairs\.jsonl: of 6 of 6 pairs, 4 of them verified; /);
@@ -169,7 +169,7 @@ Deno.test("tokens are looked up by rows, tokenizer and options; sft and score lo
       return cacheLines(await runOk(command, ...words, ...flags), "tokens")[0];
     };
     assert.match(await tokens("train"), /none yet/);
-    assert.match(await tokens("train"), /of 40 rows, the first 16 of them verified/);
+    assert.match(await tokens("train"), /of 40 rows, 16 of the dataset verified/);
     assert.match(await tokens("train", "--dataset-num-proc", "2"), /of 40 rows/);
     assert.match(await tokens("train", "--tokenize", "joint"), /none yet/);
     assert.equal(await tokens("train", "--max-pairs", "5"), undefined);
@@ -180,5 +180,5 @@ Deno.test("tokens are looked up by rows, tokenizer and options; sft and score lo
     assert.match(await tokens("train"), /none yet/);
     await Deno.writeTextFile(dataset, '{"text": "What is for dinner?"}');
     assert.match(await tokens("sft"), /none yet/);
-    assert.match(await tokens("sft"), /of 1 rows, the first 1 of them verified/);
+    assert.match(await tokens("sft"), /of 1 rows, 1 of the dataset verified/);
   }));
