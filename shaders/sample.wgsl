@@ -14,10 +14,13 @@
 // Both filters ask for the lowest score whose larger ones weigh less than a limit, in tokens or in probability. It is found
 // two bits at a time: the bits of a float, turned so that they sort as it does, are the digits of the search.
 //
+// A row in which a logit or a score is NaN or +infinity, or in which no score is finite, has no distribution: next is NONE.
+//
 // Shapes    logits (B, stride) f32, V of each row; said (slots, said_stride) of Said, the row's own slot counts; settings
 //           (B); positions (B) u32, part of the key of the noise; next (B) u32.
 // Dispatch  one workgroup per row: (B, 1, 1).
-// Writes    overwrites next; logits become p, 0 where a token is not kept; counts next in said. Sums in f32, in a fixed order.
+// Writes    overwrites next; logits become p, 0 where a token is not kept; counts next in said, unless it is NONE. Sums in
+//           f32, in a fixed order.
 // Source    Holtzman et al. 2020, arXiv:1904.09751 (top-p); Nguyen et al. 2024, arXiv:2407.01082 (min-p); Keskar et al. 2019,
 //           arXiv:1909.05858 (penalty, as Hugging Face has it for negative scores); Maddison et al. 2014, arXiv:1411.0030
 //           (race); Jarzynski & Olano 2020, JCGT 9(3) (hash). Frequency and presence penalty: the OpenAI API.
@@ -50,6 +53,8 @@ struct Candidate { score: f32, token: u32 }
 @group(0) @binding(5) var<storage, read_write> next: array<u32>;
 
 const LOWEST = -3.4e38;
+const HIGHEST = 0x1.fffffep+127;
+const NONE = 0xffffffffu;
 const SEEN = 0x80000000u;
 
 var<workgroup> candidates: array<Candidate, WORKGROUP>;
@@ -75,6 +80,13 @@ fn best(own: Candidate, thread: u32) -> Candidate {
 fn rank(score: f32) -> u32 {
   let bits = bitcast<u32>(score);
   return select(bits | 0x80000000u, ~bits, bits >= 0x80000000u);
+}
+
+// Whether a number is NaN or +infinity: they rank above all others, NaN with a sign below all. Comparing would not do, for
+// WGSL lets a compiler assume that there are no such numbers.
+fn is_broken(number: f32) -> bool {
+  let place = rank(number);
+  return place >= 0xff800000u || place < 0x007fffffu;
 }
 
 // The probability, up to a factor, of the tokens from a rank on.
@@ -135,7 +147,8 @@ fn sample(
   var own = Candidate(LOWEST, thread);
   for (var v = thread; v < params.V; v += WORKGROUP) {
     let before = said[slot + v];
-    var score = logits[row + v] + before.bias;
+    let logit = logits[row + v];
+    var score = logit + before.bias;
     if (before.times >= SEEN) {
       score = select(score / chosen.repetition_penalty, score * chosen.repetition_penalty, score < 0.0);
     }
@@ -143,7 +156,8 @@ fn sample(
     score -= chosen.frequency_penalty * times + chosen.presence_penalty * min(times, 1.0);
     if (!greedy) { score /= chosen.temperature; }
     logits[row + v] = score;
-    if (score > own.score) { own = Candidate(score, v); }
+    if (is_broken(logit) || is_broken(score)) { own = Candidate(HIGHEST, NONE); }
+    else if (score > own.score) { own = Candidate(score, v); }
   }
   let largest = best(own, thread);
 
@@ -172,6 +186,7 @@ fn sample(
     }
     token = best(own, thread).token;
   }
+  if (largest.token == NONE || largest.score == LOWEST) { token = NONE; }
   for (var v = thread; v < params.V; v += WORKGROUP) {
     let score = logits[row + v];
     let p = select(0.0, exp(score - largest.score) / mass, rank(score) >= lowest);
@@ -179,6 +194,6 @@ fn sample(
   }
   if (thread == 0u) {
     next[b] = token;
-    said[slot + token].times = (said[slot + token].times | SEEN) + 1u;
+    if (token != NONE) { said[slot + token].times = (said[slot + token].times | SEEN) + 1u; }
   }
 }

@@ -7,3 +7,13 @@
 export class UserError extends Error {
   override name = "UserError";
 }
+
+/** Arithmetic left the range of its numbers: NaN or infinity stood where a number was expected. */
+export class NonFiniteError extends UserError {
+  override name = "NonFiniteError";
+}
+
+/** What was asked for cannot be done now, through no fault of who asks: it may be asked for again shortly. */
+export class UnavailableError extends UserError {
+  override name = "UnavailableError";
+}

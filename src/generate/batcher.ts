@@ -6,9 +6,9 @@
  *
  * @module
  */
-import { checkSampling, type Sampling } from "../kernels/sample.ts";
+import { checkSampling, NO_TOKEN, type Sampling } from "../kernels/sample.ts";
 import type { Model } from "../model/model.ts";
-import { Decoder, type DrawnToken, MOST_STEPS } from "./decoder.ts";
+import { Decoder, type DrawnToken, expectToken, MOST_STEPS } from "./decoder.ts";
 import { type Known, PromptMemory } from "./prompt_memory.ts";
 import { RowPool } from "./row_pool.ts";
 import { checkPrompt, type Sequence } from "./sequences.ts";
@@ -67,7 +67,7 @@ export interface BatcherOptions {
 /** Tokens of prompts that are computed before the sequences in work get their next turn. */
 const PREFILL_TOKENS = 2048;
 
-/** See the module. One owner: all calls from one thread. */
+/** See the module: what fails costs those alone who were part of it. One owner: all calls from one thread. */
 export class Batcher {
   readonly #decoder: Decoder;
   readonly #rows: RowPool;
@@ -86,6 +86,11 @@ export class Batcher {
     this.#submitMs = submitMs;
   }
 
+  /** Frees what it has besides the model's workspace; nothing may be in work. */
+  [Symbol.dispose](): void {
+    this.#decoder[Symbol.dispose]();
+  }
+
   get load(): BatcherLoad {
     return {
       running: this.#running.length,
@@ -99,6 +104,7 @@ export class Batcher {
    * Continues a prompt; it waits for its turn where slots or rows are short, first come, first served.
    *
    * @throws {UserError} If the prompt is empty, has an unknown id, or does not fit with its new tokens.
+   * @throws {NonFiniteError} If NaN or infinity stands among the scores of a token.
    */
   async add(request: GenerationRequest): Promise<Completion> {
     const { prompt, maxNewTokens, sampling, stopIds, bias, topLogprobs = null } = request;
@@ -138,19 +144,30 @@ export class Batcher {
       await Promise.resolve(); // what is added in the same turn begins together
       while (this.#waiting.length + this.#running.length > 0) {
         const joined = this.#join();
-        if (joined.length > 0) {
-          const first = await this.#decoder.begin(joined.map(({ sequence }) => sequence));
-          for (const [i, entry] of joined.entries()) this.#take(entry, [first[i]]);
+        if (this.#running.length === 0) {
+          throw new Error("Expected room for a request where none is in work, found none");
         }
+        if (joined.length > 0) await this.#begin(joined);
         this.#leave();
         if (this.#running.length > 0) await this.#step();
       }
-    } catch (error) {
-      for (const { reject } of [...this.#running.splice(0), ...this.#waiting.splice(0)]) {
-        reject(error);
-      }
+    } catch (error) { // a defect of ours: nobody may wait without end
+      for (const entry of [...this.#running]) this.#fail(entry, error);
+      for (const { reject } of this.#waiting.splice(0)) reject(error);
     } finally {
       this.#working = false;
+    }
+  }
+
+  /** Computes the prompts of those who joined: together, and where that fails one by one, to see whose fault it is. */
+  async #begin(joined: readonly Entry[]): Promise<void> {
+    try {
+      const first = await this.#decoder.begin(joined.map(({ sequence }) => sequence));
+      for (const [i, entry] of joined.entries()) this.#take(entry, [first[i]]);
+    } catch (error) {
+      if (joined.length === 1 || this.model.gpu.failure) {
+        for (const entry of joined) this.#fail(entry, error);
+      } else for (const entry of joined) await this.#begin([entry]);
     }
   }
 
@@ -185,18 +202,41 @@ export class Batcher {
     const goesOn = () =>
       !running.some(({ request }) => request.signal?.aborted) &&
       (this.#waiting.length <= waiting || this.#freeSlots.length === 0);
-    const drawn = await this.#decoder.next(running.map(({ sequence }) => sequence), steps, goesOn);
-    for (const [i, entry] of running.entries()) this.#take(entry, drawn[i]);
+    try {
+      const sequences = running.map(({ sequence }) => sequence);
+      const drawn = await this.#decoder.next(sequences, steps, goesOn);
+      for (const [i, entry] of running.entries()) this.#take(entry, drawn[i]);
+    } catch (error) {
+      for (const entry of running) this.#fail(entry, error);
+    }
     this.#leave();
   }
 
-  /** Adds new tokens to a sequence, up to the first that ends it. */
-  #take({ request, sequence, stopIds }: Entry, drawn: readonly DrawnToken[]): void {
+  /** Adds new tokens to a sequence, up to the first that ends it; it fails with what its listener throws. */
+  #take(entry: Entry, drawn: readonly DrawnToken[]): void {
+    const { request, sequence, stopIds } = entry;
     if (request.signal?.aborted) return;
-    const stop = drawn.findIndex(({ id }) => stopIds.has(id));
-    const taken = stop < 0 ? drawn : drawn.slice(0, stop + 1);
+    const missing = drawn.findIndex(({ id }) => id === NO_TOKEN);
+    const sound = missing < 0 ? drawn : drawn.slice(0, missing);
+    const stop = sound.findIndex(({ id }) => stopIds.has(id));
+    const taken = stop < 0 ? sound : sound.slice(0, stop + 1);
     for (const { id } of taken) sequence.ids.push(id);
-    request.onTokens?.(taken);
+    try {
+      if (taken.length > 0) request.onTokens?.(taken);
+      if (missing >= 0 && stop < 0) expectToken(this.model, drawn[missing], sequence.ids.length);
+    } catch (error) {
+      this.#fail(entry, error);
+    }
+  }
+
+  /** Answers with an error, and gives slot and rows back. */
+  #fail(entry: Entry, error: unknown): void {
+    const at = this.#running.indexOf(entry);
+    if (at < 0) return;
+    this.#running.splice(at, 1);
+    this.#freeSlots.push(entry.sequence.slot);
+    this.#rows.give(entry.sequence.firstRow, rowsOf(entry.request));
+    entry.reject(error);
   }
 
   /** Answers what is finished or given up, and frees its slot and rows. */

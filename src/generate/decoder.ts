@@ -5,13 +5,14 @@ import { readTensor, rowsFrom, type Tensor, view, writeTensor } from "../gpu/ten
 import { nextEvents } from "../gpu/turns.ts";
 import { decodeAdvance, type DecodePlaces } from "../kernels/decode_advance.ts";
 import { paddedColumns } from "../kernels/matmul.ts";
-import { saidStride, saidTokens, sample, samplingSettings } from "../kernels/sample.ts";
+import { NO_TOKEN, saidStride, saidTokens, sample, samplingSettings } from "../kernels/sample.ts";
 import {
   logprobWords,
   readTokenLogprobs,
   type TokenLogprobs,
   tokenLogprobs,
 } from "../kernels/token_logprobs.ts";
+import { nonFiniteError } from "../model/finite.ts";
 import type { Model } from "../model/model.ts";
 import { decodeForward, decodeHead } from "./decode.ts";
 import { kvCache } from "./kv_cache.ts";
@@ -32,8 +33,17 @@ export const MOST_TOP_LOGPROBS = 20;
 
 /** A token that was drawn, with its log-probability where the sequence wants it. */
 export interface DrawnToken {
+  /** {@link NO_TOKEN} where none could be drawn, and behind it anything: see {@link expectToken}. */
   id: number;
   logprobs?: TokenLogprobs;
+}
+
+/**
+ * @param index Of the token in its answer, from 0.
+ * @throws {NonFiniteError} If no token could be drawn, for NaN or infinity stood among the scores.
+ */
+export function expectToken({ weights }: Model, { id }: DrawnToken, index: number): void {
+  if (id === NO_TOKEN) throw nonFiniteError(weights, `scores for token ${index + 1} of the answer`);
 }
 
 /**
@@ -94,6 +104,11 @@ export class Decoder {
     return this.#draw(sequences, steps, { goesOn });
   }
 
+  /** Frees what it has besides the model's workspace; it is of no more use. */
+  [Symbol.dispose](): void {
+    this.#readback.destroy();
+  }
+
   /** The distribution that the newest token of sequence `b` of those continued last was drawn from (V). */
   async probabilities(b: number): Promise<Float32Array> {
     const { gpu, runtime, weights } = this.model;
@@ -117,11 +132,17 @@ export class Decoder {
     const { tokens, settings, ...places } = this.#write(sequences);
     const began = performance.now();
     const B = sequences.length;
-    const history = workspace.get("decode history", "u32", [B, steps]);
+    this.#readback.discard(); // what a failed call left
+    // As large as they ever are, so that memory does not depend on how many steps a submit has time for.
+    const most = [this.slots, MOST_STEPS];
+    const history = view(workspace.get("decode history", "u32", most), [B, steps]);
     const tops = sequences.map(({ topLogprobs }) => topLogprobs);
     const top = Math.max(...tops.map((count) => count ?? 0));
     const logprobs = tops.some((count) => count !== null)
-      ? workspace.get("decode logprobs", "u32", [B, steps, logprobWords(top)])
+      ? view(
+        workspace.get("decode logprobs", "u32", [...most, logprobWords(this.#mostTop)]),
+        [B, steps, logprobWords(top)],
+      )
       : undefined;
     const kept = logprobs && workspace.get("decode kept logits", "f32", [B, paddedColumns(V)]);
     const commands = new Commands(gpu);

@@ -3,7 +3,7 @@ import type { Sampling } from "../kernels/sample.ts";
 import { headChunkRows } from "../model/head.ts";
 import type { Model } from "../model/model.ts";
 import { Batcher, type Completion } from "./batcher.ts";
-import { Decoder } from "./decoder.ts";
+import { Decoder, expectToken } from "./decoder.ts";
 import { mostCacheRows } from "./kv_cache.ts";
 import { checkPrompt, type Sequence } from "./sequences.ts";
 
@@ -27,6 +27,7 @@ export interface GenerateOptions extends SamplingOptions {
  * @param prompts Token ids.
  * @returns Completions in the order of the prompts.
  * @throws {UserError} If a prompt is empty, has an unknown id, or does not fit with its new tokens.
+ * @throws {NonFiniteError} If NaN or infinity stands among the scores of a token.
  */
 export async function generate(
   model: Model,
@@ -35,17 +36,23 @@ export async function generate(
 ): Promise<Completion[]> {
   const { cacheRows, slots } = sizeFor(model, prompts, maxNewTokens);
   for (const prompt of prompts) checkPrompt(model, { prompt, maxNewTokens }, cacheRows);
-  const batcher = new Batcher(model, { cacheRows, slots });
-  return await Promise.all(prompts.map((prompt, sequence) =>
+  using batcher = new Batcher(model, { cacheRows, slots });
+  const failed = new AbortController(); // ends the others
+  const completions = prompts.map((prompt, sequence) =>
     batcher.add({
       prompt,
       maxNewTokens,
       stopIds,
       sampling: { ...sampling, sequence },
-      signal,
+      signal: AbortSignal.any([failed.signal, ...signal ? [signal] : []]),
       onTokens: (tokens) => tokens.forEach(({ id }) => onToken?.(sequence, id)),
+    }).catch((error) => {
+      failed.abort();
+      throw error;
     })
-  ));
+  );
+  await Promise.allSettled(completions);
+  return await Promise.all(completions);
 }
 
 /** A cache for all prompts together, or as many as the memory for cache and logits allows; one prompt may take more. */
@@ -77,8 +84,9 @@ export async function nextTokenProbabilities(
 ): Promise<Float32Array> {
   const { cacheRows } = sizeFor(model, [prompt], 0);
   checkPrompt(model, { prompt, maxNewTokens: 0 }, cacheRows);
-  const decoder = new Decoder(model, cacheRows, 1);
-  await decoder.begin([sequenceOf(prompt, { ...sampling, sequence: 0 })]);
+  using decoder = new Decoder(model, cacheRows, 1);
+  const [token] = await decoder.begin([sequenceOf(prompt, { ...sampling, sequence: 0 })]);
+  expectToken(model, token, 0);
   return await decoder.probabilities(0);
 }
 

@@ -13,6 +13,7 @@ import {
   type LayerActivations,
   layerActivations,
   layerOperands,
+  mostTokensTogether,
 } from "../model/forward.ts";
 import type { Model } from "../model/model.ts";
 import type { Sequence } from "./sequences.ts";
@@ -42,7 +43,10 @@ export function prefill(
   y: Tensor,
   sequences: readonly Prompt[],
 ): void {
-  const chunkTokens = CHUNK_TOKENS[model.gpu.info.software ? "software" : "hardware"];
+  const chunkTokens = Math.min(
+    CHUNK_TOKENS[model.gpu.info.software ? "software" : "hardware"],
+    mostTokensTogether(model.gpu, model.weights),
+  );
   let first = 0;
   while (first < sequences.length) {
     let end = first;

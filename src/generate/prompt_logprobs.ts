@@ -1,6 +1,6 @@
 // This module is browser compatible.
 import { Commands } from "../gpu/commands.ts";
-import { createTensor, destroyTensor, readTensorU32, view, writeTensor } from "../gpu/tensor.ts";
+import { readTensorU32, view, writeTensor } from "../gpu/tensor.ts";
 import { embeddingForward } from "../kernels/embedding.ts";
 import { matmulForward, paddedColumns } from "../kernels/matmul.ts";
 import { rmsnormForward } from "../kernels/rmsnorm.ts";
@@ -11,6 +11,7 @@ import {
   tokenLogprobs,
 } from "../kernels/token_logprobs.ts";
 import { packTokens } from "../model/batch.ts";
+import { nonFiniteError } from "../model/finite.ts";
 import { topForward, trunkForward } from "../model/forward.ts";
 import { headParameter } from "../model/head.ts";
 import type { Model } from "../model/model.ts";
@@ -24,6 +25,7 @@ import { checkPrompt } from "./sequences.ts";
  * @param top Likeliest tokens to tell for each position; no more than the vocabulary has are told.
  * @returns One entry per token but the first, which nothing predicts.
  * @throws {UserError} If the prompt is empty, has an unknown id, or is too long.
+ * @throws {NonFiniteError} If a log-probability is NaN or infinite.
  */
 export async function promptLogprobs(
   model: Model,
@@ -50,7 +52,7 @@ export async function promptLogprobs(
     queryTiles: put("query tiles", packed.queryTiles, 8),
   };
   const words = logprobWords(told);
-  const out = createTensor(gpu, "prompt logprobs", "u32", [rows, 1, words]);
+  const out = runtime.workspace.get("prompt logprobs", "u32", [rows, 1, words]);
   const commands = new Commands(gpu);
   const trunk = trunkForward(commands, runtime, weights, batch, 0);
   const { y } = topForward(commands, runtime, weights, batch, trunk, 0, false);
@@ -78,9 +80,11 @@ export async function promptLogprobs(
   }
   commands.submit();
   const all = await readTensorU32(gpu, out) as Uint32Array<ArrayBuffer>;
-  destroyTensor(gpu, out);
-  return Array.from(
-    { length: rows },
-    (_, i) => readTokenLogprobs(all.subarray(i * words, (i + 1) * words), prompt[i + 1]),
-  );
+  return Array.from({ length: rows }, (_, i) => {
+    const found = readTokenLogprobs(all.subarray(i * words, (i + 1) * words), prompt[i + 1]);
+    const wrong = [found, ...found.top].find(({ logprob }) => !Number.isFinite(logprob));
+    if (!wrong) return found;
+    const what = `log-probabilities at token ${i + 2} of the prompt`;
+    throw nonFiniteError(weights, what, `${wrong.logprob}`);
+  });
 }

@@ -68,7 +68,12 @@ export class Gpu {
     this.#failure ??= error;
   }
 
-  /** Throws the first error the device has reported since it was opened. */
+  /** Why the device is of no more use: the first error that it has reported since it was opened. */
+  get failure(): Error | undefined {
+    return this.#failure;
+  }
+
+  /** Throws its {@link failure}. */
   check(): void {
     if (this.#failure) throw this.#failure;
   }

@@ -16,11 +16,15 @@ const kernel: Kernel = {
 };
 
 const SETTING_WORDS = 10;
+/** What {@link sample} chooses where NaN or infinity stands among the scores, or nothing else. */
+export const NO_TOKEN = 0xffffffff;
+/** Below it a temperature is taken for 0: scores divided by it would leave the range of f32. */
+const LOWEST_TEMPERATURE = 1e-6;
 const SEEN = 0x80000000;
 
 /** How the next token of a row is chosen. */
 export interface Sampling {
-  /** Scores are divided by it; 0 takes the largest. */
+  /** Scores are divided by it; 0 takes the largest, and so does anything below 1e-6. */
   temperature: number;
   /** Keep the tokens with fewer than this many larger ones; 0 keeps all. */
   topK: number;
@@ -56,7 +60,7 @@ export const GREEDY: Sampling = {
 /**
  * Chooses the next token of every row. A draw depends on the row's logits, seed, sequence and position alone.
  *
- * @param next Chosen tokens, u32 (B).
+ * @param next Chosen tokens, u32 (B); {@link NO_TOKEN} in rows that have no distribution.
  * @param logits f32 (B, stride >= V); become the probabilities that the token was drawn with, 0 where it was filtered out.
  * @param V Vocabulary.
  * @param said What {@link saidTokens} made of the tokens before, by slot, u32 (slots, saidStride(V), 2); the chosen token is
@@ -111,7 +115,7 @@ export function samplingSettings(rows: readonly (Sampling & { slot: number })[])
     checkSampling(row);
     const at = b * SETTING_WORDS;
     const { repetitionPenalty, frequencyPenalty, presencePenalty } = row;
-    floats[at] = row.temperature;
+    floats[at] = row.temperature < LOWEST_TEMPERATURE ? 0 : row.temperature;
     words[at + 1] = row.topK;
     floats.set([row.topP, row.minP, repetitionPenalty], at + 2);
     floats.set([frequencyPenalty, presencePenalty], at + 5);

@@ -1,6 +1,7 @@
 // This module is browser compatible.
 import type { Commands } from "../gpu/commands.ts";
-import type { Tensor } from "../gpu/tensor.ts";
+import type { Gpu } from "../gpu/device.ts";
+import { mostTensorBytes, type Tensor } from "../gpu/tensor.ts";
 import type { Workspace } from "../gpu/workspace.ts";
 import { attentionForward } from "../kernels/attention.ts";
 import { embeddingForward } from "../kernels/embedding.ts";
@@ -54,6 +55,13 @@ type TokenBatch = Pick<GpuBatch, "tokens" | "positions" | "queryTiles">;
 
 export function headsOf(weights: Weights): Heads {
   return weights.config;
+}
+
+/** Tokens that the layers can compute together: so many rows of the widest activation fit what the device binds. */
+export function mostTokensTogether(gpu: Gpu, { config, precision }: Weights): number {
+  const operands = Math.max(rowElements(config), 2 * config.intermediateSize);
+  const rowBytes = Math.max(4 * config.hiddenSize, operands * (precision === "f16" ? 2 : 4));
+  return Math.floor(mostTensorBytes(gpu) / rowBytes);
 }
 
 /** The buffers of layer `layer`; with `keep` they are the layer's own, so that a backward pass can follow. */

@@ -1,6 +1,8 @@
 import assert from "node:assert/strict";
 import type { Command } from "../../src/config.ts";
 import { main } from "../../src/cli/main.ts";
+import type { Checkpoint } from "../../src/engine.ts";
+import type { LlamaConfig } from "../../src/model/config.ts";
 import { saveModel } from "../../src/model/save.ts";
 import { checkpointTensors } from "../../src/model/params.ts";
 import { createDirectory, openDirectory } from "../../src/platform/files.ts";
@@ -14,10 +16,14 @@ const tokenizer = (await loadTokenizer(await openDirectory("fixtures/model")))!;
 const EOS = tokenizer.eosTokenId!;
 
 /** A random model that knows the words of the shipped one. */
-async function writeModel(path: string, seed: number, withTokenizer = true): Promise<string> {
+async function writeModel(
+  path: string,
+  seed: number,
+  { withTokenizer = true, checkpointOf = randomCheckpoint } = {},
+): Promise<string> {
   const directory = await createDirectory(path);
   const config = smallConfig({ vocab_size: tokenizer.vocabSize, eos_token_id: EOS });
-  const checkpoint = randomCheckpoint(config, seed);
+  const checkpoint = checkpointOf(config, seed);
   const tensors = await Promise.all(
     checkpointTensors(config).map(async ({ name, shape }) => {
       return { name, shape, data: await tensorOf(checkpoint, name) };
@@ -115,7 +121,7 @@ Deno.test("generate stops at the end token, which is no part of the text", async
 
 Deno.test("generate works without a tokenizer, on ids", async () => {
   await inTemporaryDirectory(async (path) => {
-    const model = await writeModel(`${path}/model`, 1, false);
+    const model = await writeModel(`${path}/model`, 1, { withTokenizer: false });
     const flags = ["--model", model, "--prompt-ids", "4,5,6", ...SHORT];
     const { text, ids } = JSON.parse((await runOk("generate", ...flags, "--json")).stdout);
     assert.equal(text, null);
@@ -128,7 +134,7 @@ Deno.test("generate works without a tokenizer, on ids", async () => {
 Deno.test("generate refuses what it cannot answer", async () => {
   await inTemporaryDirectory(async (path) => {
     const model = await writeModel(`${path}/model`, 1);
-    const mute = await writeModel(`${path}/mute`, 1, false);
+    const mute = await writeModel(`${path}/mute`, 1, { withTokenizer: false });
     await writeModel(`${path}/plain`, 1);
     await Deno.remove(`${path}/plain/tokenizer_config.json`);
     const refuses = async (message: RegExp, ...flags: (string | number)[]) => {
@@ -150,6 +156,33 @@ Deno.test("generate refuses what it cannot answer", async () => {
     await refuses(/--prompt to be a text, found ""/, "--model", model, "--prompt", "");
     await refuses(/at most 64 positions/, "--model", model, "--prompt", "a ".repeat(64));
     await refuses(/none-here/, "--model", `${path}/none-here`, "--prompt", "a");
+  });
+});
+
+Deno.test("generate says so where a model's numbers are not finite, and prints no token", async () => {
+  await inTemporaryDirectory(async (path) => {
+    // Products of gate and up beyond f32.
+    const checkpointOf = (config: LlamaConfig, seed: number): Checkpoint => {
+      const { read } = randomCheckpoint(config, seed);
+      return {
+        config,
+        async *read(name) {
+          const factor = /gate_proj|up_proj/.test(name) ? 1e25 : 1;
+          for await (const data of read(name)) yield data.map((weight) => factor * weight);
+        },
+      };
+    };
+    const model = await writeModel(`${path}/model`, 1, { checkpointOf });
+    for (const flags of [["--temperature", "0"], ["--temperature", "1"], ["--probabilities"]]) {
+      const given = ["--model", model, "--prompt", "Who are you?", ...SHORT, "--json", ...flags];
+      const { code, stdout, stderr } = await run("generate", ...given);
+      assert.equal(code, 2, stderr);
+      assert.equal(stdout, "");
+      assert.match(
+        stderr,
+        /error: Expected finite scores for token 1 of the answer, .* take another model/,
+      );
+    }
   });
 });
 

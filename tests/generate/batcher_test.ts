@@ -1,12 +1,17 @@
 import assert from "node:assert/strict";
 import { loadModel } from "../../src/engine.ts";
-import { UserError } from "../../src/errors.ts";
+import { NonFiniteError, UserError } from "../../src/errors.ts";
 import { Batcher, type GenerationRequest } from "../../src/generate/batcher.ts";
 import { Decoder, type DrawnToken } from "../../src/generate/decoder.ts";
 import { generate } from "../../src/generate/generate.ts";
 import { GREEDY } from "../../src/kernels/sample.ts";
-import { assertClose, gpu, random } from "../kernels/harness.ts";
-import { randomCheckpoint, smallConfig, tensorsOf } from "../model/small_models.ts";
+import { assertClose, gpu, openTestGpu, random } from "../kernels/harness.ts";
+import {
+  brokenCheckpoint,
+  randomCheckpoint,
+  smallConfig,
+  tensorsOf,
+} from "../model/small_models.ts";
 import { llamaLogits } from "../reference/llama.ts";
 
 const config = smallConfig();
@@ -46,8 +51,7 @@ Deno.test("requests that come and go are answered as each would be alone", async
     knownTokens: 0,
     finishReason: "length",
   }]);
-  const idle = { running: 0, waiting: 0, cacheRows: 80, freeCacheRows: 80 };
-  assert.deepEqual(batcher.load, idle);
+  assert.deepEqual(batcher.load, idle(80));
 });
 
 Deno.test("what is given up, running or waiting, frees its place and harms nobody", async () => {
@@ -71,6 +75,196 @@ Deno.test("what is given up, running or waiting, frees its place and harms nobod
   assert.equal(batcher.load.freeCacheRows, 64);
   const before = { signal: AbortSignal.abort() };
   assert.equal((await batcher.add(request(1, before))).finishReason, "aborted");
+});
+
+/** Replaces a method of all decoders while something is done. */
+async function withDecoder<M extends "begin" | "next">(
+  method: M,
+  replacement: (original: Decoder[M]) => Decoder[M],
+  action: () => Promise<void>,
+): Promise<void> {
+  const original = Decoder.prototype[method];
+  Decoder.prototype[method] = replacement(original);
+  try {
+    await action();
+  } finally {
+    Decoder.prototype[method] = original;
+  }
+}
+
+const idle = (cacheRows: number) => ({
+  running: 0,
+  waiting: 0,
+  cacheRows,
+  freeCacheRows: cacheRows,
+});
+
+/** Asserts that a batcher has all of its slots: each of so many requests waits for the others to begin. */
+async function assertSlots(batcher: Batcher, slots: number): Promise<void> {
+  let most = 0;
+  const onTokens = () => most = Math.max(most, batcher.load.running);
+  const requests = Array.from({ length: slots }, () => request(0, { maxNewTokens: 2, onTokens }));
+  await Promise.all(requests.map((one) => batcher.add(one)));
+  assert.equal(most, slots);
+}
+
+Deno.test("a listener that throws ends its own request alone", async () => {
+  const batcher = new Batcher(model, { cacheRows: 80, slots: 2 });
+  const bad = (text: string) => ({
+    onTokens: () => {
+      throw new Error(text);
+    },
+  });
+  for (let i = 0; i < 3; i++) { // more often than there are slots
+    const answers = await Promise.allSettled([
+      batcher.add(request(2, bad("listener"))),
+      batcher.add(request(3)),
+      batcher.add(request(4)),
+    ]);
+    assert.deepEqual(answers[0].status === "rejected" && answers[0].reason.message, "listener");
+    for (const b of [3, 4]) {
+      const alone = await aloneOf(request(b));
+      assert.deepEqual(answers[b - 2], { status: "fulfilled", value: alone });
+    }
+    assert.deepEqual(batcher.load, idle(80));
+  }
+  await assertSlots(batcher, 2);
+});
+
+Deno.test("a prompt that cannot be computed fails alone, whoever joined with it", async () => {
+  const batcher = new Batcher(model, { cacheRows: 120, slots: 3 });
+  const breaks = (begin: Decoder["begin"]): Decoder["begin"] =>
+    function (this: Decoder, sequences) {
+      if (sequences.some(({ prompt }) => prompt === prompts[2])) throw new Error("no memory");
+      return begin.call(this, sequences);
+    };
+  await withDecoder("begin", breaks, async () => {
+    for (let i = 0; i < 4; i++) {
+      const answers = await Promise.allSettled([2, 3, 4, 5].map((b) => batcher.add(request(b))));
+      assert.deepEqual(answers[0].status === "rejected" && answers[0].reason.message, "no memory");
+      for (const [i, b] of [3, 4, 5].entries()) {
+        const alone = await aloneOf(request(b));
+        assert.deepEqual(answers[1 + i], { status: "fulfilled", value: alone });
+      }
+      assert.deepEqual(batcher.load, idle(120));
+    }
+  });
+  await assertSlots(batcher, 3);
+});
+
+Deno.test("a step that fails costs those who were part of it, and not those who wait", async () => {
+  const batcher = new Batcher(model, { cacheRows: 80, slots: 2 });
+  let failures = 1;
+  const breaks = (next: Decoder["next"]): Decoder["next"] =>
+    function (this: Decoder, ...given) {
+      return failures-- > 0 ? Promise.reject(new Error("no step")) : next.apply(this, given);
+    };
+  await withDecoder("next", breaks, async () => {
+    const answers = await Promise.allSettled([2, 3, 4].map((b) => batcher.add(request(b))));
+    assert.deepEqual(
+      answers.map((answer) => answer.status === "rejected" && answer.reason.message),
+      ["no step", "no step", false],
+    );
+  });
+  assert.deepEqual(batcher.load, idle(80));
+  await assertSlots(batcher, 2);
+});
+
+Deno.test("on a lost device everybody is told so, those who come later too, and the thread goes on", async () => {
+  using lost = await openTestGpu();
+  const loaded = await loadModel(lost, checkpoint, { precision: "f32", positions: 64 });
+  const batcher = new Batcher(loaded, { cacheRows: 80, slots: 2 });
+  await batcher.add(request(2));
+  const inWork = [2, 3, 4, 5].map((b) => batcher.add(request(b, { maxNewTokens: 20 })));
+  lost.device.destroy();
+  const reasons = (answers: PromiseSettledResult<unknown>[]) =>
+    answers.map((answer) => answer.status === "rejected" && answer.reason.message);
+  for (const reason of reasons(await Promise.allSettled(inWork))) assert.match(`${reason}`, /lost/);
+  for (let i = 0; i < 3; i++) {
+    const later = await Promise.allSettled([6, 7, 8].map((b) => batcher.add(request(b))));
+    for (const reason of reasons(later)) assert.match(`${reason}`, /lost/);
+  }
+  await new Promise((next) => setTimeout(next)); // which a loop without an await keeps from being called
+  assert.deepEqual(batcher.load, idle(80));
+});
+
+Deno.test("scores that are not finite are told with their token, and cost nobody else anything", async () => {
+  const broken = await loadModel(gpu, brokenCheckpoint(7), { precision: "f32", positions: 64 });
+  const batcher = new Batcher(broken, { cacheRows: 80, slots: 3 });
+  const ask = (prompt: number[], rest: Partial<GenerationRequest> = {}) =>
+    batcher.add({ ...request(0, rest), prompt, maxNewTokens: 6 });
+  const sound = await ask([1, 2, 3]);
+  for (const temperature of [0, 1]) {
+    const sampling = { ...GREEDY, temperature };
+    const [bad, beside, late] = await Promise.allSettled([
+      ask([1, 7, 3], { sampling, topLogprobs: 2 }),
+      ask([1, 2, 3]),
+      // Forced to say the token that it breaks on: what came before is told.
+      ask([4, 5], { bias: new Map([[7, 100]]), sampling }),
+    ]);
+    assert.ok(bad.status === "rejected" && bad.reason instanceof NonFiniteError);
+    assert.match(bad.reason.message, /finite scores for token 1 of the answer.*another model/);
+    assert.deepEqual(beside, { status: "fulfilled", value: sound });
+    assert.ok(late.status === "rejected" && late.reason instanceof NonFiniteError);
+    assert.match(late.reason.message, /finite scores for token 2 of the answer/);
+  }
+  assert.deepEqual(batcher.load, idle(80));
+  await assertSlots(batcher, 3);
+});
+
+Deno.test("prompts that are too wide for the device together are computed one by one, one that is alone is refused", async () => {
+  const wide = smallConfig({
+    hidden_size: 8,
+    num_hidden_layers: 1,
+    num_attention_heads: 1,
+    num_key_value_heads: 1,
+    intermediate_size: 65_536,
+    max_position_embeddings: 2048,
+  });
+  using other = await openTestGpu();
+  const options = { precision: "f32", positions: 2048 } as const;
+  const loaded = await loadModel(other, randomCheckpoint(wide, 3), options);
+  const most = Math.floor(other.device.limits.maxStorageBufferBindingSize / (4 * 2 * 65_536));
+  const batcher = new Batcher(loaded, { cacheRows: 1024, slots: 2 });
+  const ask = (tokens: number) =>
+    batcher.add({
+      ...request(0),
+      prompt: Array.from({ length: tokens }, (_, i) => 1 + i % 100),
+      maxNewTokens: 1,
+    });
+  if (most < 1024) {
+    await assert.rejects(ask(most + 1), (error: Error) => {
+      assert.ok(error instanceof UserError);
+      return /at most \d+ tokens, as many as .* computes together .* shorten the prompt/.test(
+        error.message,
+      );
+    });
+  }
+  const count = Math.min(200, Math.floor(most * 0.6));
+  const answers = await Promise.all([ask(count), ask(count + 20), ask(count + 40)]);
+  assert.deepEqual(answers.map(({ ids }) => ids.length), [1, 1, 1]);
+  assert.deepEqual(batcher.load, idle(1024));
+});
+
+Deno.test("memory does not depend on how many steps a submit has time for", async () => {
+  using other = await openTestGpu();
+  const loaded = await loadModel(other, checkpoint, { precision: "f32", positions: 64 });
+  const batcher = new Batcher(loaded, { cacheRows: 80, slots: 2, submitMs: 100 });
+  const bytes: number[] = [];
+  let stepMs = 0;
+  const timed = (next: Decoder["next"]): Decoder["next"] =>
+    function (this: Decoder, ...given) {
+      this.stepMs = stepMs;
+      return next.apply(this, given);
+    };
+  await withDecoder("next", timed, async () => {
+    for (stepMs of [100, 30, 5]) {
+      const rest = { maxNewTokens: 20, topLogprobs: stepMs > 50 ? 1 : 20 };
+      await Promise.all([batcher.add(request(2, rest)), batcher.add(request(3, rest))]);
+      bytes.push(other.memory.bytes);
+    }
+  });
+  assert.deepEqual(bytes, bytes.map(() => bytes[0]));
 });
 
 Deno.test("log-probabilities are those of the full forward, for those who ask", async () => {
@@ -129,6 +323,8 @@ Deno.test("what never fits is refused at once; what is wrong too", async () => {
   await refuses({ prompt: [] }, /at least one token/);
   await refuses({ sampling: { ...GREEDY, topP: 2 } }, /topP to be a number from 0 to 1/);
   await assert.rejects(batcher.add(request(0, { prompt: [113] })), UserError);
+  await refuses({ bias: new Map([[113, 1]]) }, /a bias of token ids from 0 to 112, .* found 113/);
+  await refuses({ bias: new Map([[2 ** 32, 1]]) }, /found 4294967296/);
   assert.deepEqual(await batcher.add(request(0, { maxNewTokens: 0 })), {
     ids: [],
     knownTokens: 0,

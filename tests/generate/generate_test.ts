@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { loadModel } from "../../src/engine.ts";
-import { UserError } from "../../src/errors.ts";
+import { NonFiniteError, UserError } from "../../src/errors.ts";
 import { Decoder } from "../../src/generate/decoder.ts";
 import {
   generate,
@@ -8,13 +8,19 @@ import {
   nextTokenProbabilities,
   sizeFor,
 } from "../../src/generate/generate.ts";
+import { promptLogprobs } from "../../src/generate/prompt_logprobs.ts";
 import type { Sequence } from "../../src/generate/sequences.ts";
 import { GREEDY, type Sampling } from "../../src/kernels/sample.ts";
 import type { Model } from "../../src/model/model.ts";
 import type { Gpu } from "../../src/gpu/device.ts";
 import type { LlamaConfig } from "../../src/model/config.ts";
 import { assertClose, gpu, openTestGpu, random } from "../kernels/harness.ts";
-import { randomCheckpoint, smallConfig, tensorsOf } from "../model/small_models.ts";
+import {
+  brokenCheckpoint,
+  randomCheckpoint,
+  smallConfig,
+  tensorsOf,
+} from "../model/small_models.ts";
 import { llamaLogits } from "../reference/llama.ts";
 
 const greedy: GenerateOptions = { ...GREEDY, maxNewTokens: 12, seed: 7, stopIds: [] };
@@ -251,6 +257,51 @@ Deno.test("prompts that cannot be continued are refused", async () => {
   await refuses([1.5], /found 1\.5$/);
   await refuses(Array(53).fill(1), /Expected at most 64 positions .* found 53 \+ 12: shorten/);
   await generate(small, [Array(52).fill(1)], greedy);
+});
+
+Deno.test("what is not finite ends a generation with its place, and is no probability", async () => {
+  const broken = await loadModel(gpu, brokenCheckpoint(7), { precision: "f32", positions: 64 });
+  const refuses = async (promise: Promise<unknown>, message: RegExp) =>
+    await assert.rejects(promise, (error) => {
+      assert.ok(error instanceof NonFiniteError, `${error}`);
+      assert.match(error.message, message);
+      return true;
+    });
+  const token = /^Expected finite scores for token 1 of the answer, found NaN or infinity: /;
+  let told = 0;
+  const onToken = () => void told++;
+  const long = { ...greedy, maxNewTokens: 50, onToken };
+  await refuses(generate(broken, [[1, 2], [1, 7], [3]], long), token);
+  assert.ok(told < 100, "the others were ended");
+  await refuses(nextTokenProbabilities(broken, [7], drawn), token);
+  // Keys of later tokens weigh nothing, but nothing times NaN is NaN: a token before it may be the first.
+  const place = /^Expected finite log-probabilities at token [23] of the prompt, found NaN: /;
+  await refuses(promptLogprobs(broken, [5, 7, 6, 7], 2), place);
+  assert.equal((await promptLogprobs(broken, [5, 6, 8], 2)).length, 2);
+});
+
+Deno.test("a generation leaves no staging buffers behind, whether it ends or fails", async () => {
+  using other = await openTestGpu();
+  const live = new Set<GPUBuffer>();
+  const createBuffer = other.device.createBuffer.bind(other.device);
+  other.device.createBuffer = (descriptor) => {
+    const buffer = createBuffer(descriptor);
+    if (descriptor.usage & GPUBufferUsage.MAP_READ) live.add(buffer);
+    const destroy = buffer.destroy.bind(buffer);
+    buffer.destroy = () => {
+      live.delete(buffer);
+      destroy();
+    };
+    return buffer;
+  };
+  const model = await loadModel(other, brokenCheckpoint(7), { precision: "f32", positions: 64 });
+  await generate(model, [[1, 2], [3]], greedy);
+  assert.equal(live.size, 0);
+  await assert.rejects(generate(model, [[1, 2], [7]], greedy));
+  await nextTokenProbabilities(model, [1], drawn);
+  await assert.rejects(nextTokenProbabilities(model, [7], drawn));
+  await promptLogprobs(model, [1, 2, 3], 1);
+  assert.equal(live.size, 0);
 });
 
 Deno.test("a cache holds all prompts, or as many as fit; a single one that never fits is refused", async () => {

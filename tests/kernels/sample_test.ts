@@ -2,6 +2,7 @@ import assert from "node:assert/strict";
 import { readTensorU32, type Tensor } from "../../src/gpu/tensor.ts";
 import {
   GREEDY,
+  NO_TOKEN,
   saidStride,
   saidTokens,
   sample,
@@ -39,7 +40,7 @@ async function sampleRows(rows: Row[], stride = rows[0].logits.length) {
     Uint32Array.from(saidRows.toReversed().flatMap((row) => [...row])),
     [B, saidStride(V), 2],
   );
-  const next = upload(new Uint32Array(B).fill(0xffffffff), [B]);
+  const next = upload(new Uint32Array(B).fill(0xdeadbeef), [B]);
   const positions = upload(Uint32Array.from(rows, (row) => row.position ?? 0), [B]);
   const settings = tensor(
     samplingSettings(rows.map((row, b) => ({ ...row.settings, slot: slotOf(b) }))),
@@ -170,6 +171,57 @@ Deno.test("tokens come as often as their probability says", async () => {
   );
   // Five degrees of freedom: 20.5 is exceeded once in a thousand seeds, and the seed is fixed.
   assert.ok(chiSquare < 20.5, `chi-square ${chiSquare} of counts ${counts}`);
+});
+
+Deno.test("NaN or infinity among the scores, or nothing else, is no token, whatever the settings", async () => {
+  const V = 200;
+  const none = new Map(Array.from({ length: V }, (_, v) => [v, -Infinity]));
+  const broken: [string, number | null, Said?][] = [
+    ["NaN", NaN],
+    ["+infinity", Infinity],
+    ["a NaN bias", null, { bias: new Map([[151, NaN]]) }],
+    ["all forbidden", null, { bias: none }],
+  ];
+  const whole: typeof broken = [
+    ["-infinity", -Infinity],
+    ["all but one forbidden", null, { bias: new Map([...none].filter(([v]) => v !== 151)) }],
+  ];
+  const settings = [
+    { ...plain, temperature: 0 },
+    plain,
+    { ...plain, topK: 5, topP: 0.9, minP: 0.01, repetitionPenalty: 1.5, frequencyPenalty: 1 },
+  ];
+  for (const [name, value, said] of [...broken, ...whole]) {
+    const logits = Array.from(values(4, V, "f32", 8));
+    if (value !== null) logits[151] = value;
+    // Sound rows beside it keep their tokens.
+    const beside = { logits: values(5, V, "f32", 8), settings: { ...plain, temperature: 0 } };
+    const found = await sampleRows([
+      beside,
+      ...settings.map((settings) => ({ logits, said, settings })),
+      beside,
+    ]);
+    const best = beside.logits.indexOf(Math.max(...beside.logits));
+    assert.deepEqual([found.next[0], found.next[4]], [best, best], name);
+    for (const b of settings.keys()) {
+      const token = found.next[1 + b];
+      const isBroken = broken.some(([each]) => each === name);
+      if (isBroken) assert.equal(token, NO_TOKEN, `${name}, settings ${b}`);
+      else if (said) assert.equal(token, 151, `${name}, settings ${b}`);
+      else assert.ok(token < V && token !== 151, `${name}, settings ${b}: ${token}`);
+      const before = saidTokens(V, [], isBroken ? [] : [token], said?.bias);
+      assert.deepEqual(found.saidOf(1 + b), before, `${name}, settings ${b}: said`);
+    }
+  }
+});
+
+Deno.test("a temperature next to 0 takes the likeliest, as 0 does", async () => {
+  const logits = values(6, 500, "f32", 20);
+  const likeliest = logits.indexOf(Math.max(...logits));
+  const temperatures = [0, 1e-45, 1e-40, 1e-38, 1e-20, 1e-7, 1e-6];
+  const rows = temperatures.map((temperature) => ({ logits, settings: { ...plain, temperature } }));
+  const { next } = await sampleRows(rows);
+  assert.deepEqual([...next], temperatures.map(() => likeliest));
 });
 
 Deno.test("settings out of range are refused by name", () => {

@@ -48,6 +48,26 @@ export function randomCheckpoint(config: LlamaConfig, seed: number): Checkpoint 
   };
 }
 
+/** A model that computes nothing but NaN wherever one of its tokens was seen, and is sound elsewhere. */
+export function brokenCheckpoint(token: number): Checkpoint {
+  const config = smallConfig({ tie_word_embeddings: false });
+  const sound = randomCheckpoint(config, 3);
+  return {
+    config,
+    async *read(name) {
+      let first = 0;
+      const [begin, end] = [token, token + 1].map((row) => row * config.hiddenSize);
+      for await (const data of sound.read(name)) {
+        const isBroken = (i: number) => first + i >= begin && first + i < end;
+        yield name.endsWith("embed_tokens.weight")
+          ? data.map((x, i) => isBroken(i) ? NaN : x)
+          : data;
+        first += data.length;
+      }
+    },
+  };
+}
+
 /** One tensor of a checkpoint, whole. */
 export async function tensorOf(
   { read }: Pick<Checkpoint, "read">,
