@@ -7,9 +7,9 @@
  * @module
  */
 
-import { UserError } from "../errors.ts";
 import { PAIR_METRICS } from "../kernels/dpo_loss.ts";
 import type { Operand } from "../kernels/shapes.ts";
+import { nonFiniteError } from "../model/finite.ts";
 
 /** A column of numbers, and what people call it. */
 type Column = readonly [column: number, name: string];
@@ -56,7 +56,7 @@ export function findNotFinite(
 
 /**
  * @param whose Who computed the numbers, as "the reference".
- * @throws {UserError} If a number is not finite; the message names the row.
+ * @throws {NonFiniteError} If a number is not finite; the message names the row.
  */
 export function expectFinite(
   whose: string,
@@ -67,10 +67,5 @@ export function expectFinite(
 ): void {
   const found = findNotFinite(rows, numbers, columns);
   if (found === null) return;
-  throw new UserError(
-    `Expected finite numbers from ${whose}, found that ${found}: ` +
-      (precision === "f16"
-        ? "f16 holds none beyond 65,504, so use --precision f32"
-        : "its weights are too large even for f32, so take another model"),
-  );
+  throw nonFiniteError({ precision }, `numbers from ${whose}`, `that ${found}`);
 }
