@@ -6,6 +6,7 @@ import type { KernelSizes } from "./kernels.ts";
 import type { LadderSizes } from "./ladder.ts";
 import { SMALL, SMOLLM_135M } from "./models.ts";
 import { equalPairs, hhLikePairs } from "./pairs.ts";
+import type { PeerSizes } from "./peers.ts";
 import type { SharingSizes } from "./sharing.ts";
 import type { StepSizes } from "./step.ts";
 
@@ -16,6 +17,7 @@ export interface BenchSizes {
   ladder: LadderSizes;
   decode: DecodeSizes[];
   sharing: SharingSizes;
+  peers: PeerSizes;
 }
 
 /** SmolLM-135M's shapes; on a CPU adapter few rows of them, and a smaller model where a whole step runs. */
@@ -59,6 +61,16 @@ export function sizesFor(software: boolean, config: LlamaConfig): BenchSizes {
       answers: software ? 4 : 50,
       steps: software ? 3 : 20,
       repetitions: 3,
+    },
+    peers: {
+      products: [
+        { name: "qkv", M: 330, N: 960, K: 576 },
+        { name: "o", M: 330, N: 576, K: 576 },
+        { name: "gate_up", M: 330, N: 3072, K: 576 },
+        { name: "down", M: 330, N: 576, K: 1536 },
+      ],
+      turns: 5,
+      steps: software ? 2 : 20,
     },
     decode: [
       {

@@ -13,6 +13,7 @@ import type { Operand } from "../kernels/shapes.ts";
 import { readConfig } from "../model/directory.ts";
 import { currentCommit } from "../platform/commit.ts";
 import { locateModel, openModelAt } from "../platform/models.ts";
+import { measurePeers, type PeerReport, peersText } from "./bench_peers.ts";
 import type { Context } from "./context.ts";
 import { featuresInWords, openDevice } from "./device.ts";
 
@@ -30,13 +31,14 @@ export interface BenchReport {
   decode?: DecodeSpeed[];
   sharing?: { name: string; speeds: SharingSpeed[] };
   load?: LoadSpeed;
+  peers?: PeerReport;
 }
 
 type Streams = Pick<Context<"bench">, "stdout" | "stderr">;
 
 /**
- * Measures kernels, training step, the ladder of ideas, decoding, training beside answers, and loading. Weights are random but for loading, as speed
- * does not depend on them.
+ * Measures kernels, training step, the ladder of ideas, decoding, training beside answers, loading, and peers. Weights
+ * are random but for the last two, as speed does not depend on them.
  *
  * @param sizes What to measure; by default what suits the device.
  */
@@ -51,7 +53,8 @@ export async function run(
   device.gpu.close();
   const { directory } = await locateModel(options.model);
   const config = await readConfig(directory);
-  const { kernels, steps, ladder, decode, sharing } = sizes ?? sizesFor(info.software, config);
+  const { kernels, steps, ladder, decode, sharing, peers } = sizes ??
+    sizesFor(info.software, config);
   const report: BenchReport = {
     date: new Date().toISOString(),
     commit: await currentCommit(),
@@ -115,6 +118,10 @@ export async function run(
     const open = () => openModelAt(options.model);
     report.load = await onDevice((gpu, precision) => benchLoad(gpu, precision, open));
     say(loadText(options.model, report.load));
+  }
+  if (asked("peers")) {
+    report.peers = await onDevice((gpu, precision) => measurePeers(gpu, precision, peers, streams));
+    say(peersText(report.peers));
   }
   if (options.json) streams.stdout.write(`${JSON.stringify(report)}\n`);
   return 0;

@@ -516,7 +516,7 @@ export const OPTIONS = {
   ),
   suite: choice(["bench"], "What to measure", {
     default: "all",
-    choices: ["all", "kernels", "step", "ladder", "decode", "sharing", "load"],
+    choices: ["all", "kernels", "step", "ladder", "decode", "sharing", "load", "peers"],
   }),
 
   // What was computed before, and what computes at the same time

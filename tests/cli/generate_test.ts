@@ -50,7 +50,7 @@ Deno.test("generate answers a text, and says what the answer is made of", async 
     assert.equal(text, tokenizer.decode(ids));
     const plain = await runOk("generate", ...flags);
     assert.equal(plain.stdout, `${text}\n`);
-    assert.match(plain.stderr, /^device .*\ngenerated +5 tokens \(length\), .* tokens\/s\n$/);
+    assert.match(plain.stderr, /^device .*\ngenerated +5 tokens \(length\), .* tokens\/s\n$/m);
 
     const raw = JSON.parse((await runOk("generate", ...flags, "--no-chat", "--json")).stdout);
     assert.notDeepEqual(raw.ids, ids, "the chat template makes a difference");
