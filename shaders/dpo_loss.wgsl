@@ -7,14 +7,17 @@
 //   ipo      (delta - 1 / (2 beta))^2
 //   hinge    max(0, 1 - z)
 //
+// Rewards are beta times the gain of what the loss takes as a score; those of ipo of the sum of log-probs, whatever that is (TRL).
+//
 // src/dpo/losses.ts is the same in double precision, with the papers; LOSS is the index in its table.
 //
 // Shapes    scores and reference (2P, 4) f32 as sequence_score writes them, chosen before rejected; state: the optimizer's, for
 //           the loss scale; dscore (2P) f32; metrics (P, 8) f32: loss, reward of chosen and rejected, completion log-prob of
-//           chosen and rejected, delta, score of chosen and rejected.
+//           chosen and rejected, difference of the rewards over beta, score of chosen and rejected.
 // Dispatch  one thread per pair: (ceil(count / 64), 1, 1), from pair `first`.
 // Writes    overwrites dscore and metrics of its pairs. dscore carries gradient_scale (1 / pairs of the step) and the loss scale.
 override LOSS: u32;
+const IPO = 2u;
 
 struct Params { first: u32, count: u32, beta: f32, label_smoothing: f32, gradient_scale: f32 }
 struct State { loss_scale: f32 }
@@ -51,7 +54,7 @@ fn preference_loss(delta: f32) -> Loss {
         -beta * (e * sigmoid(z) + (1.0 - e) * sigmoid(-z)) / (1.0 - 2.0 * e),
       );
     }
-    case 2u: {
+    case IPO: {
       let distance = delta - 0.5 / beta;
       return of_delta(distance * distance, 2.0 * distance);
     }
@@ -69,10 +72,11 @@ fn dpo_loss(@builtin(global_invocation_id) id: vec3<u32>) {
   let rejected = scores[2u * pair + 1u];
   let reference_chosen = reference[2u * pair];
   let reference_rejected = reference[2u * pair + 1u];
-  let reward = params.beta * vec2<f32>(chosen.x - reference_chosen.x, rejected.x - reference_rejected.x);
-  let delta = (chosen.x - reference_chosen.x) - (rejected.x - reference_rejected.x);
-  let loss = preference_loss(delta);
+  let loss = preference_loss((chosen.x - reference_chosen.x) - (rejected.x - reference_rejected.x));
+  var gain = vec2<f32>(chosen.x - reference_chosen.x, rejected.x - reference_rejected.x);
+  if (LOSS == IPO) { gain = vec2<f32>(chosen.z - reference_chosen.z, rejected.z - reference_rejected.z); }
+  let reward = params.beta * gain;
   dscore[pair] = params.gradient_scale * state.loss_scale * vec2<f32>(loss.dchosen, loss.drejected);
   metrics[pair][0] = vec4<f32>(loss.value, reward.x, reward.y, chosen.y);
-  metrics[pair][1] = vec4<f32>(rejected.y, delta, chosen.x, rejected.x);
+  metrics[pair][1] = vec4<f32>(rejected.y, gain.x - gain.y, chosen.x, rejected.x);
 }

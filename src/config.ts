@@ -132,6 +132,10 @@ function readFile(
 type Values = Partial<Record<OptionName, unknown>>;
 type Origins = Partial<Record<OptionName, Origin>>;
 
+function givenByUser(origins: Origins, name: OptionName): boolean {
+  return ["flag", "file"].includes(origins[name]?.source ?? "");
+}
+
 /** Yields what follows from other options, where the user has not said otherwise. */
 function* automatic(
   command: Command,
@@ -140,6 +144,7 @@ function* automatic(
   now: Date,
 ): Iterable<[OptionName, { value: unknown; because: string }]> {
   const isDefault = (name: OptionName) => origins[name]?.source === "default";
+  const isGiven = (name: OptionName) => givenByUser(origins, name);
   if (command === "train") {
     if (isDefault("model") && isDefault("learningRate")) {
       const because = "the shipped model is small, and small models take larger steps";
@@ -153,6 +158,9 @@ function* automatic(
       const because = "held-out pairs of the shipped dataset";
       yield ["evalDataset", { value: "fixtures/pairs/eval.jsonl", because }];
     }
+  }
+  if (values.lossType === "ipo" && !isGiven("logprob") && values.logprob !== "mean") {
+    yield ["logprob", { value: "mean", because: "TRL's ipo is per token" }];
   }
   if ("trainLayers" in values && values.trainLayers !== "all") {
     const because = "layers above the embedding are frozen";
@@ -174,7 +182,7 @@ function timestamp(date: Date): string {
 }
 
 function refuseContradictions(values: Values, origins: Origins): void {
-  const given = (name: OptionName) => ["flag", "file"].includes(origins[name]?.source ?? "");
+  const given = (name: OptionName) => givenByUser(origins, name);
   const refuse = (expected: string, found: string) => {
     throw new UserError(`Expected ${expected}, found ${found}`);
   };

@@ -207,6 +207,23 @@ Deno.test("contradictions are refused", () => {
   );
 });
 
+Deno.test("ipo is per token, as TRL's is, unless the user says otherwise", () => {
+  const presets = [[], ["trl"], ["standard"], ["seed"]];
+  for (const command of ["train", "eval"] as const) {
+    for (const [preset] of presets) {
+      const flags: [string, string][] = [["loss-type", "ipo"]];
+      if (preset) flags.push(["preset", preset]);
+      const { options, origins } = resolveOptions(command, { flags });
+      assert.equal(options.logprob, "mean", preset);
+      const origin = { source: "automatic", detail: "TRL's ipo is per token" };
+      if (preset !== "seed") assert.deepEqual(origins.logprob, origin);
+      const sums = resolveOptions(command, { flags: [...flags, ["logprob", "sum"]] });
+      assert.equal(sums.options.logprob, "sum");
+    }
+    assert.equal(resolveOptions(command).options.logprob, "sum");
+  }
+});
+
 Deno.test("trainedLayerCount counts from the last layer", () => {
   assert.equal(trainedLayerCount("all", 30), 30);
   assert.equal(trainedLayerCount("last-sixth", 30), 5);

@@ -11,6 +11,7 @@ import {
   countsInWords,
   dataOptions,
   loadPairsFrom,
+  lossInWords,
   mainDataset,
   openStoredModel,
 } from "./inputs.ts";
@@ -33,6 +34,7 @@ export async function run(options: Options<"eval">, context: Context<"eval">): P
   if (!device) return 0;
   using gpu = device.gpu;
   const { precision } = device;
+  context.stderr.write(`loss       ${lossInWords(options, context.resolved.origins)}\n`);
   const loading = { precision, positions: options.maxLength };
   const policy = await loadModel(gpu, model, loading);
   const judge = reference ? await loadReference(gpu, model, reference, loading) : policy;

@@ -1,5 +1,5 @@
 /** Models and datasets from the paths of a command line. */
-import type { Options } from "../config.ts";
+import type { Options, Origin } from "../config.ts";
 import { type Audit, auditPairs } from "../data/audit.ts";
 import type { NamedColumns } from "../data/columns.ts";
 import type { ParseOptions } from "../data/examples.ts";
@@ -183,6 +183,18 @@ function filesInWords(files: readonly string[]): string {
   const [first, second, ...others] = files;
   if (others.length > 1) return `${files.length} files, ${first} to ${files.at(-1)}`;
   return [first, second, ...others].filter(Boolean).join(", ");
+}
+
+/** The loss, and why its scores are what they are where the user did not say. */
+export function lossInWords(
+  { lossType, beta, logprob, score }: Pick<
+    Options<"eval">,
+    "lossType" | "beta" | "logprob" | "score"
+  >,
+  { logprob: origin }: Readonly<Record<string, Origin>>,
+): string {
+  const because = origin.source === "automatic" ? ` (${origin.detail})` : "";
+  return `${lossType}, beta ${beta}, ${logprob} over ${score} tokens${because}`;
 }
 
 /** What was kept, cut and dropped, in words; only what happened. */

@@ -17,7 +17,13 @@ import { deviceInWords, openDevice } from "./device.ts";
 import { HeldOut, SAMPLES } from "./held_out.ts";
 import { bringFromHub } from "./hub_files.ts";
 import { openPushTarget, pushToHub } from "./hub_target.ts";
-import { countsInWords, dataOptions, heldOutDataset, openStoredModel } from "./inputs.ts";
+import {
+  countsInWords,
+  dataOptions,
+  heldOutDataset,
+  lossInWords,
+  openStoredModel,
+} from "./inputs.ts";
 import { loadReferenceScores } from "./reference_scores.ts";
 import { RunDirectory } from "./run_directory.ts";
 import { shortcuts } from "./shortcuts.ts";
@@ -105,9 +111,7 @@ export async function run(
       const findings = auditInWords(heldOut.record.audit);
       if (findings !== "") say(`audit      ${options.evalDataset}: ${findings}`);
     }
-    say(
-      `loss       ${options.lossType}, beta ${options.beta}, ${options.logprob} over ${options.score} tokens`,
-    );
+    say(`loss       ${lossInWords(options, context.resolved.origins)}`);
     say(`memory     ${planInWords(memory)}`);
     say(
       `steps      ${run.plan.totalSteps}, ${run.plan.rowsPerStep} pairs each; output ${directory.path}`,

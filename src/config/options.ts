@@ -227,7 +227,7 @@ export const OPTIONS = {
     "Probability that a preference is the wrong way round (sigmoid, robust)",
     { default: 0, min: 0, below: 0.5 },
   ),
-  logprob: choice(PREFERENCE, "How token log-probabilities make up that of a sequence", {
+  logprob: choice(PREFERENCE, "How token log-probabilities make up that of a sequence; ipo: mean", {
     default: "sum",
     choices: ["sum", "mean"],
   }),

@@ -8,7 +8,7 @@ import { topForward, trunkForward } from "../model/forward.ts";
 import { headForward } from "../model/head.ts";
 import { type Model, scoreTensor } from "../model/model.ts";
 import { expectFinite } from "./finite.ts";
-import { delta, LOSSES, type LossOptions } from "./losses.ts";
+import { LOSSES, type LossOptions, rewardColumn } from "./losses.ts";
 import { PairMetrics } from "./metrics.ts";
 import { packPairs, scoredTokens, type ScoreOptions, treeTokens } from "./pack.ts";
 import type { Reference } from "./reference.ts";
@@ -117,6 +117,8 @@ export async function evaluate(
   options: ScoreOptions & { lossType: string; loss: LossOptions; signal?: AbortSignal },
 ): Promise<Record<string, number>> {
   const metrics = new PairMetrics();
+  const { beta } = options.loss;
+  const column = rewardColumn(options.lossType);
   let likelier = 0;
   for await (const batch of scoreBatches(model, pairs, options, reference)) {
     options.signal?.throwIfAborted();
@@ -125,13 +127,16 @@ export async function evaluate(
       const [chosen, rejected] = [batch.scores[8 * i], batch.scores[8 * i + 4]];
       const [referenceChosen, referenceRejected] = [theirs[0], theirs[4]];
       const scores = { chosen, rejected, referenceChosen, referenceRejected };
+      const gains = [0, 4].map((side) =>
+        batch.scores[8 * i + side + column] - theirs[side + column]
+      );
       const row: Record<typeof PAIR_METRICS[number], number> = {
         loss: LOSSES[options.lossType](scores, options.loss).value,
-        rewardChosen: options.loss.beta * (chosen - referenceChosen),
-        rewardRejected: options.loss.beta * (rejected - referenceRejected),
+        rewardChosen: beta * gains[0],
+        rewardRejected: beta * gains[1],
         logpChosen: batch.scores[8 * i + 1],
         logpRejected: batch.scores[8 * i + 5],
-        delta: delta(scores),
+        delta: gains[0] - gains[1],
         scoreChosen: chosen,
         scoreRejected: rejected,
       };

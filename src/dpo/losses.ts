@@ -25,7 +25,7 @@ const logSigmoid = (z: number) => Math.min(z, 0) - Math.log1p(Math.exp(-Math.abs
 const sigmoid = (z: number) => 1 / (1 + Math.exp(-z));
 
 /** (chosen - rejected) of the policy over that of the reference, in nats. */
-export function delta(scores: PairScores): number {
+function delta(scores: PairScores): number {
   return (scores.chosen - scores.rejected) - (scores.referenceChosen - scores.referenceRejected);
 }
 
@@ -39,7 +39,7 @@ function ofDelta(value: number, slope: number): PairLoss {
  *
  * - `sigmoid`: DPO, Rafailov et al. 2023, arXiv:2305.18290, eq. 7; with label smoothing cDPO (Mitchell 2023).
  * - `robust`: Chowdhury et al. 2024, arXiv:2403.00409, eq. 12: unbiased under labels flipped with probability e.
- * - `ipo`: Azar et al. 2023, arXiv:2310.12036, eq. 17; meant for mean log-probs (`--logprob mean`).
+ * - `ipo`: Azar et al. 2023, arXiv:2310.12036, eq. 17; of mean log-probs, as TRL has it (`--logprob mean`).
  * - `hinge`: Zhao et al. 2023, arXiv:2305.10425 (SLiC), on the DPO reward.
  */
 export const LOSSES: Record<string, (scores: PairScores, options: LossOptions) => PairLoss> = {
@@ -66,6 +66,12 @@ export const LOSSES: Record<string, (scores: PairScores, options: LossOptions) =
     return ofDelta(Math.max(0, 1 - z), z < 1 ? -beta : 0);
   },
 };
+
+/**
+ * Which of the four numbers of sequence_score a loss makes its rewards of: its score; of `ipo` the sum of log-probabilities,
+ * whatever its score is, as TRL has it.
+ */
+export const rewardColumn = (lossType: string): number => lossType === "ipo" ? 2 : 0;
 
 /** Names of {@link LOSSES}; the position is the shader's LOSS. */
 export const LOSS_TYPES: readonly string[] = Object.keys(LOSSES);

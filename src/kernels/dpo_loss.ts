@@ -19,7 +19,7 @@ const kernel: Kernel = {
   writes: ["dscore", "metrics"],
 };
 
-/** Columns of the metrics of a pair. */
+/** Columns of the metrics of a pair; `delta` is the difference of its rewards over beta. */
 export const PAIR_METRICS = [
   "loss",
   "rewardChosen",

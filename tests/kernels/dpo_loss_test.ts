@@ -41,13 +41,18 @@ for (const [loss, name] of LOSS_TYPES.entries()) {
       const of = { chosen, rejected, referenceChosen, referenceRejected };
       const { value, dchosen, drejected } = LOSSES[name](of, options);
       expectedSlopes.push(dchosen * lossScale / P, drejected * lossScale / P);
+      // TRL's rewards of ipo are sums, the third numbers.
+      const column = name === "ipo" ? 2 : 0;
+      const gains = [0, 4].map((side) =>
+        scores[8 * pair + side + column] - reference[8 * pair + side + column]
+      );
       expectedMetrics.push(
         value,
-        options.beta * (chosen - referenceChosen),
-        options.beta * (rejected - referenceRejected),
+        options.beta * gains[0],
+        options.beta * gains[1],
         scores[8 * pair + 1],
         scores[8 * pair + 5],
-        chosen - referenceChosen - (rejected - referenceRejected),
+        gains[0] - gains[1],
         chosen,
         rejected,
       );
