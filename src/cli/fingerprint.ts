@@ -8,7 +8,14 @@ export const CHANGEABLE: ReadonlySet<OptionName> = new Set([
   ...["evalDataset", "evalDatasetConfig", "evalDatasetSplit", "cacheTrunk"] as const,
   ...["cache", "cacheDir", "datasetNumProc", "saveDtype"] as const,
   ...["pushToHub", "hubModelId", "hubPrivateRepo"] as const,
-  ...["saveSteps", "saveTotalLimit", "loggingSteps", "numTrainEpochs", "maxSteps"] as const,
+  ...[
+    "saveSteps",
+    "saveTotalLimit",
+    "loggingSteps",
+    "verbose",
+    "numTrainEpochs",
+    "maxSteps",
+  ] as const,
 ]);
 
 /** Options that name content: it is compared, and not where it lies. Of a stream not all is known, so its names count too. */

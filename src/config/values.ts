@@ -2,7 +2,7 @@
 import { distance } from "fastest-levenshtein";
 import { UserError } from "../errors.ts";
 import type { Command, NumberOption, OptionSpec } from "./kinds.ts";
-import { type OptionName, OPTIONS } from "./options.ts";
+import { type OptionName, OPTIONS, SECTIONS } from "./options.ts";
 
 const SPECS: Readonly<Record<OptionName, OptionSpec>> = OPTIONS;
 
@@ -16,6 +16,18 @@ export function optionNames(command: Command): OptionName[] {
   return (Object.keys(SPECS) as OptionName[]).filter((name) =>
     SPECS[name].commands.includes(command)
   );
+}
+
+/** @returns A command's options by section; sections without any are left out. */
+export function optionSections(command: Command): { title: string; names: OptionName[] }[] {
+  return Object.entries(SECTIONS)
+    .map(([title, options]) => ({
+      title,
+      names: (Object.keys(options) as OptionName[]).filter((name) =>
+        SPECS[name].commands.includes(command)
+      ),
+    }))
+    .filter(({ names }) => names.length > 0);
 }
 
 /** @returns `learning-rate` for `learningRate`, `learning_rate` or itself. */

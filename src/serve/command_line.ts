@@ -3,7 +3,14 @@ import type { OptionName, Resolved } from "../config.ts";
 import { kebabCase, specOf } from "../config/values.ts";
 
 /** Options that make no difference to a run's numbers, and are not worth their place in a line to copy. */
-const UNTOLD: readonly string[] = ["cache", "cacheDir", "datasetNumProc", "json", "resume"];
+const UNTOLD: readonly string[] = [
+  "cache",
+  "cacheDir",
+  "datasetNumProc",
+  "json",
+  "verbose",
+  "resume",
+];
 /** Told only where they are not what they would be anyway. */
 const OF_THE_DEVICE: readonly string[] = ["engine", "adapter", "precision"];
 

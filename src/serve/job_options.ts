@@ -51,7 +51,16 @@ export type DeviceOptions = Pick<Options<"serve">, "engine" | "adapter" | "preci
 /** Options that a server sets itself: what it reads, where it writes, which device it has. */
 const SERVERS: readonly OptionName[] = [
   ...["model", "reference", "dataset", "evalDataset", "output", "resume", "config"] as const,
-  ...["cache", "cacheDir", "datasetNumProc", "engine", "adapter", "precision", "json"] as const,
+  ...[
+    "cache",
+    "cacheDir",
+    "datasetNumProc",
+    "engine",
+    "adapter",
+    "precision",
+    "json",
+    "verbose",
+  ] as const,
   ...["pushToHub", "hubModelId", "hubPrivateRepo"] as const,
 ];
 
