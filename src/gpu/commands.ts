@@ -3,6 +3,7 @@ import type { Gpu } from "./device.ts";
 import { Encoding } from "./encoding.ts";
 import { getPipeline, type Kernel, type Pipeline, type Variant } from "./kernel.ts";
 import { byteLength, label, type Tensor } from "./tensor.ts";
+import { textureOf } from "./texture.ts";
 import type { Command } from "./turns.ts";
 
 /** One dispatch of a kernel. */
@@ -89,9 +90,11 @@ export class Commands {
     }
     if (this.#count === MAX_DISPATCHES) this.submit();
     const slot = this.#writeParams(kernel, params);
+    const asTextures = kernel.textures?.map((name) => tensors[kernel.reads.indexOf(name)]);
     let entry: Pipeline | undefined; // found once, however often the command is done
     let group: GPUBindGroup;
     this.#record((encoding) => {
+      asTextures?.forEach((tensor) => textureOf(this.gpu, tensor, encoding));
       if (!entry) {
         const { layout, bindGroups } = entry = getPipeline(this.gpu, kernel, variant);
         group = bindGroups.get(tensors, () => this.#bind(kernel, layout, tensors));
@@ -101,6 +104,7 @@ export class Commands {
       pass.setPipeline(entry.pipeline);
       pass.setBindGroup(0, group, OFFSETS, slot, 1);
       pass.dispatchWorkgroups(x, y, z);
+      for (let i = kernel.reads.length; i < tensors.length; i++) encoding.writes(tensors[i]);
     });
   }
 
@@ -133,15 +137,16 @@ export class Commands {
     source: Tensor,
     { targetByte = 0, sourceByte = 0, bytes = byteLength(source) } = {},
   ): void {
-    this.#record(({ copier }) =>
-      copier.copyBufferToBuffer(
+    this.#record((encoding) => {
+      encoding.copier.copyBufferToBuffer(
         source.storage.buffer,
         source.storage.offsetBytes + sourceByte,
         target.storage.buffer,
         target.storage.offsetBytes + targetByte,
         Math.ceil(bytes / 4) * 4,
-      )
-    );
+      );
+      encoding.writes(target);
+    });
   }
 
   /** Copies a tensor into a buffer that is no tensor: a staging buffer. */
@@ -156,7 +161,10 @@ export class Commands {
   /** Fills the tensor with zeros. */
   clear(tensor: Tensor): void {
     const { buffer, offsetBytes, sizeBytes } = tensor.storage;
-    this.#record(({ copier }) => copier.clearBuffer(buffer, offsetBytes, sizeBytes));
+    this.#record((encoding) => {
+      encoding.copier.clearBuffer(buffer, offsetBytes, sizeBytes);
+      encoding.writes(tensor);
+    });
   }
 
   /** Submits all that was recorded and the GPU does not have yet; the object can go on recording. */
@@ -233,13 +241,11 @@ export class Commands {
       layout,
       entries: [
         { binding: 0, resource: uniform },
-        ...tensors.map(({ storage }, index) => ({
+        ...tensors.map(({ storage: { buffer, offsetBytes, sizeBytes, texture } }, index) => ({
           binding: index + 1,
-          resource: {
-            buffer: storage.buffer,
-            offset: storage.offsetBytes,
-            size: storage.sizeBytes,
-          },
+          resource: kernel.textures?.includes(kernel.reads[index])
+            ? texture!.view
+            : { buffer, offset: offsetBytes, size: sizeBytes },
         })),
       ],
     });

@@ -10,6 +10,8 @@ export interface DeviceInfo {
   description: string;
   /** True for a CPU adapter such as lavapipe or SwiftShader. */
   software: boolean;
+  /** Threads of a subgroup; 0 where they differ or the engine does not say. */
+  lanes: number;
 }
 
 /** See {@link Gpu.readBuffer}. */
@@ -25,7 +27,7 @@ const LOSS_TIMEOUT_MS = 1000;
  */
 export class Gpu {
   readonly features: { f16: boolean; subgroups: boolean; timestamps: boolean };
-  /** Bytes of all live tensors, and the most there were at one time. */
+  /** Bytes of all live tensors and their textures, and the most there were at one time. */
   memory = { bytes: 0, peakBytes: 0 };
   /** Directives that every shader using subgroups needs on this engine; Deno's naga rejects what Chrome demands. */
   readonly subgroupDirective: string;
@@ -61,6 +63,12 @@ export class Gpu {
           "restart the command; with --resume a training run goes on from its last checkpoint",
       );
     });
+  }
+
+  /** Counts bytes that were allocated, or freed where negative. */
+  count(bytes: number): void {
+    this.memory.bytes += bytes;
+    this.memory.peakBytes = Math.max(this.memory.peakBytes, this.memory.bytes);
   }
 
   /** Remembers the first failure; {@link check} throws it where a caller can act on it. */
@@ -188,6 +196,7 @@ const WANTED_LIMITS = [
   "maxComputeInvocationsPerWorkgroup",
   "maxComputeWorkgroupSizeX",
   "maxStorageBuffersPerShaderStage",
+  "maxTextureDimension2D",
 ] as const;
 
 /** The adapters an engine offers, hardware before software, without doubles. */
@@ -216,6 +225,11 @@ export function isSoftware(adapter: GPUAdapter): boolean {
   return /llvmpipe|lavapipe|swiftshader|software|basic render/i.test(
     `${adapterName(adapter)} ${adapter.info.architecture}`,
   );
+}
+
+function lanesOf({ info }: GPUAdapter): number {
+  const { subgroupMinSize: least, subgroupMaxSize: most } = info;
+  return least === most ? least ?? 0 : 0;
 }
 
 /**
@@ -259,6 +273,7 @@ export async function openGpu(
     architecture: adapter.info.architecture,
     description: adapterName(adapter),
     software: isSoftware(adapter),
+    lanes: lanesOf(adapter),
   };
   return new Gpu(device, info, mapsWithinCall);
 }

@@ -1,12 +1,17 @@
 // This module is browser compatible.
 import type { DispatchObserver } from "./commands.ts";
 import type { Gpu } from "./device.ts";
+import type { Content, Tensor } from "./tensor.ts";
 
 /** A command buffer in the making. Dispatches that follow each other share a pass; an observer gets one for each. */
 export class Encoding {
   /** Whether a kernel's first dispatch is in it: drivers compile as late as then, which takes up to seconds. */
   compiles = false;
   dispatches = 0;
+  /** Whether its commands were, or are about to be, given to the GPU. */
+  finished = false;
+  /** Of the buffers that its commands write. */
+  readonly #written = new Set<Content>();
   readonly #encoder: GPUCommandEncoder;
   #pass: GPUComputePassEncoder | undefined;
 
@@ -27,8 +32,17 @@ export class Encoding {
     return this.#encoder;
   }
 
+  /** Notes that a command writes the tensor: copies of it are no longer up to date. */
+  writes({ storage: { content } }: Tensor): void {
+    content.version++;
+    this.#written.add(content);
+  }
+
   finish(): GPUCommandBuffer {
     this.#endPass();
+    // Others may have made copies meanwhile, of what was not written yet.
+    for (const content of this.#written) content.version++;
+    this.finished = true;
     return this.#encoder.finish();
   }
 

@@ -4,6 +4,7 @@ import reduceSubgroupCode from "../../shaders/reduce_subgroup.wgsl" with { type:
 import { UserError } from "../errors.ts";
 import { BindGroups } from "./bind_groups.ts";
 import type { Gpu } from "./device.ts";
+import { TEXTURE_WIDTH } from "./texture.ts";
 
 /**
  * A WGSL file and how it is bound: group 0 holds the `Params` uniform at binding 0, then the inputs, then the outputs.
@@ -16,6 +17,10 @@ export interface Kernel {
   params: Readonly<Record<string, "u32" | "f32">>;
   reads: readonly string[];
   writes: readonly string[];
+  /** Those of the inputs that the code reads as textures, f32 or f16; see texture.ts. */
+  textures?: readonly string[];
+  /** Whether the code has subgroup operations of its own. */
+  subgroups?: boolean;
   /** What the code calls reduce_sum and reduce_max with, if it does: shaders/reduce.wgsl comes with it. */
   reduces?: "f32" | "vec3<f32>" | "vec4<f32>";
 }
@@ -73,25 +78,28 @@ function variantKey({ name }: Kernel, { overrides, types, constants }: Variant):
 function compile(gpu: Gpu, kernel: Kernel, variant: Variant): Pipeline {
   const { device } = gpu;
   device.pushErrorScope("validation");
-  const buffers: GPUBufferBindingLayout[] = [
-    { type: "uniform", hasDynamicOffset: true },
-    ...kernel.reads.map(() => ({ type: "read-only-storage" as const })),
-    ...kernel.writes.map(() => ({ type: "storage" as const })),
+  const bindings: Omit<GPUBindGroupLayoutEntry, "binding" | "visibility">[] = [
+    { buffer: { type: "uniform", hasDynamicOffset: true } },
+    ...kernel.reads.map((name) =>
+      kernel.textures?.includes(name)
+        ? { texture: { sampleType: "unfilterable-float" as const } }
+        : { buffer: { type: "read-only-storage" as const } }
+    ),
+    ...kernel.writes.map(() => ({ buffer: { type: "storage" as const } })),
   ];
   const limit = device.limits.maxStorageBuffersPerShaderStage;
-  if (buffers.length - 1 > limit) {
+  const needed = bindings.filter(({ buffer }) => buffer).length - 1;
+  if (needed > limit) {
     throw new UserError(
-      `Kernel ${kernel.name} needs ${
-        buffers.length - 1
-      } storage buffers, the device offers ${limit}: pick another --adapter`,
+      `Kernel ${kernel.name} needs ${needed} storage buffers, the device offers ${limit}: pick another --adapter`,
     );
   }
   const layout = device.createBindGroupLayout({
     label: kernel.name,
-    entries: buffers.map((buffer, binding) => ({
+    entries: bindings.map((resource, binding) => ({
       binding,
       visibility: GPUShaderStage.COMPUTE,
-      buffer,
+      ...resource,
     })),
   });
   const pipeline = device.createComputePipeline({
@@ -132,10 +140,9 @@ function prelude(gpu: Gpu, kernel: Kernel, variant: Variant): string {
     }
     text += "enable f16; ";
   }
-  if (kernel.reduces) {
-    if (gpu.features.subgroups) text += gpu.subgroupDirective;
-    text += `alias reduced = ${kernel.reduces}; `;
-  }
+  if (kernel.subgroups || kernel.reduces && gpu.features.subgroups) text += gpu.subgroupDirective;
+  if (kernel.reduces) text += `alias reduced = ${kernel.reduces}; `;
+  if (kernel.textures) text += `const TEXTURE_WIDTH = ${TEXTURE_WIDTH}u; `;
   for (const [name, type] of types) text += `alias ${name} = ${type}; `;
   for (const [name, value] of Object.entries(variant.constants ?? {})) {
     text += `const ${name} = ${value}u; `;

@@ -1,19 +1,30 @@
 // This module is browser compatible.
 import { UserError } from "../errors.ts";
 import type { Gpu } from "./device.ts";
+import type { TensorTexture } from "./texture.ts";
 
 export type Dtype = "f32" | "f16" | "u32";
 
 /** A range of a GPU buffer that kernels bind as a whole. The id stands for it in bind group caches. */
-interface Storage {
+export interface Storage {
   id: number;
   buffer: GPUBuffer;
   offsetBytes: number;
   sizeBytes: number;
+  /** Of the buffer: storages that share it share this. */
+  content: Content;
+  /** The same numbers as a texture, for kernels that read one; see texture.ts. */
+  texture?: TensorTexture;
   /** Storages that start further in, by their first byte; see {@link rowsFrom}. */
   parts?: Map<number, Storage>;
   /** Called when it is freed: see {@link whenFreed}. */
   onFree?: Set<() => void>;
+}
+
+/** What a copy of a buffer's content is compared with. */
+export interface Content {
+  /** Grows with every write. */
+  version: number;
 }
 
 /** Numbers on the GPU: row-major, the last dimension contiguous. Views share the storage and differ in shape. */
@@ -62,9 +73,9 @@ export function createTensor(gpu: Gpu, label: string, dtype: Dtype, shape: numbe
     size: sizeBytes,
     usage: GPUBufferUsage.STORAGE | GPUBufferUsage.COPY_SRC | GPUBufferUsage.COPY_DST,
   });
-  gpu.memory.bytes += sizeBytes;
-  gpu.memory.peakBytes = Math.max(gpu.memory.peakBytes, gpu.memory.bytes);
-  return { storage: { id: nextId++, buffer, offsetBytes: 0, sizeBytes }, shape, dtype };
+  gpu.count(sizeBytes);
+  const content = { version: 0 };
+  return { storage: { id: nextId++, buffer, offsetBytes: 0, sizeBytes, content }, shape, dtype };
 }
 
 /** Bytes of the largest tensor that the device can hold and bind. */
@@ -101,10 +112,11 @@ export function rowsFrom(gpu: Gpu, tensor: Tensor, first: number, count: number)
   const parts = tensor.storage.parts ??= new Map<number, Storage>();
   let storage = parts.get(start);
   if (!storage) {
-    const { buffer, offsetBytes, sizeBytes } = tensor.storage;
+    const { buffer, offsetBytes, sizeBytes, content } = tensor.storage;
     storage = {
       id: nextId++,
       buffer,
+      content,
       offsetBytes: offsetBytes + start,
       sizeBytes: sizeBytes - start,
     };
@@ -115,7 +127,7 @@ export function rowsFrom(gpu: Gpu, tensor: Tensor, first: number, count: number)
 
 /** Frees a tensor behind the work that was submitted before. */
 export function destroyTensor(gpu: Gpu, { storage }: Tensor): void {
-  gpu.memory.bytes -= storage.sizeBytes;
+  gpu.count(-storage.sizeBytes);
   gpu.act(() => {
     freed(storage);
     storage.buffer.destroy();
@@ -160,7 +172,8 @@ export function writeTensor(
   }
   const bytes = new Uint8Array(data.buffer as ArrayBuffer, data.byteOffset, data.byteLength);
   const whole = bytes.length & ~3;
-  const { buffer } = tensor.storage;
+  const { buffer, content } = tensor.storage;
+  gpu.act(() => content.version++);
   const offsetBytes = tensor.storage.offsetBytes + first * BYTES[tensor.dtype];
   if (whole > 0) gpu.write(buffer, offsetBytes, bytes.subarray(0, whole));
   if (whole < bytes.length) { // an odd number of f16: WebGPU writes whole words only

@@ -2,11 +2,22 @@
 import backwardKeyCode from "../../shaders/attention_backward_key.wgsl" with { type: "text" };
 import backwardQueryCode from "../../shaders/attention_backward_query.wgsl" with { type: "text" };
 import forwardCode from "../../shaders/attention_forward.wgsl" with { type: "text" };
-import type { Commands } from "../gpu/commands.ts";
-import type { Kernel, Variant } from "../gpu/kernel.ts";
+import backwardKeyLanesCode from "../../shaders/attention_backward_key_lanes.wgsl" with {
+  type: "text",
+};
+import backwardQueryLanesCode from "../../shaders/attention_backward_query_lanes.wgsl" with {
+  type: "text",
+};
+import forwardLanesCode from "../../shaders/attention_forward_lanes.wgsl" with { type: "text" };
+import laneBroadcastCode from "../../shaders/lane_broadcast.wgsl" with { type: "text" };
+import laneHeadCode from "../../shaders/lane_head.wgsl" with { type: "text" };
+import type { Commands, Dispatch } from "../gpu/commands.ts";
+import type { Kernel } from "../gpu/kernel.ts";
 import type { Tensor } from "../gpu/tensor.ts";
+import { fitsTexture } from "../gpu/texture.ts";
 import { expectHeads, type Heads, rowElements } from "./heads.ts";
 import { expectDtype, expectShape, operandType } from "./shapes.ts";
+import { tuned } from "./tuning.ts";
 
 const params = { NH: "u32", NKV: "u32", scale: "f32" } as const;
 
@@ -33,6 +44,30 @@ const backwardKeyKernel: Kernel = {
   reads: ["qkv", "dout", "lse", "delta", "key_tiles"],
   writes: ["dqkv"],
 };
+
+/** The same for a software adapter, with these inputs as textures. */
+function byLanes(kernel: Kernel, code: string, textures: string[]): Kernel {
+  const shared = laneHeadCode + laneBroadcastCode;
+  return {
+    ...kernel,
+    name: `${kernel.name}_lanes`,
+    code: code + shared,
+    textures,
+    subgroups: true,
+  };
+}
+const forwardLanes = byLanes(forwardKernel, forwardLanesCode, ["qkv"]);
+const backwardQueryLanes = byLanes(backwardQueryKernel, backwardQueryLanesCode, [
+  "qkv",
+  "out",
+  "dout",
+]);
+const backwardKeyLanes = byLanes(backwardKeyKernel, backwardKeyLanesCode, [
+  "qkv",
+  "dout",
+  "lse",
+  "delta",
+]);
 
 /** Rows that a query tile or a key tile has at most. */
 export const ATTENTION_TILE_ROWS = 32;
@@ -66,8 +101,7 @@ export function attentionForward(
   expectDtype(kernel, "out", out, qkv.dtype);
   expectShape(kernel, "lse", lse, [N, numHeads]);
   expectShape(kernel, "query_tiles", queryTiles, [queryTiles.shape[0], 8]);
-  commands.dispatch(forwardKernel, {
-    ...sizes(kernel, qkv, heads),
+  dispatchAttention(commands, { tiles: forwardKernel, lanes: forwardLanes }, qkv, heads, {
     tensors: [qkv, queryTiles, out, lse],
     workgroups: [queryTiles.shape[0], numHeads],
   });
@@ -116,28 +150,38 @@ export function attentionBackward(
   }
   expectShape(kernel, "query_tiles", queryTiles, [queryTiles.shape[0], 8]);
   expectShape(kernel, "key_tiles", keyTiles, [keyTiles.shape[0], 4]);
-  commands.dispatch(backwardQueryKernel, {
-    ...sizes(kernel, qkv, heads),
+  const byQuery = { tiles: backwardQueryKernel, lanes: backwardQueryLanes };
+  dispatchAttention(commands, byQuery, qkv, heads, {
     tensors: [qkv, out, dout, lse, queryTiles, dqkv, delta],
     workgroups: [queryTiles.shape[0], numHeads],
   });
-  commands.dispatch(backwardKeyKernel, {
-    ...sizes(kernel, qkv, heads),
+  const byKey = { tiles: backwardKeyKernel, lanes: backwardKeyLanes };
+  dispatchAttention(commands, byKey, qkv, heads, {
     tensors: [qkv, dout, lse, delta, keyTiles, dqkv],
     workgroups: [keyTiles.shape[0], numKvHeads],
   });
 }
 
-function sizes(
-  kernel: string,
+function dispatchAttention(
+  commands: Commands,
+  kernels: { tiles: Kernel; lanes: Kernel },
   qkv: Tensor,
   { numHeads, numKvHeads, headSize }: Heads,
-): { variant: Variant; params: Record<string, number> } {
-  return {
+  { tensors, workgroups }: Pick<Dispatch, "tensors" | "workgroups">,
+): void {
+  const { gpu } = commands;
+  const by = fitsTexture(gpu, qkv) ? tuned(gpu, "attention", {}) : "tiles";
+  const kernel = kernels[by];
+  commands.dispatch(kernel, {
     variant: {
-      types: { operand: operandType(kernel, qkv) },
-      constants: { HEAD_SIZE: headSize },
+      types: { operand: operandType(kernel.name, qkv) },
+      constants: {
+        HEAD_SIZE: headSize,
+        ...by === "lanes" && { LANES: gpu.info.lanes },
+      },
     },
     params: { NH: numHeads, NKV: numKvHeads, scale: 1 / Math.sqrt(headSize) },
-  };
+    tensors,
+    workgroups,
+  });
 }

@@ -2,11 +2,22 @@
 import forwardCode from "../../shaders/matmul_forward.wgsl" with { type: "text" };
 import backwardInputCode from "../../shaders/matmul_backward_input.wgsl" with { type: "text" };
 import backwardWeightCode from "../../shaders/matmul_backward_weight.wgsl" with { type: "text" };
+import forwardLanesCode from "../../shaders/matmul_forward_lanes.wgsl" with { type: "text" };
+import backwardInputLanesCode from "../../shaders/matmul_backward_input_lanes.wgsl" with {
+  type: "text",
+};
+import backwardWeightLanesCode from "../../shaders/matmul_backward_weight_lanes.wgsl" with {
+  type: "text",
+};
+import laneBroadcastCode from "../../shaders/lane_broadcast.wgsl" with { type: "text" };
+import laneProductCode from "../../shaders/lane_product.wgsl" with { type: "text" };
 import tileCode from "../../shaders/tile_product.wgsl" with { type: "text" };
-import type { Commands } from "../gpu/commands.ts";
-import type { Kernel } from "../gpu/kernel.ts";
+import type { Commands, Dispatch } from "../gpu/commands.ts";
+import type { Kernel, Variant } from "../gpu/kernel.ts";
 import { label, type Tensor } from "../gpu/tensor.ts";
+import { fitsTexture } from "../gpu/texture.ts";
 import { expectShape, operandType } from "./shapes.ts";
+import { tuned } from "./tuning.ts";
 
 const params = { M: "u32", N: "u32", K: "u32", stride: "u32" } as const;
 
@@ -32,17 +43,52 @@ const backwardWeightKernel: Kernel = {
   writes: ["dweight"],
 };
 
-/** Fewer large tiles than this, and small ones are faster on a GPU of 132 processors (tests/bench/LOG.md). */
-const FEW_TILES = 320;
+/** The same product for a software adapter, with both operands in textures. */
+function byLanes(kernel: Kernel, code: string): Kernel {
+  const [left, right] = kernel.reads;
+  return {
+    ...kernel,
+    name: `${kernel.name}_lanes`,
+    code: code + laneProductCode + laneBroadcastCode,
+    textures: [left, right],
+    subgroups: true,
+  };
+}
+const forwardLanes = byLanes(forwardKernel, forwardLanesCode);
+const backwardInputLanes = byLanes(backwardInputKernel, backwardInputLanesCode);
+const backwardWeightLanes = byLanes(backwardWeightKernel, backwardWeightLanesCode);
 
-/** A result of so many rows and columns, cut into tiles of one workgroup each; how large they are changes no bit of it. */
-function tiled({ gpu }: Commands, rows: number, columns: number) {
-  const count = (tile: number) => [Math.ceil(columns / tile), Math.ceil(rows / tile)] as const;
-  const [across, down] = count(64);
-  // A CPU has few processors; but what it does for rows that are not there takes its time.
-  const small = gpu.info.software ? rows <= 32 : across * down < FEW_TILES;
-  const TILE = small ? 32 : 64;
-  return { constants: { TILE }, workgroups: [...count(TILE)] as [number, number] };
+/** A product of two operands with a result of so many rows and columns, done as the tuning table says. */
+function dispatchProduct(
+  commands: Commands,
+  { tiles, lanes, turned = false }: { tiles: Kernel; lanes: Kernel; turned?: boolean },
+  [rows, columns]: [number, number],
+  { variant, params, tensors }: { variant: Variant } & Pick<Dispatch, "params" | "tensors">,
+): void {
+  const { gpu } = commands;
+  const [left, right] = tensors;
+  let choice = tuned(gpu, "product", { rows, columns });
+  if ("ITEMS" in choice && !(fitsTexture(gpu, left) && fitsTexture(gpu, right))) {
+    choice = { TILE: 64 };
+  }
+  if ("ITEMS" in choice) {
+    const { ITEMS } = choice;
+    const LANES = gpu.info.lanes;
+    commands.dispatch(lanes, {
+      variant: { ...variant, constants: { ITEMS, LANES, TURNED: turned ? 1 : 0 } },
+      params,
+      tensors,
+      workgroups: [Math.ceil(columns / 8 / LANES), Math.ceil(rows / ITEMS)],
+    });
+  } else {
+    const { TILE } = choice;
+    commands.dispatch(tiles, {
+      variant: { ...variant, constants: { TILE } },
+      params,
+      tensors,
+      workgroups: [Math.ceil(columns / TILE), Math.ceil(rows / TILE)],
+    });
+  }
 }
 
 /** The row length of a tensor with `N` columns: the next multiple of 4, for GEMMs move four elements at a time. */
@@ -73,10 +119,9 @@ export function matmulForward(
   expectShape("matmul_forward", "weight", weight, [N, K]);
   expectShape("matmul_forward", "y", y, [M, stride]);
   if (residual) expectShape("matmul_forward", "residual", residual, [M, stride]);
-  const { constants, workgroups } = tiled(commands, M, stride);
-  commands.dispatch(forwardKernel, {
+  const kernels = { tiles: forwardKernel, lanes: forwardLanes };
+  dispatchProduct(commands, kernels, [M, stride], {
     variant: {
-      constants,
       overrides: { RESIDUAL: residual ? 1 : 0 },
       types: {
         lhs: operandType("matmul_forward", x),
@@ -86,7 +131,6 @@ export function matmulForward(
     },
     params: { M, N, K, stride },
     tensors: [x, weight, residual ?? x, y],
-    workgroups,
   });
 }
 
@@ -110,10 +154,9 @@ export function matmulBackwardInput(
   checkWidths("matmul_backward_input", dx, K);
   expectShape("matmul_backward_input", "weight", weight, [N, K]);
   expectShape("matmul_backward_input", "dy", dy, [M, stride]);
-  const { constants, workgroups } = tiled(commands, M, K);
-  commands.dispatch(backwardInputKernel, {
+  const kernels = { tiles: backwardInputKernel, lanes: backwardInputLanes };
+  dispatchProduct(commands, kernels, [M, K], {
     variant: {
-      constants,
       types: {
         lhs: operandType("matmul_backward_input", dy),
         rhs: operandType("matmul_backward_input", weight),
@@ -122,7 +165,6 @@ export function matmulBackwardInput(
     },
     params: { M, N, K, stride },
     tensors: [dy, weight, dx],
-    workgroups,
   });
 }
 
@@ -146,10 +188,9 @@ export function matmulBackwardWeight(
   checkWidths("matmul_backward_weight", x, K);
   expectShape("matmul_backward_weight", "dweight", dweight, [N, K]);
   expectShape("matmul_backward_weight", "dy", dy, [M, stride]);
-  const { constants, workgroups } = tiled(commands, N, K);
-  commands.dispatch(backwardWeightKernel, {
+  const kernels = { tiles: backwardWeightKernel, lanes: backwardWeightLanes, turned: true };
+  dispatchProduct(commands, kernels, [N, K], {
     variant: {
-      constants,
       types: {
         lhs: operandType("matmul_backward_weight", dy),
         rhs: operandType("matmul_backward_weight", x),
@@ -157,7 +198,6 @@ export function matmulBackwardWeight(
     },
     params: { M, N, K, stride },
     tensors: [dy, x, dweight],
-    workgroups,
   });
 }
 

@@ -1,8 +1,12 @@
 // This module is browser compatible.
 import { UserError } from "../errors.ts";
 import type { Gpu } from "../gpu/device.ts";
+import { byteLength } from "../gpu/tensor.ts";
 import { paddedColumns } from "../kernels/matmul.ts";
+import { deviceClass } from "../kernels/tuning.ts";
+import { headParameter } from "../model/head.ts";
 import type { Model } from "../model/model.ts";
+import type { Weights } from "../model/weights.ts";
 
 /** Bytes that a training run will need on the GPU. */
 export interface MemoryPlan {
@@ -12,6 +16,8 @@ export interface MemoryPlan {
   activations: number;
   /** A chunk of the head: logits and gathered rows. */
   head: number;
+  /** Copies of operands as textures, which some devices read them from; see src/gpu/texture.ts. */
+  textures: number;
   total: number;
 }
 
@@ -34,13 +40,32 @@ export function planMemory(
   const kept = 4 * (2 * C + 2 + numHeads) + operandBytes * (qkv + numHeads * headSize + 2 * F);
   const scratch = 4 * (4 * C + numHeads) +
     operandBytes * (2 * C + 2 * F + qkv + 2 * F + numHeads * headSize);
+  const textures = {
+    kept: operandBytes * (qkv + numHeads * headSize) + 4 * numHeads,
+    scratch: 4 * (C + numHeads) + operandBytes * (C + 3 * F + qkv + numHeads * headSize),
+    headRow: 4 * paddedColumns(V) + operandBytes * C,
+  };
   const plan = {
     allocated: gpu.memory.bytes,
     activations: batchTokens * (kept * (numLayers - begin) + scratch),
     head: runtime.headRows * (4 * (paddedColumns(V) + 2 * C) + 2 * operandBytes * C),
+    textures: deviceClass(gpu) !== "lanes" ? 0 : batchTokens *
+        (textures.kept * (numLayers - begin) + textures.scratch) +
+      runtime.headRows * textures.headRow + weightTextures(weights),
   };
   checkLargest(gpu, batchTokens, Math.max(4 * C, operandBytes * Math.max(qkv, 2 * F)), units);
-  return { ...plan, total: plan.allocated + plan.activations + plan.head };
+  return { ...plan, total: plan.allocated + plan.activations + plan.head + plan.textures };
+}
+
+/** Bytes of all matrices, those that train twice: the reference has its own. */
+function weightTextures(weights: Weights): number {
+  const matrices = [...weights.parameters.values()].filter(({ spec: { kind } }) =>
+    kind === "matrix"
+  );
+  return [...matrices, headParameter(weights)].reduce(
+    (sum, { operand, master }) => sum + byteLength(operand) * (master ? 2 : 1),
+    0,
+  );
 }
 
 function checkLargest(
@@ -72,9 +97,9 @@ export function largestBatch(units: readonly number[], size: number): number {
 }
 
 /** The plan in a line. */
-export function planInWords({ allocated, activations, head, total }: MemoryPlan): string {
+export function planInWords({ allocated, activations, head, textures, total }: MemoryPlan): string {
   const mib = (bytes: number) => `${Math.ceil(bytes / 2 ** 20)} MiB`;
   return `${mib(total)}: weights and optimizer ${mib(allocated)}, activations ${
     mib(activations)
-  }, head ${mib(head)}`;
+  }, head ${mib(head)}${textures ? `, textures ${mib(textures)}` : ""}`;
 }

@@ -11,6 +11,7 @@ import { type PackedTrees, packTrees } from "../reference/attention.ts";
 import {
   assertClose,
   EPSILON,
+  forEachVariant,
   operandTypes,
   output,
   read,
@@ -80,30 +81,34 @@ async function backward(
 
 for (const operand of operandTypes) {
   Deno.test(`attention equals the reference, forward and backward, ${operand}`, async () => {
-    for (const { trees, heads } of cases) {
-      const name = `trees ${JSON.stringify(trees)} of ${JSON.stringify(heads)}`;
-      const packed = packTrees(trees, ATTENTION_TILE_ROWS);
-      const qkv = values(1, packed.rows * rowElements(heads), operand, 2);
-      const dout = values(2, packed.rows * heads.numHeads * heads.headSize, operand);
-      const gpuTensors = tensors(packed, qkv, heads, operand);
-      forward(gpuTensors, heads);
-      const expected = reference.attentionForward(qkv, heads, packed.seen);
-      // Scores are sums of HS products up to 4, scaled by HS^-1/2: their error, some units of 4 HS^1/2, is the relative
-      // error of every weight.
-      const relative = 8 * Math.sqrt(heads.headSize) * EPSILON.f32;
-      assertClose(await read(gpuTensors.lse), expected.lse, { absolute: relative, name });
-      assertClose(await read(gpuTensors.out), expected.out, {
-        absolute: 2 * relative + (operand === "f16" ? EPSILON.f16 : 0),
-        name,
-      });
+    await forEachVariant("attention", async () => {
+      for (const { trees, heads } of cases) {
+        const name = `trees ${JSON.stringify(trees)} of ${JSON.stringify(heads)}`;
+        const packed = packTrees(trees, ATTENTION_TILE_ROWS);
+        const qkv = values(1, packed.rows * rowElements(heads), operand, 2);
+        const dout = values(2, packed.rows * heads.numHeads * heads.headSize, operand);
+        const gpuTensors = tensors(packed, qkv, heads, operand);
+        forward(gpuTensors, heads);
+        const expected = reference.attentionForward(qkv, heads, packed.seen);
+        // Scores are sums of HS products up to 4, scaled by HS^-1/2: their error, some units of 4 HS^1/2, is the relative
+        // error of every weight.
+        const relative = 8 * Math.sqrt(heads.headSize) * EPSILON.f32;
+        assertClose(await read(gpuTensors.lse), expected.lse, { absolute: relative, name });
+        assertClose(await read(gpuTensors.out), expected.out, {
+          absolute: 2 * relative + (operand === "f16" ? EPSILON.f16 : 0),
+          name,
+        });
 
-      const found = await backward(gpuTensors, dout, packed, heads);
-      const gradient = reference.attentionBackward(dout, qkv, heads, packed.seen);
-      const largest = gradient.reduce((most, value) => Math.max(most, Math.abs(value)), 0);
-      // delta is made from the rounded out: with f16 that is half a unit of 2 in each of HS random products with dout.
-      const rounding = operand === "f16" ? EPSILON.f16 * (largest + Math.sqrt(heads.headSize)) : 0;
-      assertClose(found, gradient, { absolute: 8 * relative * largest + rounding, name });
-    }
+        const found = await backward(gpuTensors, dout, packed, heads);
+        const gradient = reference.attentionBackward(dout, qkv, heads, packed.seen);
+        const largest = gradient.reduce((most, value) => Math.max(most, Math.abs(value)), 0);
+        // delta is made from the rounded out: with f16 that is half a unit of 2 in each of HS random products with dout.
+        const rounding = operand === "f16"
+          ? EPSILON.f16 * (largest + Math.sqrt(heads.headSize))
+          : 0;
+        assertClose(found, gradient, { absolute: 8 * relative * largest + rounding, name });
+      }
+    });
   });
 }
 
@@ -135,44 +140,48 @@ Deno.test("a tree's results have the same bits whatever stands beside it", async
   const alone = packTrees([tree], ATTENTION_TILE_ROWS).rows;
   const qkv = values(5, alone * row, "f32", 2);
   const dout = values(6, alone * outRow);
-  const results: Float32Array[][] = [];
-  for (const trees of packs) {
-    const packed = packTrees(trees, ATTENTION_TILE_ROWS);
-    const start = packTrees(trees.slice(0, trees.indexOf(tree)), ATTENTION_TILE_ROWS).rows;
-    const allQkv = values(7 + start, packed.rows * row);
-    const allDout = values(8 + start, packed.rows * outRow);
-    allQkv.set(qkv, start * row);
-    allDout.set(dout, start * outRow);
-    const gpuTensors = tensors(packed, allQkv, shape, "f32");
-    forward(gpuTensors, shape);
-    const dqkv = await backward(gpuTensors, allDout, packed, shape);
-    const mine = (all: Float32Array, width: number) =>
-      all.slice(start * width, (start + alone) * width);
-    results.push([
-      mine(await read(gpuTensors.out), outRow),
-      mine(await read(gpuTensors.lse), shape.numHeads),
-      mine(dqkv, row),
-    ]);
-  }
-  assert.deepEqual(results[1], results[0]);
-  assert.deepEqual(results[2], results[0]);
+  await forEachVariant("attention", async () => {
+    const results: Float32Array[][] = [];
+    for (const trees of packs) {
+      const packed = packTrees(trees, ATTENTION_TILE_ROWS);
+      const start = packTrees(trees.slice(0, trees.indexOf(tree)), ATTENTION_TILE_ROWS).rows;
+      const allQkv = values(7 + start, packed.rows * row);
+      const allDout = values(8 + start, packed.rows * outRow);
+      allQkv.set(qkv, start * row);
+      allDout.set(dout, start * outRow);
+      const gpuTensors = tensors(packed, allQkv, shape, "f32");
+      forward(gpuTensors, shape);
+      const dqkv = await backward(gpuTensors, allDout, packed, shape);
+      const mine = (all: Float32Array, width: number) =>
+        all.slice(start * width, (start + alone) * width);
+      results.push([
+        mine(await read(gpuTensors.out), outRow),
+        mine(await read(gpuTensors.lse), shape.numHeads),
+        mine(dqkv, row),
+      ]);
+    }
+    assert.deepEqual(results[1], results[0]);
+    assert.deepEqual(results[2], results[0]);
+  });
 });
 
 Deno.test("a query tile may see a diagonal other than its own rows", async () => {
   // Rows 4 and 5 see keys 0..2 and 0..3, as rows 2 and 3 do in the tile of the plain sequence.
   const shape = heads(1, 1, 16);
   const qkv = values(9, 6 * rowElements(shape));
-  const gpuTensors = {
-    qkv: upload(qkv, [6, rowElements(shape)]),
-    queryTiles: upload(Uint32Array.of(0, 4, 0, 0, 0, 0, 0, 0, 4, 2, 0, 0, 0, 2, 0, 0), [2, 8]),
-    out: output([6, 16]),
-    lse: output([6, 1]),
-  };
-  forward(gpuTensors, shape);
-  const seen = [[0], [0, 1], [0, 1, 2], [0, 1, 2, 3], [0, 1, 2], [0, 1, 2, 3]];
-  const expected = reference.attentionForward(qkv, shape, seen);
-  assertClose(await read(gpuTensors.out), expected.out, { absolute: 64 * EPSILON.f32 });
-  assertClose(await read(gpuTensors.lse), expected.lse, { absolute: 64 * EPSILON.f32 });
+  await forEachVariant("attention", async () => {
+    const gpuTensors = {
+      qkv: upload(qkv, [6, rowElements(shape)]),
+      queryTiles: upload(Uint32Array.of(0, 4, 0, 0, 0, 0, 0, 0, 4, 2, 0, 0, 0, 2, 0, 0), [2, 8]),
+      out: output([6, 16]),
+      lse: output([6, 1]),
+    };
+    forward(gpuTensors, shape);
+    const seen = [[0], [0, 1], [0, 1, 2], [0, 1, 2, 3], [0, 1, 2], [0, 1, 2, 3]];
+    const expected = reference.attentionForward(qkv, shape, seen);
+    assertClose(await read(gpuTensors.out), expected.out, { absolute: 64 * EPSILON.f32 });
+    assertClose(await read(gpuTensors.lse), expected.lse, { absolute: 64 * EPSILON.f32 });
+  });
 });
 
 Deno.test("attention refuses shapes that disagree, by name", () => {

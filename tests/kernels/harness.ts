@@ -10,6 +10,7 @@ import {
   type Tensor,
   writeTensor,
 } from "../../src/gpu/tensor.ts";
+import { type Choices, prefer, runnable } from "../../src/kernels/tuning.ts";
 import { loadEngine, mapsWithinCall } from "../../src/platform/engine.ts";
 
 const engine = Deno.env.get("SMOLDPO_ENGINE") ?? "deno";
@@ -38,6 +39,21 @@ if (Deno.env.get("SMOLDPO_SUBGROUPS") === "off") gpu.features.subgroups = false;
 export const operandTypes: ("f32" | "f16")[] = gpu.features.f16 ? ["f32", "f16"] : ["f32"];
 if (!gpu.features.f16) {
   console.log(`skipped: f16 kernels, for "${gpu.info.description}" lacks shader-f16`);
+}
+
+/** Checks every variant of a kernel in the tuning table that the device can run: those of other devices too. */
+export async function forEachVariant<Kernel extends keyof Choices>(
+  kernel: Kernel,
+  check: (choice: Choices[Kernel]) => Promise<void>,
+): Promise<void> {
+  try {
+    for (const choice of runnable(gpu, kernel)) {
+      prefer(gpu, kernel, choice);
+      await check(choice);
+    }
+  } finally {
+    prefer(gpu, kernel, undefined);
+  }
 }
 
 /** Uniform numbers in [-1, 1), the same for the same seed (mulberry32). */

@@ -9,7 +9,7 @@ import * as reference from "../reference/matmul.ts";
 import {
   assertClose,
   EPSILON,
-  gpu,
+  forEachVariant,
   operandTypes,
   output,
   read,
@@ -33,17 +33,10 @@ function tolerance(K: number, stored: "f32" | "f16") {
   return { absolute: Math.max(K, 8) * 2 ** -24, relative: 2 * EPSILON[stored] };
 }
 
-/** All shapes on this adapter, in the tiles that software gets and in those that hardware gets. */
 async function forEachShape(check: (M: number, N: number, K: number) => Promise<void>) {
-  const { software } = gpu.info;
-  try {
-    for (const kind of [true, false]) {
-      gpu.info.software = kind;
-      for (const [M, N, K] of shapes) await check(M, N, K);
-    }
-  } finally {
-    gpu.info.software = software;
-  }
+  await forEachVariant("product", async () => {
+    for (const [M, N, K] of shapes) await check(M, N, K);
+  });
 }
 
 for (const operand of operandTypes) {
@@ -112,30 +105,24 @@ Deno.test("a row of matmul_forward has the same bits wherever it stands in a bat
 });
 
 for (const operand of operandTypes) {
-  Deno.test(`small and large tiles give the same bits, ${operand}`, async () => {
+  Deno.test(`every variant gives the same bits, ${operand}`, async () => {
     const [M, N, K] = [65, 67, 36];
-    const { software } = gpu.info;
     const x = upload(values(10, M * K, operand), [M, K], operand);
     const weight = upload(values(11, N * K, operand), [N, K], operand);
     const dyShape = [M, paddedColumns(N)];
     const dy = upload(values(12, M * paddedColumns(N), operand), dyShape, operand);
     const start = upload(values(13, N * K), [N, K]);
     const results: Float32Array[][] = [];
-    try {
-      for (const kind of [true, false]) { // a CPU gets large tiles for this shape, a GPU small ones
-        gpu.info.software = kind;
-        const [y, dx, dweight] = [output([M, paddedColumns(N)]), output([M, K]), output([N, K])];
-        run((commands) => {
-          matmulForward(commands, y, x, weight);
-          matmulBackwardInput(commands, dx, dy, weight);
-          commands.copy(dweight, start);
-          matmulBackwardWeight(commands, dweight, dy, x);
-        });
-        results.push([await read(y), await read(dx), await read(dweight)]);
-      }
-    } finally {
-      gpu.info.software = software;
-    }
-    assert.deepEqual(results[0], results[1]);
+    await forEachVariant("product", async () => {
+      const [y, dx, dweight] = [output([M, paddedColumns(N)]), output([M, K]), output([N, K])];
+      run((commands) => {
+        matmulForward(commands, y, x, weight);
+        matmulBackwardInput(commands, dx, dy, weight);
+        commands.copy(dweight, start);
+        matmulBackwardWeight(commands, dweight, dy, x);
+      });
+      results.push([await read(y), await read(dx), await read(dweight)]);
+    });
+    for (const result of results) assert.deepEqual(result, results[0]);
   });
 }

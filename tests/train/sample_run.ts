@@ -13,6 +13,7 @@ export const RUN: RunRecord = {
     architecture: "",
     description: "llvmpipe (LLVM 15.0.6, 256 bits)",
     software: true,
+    lanes: 8,
   },
   source: "fixtures/model",
   parameters: { total: 2_066_496, trained: 491_904 },

@@ -1,0 +1,78 @@
+// attention_backward_key_lanes: attention_backward_key for software adapters; see lane_head.wgsl.
+//
+//   p[i,j], ds[i,j] as in attention_backward_query_lanes  =>  dv[j] = sum_i p[i,j] dout[i]
+//                                                             dk[j] = scale * sum_i ds[i,j] q[i]
+//
+// over the rows i that see key j, in every query head of the key head: the heads one after the other, a head's rows one by one.
+//
+// Shapes    as attention_backward_key; qkv, dout, lse and delta as textures.
+// Dispatch  (key tiles, NKV, 1): one subgroup; a lane has two of the tile's keys at a time.
+// Writes    overwrites the key and value heads of dqkv; computes in f32, in a fixed order.
+// Source    Dao 2023, arXiv:2307.08691, algorithm 2.
+struct Params { NH: u32, NKV: u32, scale: f32 }
+
+@group(0) @binding(0) var<uniform> params: Params;
+@group(0) @binding(1) var qkv: texture_2d<f32>;
+@group(0) @binding(2) var dout: texture_2d<f32>;
+@group(0) @binding(3) var lse: texture_2d<f32>;
+@group(0) @binding(4) var delta: texture_2d<f32>;
+@group(0) @binding(5) var<storage, read> key_tiles: array<vec4<u32>>;
+@group(0) @binding(6) var<storage, read_write> dqkv: array<vec4<operand>>;
+
+struct Key { k: Head, v: Head, dk: Head, dv: Head }
+
+fn begin_key(key_at: u32) -> Key {
+  var key: Key;
+  key.k = own_head(qkv, key_at);
+  key.v = own_head(qkv, key_at + params.NKV * HS4);
+  return key;
+}
+
+// Element i of a tensor.
+fn element(source: texture_2d<f32>, i: u32) -> f32 {
+  return textureLoad(source, texel(i / 4u), 0)[i % 4u];
+}
+
+fn add_row(key: Key, q: Head, upstream: Head, row_lse: f32, row_delta: f32, seen: bool) -> Key {
+  let p = select(0.0, exp(dot_heads(q, key.k) * params.scale - row_lse), seen);
+  let ds = p * (dot_heads(upstream, key.v) - row_delta);
+  return Key(key.k, key.v, add_head(key.dk, ds, q), add_head(key.dv, p, upstream));
+}
+
+@compute @workgroup_size(LANES)
+fn attention_backward_key_lanes(
+  @builtin(workgroup_id) workgroup: vec3<u32>,
+  @builtin(local_invocation_index) lane: u32,
+) {
+  let keys_rows = key_tiles[workgroup.x];
+  let kv_head = workgroup.y;
+  let group = params.NH / params.NKV;
+  let key_count = keys_rows[1];
+  for (var first = 0u; first < key_count; first += 2u * LANES) {
+    let index = first + lane + LANES * vec2(0u, 1u);
+    let keys = keys_rows[0] + min(index, vec2(key_count - 1u));
+    let key_at = keys * row_stride() + (params.NH + kv_head) * HS4;
+    var k0 = begin_key(key_at[0]);
+    var k1 = begin_key(key_at[1]);
+    for (var head = kv_head * group; head < (kv_head + 1u) * group; head++) {
+      for (var row = keys_rows[0] + first; row < keys_rows[2]; row++) {
+        let at = row * params.NH + head;
+        let q = shared_head(qkv, row * row_stride() + head * HS4, lane);
+        let upstream = shared_head(dout, at * HS4, lane);
+        let row_lse = element(lse, at);
+        let row_delta = element(delta, at);
+        k0 = add_row(k0, q, upstream, row_lse, row_delta, row >= keys[0]);
+        k1 = add_row(k1, q, upstream, row_lse, row_delta, row >= keys[1]);
+      }
+    }
+    if (index[0] < key_count) { store_key(key_at[0], k0); }
+    if (index[1] < key_count) { store_key(key_at[1], k1); }
+  }
+}
+
+fn store_key(key_at: u32, key: Key) {
+  store_head(key_at, scale_head(key.dk, params.scale));
+  store_head(key_at + params.NKV * HS4, key.dv);
+}
+
+fn store(i: u32, value: vec4<f32>) { dqkv[i] = vec4<operand>(value); }

@@ -1,0 +1,77 @@
+// lane_broadcast: up to 32 vec4s that the lanes of a subgroup loaded together, for all of them. No kernel of its own: it stands
+// behind those for software adapters, whose workgroup is one subgroup of LANES.
+//
+// On a CPU a load costs as much as hundreds of products, from workgroup memory as from storage, and a broadcast next to nothing
+// (tests/bench/LOG.md).
+
+// Item i is in lane i % LANES, at i / LANES.
+alias Items = array<vec4<f32>, 8>;
+
+// Items 4 b to 4 b + 3, as the columns of a matrix.
+fn block0(x: Items) -> mat4x4<f32> {
+  return mat4x4(
+    subgroupBroadcast(x[0u / LANES], 0u % LANES),
+    subgroupBroadcast(x[1u / LANES], 1u % LANES),
+    subgroupBroadcast(x[2u / LANES], 2u % LANES),
+    subgroupBroadcast(x[3u / LANES], 3u % LANES),
+  );
+}
+fn block1(x: Items) -> mat4x4<f32> {
+  return mat4x4(
+    subgroupBroadcast(x[4u / LANES], 4u % LANES),
+    subgroupBroadcast(x[5u / LANES], 5u % LANES),
+    subgroupBroadcast(x[6u / LANES], 6u % LANES),
+    subgroupBroadcast(x[7u / LANES], 7u % LANES),
+  );
+}
+fn block2(x: Items) -> mat4x4<f32> {
+  return mat4x4(
+    subgroupBroadcast(x[8u / LANES], 8u % LANES),
+    subgroupBroadcast(x[9u / LANES], 9u % LANES),
+    subgroupBroadcast(x[10u / LANES], 10u % LANES),
+    subgroupBroadcast(x[11u / LANES], 11u % LANES),
+  );
+}
+fn block3(x: Items) -> mat4x4<f32> {
+  return mat4x4(
+    subgroupBroadcast(x[12u / LANES], 12u % LANES),
+    subgroupBroadcast(x[13u / LANES], 13u % LANES),
+    subgroupBroadcast(x[14u / LANES], 14u % LANES),
+    subgroupBroadcast(x[15u / LANES], 15u % LANES),
+  );
+}
+fn block4(x: Items) -> mat4x4<f32> {
+  return mat4x4(
+    subgroupBroadcast(x[16u / LANES], 16u % LANES),
+    subgroupBroadcast(x[17u / LANES], 17u % LANES),
+    subgroupBroadcast(x[18u / LANES], 18u % LANES),
+    subgroupBroadcast(x[19u / LANES], 19u % LANES),
+  );
+}
+fn block5(x: Items) -> mat4x4<f32> {
+  return mat4x4(
+    subgroupBroadcast(x[20u / LANES], 20u % LANES),
+    subgroupBroadcast(x[21u / LANES], 21u % LANES),
+    subgroupBroadcast(x[22u / LANES], 22u % LANES),
+    subgroupBroadcast(x[23u / LANES], 23u % LANES),
+  );
+}
+fn block6(x: Items) -> mat4x4<f32> {
+  return mat4x4(
+    subgroupBroadcast(x[24u / LANES], 24u % LANES),
+    subgroupBroadcast(x[25u / LANES], 25u % LANES),
+    subgroupBroadcast(x[26u / LANES], 26u % LANES),
+    subgroupBroadcast(x[27u / LANES], 27u % LANES),
+  );
+}
+fn block7(x: Items) -> mat4x4<f32> {
+  return mat4x4(
+    subgroupBroadcast(x[28u / LANES], 28u % LANES),
+    subgroupBroadcast(x[29u / LANES], 29u % LANES),
+    subgroupBroadcast(x[30u / LANES], 30u % LANES),
+    subgroupBroadcast(x[31u / LANES], 31u % LANES),
+  );
+}
+
+// Where vec4 i of a tensor lies in its texture (src/gpu/texture.ts).
+fn texel(i: u32) -> vec2<u32> { return vec2(i % TEXTURE_WIDTH, i / TEXTURE_WIDTH); }

@@ -1,0 +1,45 @@
+// matmul_backward_input_lanes: matmul_backward_input for software adapters; see lane_product.wgsl.
+//
+//   dx[m,k] = sum_n dy[m,n] * weight[n,k]
+//
+// Shapes    as matmul_backward_input; dy and weight as textures.
+// Dispatch  (ceil(K / 8 LANES), ceil(M / ITEMS), 1): one subgroup per ITEMS x 8 LANES tile of dx.
+// Writes    overwrites dx, with the bits of matmul_backward_input.
+struct Params { M: u32, N: u32, K: u32, stride: u32 }
+
+@group(0) @binding(0) var<uniform> params: Params;
+@group(0) @binding(1) var dy: texture_2d<f32>;
+@group(0) @binding(2) var weight: texture_2d<f32>;
+@group(0) @binding(3) var<storage, read_write> dx: array<vec4<result>>;
+
+var<private> m0: u32; // the workgroup's first row
+
+@compute @workgroup_size(LANES)
+fn matmul_backward_input_lanes(
+  @builtin(workgroup_id) workgroup: vec3<u32>,
+  @builtin(local_invocation_index) lane: u32,
+) {
+  m0 = ITEMS * workgroup.y;
+  multiply(m0, 2u * (LANES * workgroup.x + lane), params.stride / 4u, lane);
+}
+
+fn load_item(row: u32, n4: u32) -> vec4<f32> {
+  let m = min(m0 + row, params.M - 1u);
+  return textureLoad(dy, texel(m * (params.stride / 4u) + n4), 0);
+}
+
+// Four steps n by four columns k, 0 in the steps from N on.
+fn right_block(n4: u32, k4: u32) -> mat4x4<f32> {
+  let n = 4u * n4;
+  return mat4x4(weight_row(n, k4), weight_row(n + 1u, k4), weight_row(n + 2u, k4), weight_row(n + 3u, k4));
+}
+
+fn weight_row(n: u32, k4: u32) -> vec4<f32> {
+  let K4 = params.K / 4u;
+  let columns = textureLoad(weight, texel(min(n, params.N - 1u) * K4 + min(k4, K4 - 1u)), 0);
+  return select(vec4(0.0), columns, n < params.N);
+}
+
+fn store(m: u32, k4: u32, sum: vec4<f32>) {
+  if (m < params.M && k4 < params.K / 4u) { dx[m * (params.K / 4u) + k4] = vec4<result>(sum); }
+}

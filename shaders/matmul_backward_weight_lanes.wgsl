@@ -1,0 +1,48 @@
+// matmul_backward_weight_lanes: matmul_backward_weight for software adapters; see lane_product.wgsl.
+//
+//   dweight[n,k] += sum_m dy[m,n] * x[m,k]
+//
+// Shapes    as matmul_backward_weight; dy and x as textures.
+// Dispatch  (ceil(K / 8 LANES), ceil(N / ITEMS), 1): one subgroup per ITEMS x 8 LANES tile of dweight.
+// Writes    accumulates into dweight, with the bits of matmul_backward_weight.
+struct Params { M: u32, N: u32, K: u32, stride: u32 }
+
+@group(0) @binding(0) var<uniform> params: Params;
+@group(0) @binding(1) var dy: texture_2d<f32>;
+@group(0) @binding(2) var input: texture_2d<f32>;
+@group(0) @binding(3) var<storage, read_write> dweight: array<vec4<f32>>;
+
+var<private> n0: u32; // the workgroup's first row
+
+@compute @workgroup_size(LANES)
+fn matmul_backward_weight_lanes(
+  @builtin(workgroup_id) workgroup: vec3<u32>,
+  @builtin(local_invocation_index) lane: u32,
+) {
+  n0 = ITEMS * workgroup.y;
+  multiply(n0, 2u * (LANES * workgroup.x + lane), (params.M + 3u) / 4u, lane);
+}
+
+// Four rows n of one of the four steps m; 0 in those from M on.
+fn load_item(i: u32, m4: u32) -> vec4<f32> {
+  let m = 4u * m4 + i % 4u;
+  let n4 = min(n0 / 4u + i / 4u, params.stride / 4u - 1u);
+  let rows = textureLoad(dy, texel(min(m, params.M - 1u) * (params.stride / 4u) + n4), 0);
+  return select(vec4(0.0), rows, m < params.M);
+}
+
+// Four steps m by four columns k, 0 in the steps from M on.
+fn right_block(m4: u32, k4: u32) -> mat4x4<f32> {
+  let m = 4u * m4;
+  return mat4x4(input_row(m, k4), input_row(m + 1u, k4), input_row(m + 2u, k4), input_row(m + 3u, k4));
+}
+
+fn input_row(m: u32, k4: u32) -> vec4<f32> {
+  let K4 = params.K / 4u;
+  let columns = textureLoad(input, texel(min(m, params.M - 1u) * K4 + min(k4, K4 - 1u)), 0);
+  return select(vec4(0.0), columns, m < params.M);
+}
+
+fn store(n: u32, k4: u32, sum: vec4<f32>) {
+  if (n < params.N && k4 < params.K / 4u) { dweight[n * (params.K / 4u) + k4] += sum; }
+}

@@ -1,0 +1,117 @@
+// This module is browser compatible.
+/**
+ * Tensors as textures. A CPU adapter takes a tenth of the time to load a texel that it takes for a vec4 of a buffer
+ * (tests/bench/LOG.md). So there, kernels read some tensors as textures. Such a tensor gets one, a copy that is renewed when
+ * it is read and the tensor was written since.
+ *
+ * Texel i holds elements 4 i to 4 i + 3 and lies in column i % {@link TEXTURE_WIDTH}, row i / TEXTURE_WIDTH, whatever the
+ * tensor's shape.
+ *
+ * @module
+ */
+import type { Gpu } from "./device.ts";
+import type { Encoding } from "./encoding.ts";
+import { byteLength, type Storage, type Tensor, whenFreed } from "./tensor.ts";
+
+/** Texels of a row: what every device allows. */
+export const TEXTURE_WIDTH = 8192;
+
+/** The texture of a tensor's storage. */
+export interface TensorTexture {
+  texture: GPUTexture;
+  view: GPUTextureView;
+  /** Of the storage's content, when it was copied; and how much of it was. */
+  version: number;
+  copiedBytes: number;
+  /** Whose commands copied it: a copy that the GPU never got does not count. */
+  copiedBy: Encoding | undefined;
+}
+
+const FORMATS = {
+  f32: { format: "rgba32float", texelBytes: 16 },
+  f16: { format: "rgba16float", texelBytes: 8 },
+} as const;
+
+/** Whether the device has textures that are large enough for the tensor. */
+export function fitsTexture({ device }: Gpu, tensor: Tensor): boolean {
+  if (tensor.dtype === "u32") return false;
+  const texels = tensor.storage.sizeBytes / FORMATS[tensor.dtype].texelBytes;
+  return texels <= TEXTURE_WIDTH * device.limits.maxTextureDimension2D;
+}
+
+/**
+ * Sees to it that the tensor has a texture (`tensor.storage.texture`) and that this is up to date for the commands that
+ * follow in the encoding.
+ *
+ * @param tensor f32 or f16.
+ * @throws {RangeError} If it has another type.
+ */
+export function textureOf(gpu: Gpu, tensor: Tensor, encoding: Encoding): void {
+  const { storage, dtype } = tensor;
+  if (dtype === "u32") throw new RangeError("Expected a texture's tensor in f32 or f16, found u32");
+  const { texelBytes } = FORMATS[dtype];
+  const entry = storage.texture ??= createTexture(gpu, tensor, dtype);
+  const bytes = Math.min(
+    storage.sizeBytes,
+    Math.ceil(byteLength(tensor) / texelBytes) * texelBytes,
+  );
+  const upToDate = entry.version === storage.content.version && entry.copiedBytes >= bytes &&
+    (entry.copiedBy === encoding || entry.copiedBy?.finished);
+  if (upToDate) return;
+  copyToTexture(encoding, entry.texture, storage, bytes / texelBytes, texelBytes);
+  entry.version = storage.content.version;
+  entry.copiedBytes = bytes;
+  entry.copiedBy = encoding;
+}
+
+function createTexture(gpu: Gpu, tensor: Tensor, dtype: "f32" | "f16"): TensorTexture {
+  const { storage } = tensor;
+  const { format, texelBytes } = FORMATS[dtype];
+  const texels = storage.sizeBytes / texelBytes;
+  const size = [Math.min(texels, TEXTURE_WIDTH), Math.ceil(texels / TEXTURE_WIDTH)];
+  const texture = gpu.device.createTexture({
+    label: storage.buffer.label,
+    size,
+    format,
+    usage: GPUTextureUsage.TEXTURE_BINDING | GPUTextureUsage.COPY_DST,
+  });
+  const sizeBytes = size[0] * size[1] * texelBytes;
+  gpu.count(sizeBytes);
+  whenFreed([tensor], () => {
+    gpu.count(-sizeBytes);
+    texture.destroy();
+  });
+  return {
+    texture,
+    view: texture.createView(),
+    version: -1,
+    copiedBytes: 0,
+    copiedBy: undefined,
+  };
+}
+
+/** Copies the first texels: whole rows, then the rest. */
+function copyToTexture(
+  { copier }: Encoding,
+  texture: GPUTexture,
+  { buffer, offsetBytes }: Storage,
+  texels: number,
+  texelBytes: number,
+): void {
+  const bytesPerRow = TEXTURE_WIDTH * texelBytes;
+  const rows = Math.floor(texels / TEXTURE_WIDTH);
+  const rest = texels % TEXTURE_WIDTH;
+  if (rows > 0) {
+    copier.copyBufferToTexture({ buffer, offset: offsetBytes, bytesPerRow }, { texture }, [
+      TEXTURE_WIDTH,
+      rows,
+    ]);
+  }
+  if (rest > 0) {
+    copier.copyBufferToTexture(
+      { buffer, offset: offsetBytes + rows * bytesPerRow },
+      { texture, origin: [0, rows] },
+      [rest, 1],
+    );
+  }
+}

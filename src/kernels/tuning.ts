@@ -1,0 +1,100 @@
+// This module is browser compatible.
+/**
+ * Which variant of a kernel a device gets, at which sizes, and the measurement that says so: the one place where kinds of
+ * devices are told apart. Every row is tested (tests/kernels), whatever device runs the tests.
+ *
+ * @module
+ */
+import type { Gpu } from "../gpu/device.ts";
+
+/**
+ * `gpu`: hardware. `lanes`: a software adapter such as lavapipe whose subgroups have a known size, for which kernels with
+ * `_lanes` in their names are written. `cpu`: another software adapter.
+ */
+export type DeviceClass = "gpu" | "lanes" | "cpu";
+
+/** What a row may be chosen by: of a matrix product, the rows and columns of its result. */
+export interface Sizes {
+  rows?: number;
+  columns?: number;
+}
+
+/** A variant: the first row that names the device and that the sizes fit is taken. */
+export interface Row<Choice> {
+  devices: DeviceClass[];
+  choice: Choice;
+  fits?: (sizes: Required<Sizes>) => boolean;
+}
+
+/** Tiles of `TILE` x `TILE` (tile_product.wgsl), or a subgroup for `ITEMS` rows (lane_product.wgsl). */
+export type ProductChoice = { TILE: 32 | 64 } | { ITEMS: 16 | 32 };
+
+const tiles = ({ rows, columns }: Required<Sizes>, size: number) =>
+  Math.ceil(rows / size) * Math.ceil(columns / size);
+
+export interface Choices {
+  /** The three matrix products of training, and prefilling. */
+  product: ProductChoice;
+  /** Attention of training and prefilling. */
+  attention: "tiles" | "lanes";
+}
+
+export const TUNING: { [Kernel in keyof Choices]: Row<Choices[Kernel]>[] } = {
+  product: [
+    // 5.0 and 5.5 times as fast as tiles of 64 on Mesa 22.3, 3.8 and 3.7 on 25.0 (geometric means of four shapes of the
+    // shipped model at 330 rows, AMD EPYC, two cores, 2026-11-27); for 12 rows, 32 are half as fast as 16.
+    { devices: ["lanes"], choice: { ITEMS: 16 }, fits: ({ rows }) => rows <= 16 },
+    { devices: ["lanes"], choice: { ITEMS: 32 } },
+    // A CPU has few processors; but what it does for rows that are not there takes its time.
+    { devices: ["cpu"], choice: { TILE: 32 }, fits: ({ rows }) => rows <= 32 },
+    { devices: ["cpu"], choice: { TILE: 64 } },
+    // With fewer large tiles than 320, small ones are faster on a GPU of 132 processors (an H100, tests/bench/LOG.md).
+    { devices: ["gpu"], choice: { TILE: 32 }, fits: (sizes) => tiles(sizes, 64) < 320 },
+    { devices: ["gpu"], choice: { TILE: 64 } },
+  ],
+  attention: [
+    { devices: ["lanes"], choice: "lanes" },
+    { devices: ["gpu", "cpu"], choice: "tiles" },
+  ],
+};
+
+/** What a device is to the table. */
+export function deviceClass({ info, features }: Gpu): DeviceClass {
+  if (!info.software) return "gpu";
+  return features.subgroups && (info.lanes === 4 || info.lanes === 8) ? "lanes" : "cpu";
+}
+
+const preferred = new WeakMap<Gpu, Partial<Choices>>();
+
+/** What the table says for a device and sizes, or what {@link prefer} said. */
+export function tuned<Kernel extends keyof Choices>(
+  gpu: Gpu,
+  kernel: Kernel,
+  { rows = 0, columns = 0 }: Sizes,
+): Choices[Kernel] {
+  const device = deviceClass(gpu);
+  return preferred.get(gpu)?.[kernel] ??
+    TUNING[kernel].find(({ devices, fits = () => true }) =>
+      devices.includes(device) && fits({ rows, columns })
+    )!.choice;
+}
+
+/** Has a device take one choice at all sizes, or again what the table says (undefined): for tests and measurements. */
+export function prefer<Kernel extends keyof Choices>(
+  gpu: Gpu,
+  kernel: Kernel,
+  choice: Choices[Kernel] | undefined,
+): void {
+  preferred.set(gpu, { ...preferred.get(gpu), [kernel]: choice });
+}
+
+/** The choices of a kernel that a device can run: those for software adapters with subgroups need such a one. */
+export function runnable<Kernel extends keyof Choices>(
+  gpu: Gpu,
+  kernel: Kernel,
+): Choices[Kernel][] {
+  const lanes = deviceClass(gpu) === "lanes";
+  return TUNING[kernel]
+    .filter(({ devices }) => lanes || devices.some((device) => device !== "lanes"))
+    .map(({ choice }) => choice);
+}
