@@ -12,6 +12,7 @@ import {
   type Answer,
   answer,
   type AnswerToken,
+  biasOf,
   checkPromptText,
   roomFor,
   seedOf,
@@ -43,6 +44,7 @@ export function chatRoutes(api: Api, log: (line: string) => void): Hono {
         fields: request,
         prompt,
         seed: seedOf(request),
+        bias: biasOf(asked, request),
         maxNewTokens: roomFor(asked, prompt, wish),
         topLogprobs: request.logprobs ? request.top_logprobs ?? 0 : null,
       };

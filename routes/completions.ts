@@ -13,7 +13,15 @@ import type { Asked } from "../src/serve/model_shelf.ts";
 import { type Api, modelOf, tokenizerOf } from "./api.ts";
 import { eventStream } from "./event_stream.ts";
 import { CompletionRequest } from "./schemas.ts";
-import { type Answer, answer, checkPromptText, roomFor, seedOf, usageOf } from "./text_answer.ts";
+import {
+  type Answer,
+  answer,
+  biasOf,
+  checkPromptText,
+  roomFor,
+  seedOf,
+  usageOf,
+} from "./text_answer.ts";
 import { json } from "./validate.ts";
 
 /** OpenAI's default. */
@@ -39,6 +47,7 @@ export function completionRoutes(api: Api, log: (line: string) => void): Hono {
           topLogprobs: request.logprobs ?? null,
         }));
       const seed = seedOf(request);
+      const bias = biasOf(asked, request);
       const leave = api.admission.enter(questions.length);
       const head = {
         id: `cmpl-${crypto.randomUUID()}`,
@@ -65,6 +74,7 @@ export function completionRoutes(api: Api, log: (line: string) => void): Hono {
             const whole = await answer(api, {
               ...question,
               seed,
+              bias,
               signal,
               onPiece: ({ text, tokens }) =>
                 tell({ ...choices.piece(text, tokens), finish_reason: null }),
@@ -81,7 +91,7 @@ export function completionRoutes(api: Api, log: (line: string) => void): Hono {
       try {
         const { signal } = context.req.raw; // aborted if the client leaves
         const answers = await Promise.all(
-          questions.map((question) => answer(api, { ...question, seed, signal })),
+          questions.map((question) => answer(api, { ...question, seed, bias, signal })),
         );
         const choices = await Promise.all(answers.map(async (whole, index) => {
           const writer = new ChoiceWriter(asked, request);

@@ -2,7 +2,7 @@
 import type { Context } from "hono";
 import { HTTPException } from "hono/http-exception";
 import type { ContentfulStatusCode } from "hono/utils/http-status";
-import { UserError } from "../src/errors.ts";
+import { NonFiniteError, UnavailableError, UserError } from "../src/errors.ts";
 import { ShelfFull } from "../src/serve/model_shelf.ts";
 
 const TYPES: Partial<Record<number, string>> = {
@@ -39,6 +39,10 @@ function asApiError(error: unknown): ApiError {
   if (error instanceof ShelfFull) {
     return new ApiError(429, error.message, { code: "too_many_models" });
   }
+  if (error instanceof UnavailableError) return outOfService(error.message);
+  if (error instanceof NonFiniteError) { // the model's fault
+    return new ApiError(500, error.message, { code: "not_finite" });
+  }
   if (error instanceof UserError) return new ApiError(400, error.message);
   if (error instanceof HTTPException) {
     return new ApiError(error.status, error.message || "The request cannot be served");
@@ -46,12 +50,23 @@ function asApiError(error: unknown): ApiError {
   return new ApiError(500, "The server failed at this request; its log says why");
 }
 
-/** For Hono's onError. @param log Gets the errors that are defects of ours. */
+/** No model answers at present. */
+export function outOfService(message: string): ApiError {
+  return new ApiError(503, message, { code: "unavailable", headers: { "retry-after": "5" } });
+}
+
+/** Logs what concerns whoever runs the server: defects of ours, with their details, and models that overflow. */
+export function logFailure(error: unknown, log: (line: string) => void): void {
+  if (asApiError(error).status !== 500) return;
+  const details = error instanceof Error && !(error instanceof UserError) && error.stack;
+  log(`error      ${details || (error instanceof Error ? error.message : error)}`);
+}
+
+/** For Hono's onError. */
 export function errorHandler(log: (line: string) => void) {
   return (error: Error, context: Context): Response => {
+    logFailure(error, log);
     const { status, body } = errorBody(error);
-    if (status === 500) log(`error      ${error.stack ?? error}`);
-    const headers = error instanceof ApiError ? error.details.headers : undefined;
-    return context.json(body, status, headers);
+    return context.json(body, status, asApiError(error).details.headers);
   };
 }

@@ -1,7 +1,7 @@
 /** Server-sent events for answers that come in pieces. */
 import type { Context } from "hono";
 import { stream } from "hono/streaming";
-import { errorBody } from "./errors.ts";
+import { errorBody, logFailure } from "./errors.ts";
 
 /**
  * Sends what `produce` emits as `data:` events, with its id where it has one, then `data: [DONE]`. A failure on the way becomes an event of its own, for the
@@ -29,12 +29,10 @@ export function eventStream(
       await produce((event, id) => send(JSON.stringify(event), id), gone.signal);
       if (!gone.signal.aborted) send("[DONE]");
     } catch (error) {
-      const { status, body } = errorBody(error);
-      if (status === 500) log(`error      ${(error as Error).stack ?? error}`);
-      send(JSON.stringify(body));
+      logFailure(error, log);
+      send(JSON.stringify(errorBody(error).body));
     } finally {
-      await sent;
-      onEnd();
+      await sent.finally(onEnd);
     }
   });
 }

@@ -3,25 +3,35 @@ import { Hono } from "hono";
 import { describeRoute } from "hono-openapi";
 import type { JobQueue } from "../src/serve/job_queue.ts";
 import type { Api } from "./api.ts";
+import { ApiError, outOfService } from "./errors.ts";
 
 export function healthRoutes(api: Api, queue: JobQueue): Hono {
   return new Hono()
     .get(
       "/health",
       describeRoute({ summary: "Whether the server takes requests", tags: ["health"] }),
-      (context) =>
-        api.isReady() ? context.json({ status: "ok" }) : context.json({
-          error: { message: "Shutting down", type: "unavailable_error", param: null, code: null },
-        }, 503),
+      (context) => {
+        expectService(api);
+        return context.json({ status: "ok" });
+      },
     )
     .get(
       "/ready",
       describeRoute({ summary: "Whether the GPU answers", tags: ["health"] }),
-      async (context) => context.json({ status: "ok", load: await api.serving.load() }),
+      async (context) => {
+        expectService(api);
+        return context.json({ status: "ok", load: await api.serving.load() });
+      },
     )
     .get(
       "/metrics",
       describeRoute({ summary: "Counters in Prometheus' text format", tags: ["health"] }),
       async (context) => context.text(await api.metrics.text(api.serving, queue)),
     );
+}
+
+/** @throws {ApiError} 503 while the server shuts down, or no model answers. */
+function expectService({ isReady, serving }: Api): void {
+  if (!isReady()) throw new ApiError(503, "Shutting down");
+  if (serving.outage !== null) throw outOfService(serving.outage);
 }

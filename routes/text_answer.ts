@@ -1,6 +1,7 @@
 /** From a request to text: what both completion routes do with tokens. */
 import type { Completion } from "../src/generate/batcher.ts";
 import type { DrawnToken } from "../src/generate/decoder.ts";
+import { checkIds } from "../src/generate/sequences.ts";
 import { TextStream } from "../src/text/text_stream.ts";
 import type { Asked } from "../src/serve/model_shelf.ts";
 import { type Api, tokenizerOf } from "./api.ts";
@@ -47,6 +48,7 @@ export interface Question {
   /** Which of the request's sequences; each draws its own way. */
   sequence: number;
   seed: number;
+  bias: ReadonlyMap<number, number>;
   maxNewTokens: number;
   topLogprobs: number | null;
   onPiece?: (piece: Piece) => void;
@@ -56,6 +58,13 @@ export interface Question {
 /** @returns The seed of a request, drawn where it has none. */
 export function seedOf({ seed }: SamplingFields): number {
   return seed == null ? crypto.getRandomValues(new Uint32Array(1))[0] : seed >>> 0;
+}
+
+/** @throws {UserError} If a token is not in the model's vocabulary. */
+export function biasOf({ model }: Asked, { logit_bias }: SamplingFields): Question["bias"] {
+  const bias = new Map(Object.entries(logit_bias ?? {}).map(([id, value]) => [Number(id), value]));
+  checkIds("logit_bias", bias.keys(), model.vocabSize);
+  return bias;
 }
 
 /**
@@ -128,9 +137,7 @@ export async function answer(
       seed: question.seed,
       sequence: question.sequence,
     },
-    bias: new Map(
-      Object.entries(fields.logit_bias ?? {}).map(([id, bias]) => [Number(id), bias]),
-    ),
+    bias: question.bias,
     topLogprobs,
     signal: AbortSignal.any([signal, enough.signal]),
     onTokens(tokens) {

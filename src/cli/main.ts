@@ -111,6 +111,9 @@ async function withInterrupt(
   }
 }
 
-if (import.meta.main) {
-  Deno.exitCode = await main(Deno.args, processOutput(Deno.stdout), processOutput(Deno.stderr));
+/** Runs a command as the whole of the process: it ends with it, whatever a thread that hangs may still be doing. */
+export async function runProcess(words: readonly string[], load?: Load): Promise<never> {
+  Deno.exit(await main(words, processOutput(Deno.stdout), processOutput(Deno.stderr), load));
 }
+
+if (import.meta.main) await runProcess(Deno.args);

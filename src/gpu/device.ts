@@ -14,6 +14,17 @@ export interface DeviceInfo {
   lanes: number;
 }
 
+/** The device is gone: its driver was reset, say. */
+export class DeviceLostError extends UserError {
+  /** @param reason As the device gave it. */
+  constructor(readonly reason: string) {
+    super(
+      `Expected the GPU to go on, but the device was lost (${reason}): ` +
+        "restart the command; with --resume a training run goes on from its last checkpoint",
+    );
+  }
+}
+
 /** See {@link Gpu.readBuffer}. */
 export interface ReadOptions {
   onRead?: () => void;
@@ -33,7 +44,10 @@ export class Gpu {
   readonly subgroupDirective: string;
   /** There where the device shares its thread: its work is done in turns then. */
   turns: Turns | undefined;
+  /** Resolves with the {@link failure} once there is one. */
+  readonly failed: Promise<Error>;
   #failure: Error | undefined;
+  #onFailure: (failure: Error) => void;
   #closed = false;
   #mappedBefore = new WeakSet<GPUBuffer>();
   #pending: Promise<unknown>[] = [];
@@ -50,18 +64,15 @@ export class Gpu {
       timestamps: device.features.has("timestamp-query"),
     };
     this.subgroupDirective = info.engine === "deno" ? "" : "enable subgroups; ";
+    ({ promise: this.failed, resolve: this.#onFailure } = Promise.withResolvers<Error>());
     device.addEventListener("uncapturederror", (event) => {
       this.fail(new Error(`WebGPU reported: ${(event as GPUUncapturedErrorEvent).error.message}`));
     });
     device.lost.then((lost) => {
       if (this.#closed) return;
       // In front of every failure that only follows from it.
-      this.#failure = new UserError(
-        `Expected the GPU to go on, but the device was lost (${
-          lost.message || "no reason given"
-        }): ` +
-          "restart the command; with --resume a training run goes on from its last checkpoint",
-      );
+      this.#failure = new DeviceLostError(lost.message || "no reason given");
+      this.#onFailure(this.#failure);
     });
   }
 
@@ -74,6 +85,7 @@ export class Gpu {
   /** Remembers the first failure; {@link check} throws it where a caller can act on it. */
   fail(error: Error): void {
     this.#failure ??= error;
+    this.#onFailure(this.#failure);
   }
 
   /** Why the device is of no more use: the first error that it has reported since it was opened. */

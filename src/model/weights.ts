@@ -97,13 +97,18 @@ export async function loadWeights(
   const untie = config.tieWordEmbeddings && trainable.head === "untied";
   const shape = untie ? { ...config, tieWordEmbeddings: false } : config;
   const parameters = new Map<string, Parameter>();
-  for (const spec of parameterTable(shape)) {
-    const parameter = allocate(gpu, spec, precision, isTrained(spec, shape, trainable));
-    const source = untie && spec.kind === "head"
-      ? parameters.get("embed_tokens")!.spec.checkpoint
-      : spec.checkpoint;
-    await fill(gpu, parameter, source, read);
-    parameters.set(spec.name, parameter);
+  try {
+    for (const spec of parameterTable(shape)) {
+      const parameter = allocate(gpu, spec, precision, isTrained(spec, shape, trainable));
+      parameters.set(spec.name, parameter);
+      const source = untie && spec.kind === "head"
+        ? parameters.get("embed_tokens")!.spec.checkpoint
+        : spec.checkpoint;
+      await fill(gpu, parameter, source, read);
+    }
+  } catch (error) {
+    for (const parameter of parameters.values()) free(gpu, parameter);
+    throw error;
   }
   return { config: shape, precision, parameters, untied: untie };
 }
@@ -136,6 +141,12 @@ function allocate(gpu: Gpu, spec: ParameterSpec, precision: Operand, trained: bo
     master: half ? createTensor(gpu, `${spec.name} master`, "f32", spec.shape) : operand,
     gradient: createTensor(gpu, `${spec.name} gradient`, "f32", spec.shape),
   };
+}
+
+function free(gpu: Gpu, { operand, master, gradient }: Parameter): void {
+  for (const tensor of new Set([operand, master, gradient])) {
+    if (tensor) destroyTensor(gpu, tensor);
+  }
 }
 
 /** Writes the tensors that make up a parameter, a piece at a time. */

@@ -1,6 +1,7 @@
 // This module is browser compatible.
 import type { PreferencePair } from "../data/pairs.ts";
 import { type PairScore, scorePairs } from "../dpo/evaluate.ts";
+import { treeTokens } from "../dpo/pack.ts";
 import { type Checkpoint, loadModel } from "../engine.ts";
 import { UserError } from "../errors.ts";
 import { Batcher, type Completion, type GenerationRequest } from "../generate/batcher.ts";
@@ -11,7 +12,9 @@ import type { Gpu } from "../gpu/device.ts";
 import { GREEDY } from "../kernels/sample.ts";
 import type { Operand } from "../kernels/shapes.ts";
 import type { TokenLogprobs } from "../kernels/token_logprobs.ts";
+import { mostTokensTogether } from "../model/forward.ts";
 import { type Model, releaseModel } from "../model/model.ts";
+import { LastingDevice, type Recovery } from "./lasting_device.ts";
 import type { ServedModel, Serving, ServingLoad } from "./serving.ts";
 
 export interface ServingOptions {
@@ -24,19 +27,37 @@ export interface ServingOptions {
   cacheRows: number;
 }
 
-interface Loaded {
-  served: ServedModel;
+/** Opens the files of a model. */
+type OpenCheckpoint = () => Promise<Checkpoint & Disposable>;
+
+/** A model on the device, and who asks it. */
+interface Runner {
   model: Model;
   batcher: Batcher;
+}
+
+interface Loaded extends Runner {
+  served: ServedModel;
+  open: OpenCheckpoint;
   /** What is in work. */
   work: Set<Promise<unknown>>;
 }
 
-/** Models on a GPU of this thread. */
+/**
+ * Models on a GPU of this thread. Where its device fails, what is in work fails; nobody is answered until it was opened and the
+ * models were loaded again.
+ */
 export class LocalServing implements Serving {
   readonly #loaded = new Map<string, Loaded>();
+  readonly #device: LastingDevice;
 
-  constructor(readonly gpu: Gpu, readonly options: ServingOptions) {}
+  constructor(gpu: Gpu, readonly options: ServingOptions, recovery?: Recovery) {
+    this.#device = new LastingDevice(gpu, (gpu) => this.#loadAgain(gpu), recovery);
+  }
+
+  get outage(): string | null {
+    return this.#device.outage;
+  }
 
   get models(): readonly ServedModel[] {
     return [...this.#loaded.values()].map(({ served }) => served);
@@ -49,33 +70,33 @@ export class LocalServing implements Serving {
   /**
    * Loads a model under a name, and has its kernels compiled: the first request is as quick as any.
    *
+   * @param open Opens its files, now and when they are to be read again.
    * @param root The model that it was trained from here, if it was.
    * @throws {UserError} As loadModel.
    */
-  async add(name: string, checkpoint: Checkpoint, root = name): Promise<ServedModel> {
-    const { precision, slots, cacheRows } = this.options;
-    const positions = Math.min(this.options.positions, checkpoint.config.maxPositionEmbeddings);
-    const model = await loadModel(this.gpu, checkpoint, { precision, positions });
-    const rows = Math.min(cacheRows, mostCacheRows(model).inOneBuffer);
-    const served = {
-      name,
-      root,
-      created: Math.floor(Date.now() / 1000),
-      positions: Math.min(mostPositions(model), rows),
-      vocabSize: checkpoint.config.vocabSize,
-    };
-    const batcher = new Batcher(model, { cacheRows: rows, slots });
-    await warmUp(batcher, slots);
-    this.#loaded.set(name, { served, model, batcher, work: new Set() });
-    return served;
+  async add(name: string, open: OpenCheckpoint, root = name): Promise<ServedModel> {
+    return await this.#device.use(async (gpu) => {
+      const runner = await this.#load(gpu, open);
+      gpu.check(); // whoever loads models again does not know this one yet
+      const { model, batcher } = runner;
+      const served = {
+        name,
+        root,
+        created: Math.floor(Date.now() / 1000),
+        positions: Math.min(mostPositions(model), batcher.load.cacheRows),
+        vocabSize: model.weights.config.vocabSize,
+      };
+      this.#loaded.set(name, { ...runner, served, open, work: new Set() });
+      return served;
+    });
   }
 
   /** Takes no more requests for a model, lets those in work end, and frees its memory. */
   async removeModel(name: string): Promise<void> {
-    const { model, work } = this.#get(name);
+    const loaded = this.#get(name);
     this.#loaded.delete(name);
-    await Promise.allSettled(work);
-    releaseModel(model);
+    await Promise.allSettled(loaded.work);
+    release(loaded);
   }
 
   generate(model: string, request: GenerationRequest): Promise<Completion> {
@@ -91,7 +112,15 @@ export class LocalServing implements Serving {
   }
 
   score(model: string, pairs: readonly PreferencePair[]): Promise<PairScore[]> {
-    return this.#with(model, ({ model }) => Array.fromAsync(scorePairs(model, pairs)));
+    return this.#with(model, ({ model }) => {
+      const most = mostTokensTogether(model.gpu, model.weights);
+      const tooLong = pairs.find((pair) => treeTokens(pair) > most);
+      if (!tooLong) return Array.fromAsync(scorePairs(model, pairs));
+      throw new UserError(
+        `Expected pairs of at most ${most} tokens, as many as "${model.gpu.info.description}" computes together ` +
+          `in a model of this width, found ${treeTokens(tooLong)} in row ${tooLong.index}`,
+      );
+    });
   }
 
   load(): Promise<ServingLoad> {
@@ -102,19 +131,45 @@ export class LocalServing implements Serving {
       waiting: sum("waiting"),
       cacheRows: sum("cacheRows"),
       freeCacheRows: sum("freeCacheRows"),
-      gpuBytes: this.gpu.memory.bytes,
+      gpuBytes: this.#device.gpu.memory.bytes,
     });
   }
 
   close(): void {
-    this.gpu.close();
+    this.#device.close();
   }
 
-  async #with<T>(name: string, action: (loaded: Loaded) => Promise<T>): Promise<T> {
-    const loaded = this.#get(name);
-    const working = action(loaded);
-    loaded.work.add(working);
-    return await working.finally(() => loaded.work.delete(working));
+  async #with<T>(name: string, action: (loaded: Runner) => Promise<T>): Promise<T> {
+    return await this.#device.use(async () => {
+      const loaded = this.#get(name);
+      const working = action(loaded);
+      loaded.work.add(working);
+      return await working.finally(() => loaded.work.delete(working));
+    });
+  }
+
+  /** Loads a model and warms it up; where that fails, nothing of it stays on the device. */
+  async #load(gpu: Gpu, open: OpenCheckpoint): Promise<Runner> {
+    const { precision, slots, cacheRows } = this.options;
+    using checkpoint = await open();
+    using loading = new DisposableStack();
+    const positions = Math.min(this.options.positions, checkpoint.config.maxPositionEmbeddings);
+    const model = await loadModel(gpu, checkpoint, { precision, positions });
+    loading.adopt(model, releaseModel);
+    const rows = Math.min(cacheRows, mostCacheRows(model).inOneBuffer);
+    const batcher = loading.use(new Batcher(model, { cacheRows: rows, slots }));
+    await warmUp(batcher, slots);
+    loading.move(); // it stays
+    return { model, batcher };
+  }
+
+  async #loadAgain(gpu: Gpu): Promise<void> {
+    await Promise.allSettled(this.#loaded.values().flatMap(({ work }) => work));
+    for (const [name, loaded] of this.#loaded) {
+      const runner = await this.#load(gpu, loaded.open);
+      if (this.#loaded.get(name) === loaded) Object.assign(loaded, runner);
+      else release(runner); // taken out meanwhile
+    }
   }
 
   #get(name: string): Loaded {
@@ -124,12 +179,19 @@ export class LocalServing implements Serving {
   }
 }
 
+function release({ model, batcher }: Runner): void {
+  batcher[Symbol.dispose]();
+  releaseModel(model);
+}
+
 /** Batches whose kernels differ: matvec_forward takes 1, 2, 4 or 8 rows at a time. */
 const BATCHES = [1, 2, 4, 8];
 
 async function warmUp(batcher: Batcher, slots: number): Promise<void> {
   for (const count of new Set(BATCHES.map((size) => Math.min(size, slots)))) {
     const request = { prompt: [0], maxNewTokens: 2, sampling: GREEDY, stopIds: [], topLogprobs: 1 };
-    await Promise.all(Array.from({ length: count }, () => batcher.add(request)));
+    const answers = Array.from({ length: count }, () => batcher.add(request));
+    await Promise.allSettled(answers); // nothing is in work when it fails
+    await Promise.all(answers);
   }
 }

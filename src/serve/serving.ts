@@ -40,10 +40,13 @@ export interface Serving {
   readonly models: readonly ServedModel[];
   /** Sequences that a model works on at the same time; more wait. */
   readonly slots: number;
+  /** Why no model answers at present, in words: the device failed; null: they answer. */
+  readonly outage: string | null;
   /**
    * Continues a prompt.
    *
    * @throws {UserError} As Batcher.add.
+   * @throws {UnavailableError} If the device failed, as all methods.
    */
   generate(model: string, request: GenerationRequest): Promise<Completion>;
   /** As promptLogprobs. */

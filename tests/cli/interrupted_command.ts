@@ -1,6 +1,6 @@
 /** A program for main_test.ts: a command that interrupts itself as often as its argument says, then saves. */
-import { type Context, processOutput } from "../../src/cli/context.ts";
-import { main } from "../../src/cli/main.ts";
+import type { Context } from "../../src/cli/context.ts";
+import { runProcess } from "../../src/cli/main.ts";
 
 const module = {
   async run(_: unknown, { signal, stdout }: Context) {
@@ -17,10 +17,5 @@ const module = {
   },
 };
 
-Deno.exitCode = await main(
-  ["train"],
-  processOutput(Deno.stdout),
-  processOutput(Deno.stderr),
-  // deno-lint-ignore no-explicit-any -- one module stands in for every command's
-  () => Promise.resolve(module as any),
-);
+// deno-lint-ignore no-explicit-any -- one module stands in for every command's
+await runProcess(["train"], () => Promise.resolve(module as any));

@@ -107,6 +107,14 @@ Deno.test({
   },
 });
 
+Deno.test("a process ends with its command, though a thread of it hangs", async () => {
+  const { code } = await new Deno.Command(Deno.execPath(), {
+    args: ["run", "--quiet", "--allow-all", fromFileUrl("hanging_thread.ts")],
+    signal: AbortSignal.timeout(60_000), // kills it: another code then
+  }).output();
+  assert.equal(code, 0);
+});
+
 function fromFileUrl(name: string): string {
   return fileURLToPath(new URL(name, import.meta.url));
 }

@@ -49,8 +49,8 @@ export function randomCheckpoint(config: LlamaConfig, seed: number): Checkpoint 
 }
 
 /** A model that computes nothing but NaN wherever one of its tokens was seen, and is sound elsewhere. */
-export function brokenCheckpoint(token: number): Checkpoint {
-  const config = smallConfig({ tie_word_embeddings: false });
+export function brokenCheckpoint(token: number, fields: Record<string, unknown> = {}): Checkpoint {
+  const config = smallConfig({ tie_word_embeddings: false, ...fields });
   const sound = randomCheckpoint(config, 3);
   return {
     config,

@@ -44,6 +44,17 @@ Deno.test("bad requests get their status, in OpenAI's shape", async () => {
     [[completions, { prompt: "a".repeat(70_000) }], 400, /at most 65536 characters/],
     [[completions, { prompt: "a".repeat(2 ** 20) }], 413, /at most 1048576 bytes/],
     [[completions, { prompt: "a", logit_bias: { a: 1 } }], 400, /logit_bias/],
+    [[completions, { prompt: "a", logit_bias: { 512: 1 } }], 400, /logit_bias .* found 512/],
+    [
+      [completions, { prompt: "a", logit_bias: { 9999999999: 1 }, stream: true }],
+      400,
+      /logit_bias .* found 9999999999/,
+    ],
+    [
+      ["/v1/chat/completions", { ...chat, logit_bias: { 512: 1 }, stream: true }],
+      400,
+      /logit_bias .* found 512/,
+    ],
     [["/v1/chat/completions", { messages: [] }], 400, /messages/],
     [["/v1/chat/completions", { ...chat, tools: [{ type: "function" }] }], 400, /tools/],
     [["/v1/chat/completions", { ...chat, top_logprobs: 2 }], 400, /logprobs to be true/],

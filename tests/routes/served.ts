@@ -10,6 +10,7 @@ import { DiskUploads } from "../../src/platform/uploads.ts";
 import { Evaluations, type Evaluator } from "../../src/serve/evaluations.ts";
 import { JobQueue } from "../../src/serve/job_queue.ts";
 import { ModelShelf } from "../../src/serve/model_shelf.ts";
+import type { ModelHost } from "../../src/serve/serving.ts";
 import type { PreferenceStore } from "../../src/serve/preferences.ts";
 import { type TrainingFile, TrainingFiles } from "../../src/serve/training_files.ts";
 import { type Trainer, Trainings } from "../../src/serve/trainings.ts";
@@ -28,8 +29,9 @@ export const serving = new LocalWorker(gpu, {
   positions: 128,
   cacheRows: 512,
 });
-await serving.add("policy", stored);
-await serving.add("reference", stored);
+const open = () => openStoredModel(MODEL, { stderr: new MemoryOutput() });
+await serving.add("policy", open);
+await serving.add("reference", open);
 const voice = { tokenizer, stopIds: stopIdsOf(stored.config, tokenizer) };
 const started = ["policy", "reference"].map((name) => ({ name, path: MODEL, voice }));
 
@@ -52,13 +54,18 @@ interface Workshop {
   most?: number;
   worker?: Trainer & Evaluator;
   preferences?: PreferenceStore;
+  /** Who serves `policy` and `reference` instead of the shipped model. */
+  host?: ModelHost;
 }
 
 /** What an app needs for jobs, with runs and uploads in a folder. */
-function partsOf(output: string, { most = 0, worker = serving, preferences = memory }: Workshop) {
+function partsOf(
+  output: string,
+  { most = 0, worker = serving, preferences = memory, host = serving }: Workshop,
+) {
   const runs = new DiskRuns(output);
   const voiceAt = () => Promise.resolve(voice);
-  const shelf = new ModelShelf({ host: serving, runs, started, most, voiceAt });
+  const shelf = new ModelShelf({ host, runs, started, most, voiceAt });
   const files = new TrainingFiles(allowed, new DiskUploads(`${output}/files`), preferences);
   const queue = new JobQueue((line) => assert.fail(line));
   const common = { queue, files, device: { engine, adapter: null, precision: "f32" } as const };
@@ -84,11 +91,18 @@ export function workshop(output: string, options: Workshop = {}) {
 
 /** The app, with these differences from a server on this machine's own address that trains nothing. */
 export function appWith(
-  { preferences, ...options }: Partial<AppOptions> & Pick<Workshop, "preferences"> = {},
+  { preferences, host, ...options }:
+    & Partial<AppOptions>
+    & Pick<Workshop, "preferences" | "host"> = {},
 ) {
   const security = { apiKey: null, hosts: ["localhost"], corsOrigin: null };
   const limits = { maxQueue: 8, timeout: 60 };
-  return createApp({ ...partsOf("nowhere", { preferences }), ...limits, ...security, ...options });
+  return createApp({
+    ...partsOf("nowhere", { preferences, host }),
+    ...limits,
+    ...security,
+    ...options,
+  });
 }
 
 export interface Reply {

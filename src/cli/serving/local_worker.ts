@@ -20,8 +20,11 @@ export class LocalWorker extends LocalServing implements ModelHost, Trainer, Eva
   async addModel(
     { name, path, root }: { name: string; path: string; root: string },
   ): Promise<ServedModel> {
-    using stored = await openStoredModel(path, { stderr: linesTo(() => {}) });
-    return await this.add(name, stored, root);
+    return await this.add(
+      name,
+      () => openStoredModel(path, { stderr: linesTo(() => {}) }),
+      root,
+    );
   }
 
   async train(resolved: Resolved<"train">, watch: Watch): Promise<boolean> {

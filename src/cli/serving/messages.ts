@@ -1,5 +1,6 @@
 import type { Resolved } from "../../config.ts";
 import type { PreferencePair } from "../../data/pairs.ts";
+import { NonFiniteError, UnavailableError, UserError } from "../../errors.ts";
 import type { GenerationRequest } from "../../generate/batcher.ts";
 import type { DrawnToken } from "../../generate/decoder.ts";
 import type { ServedModel } from "../../serve/serving.ts";
@@ -40,6 +41,34 @@ export type FromWorker =
   | { kind: "plan"; id: number; steps: number }
   | { kind: "metrics"; id: number; metrics: MetricsLine }
   | { kind: "line"; id: number; line: string }
+  /** Serving.outage has changed. */
+  | { kind: "outage"; outage: string | null }
   | { kind: "done"; id: number; result: unknown }
-  /** `mendable`: the message is for the user, as that of a UserError. Without an id the worker is of no more use. */
-  | { kind: "failed"; id?: number; message: string; mendable: boolean };
+  /** Without an id the worker is of no more use. */
+  | { kind: "failed"; id?: number; error: SentError };
+
+/** Errors whose messages are for the user, by name; the name of another one is of no account. */
+const USER_ERRORS: readonly (new (message: string) => UserError)[] = [
+  UserError,
+  NonFiniteError,
+  UnavailableError,
+];
+
+/** An error on its way to another thread, which could not be told by its class there. */
+export interface SentError {
+  name: string;
+  message: string;
+  stack?: string;
+}
+
+export function toSend(error: unknown): SentError {
+  if (!(error instanceof Error)) return { name: "Error", message: `${error}` };
+  const { name, message, stack } = error;
+  return { name, message, stack };
+}
+
+/** @returns An error of the class that it had, where that is for users; with the stack that it had. */
+export function received({ name, message, stack }: SentError): Error {
+  const UserClass = USER_ERRORS.find((each) => each.name === name) ?? Error;
+  return Object.assign(new UserClass(message), { stack });
+}

@@ -1,6 +1,6 @@
 import type { PreferencePair } from "../../data/pairs.ts";
 import type { PairScore } from "../../dpo/evaluate.ts";
-import { UserError } from "../../errors.ts";
+import { UnavailableError } from "../../errors.ts";
 import type { Completion, GenerationRequest } from "../../generate/batcher.ts";
 import type { TokenLogprobs } from "../../kernels/token_logprobs.ts";
 import type { Resolved } from "../../config.ts";
@@ -8,7 +8,13 @@ import type { EvaluationResults, Evaluator } from "../../serve/evaluations.ts";
 import type { Watch } from "../../serve/job_queue.ts";
 import type { ModelHost, ServedModel, ServingLoad } from "../../serve/serving.ts";
 import type { Trainer } from "../../serve/trainings.ts";
-import type { FromWorker, ServingSetup, Task, ToWorker } from "./messages.ts";
+import {
+  type FromWorker,
+  received,
+  type ServingSetup,
+  type Task,
+  type ToWorker,
+} from "./messages.ts";
 
 interface Pending {
   resolve(result: unknown): void;
@@ -24,18 +30,27 @@ export class RemoteServing implements ModelHost, Trainer, Evaluator {
   readonly #pending = new Map<number, Pending>();
   readonly #models: ServedModel[];
   #nextId = 0;
+  #outage: string | null = null;
+  /** Why the worker is of no more use. */
+  #ended: UnavailableError | null = null;
 
   private constructor(
     readonly worker: Worker,
     models: readonly ServedModel[],
     readonly slots: number,
+    readonly say: (line: string) => void,
   ) {
     this.#models = [...models];
     worker.onmessage = ({ data }: MessageEvent<FromWorker>) => this.#receive(data);
     worker.onerror = (event) => {
       event.preventDefault();
-      this.#failAll(new Error(`The GPU's worker failed: ${event.message}`));
+      say(`error      The GPU's worker failed: ${event.message}`);
+      this.#end("The GPU's worker failed: restart the server");
     };
+  }
+
+  get outage(): string | null {
+    return this.#ended?.message ?? this.#outage;
   }
 
   get models(): readonly ServedModel[] {
@@ -45,7 +60,7 @@ export class RemoteServing implements ModelHost, Trainer, Evaluator {
   /**
    * Starts the worker and loads the models.
    *
-   * @param say Gets what it tells of itself meanwhile, a line at a time.
+   * @param say Gets what it tells of itself, a line at a time.
    * @throws {UserError} If there is no device or a model cannot be loaded.
    */
   static async start(setup: ServingSetup, say: (line: string) => void): Promise<RemoteServing> {
@@ -59,11 +74,11 @@ export class RemoteServing implements ModelHost, Trainer, Evaluator {
     worker.onmessage = ({ data }: MessageEvent<FromWorker>) => {
       if (data.kind === "say") say(data.line);
       if (data.kind === "ready") resolve(data.models);
-      if (data.kind === "failed") reject(errorOf(data));
+      if (data.kind === "failed") reject(received(data.error));
     };
     worker.postMessage({ kind: "setup", setup } satisfies ToWorker);
     try {
-      return new RemoteServing(worker, await promise, setup.slots);
+      return new RemoteServing(worker, await promise, setup.slots, say);
     } catch (error) {
       worker.terminate();
       throw error;
@@ -119,10 +134,11 @@ export class RemoteServing implements ModelHost, Trainer, Evaluator {
 
   close(): void {
     this.worker.terminate();
-    this.#failAll(new Error("The server was closed"));
+    this.#end("The server was closed");
   }
 
   async #ask<T>(task: Task, watch?: Told, signal?: AbortSignal): Promise<T> {
+    if (this.#ended) throw this.#ended; // nobody would answer
     const id = this.#nextId++;
     const { promise, resolve, reject } = Promise.withResolvers<T>();
     this.#pending.set(id, { resolve: resolve as Pending["resolve"], reject, watch });
@@ -134,27 +150,43 @@ export class RemoteServing implements ModelHost, Trainer, Evaluator {
   }
 
   #receive(message: FromWorker): void {
-    if (message.kind === "say" || message.kind === "ready") return;
+    if (message.kind === "ready") return;
+    if (message.kind === "say") return this.say(message.line);
+    if (message.kind === "outage") return void (this.#outage = message.outage);
     if (message.kind === "failed" && message.id === undefined) {
-      return this.#failAll(errorOf(message));
+      return this.#end(message.error.message);
     }
     const pending = this.#pending.get(message.id!);
     if (!pending) return;
-    if (message.kind === "tokens") return pending.watch?.onTokens?.(message.tokens);
-    if (message.kind === "plan") return pending.watch?.onPlan?.(message.steps);
-    if (message.kind === "metrics") return pending.watch?.onMetrics?.(message.metrics);
-    if (message.kind === "line") return pending.watch?.onLine?.(message.line);
-    this.#pending.delete(message.id!);
-    if (message.kind === "done") pending.resolve(message.result);
-    else pending.reject(errorOf(message));
+    if (message.kind === "done" || message.kind === "failed") {
+      this.#pending.delete(message.id!);
+      if (message.kind === "done") pending.resolve(message.result);
+      else pending.reject(received(message.error));
+      return;
+    }
+    try {
+      tell(pending.watch ?? {}, message);
+    } catch (error) { // costs who listens, and nobody else
+      this.#pending.delete(message.id);
+      this.worker.postMessage({ kind: "cancel", id: message.id } satisfies ToWorker);
+      pending.reject(error);
+    }
   }
 
-  #failAll(error: unknown): void {
-    for (const { reject } of this.#pending.values()) reject(error);
+  /** Fails what is in work, and whatever is asked for from now on. */
+  #end(reason: string): void {
+    this.#ended ??= new UnavailableError(reason);
+    for (const { reject } of this.#pending.values()) reject(this.#ended);
     this.#pending.clear();
   }
 }
 
-function errorOf({ message, mendable }: { message: string; mendable: boolean }): Error {
-  return mendable ? new UserError(message) : new Error(message);
+/** What comes before a result. */
+type Progress = Extract<FromWorker, { kind: "tokens" | "plan" | "metrics" | "line" }>;
+
+function tell(watch: Told, message: Progress): void {
+  if (message.kind === "tokens") watch.onTokens?.(message.tokens);
+  else if (message.kind === "plan") watch.onPlan?.(message.steps);
+  else if (message.kind === "metrics") watch.onMetrics?.(message.metrics);
+  else watch.onLine?.(message.line);
 }

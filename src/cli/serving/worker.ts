@@ -5,12 +5,17 @@
  *
  * @module
  */
-import { UserError } from "../../errors.ts";
 import type { Watch } from "../../serve/job_queue.ts";
 import { deviceInWords, openDevice } from "../device.ts";
 import { openStoredModel } from "../inputs.ts";
 import { linesTo, LocalWorker } from "./local_worker.ts";
-import type { FromWorker, ServingSetup, Task, ToWorker } from "./messages.ts";
+import {
+  type FromWorker,
+  type ServingSetup,
+  type Task,
+  toSend,
+  type ToWorker,
+} from "./messages.ts";
 
 const say = (message: FromWorker) => self.postMessage(message);
 const running = new Map<number, AbortController>();
@@ -27,9 +32,7 @@ self.onmessage = async ({ data }: MessageEvent<ToWorker>) => {
       say({ kind: "done", id: data.id, result: await perform(data.id, data.task) });
     }
   } catch (error) {
-    const mendable = error instanceof UserError || error instanceof RangeError;
-    const text = error instanceof Error ? (mendable ? error.message : error.stack) : `${error}`;
-    say({ kind: "failed", id, message: text ?? "", mendable });
+    say({ kind: "failed", id, error: toSend(error) });
   }
 };
 
@@ -37,7 +40,8 @@ async function open(setup: ServingSetup): Promise<LocalWorker> {
   const { device, models, slots, positions, cacheMiB } = setup;
   const line = (text: string) => say({ kind: "say", line: text });
   const stream = linesTo(line);
-  const opened = (await openDevice(device, { stdout: stream, stderr: stream }))!;
+  const openGpu = async () => (await openDevice(device, { stdout: stream, stderr: stream }))!;
+  const opened = await openGpu();
   const { gpu, precision } = opened;
   line(`device     ${deviceInWords(opened)}`);
   using files = new DisposableStack();
@@ -51,9 +55,17 @@ async function open(setup: ServingSetup): Promise<LocalWorker> {
     ),
   );
   const cacheRows = Math.floor(cacheMiB * 2 ** 20 / tokenBytes);
-  const serving = new LocalWorker(gpu, { precision, slots, positions, cacheRows });
-  for (const [i, { name, path }] of models.entries()) {
-    const served = await serving.add(name, stored[i]);
+  const serving = new LocalWorker(gpu, { precision, slots, positions, cacheRows }, {
+    openDevice: async () => (await openGpu()).gpu,
+    onOutage(outage) {
+      line(
+        outage ? `error      ${outage}: opening it again` : "device     open again, models loaded",
+      );
+      say({ kind: "outage", outage });
+    },
+  });
+  for (const { name, path } of models) {
+    const served = await serving.add(name, () => openStoredModel(path, { stderr: stream }));
     line(`model      ${name}: ${path}, up to ${served.positions} tokens`);
   }
   return serving;
