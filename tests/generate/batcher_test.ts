@@ -170,6 +170,29 @@ Deno.test("a step that fails costs those who were part of it, and not those who 
   await assertSlots(batcher, 2);
 });
 
+Deno.test("who leaves while the prompt is read frees everything when that is done", async () => {
+  const batcher = new Batcher(model, { cacheRows: 80, slots: 2 });
+  const leaves = new AbortController();
+  const meanwhile = (begin: Decoder["begin"]): Decoder["begin"] =>
+    async function (this: Decoder, sequences) {
+      const reading = begin.call(this, sequences);
+      leaves.abort();
+      return await reading;
+    };
+  const told: DrawnToken[] = [];
+  await withDecoder("begin", meanwhile, async () => {
+    const left = batcher.add(request(6, {
+      signal: leaves.signal,
+      onTokens: (tokens) => told.push(...tokens),
+    }));
+    const beside = batcher.add(request(3));
+    assert.deepEqual(await left, { ids: [], knownTokens: 0, finishReason: "aborted" });
+    assert.deepEqual(await beside, await aloneOf(request(3)));
+  });
+  assert.deepEqual(told, []);
+  assert.deepEqual(batcher.load, idle(80));
+});
+
 Deno.test("on a lost device everybody is told so, those who come later too, and the thread goes on", async () => {
   using lost = await openTestGpu();
   const loaded = await loadModel(lost, checkpoint, { precision: "f32", positions: 64 });
