@@ -21,6 +21,7 @@ import {
   openStoredModel,
   shapeInWords,
   type StoredModel,
+  unusedInWords,
 } from "./inputs.ts";
 import { NO_SHORTCUTS } from "./shortcuts.ts";
 
@@ -50,7 +51,9 @@ export async function showAudit(
     context.stdout.write(
       options.json
         ? `${JSON.stringify({ path, format, counts, audit })}\n`
-        : `${path}: ${countsInWords(counts)}; ${shapeInWords(record)}\n${auditText(audit)}\n`,
+        : `${path}: ${countsInWords(counts)}; ${shapeInWords(record)}${unusedInWords(record)}\n${
+          auditText(audit)
+        }\n`,
     );
   }
   return 0;

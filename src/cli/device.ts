@@ -56,6 +56,12 @@ export function deviceInWords({ gpu, precision, precisionReason }: OpenDevice): 
   }), ${precision}: ${precisionReason}`;
 }
 
+/** A device for people who only want to know where their training runs. */
+export function deviceShortly({ gpu, precision, precisionReason }: OpenDevice): string {
+  const { description, software } = gpu.info;
+  return `${description}${software ? ", a CPU" : ""}; ${precision}, as ${precisionReason}`;
+}
+
 /** The optional features that a device has. */
 export function featuresInWords(features: Gpu["features"]): string {
   const names = Object.entries(features).filter(([, has]) => has).map(([name]) => name);
@@ -69,7 +75,7 @@ function choosePrecision(gpu: Gpu, wish: "auto" | Operand): Omit<OpenDevice, "gp
       `Expected a device with shader-f16 for --precision f16, found "${info.description}" without: use --precision f32`,
     );
   }
-  if (wish !== "auto") return { precision: wish, precisionReason: "as asked" };
+  if (wish !== "auto") return { precision: wish, precisionReason: "you asked for it" };
   if (!features.f16) return { precision: "f32", precisionReason: "the device lacks shader-f16" };
   if (info.software) {
     return { precision: "f32", precisionReason: "a CPU gains nothing from f16" };

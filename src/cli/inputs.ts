@@ -170,11 +170,15 @@ export function dataRecord(
   };
 }
 
-/** The shape of a dataset's rows, and what of it goes unused, in words. */
-export function shapeInWords({ format, unusedColumns, files, path }: DataRecord): string {
+/** The columns that go unused, to follow something else in a line. */
+export function unusedInWords({ unusedColumns }: DataRecord): string {
+  return unusedColumns.length > 0 ? `; not used: ${unusedColumns.join(", ")}` : "";
+}
+
+/** The shape of a dataset's rows, in words, and its files where its name does not tell them. */
+export function shapeInWords({ format, files, path }: DataRecord): string {
   return [
     format,
-    ...unusedColumns.length > 0 ? [`not used: ${unusedColumns.join(", ")}`] : [],
     ...files.length > 1 || !files[0].endsWith(path) ? [`from ${filesInWords(files)}`] : [],
   ].join("; ");
 }

@@ -26,7 +26,7 @@ export interface ScoredReference {
  * @returns One to save to for each dataset.
  */
 export async function loadReferenceScores(
-  { cache, say }: Shortcuts,
+  { cache, detail }: Shortcuts,
   datasets: readonly { pairs: readonly PreferencePair[]; record: DataRecord }[],
   { policy, reference, source, precision, score }: ScoredReference,
 ): Promise<ReferenceCache[]> {
@@ -42,7 +42,7 @@ export async function loadReferenceScores(
       reduction: score.logprob,
     });
     caches.push(scores);
-    say(`cache      reference scores of ${record.path}: ${found}; ${cache.path}`);
+    detail(`cache      reference scores of ${record.path}: ${found}; ${cache.path}`);
   }
   return caches;
 }

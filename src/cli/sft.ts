@@ -8,10 +8,11 @@ import { randomWeights } from "../model/random_weights.ts";
 import { locateModel } from "../platform/models.ts";
 import { loadTokenizer } from "../text/tokenizer.ts";
 import type { ModelIdentity } from "../train/identity.ts";
-import { largestBatch, planInWords, planMemory } from "../train/memory_plan.ts";
+import { largestBatch, planInWords, planMemory, totalInWords } from "../train/memory_plan.ts";
 import { evaluateSft } from "../train/sft.ts";
 import type { Context } from "./context.ts";
-import { deviceInWords, openDevice } from "./device.ts";
+import { deviceShortly, featuresInWords, openDevice } from "./device.ts";
+import { Header, invocation } from "./header.ts";
 import { bringFromHub } from "./hub_files.ts";
 import { openPushTarget, pushToHub } from "./hub_target.ts";
 import { countsInWords, dataOptions, heldOutDataset, openStoredModel } from "./inputs.ts";
@@ -25,6 +26,7 @@ const INTERRUPTED = 130;
 /** Next-token training: where DPO's starting model comes from. */
 export async function run(options: Options<"sft">, context: Context<"sft">): Promise<number> {
   const startedAt = new Date();
+  const header = new Header(options.verbose, context.stderr);
   const target = await openPushTarget(options);
   if (!await bringFromHub(context)) return INTERRUPTED;
   const { directory: source } = await locateModel(options.model);
@@ -32,7 +34,7 @@ export async function run(options: Options<"sft">, context: Context<"sft">): Pro
   const checkpoint: Checkpoint = stored ?? await freshCheckpoint(source, options);
   const data = dataOptions(options, checkpoint, options.score);
   const text = { directory: source, tokenizer: await loadTokenizer(source) };
-  const faster = shortcuts(options, "write", context);
+  const faster = shortcuts(options, "write", context, (line) => header.detail(line));
   const dataset = await openTrainingSequences(options, text, data, faster);
   const heldOutNamed = heldOutDataset(options);
   const heldOut = heldOutNamed && await loadSequencesFrom(heldOutNamed, text, data, faster);
@@ -59,14 +61,23 @@ export async function run(options: Options<"sft">, context: Context<"sft">): Pro
       order: dataset.order,
       stream: dataset.stream,
       startedAt,
+      header,
     };
-    context.stderr.write(
-      `device     ${deviceInWords(device)}\n` +
-        `model      ${options.model}: ${training.parameters.total} parameters, ${training.parameters.trained} trained\n` +
-        `${dataset.header().join("\n")}\n` +
-        `memory     ${planInWords(memory)}\n` +
-        `steps      ${run.plan.totalSteps}, ${run.plan.rowsPerStep} rows each\n`,
-    );
+    const { lines, details } = dataset.header();
+    const { total, trained } = training.parameters;
+    const { info, features } = device.gpu;
+    header.say(`device     ${deviceShortly(device)}`);
+    header.detail(`engine     ${info.engine}, ${featuresInWords(features)}`);
+    header.say(`model      ${options.model}: ${total} weights, ${trained} trained`);
+    for (const line of lines) header.say(line);
+    for (const line of details) header.detail(line);
+    if (heldOut) {
+      header.say(`held out   ${options.evalDataset}: ${countsInWords(heldOut.counts, "rows")}`);
+    }
+    header.say(`memory     ${totalInWords(memory)}`);
+    header.detail(`memory     ${planInWords(memory)}`);
+    header.say(`steps      ${run.plan.totalSteps}, ${run.plan.rowsPerStep} rows each`);
+    header.say(`output     ${directory.path}`);
     const firstStep = await resumeRun(run);
     const batch = { batchSize: options.perDeviceTrainBatchSize, scope: options.score };
     const evaluateAt = async (step: number) => {
@@ -89,7 +100,10 @@ export async function run(options: Options<"sft">, context: Context<"sft">): Pro
     if (options.json) {
       context.stdout.write(`${JSON.stringify({ output: directory.path, ...last })}\n`);
     } else {
-      context.stderr.write(`saved      ${directory.path} after ${durationSeconds} s\n`);
+      context.stderr.write(
+        `saved      ${directory.path} after ${durationSeconds} s\n` +
+          `next       align it: ${invocation()} task train --model ${directory.path}\n`,
+      );
     }
     if (target && await pushToHub(target, directory.path, context) === null) return INTERRUPTED;
     return 0;

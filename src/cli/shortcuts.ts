@@ -17,28 +17,33 @@ export interface Shortcuts {
   cache: DiskCache | null;
   /** Workers that encode; 1: none. */
   workers: number;
-  say(line: string): void;
+  /** Tells what a cache brought. */
+  detail(line: string): void;
 }
 
 /** Workers where the user named no number: each takes memory for a tokenizer of its own. */
 const MOST_WORKERS = 4;
 
 /** Without any. */
-export const NO_SHORTCUTS: Shortcuts = { cache: null, workers: 1, say: () => {} };
+export const NO_SHORTCUTS: Shortcuts = { cache: null, workers: 1, detail: () => {} };
 
-/** @param access Whether the command may write to the cache. */
+/**
+ * @param access Whether the command may write to the cache.
+ * @param detail Told what the cache brought; what is wrong with it goes to stderr.
+ */
 export function shortcuts(
   { cache, cacheDir, datasetNumProc }: Flags,
   access: "read" | "write",
   { stderr }: Pick<Context, "stderr">,
+  detail: Shortcuts["detail"] = (line) => stderr.write(`${line}\n`),
 ): Shortcuts {
   const workers = datasetNumProc ?? Math.min(navigator.hardwareConcurrency, MOST_WORKERS);
   const say = (line: string) => stderr.write(`${line}\n`);
-  if (!cache) return { cache: null, workers, say };
+  if (!cache) return { cache: null, workers, detail };
   const path = cacheDir ?? defaultCachePath();
-  if (path !== null) return { cache: new DiskCache(path, access, say), workers, say };
+  if (path !== null) return { cache: new DiskCache(path, access, say), workers, detail };
   say("cache      none: expected HOME to say where; --cache-dir does");
-  return { cache: null, workers, say };
+  return { cache: null, workers, detail };
 }
 
 /**
@@ -49,7 +54,7 @@ export function shortcuts(
  * @param prepare Gets the options with workers and cache.
  */
 export async function withShortcuts<T>(
-  { cache, workers, say }: Shortcuts,
+  { cache, workers, detail }: Shortcuts,
   { path, dataset, directory, shape }: {
     path: string;
     dataset: Dataset;
@@ -84,6 +89,6 @@ export async function withShortcuts<T>(
   });
   const tokenCache = new TokenCache(cache, key, () => readRows(dataset));
   const prepared = await prepare({ ...options, encoder, tokenCache });
-  say(`cache      tokens of ${path}: ${tokenCache.outcome}; ${cache.path}`);
+  detail(`cache      tokens of ${path}: ${tokenCache.outcome}; ${cache.path}`);
   return prepared;
 }

@@ -7,7 +7,7 @@ import type { TokenSequence } from "../data/truncate.ts";
 import { openDataset } from "../platform/datasets.ts";
 import type { TextTokenizer } from "../text/tokenizer.ts";
 import { RowStream } from "../train/row_stream.ts";
-import { dataRecord, mainDataset, shapeInWords } from "./inputs.ts";
+import { dataRecord, mainDataset, shapeInWords, unusedInWords } from "./inputs.ts";
 import type { TrainingRows } from "./training_run.ts";
 
 /**
@@ -39,12 +39,14 @@ export async function streamRows<Row>(
     const { counts, format, encoding, unusedColumns } = preparer;
     return dataRecord(named, dataset, { counts, format, encoding, unusedColumns, hash }, data);
   };
-  const header = () => [
-    `data       ${options.dataset}: streamed through ${bufferRows} rows, counted at the end, not audited; ${
-      shapeInWords(record())
-    }`,
-    `encoding   ${preparer.encoding}`,
-  ];
+  const header = () => ({
+    lines: [
+      `data       ${options.dataset}: streamed through ${bufferRows} rows, counted at the end, not audited${
+        unusedInWords(record())
+      }`,
+    ],
+    details: [`format     ${shapeInWords(record())}`, `encoding   ${preparer.encoding}`],
+  });
   return {
     rows: stream.rows,
     plan: { rowsPerStep, totalSteps: options.maxSteps },

@@ -2,8 +2,8 @@ import type { Options } from "../config.ts";
 import { auditInWords, flipsInWords } from "../data/audit.ts";
 import { filterInWords } from "../data/filter_report.ts";
 import { suspectedFlips } from "../dpo/label_flips.ts";
-import { type DpoTraining, startDpo } from "../engine.ts";
-import { largestBatch, planInWords, planMemory } from "../train/memory_plan.ts";
+import { type DpoTraining, startDpo, trainableOf } from "../engine.ts";
+import { largestBatch, planInWords, planMemory, totalInWords } from "../train/memory_plan.ts";
 import {
   type Change,
   evaluationChanges,
@@ -13,8 +13,9 @@ import {
 } from "../train/run_record.ts";
 import { checkFirstStep } from "../train/self_check.ts";
 import type { Context } from "./context.ts";
-import { deviceInWords, openDevice } from "./device.ts";
+import { deviceShortly, featuresInWords, openDevice } from "./device.ts";
 import { HeldOut, SAMPLES } from "./held_out.ts";
+import { Header, invocation } from "./header.ts";
 import { bringFromHub } from "./hub_files.ts";
 import { openPushTarget, pushToHub } from "./hub_target.ts";
 import {
@@ -25,12 +26,15 @@ import {
   openStoredModel,
 } from "./inputs.ts";
 import { loadReferenceScores } from "./reference_scores.ts";
+import { clock } from "./progress.ts";
 import { RunDirectory } from "./run_directory.ts";
 import { shortcuts } from "./shortcuts.ts";
 import { openTrainingPairs, strongFilter } from "./training_pairs.ts";
 import { type Host, resumeRun, runLoop, saveRun, type TrainingRun } from "./training_run.ts";
 
 const INTERRUPTED = 130;
+/** Steps after which the time of the others is told. */
+const TIMED_STEPS = 3;
 
 /** Direct Preference Optimization. */
 export async function run(
@@ -39,6 +43,7 @@ export async function run(
   host?: Host,
 ): Promise<number> {
   const startedAt = new Date();
+  const header = new Header(options.verbose, context.stderr);
   const say = (line: string) => context.stderr.write(`${line}\n`);
   const target = await openPushTarget(options);
   // A server's clients must not make it fetch anything.
@@ -48,7 +53,7 @@ export async function run(
     ? null
     : await openStoredModel(options.reference, context);
   const dataFlags = dataOptions(options, model, options.score);
-  const faster = shortcuts(options, "write", context);
+  const faster = shortcuts(options, "write", context, (line) => header.detail(line));
   const train = await openTrainingPairs(options, model, dataFlags, faster, context);
   const heldOutNamed = heldOutDataset(options);
   const heldOut = heldOutNamed &&
@@ -86,6 +91,7 @@ export async function run(
       order: train.order,
       stream: train.stream,
       startedAt,
+      header,
       host,
     };
     host?.onPlan(run.plan.totalSteps);
@@ -93,29 +99,36 @@ export async function run(
       directory.log(line);
       host?.onMetrics(line);
     };
-    say(`device     ${deviceInWords(device)}`);
-    say(
-      `model      ${options.model}; reference ${options.reference ?? "the model before training"}`,
-    );
-    say(`trained    ${trainedInWords(training, options)}`);
-    for (const line of train.header()) say(line);
     const { filter } = context.resolved.origins;
-    if (filter.source === "automatic") say(`filter     ${options.filter}: ${filter.detail}`);
+    const { lines, details } = train.header();
+    header.say(`device     ${deviceShortly(device)}`);
+    header.detail(`engine     ${gpu.info.engine}, ${featuresInWords(gpu.features)}`);
+    header.say(
+      `model      ${options.model}, ${trainedShortly(training)}; reference ${
+        options.reference ?? "the model before training"
+      }`,
+    );
+    header.detail(`trained    ${trainedInWords(training, options)}`);
+    for (const line of lines) header.say(line);
+    for (const line of details) header.detail(line);
+    if (filter.source === "automatic") {
+      header.say(`filter     ${options.filter}: ${filter.detail}`);
+    }
     if (heldOut) {
-      say(`held out   ${options.evalDataset}: ${countsInWords(heldOut.counts)}`);
+      header.say(`held out   ${options.evalDataset}: ${countsInWords(heldOut.counts)}`);
       const { filter } = heldOut.record;
       if (filter) {
         const how = heldOut.strong ? `${heldOut.strong.length} measured by themselves too; ` : "";
-        say(`filter     ${options.evalDataset}: ${how}${filterInWords(filter)}`);
+        header.say(`filter     ${options.evalDataset}: ${how}${filterInWords(filter)}`);
       }
       const findings = auditInWords(heldOut.record.audit);
-      if (findings !== "") say(`audit      ${options.evalDataset}: ${findings}`);
+      if (findings !== "") header.say(`audit      ${options.evalDataset}: ${findings}`);
     }
-    say(`loss       ${lossInWords(options, context.resolved.origins)}`);
-    say(`memory     ${planInWords(memory)}`);
-    say(
-      `steps      ${run.plan.totalSteps}, ${run.plan.rowsPerStep} pairs each; output ${directory.path}`,
-    );
+    header.say(`loss       ${lossInWords(options, context.resolved.origins)}`);
+    header.say(`memory     ${totalInWords(memory)}`);
+    header.detail(`memory     ${planInWords(memory)}`);
+    header.say(`steps      ${run.plan.totalSteps}, ${run.plan.rowsPerStep} pairs each`);
+    header.say(`output     ${directory.path}`);
 
     const inMemory = [
       ...train.stream ? [] : [{ pairs: train.rows, record: train.record() }],
@@ -135,10 +148,20 @@ export async function run(
     const atLn2 = options.reference === null && options.labelSmoothing === 0 &&
       options.lossType === "sigmoid";
     let checked = firstStep > 0;
+    let timedFrom = 0;
     const done = await runLoop(run, firstStep, (metrics, say) => {
       if (!checked && !metrics.skipped) {
-        say(`self-check ${checkFirstStep(metrics, atLn2)}`);
+        const check = `self-check ${checkFirstStep(metrics, atLn2)}`;
+        header.lines.push(check);
+        if (options.verbose) say(check);
         checked = true;
+      }
+      const step = metrics.step - firstStep;
+      const left = run.plan.totalSteps - metrics.step;
+      if (step === 1) timedFrom = performance.now(); // the first one compiles
+      else if (step === TIMED_STEPS && left > 0) {
+        const seconds = (performance.now() - timedFrom) / (TIMED_STEPS - 1) / 1000;
+        say(`time       about ${clock(left * seconds)} for the ${left} steps left`);
       }
       return {
         loss: metrics.loss,
@@ -169,10 +192,12 @@ export async function run(
       run.data.unshift(train.record());
     }
     const record = await saveRun(run, samples);
+    const { path } = directory;
     say(
-      `saved      ${directory.path} after ${
-        record.durationSeconds.toFixed(0)
-      } s: model, metrics.jsonl, report.html`,
+      `\nsaved      ${path} after ${record.durationSeconds.toFixed(0)} s${
+        changesInWords(evaluationChanges(directory.metrics))
+      }; curves: ${path}/report.html\n` +
+        `next       ${invocation()} task generate --model ${path} --compare ${options.model}, or serve --model ${path}`,
     );
     if (options.json) {
       const last = directory.metrics.at(-1)!;
@@ -186,13 +211,29 @@ export async function run(
   }
 }
 
-function trainedInWords({ parameters, model }: DpoTraining, { head }: Options<"train">): string {
+function trainedInWords({ parameters, model }: DpoTraining, options: Options<"train">): string {
   const { total, trained } = parameters;
-  const layers = model.weights.config.numLayers;
+  const { config } = model.weights;
   return `${trained} of ${total} weights (${(100 * trained / total).toFixed(1)} %); ` +
-    `trunk of ${model.begin} of ${layers} layers frozen and shared, head ${
-      head ?? "as the model has it"
+    `frozen layers: ${model.begin} of ${config.numLayers}; output head: ${
+      trainableOf(options, config).head
     }`;
+}
+
+function trainedShortly({ parameters: { total, trained } }: DpoTraining): string {
+  const count = new Intl.NumberFormat("en", { notation: "compact", maximumSignificantDigits: 3 });
+  const share = trained === total ? "all" : `${(100 * trained / total).toFixed(1)} %`;
+  return `${count.format(total)} weights, ${share} trained`;
+}
+
+/** The measures that a reader asks for first, before and after. */
+function changesInWords(changes: Change[]): string {
+  const names = { "rewards/accuracies": "accuracy", "rewards/margins": "margin" };
+  const words = Object.entries(names).flatMap(([name, word]) => {
+    const change = changes.find((each) => each.name === name);
+    return change ? [`${word} ${change.before.toFixed(2)} -> ${change.after.toFixed(2)}`] : [];
+  });
+  return words.length > 0 ? `; held-out ${words.join(", ")}` : "";
 }
 
 /** Held-out measures before and after, a line each. */

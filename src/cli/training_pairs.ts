@@ -15,6 +15,7 @@ import {
   mainDataset,
   shapeInWords,
   type StoredModel,
+  unusedInWords,
 } from "./inputs.ts";
 import type { Shortcuts } from "./shortcuts.ts";
 import { streamRows } from "./streamed_rows.ts";
@@ -64,16 +65,23 @@ async function loadTrainingPairs(
     order: plannedRows(plan, options),
     units,
     record: () => record,
-    header: () => [
-      `data       ${options.dataset}: ${countsInWords(counts)}; ${shapeInWords(record)}`,
-      ...pairs.length === options.maxPairs
-        ? [`           the first ${options.maxPairs}, as --max-pairs asks; rows after them unread`]
-        : [],
-      ...record.filter ? [`filter     ${filterInWords(record.filter)}`] : [],
-      ...findings === "" ? [] : [`audit      ${record.path}: ${findings}`],
-      `encoding   ${record.encoding}`,
-      `tokens     ${tokens}, with shared beginnings counted once; ${apart} without`,
-    ],
+    header: () => ({
+      lines: [
+        `data       ${options.dataset}: ${countsInWords(counts)}${unusedInWords(record)}`,
+        ...pairs.length === options.maxPairs
+          ? [
+            `           the first ${options.maxPairs}, as --max-pairs asks; later rows are not read`,
+          ]
+          : [],
+        ...record.filter ? [`filter     ${filterInWords(record.filter)}`] : [],
+        ...findings === "" ? [] : [`audit      ${record.path}: ${findings}`],
+      ],
+      details: [
+        `format     ${shapeInWords(record)}`,
+        `encoding   ${record.encoding}`,
+        `tokens     ${tokens}, counting what chosen and rejected share once; ${apart} without that`,
+      ],
+    }),
   };
 }
 

@@ -19,6 +19,7 @@ import { checkpointContent, restoreCheckpoint } from "../train/resume.ts";
 import type { DataRecord, MetricsLine, RunRecord, Sample } from "../train/run_record.ts";
 import type { StepRows } from "../train/step_rows.ts";
 import type { Context } from "./context.ts";
+import type { Header } from "./header.ts";
 import { SAVED_DTYPES } from "./convert.ts";
 import type { OpenDevice } from "./device.ts";
 import { Progress } from "./progress.ts";
@@ -46,6 +47,7 @@ export interface TrainingRun {
   order: StepRows;
   stream?: RowStream<unknown>;
   startedAt: Date;
+  header: Header;
   /** There if other work goes on beside it. */
   host?: Host;
 }
@@ -71,8 +73,8 @@ export interface TrainingRows<Row> {
   units: number[];
   /** What became of the dataset, so far. */
   record(): DataRecord;
-  /** Lines of the header. */
-  header(): string[];
+  /** Lines of the header: on the dataset for everybody, and details. */
+  header(): { lines: string[]; details: string[] };
 }
 
 export function planOf(rows: number, options: TrainingOptions): DataPlan {
@@ -177,7 +179,7 @@ export async function runLoop(
 
 /** Writes model, record, report and card to the run directory. */
 export async function saveRun(run: TrainingRun, samples: Sample[]): Promise<RunRecord> {
-  const { command, options, context, device, training, directory, data, startedAt } = run;
+  const { command, options, context, device, training, directory, data, startedAt, header } = run;
   const { config } = training.model.weights;
   const tensors = savedTensors(device.gpu, training.model.weights);
   await saveModel(directory.files, config, tensors, {
@@ -201,6 +203,7 @@ export async function saveRun(run: TrainingRun, samples: Sample[]): Promise<RunR
     source: run.source.name,
     parameters: training.parameters,
     data,
+    header: header.lines,
   };
   await directory.files.writeText("run.json", `${JSON.stringify(record, null, 2)}\n`);
   await directory.files.writeText("report.html", renderReport(record, directory.metrics, samples));

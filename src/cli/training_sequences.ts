@@ -14,6 +14,7 @@ import {
   type NamedDataset,
   shapeInWords,
   type StoredModel,
+  unusedInWords,
 } from "./inputs.ts";
 import { type Shortcuts, withShortcuts } from "./shortcuts.ts";
 import { streamRows } from "./streamed_rows.ts";
@@ -42,12 +43,14 @@ export async function openTrainingSequences(
     order: plannedRows(plan, options),
     units,
     record: () => record,
-    header: () => [
-      `data       ${options.dataset}: ${countsInWords(counts, "rows")}, ${tokens} tokens; ${
-        shapeInWords(record)
-      }`,
-      `encoding   ${record.encoding}`,
-    ],
+    header: () => ({
+      lines: [
+        `data       ${options.dataset}: ${countsInWords(counts, "rows")}, ${tokens} tokens${
+          unusedInWords(record)
+        }`,
+      ],
+      details: [`format     ${shapeInWords(record)}`, `encoding   ${record.encoding}`],
+    }),
   };
 }
 

@@ -157,7 +157,7 @@ export function auditInWords(audit: Audit): string {
   ];
   const { longerWins } = audit;
   const bias = Math.max(longerWins, 1 - longerWins) >= LENGTH_BIAS
-    ? [`the longer answer is chosen in ${percent(longerWins)}`]
+    ? [`chosen is longer in ${percent(longerWins)} of pairs`]
     : [];
   return [
     ...counted.flatMap(([finding, words]) => finding?.count ? [`${finding.count} ${words}`] : []),

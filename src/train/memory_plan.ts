@@ -96,6 +96,11 @@ export function largestBatch(units: readonly number[], size: number): number {
   return [...units].sort((a, b) => b - a).slice(0, size).reduce((sum, count) => sum + count, 0);
 }
 
+/** Bytes in all. */
+export function totalInWords({ total }: MemoryPlan): string {
+  return `${Math.ceil(total / 2 ** 20)} MiB`;
+}
+
 /** The plan in a line. */
 export function planInWords({ allocated, activations, head, textures, total }: MemoryPlan): string {
   const mib = (bytes: number) => `${Math.ceil(bytes / 2 ** 20)} MiB`;

@@ -20,6 +20,8 @@ export interface RunRecord {
   /** Weights, all and those that were trained. */
   parameters: { total: number; trained: number };
   data: readonly DataRecord[];
+  /** The lines of its header, those of `--verbose` included. */
+  header: readonly string[];
 }
 
 /** What became of a dataset. */

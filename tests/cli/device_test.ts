@@ -24,7 +24,7 @@ Deno.test("the device line names the engine, what the device offers and the prec
   const offered = featuresInWords(gpu.features);
   assert.equal(
     deviceInWords(device!),
-    `${description} (engine ${engine}; ${offered}), f32: as asked`,
+    `${description} (engine ${engine}; ${offered}), f32: you asked for it`,
   );
 });
 

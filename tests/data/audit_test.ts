@@ -39,7 +39,7 @@ Deno.test("audit: duplicates, contradictions and answers that are the same", () 
   assert.equal(
     auditInWords(audit),
     "1 duplicates of earlier pairs, 1 pairs that contradict an earlier one, 1 pairs with the same answer twice, " +
-      "7 rows with an empty answer left out, the longer answer is chosen in 66.7 %",
+      "7 rows with an empty answer left out, chosen is longer in 66.7 % of pairs",
   );
 });
 
@@ -47,7 +47,7 @@ Deno.test("audit: what a rule of length would get right", () => {
   const longer = auditPairs(pairsOf([[1], [2, 3], [4]], [[1, 2], [3], [4]]), NO_EMPTY);
   assert.equal(longer.longerWins, 0.75);
   const shorter = auditPairs(pairsOf([[1], [2], [4, 5]], [[2], [2], [4, 5]]), NO_EMPTY);
-  assert.equal(auditInWords(shorter), "the longer answer is chosen in 0.0 %");
+  assert.equal(auditInWords(shorter), "chosen is longer in 0.0 % of pairs");
   const even = auditPairs(pairsOf([[1], [2, 6], [4]], [[2], [2], [4, 5]]), NO_EMPTY);
   assert.equal(auditInWords(even), "", "nothing found, nothing said");
 });

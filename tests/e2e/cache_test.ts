@@ -7,7 +7,7 @@ import { inputFlags, readModel, writeInputs, writeModel } from "./inputs.ts";
 const STEPS = 4;
 const recipe = [
   ...["--max-steps", STEPS, "--per-device-train-batch-size", 2, "--learning-rate", "1e-3"],
-  ...["--train-layers", 1, "--head", "untied"],
+  ...["--train-layers", 1, "--head", "untied", "--verbose"],
 ];
 
 const cacheLines = ({ stderr }: Answer, about = "") =>
@@ -163,7 +163,7 @@ Deno.test("tokens are looked up by rows, tokenizer and options; sft and score lo
     await Deno.writeTextFile(dataset, rows.map((row) => JSON.stringify(row)).join("\n"));
     const tokens = async (command: string, ...flags: string[]) => {
       const output = ["--output", `${path}/${crypto.randomUUID()}`];
-      const training = ["--max-steps", "1", "--batch-size", "1", ...output];
+      const training = ["--max-steps", "1", "--batch-size", "1", "--verbose", ...output];
       const words = ["--model", model, "--dataset", dataset, "--cache-dir", `${path}/cache`];
       if (command !== "score") words.push(...training);
       return cacheLines(await runOk(command, ...words, ...flags), "tokens")[0];

@@ -21,10 +21,21 @@ Deno.test("train without flags aligns the shipped model, and says so", () =>
       `correct answers: ${correct[0]} before, ${correct[1]} after`,
     );
 
-    for (
-      const part of ["device", "trained", "tokens", "held out", "memory", "self-check loss ln 2"]
-    ) {
-      assert.ok(stderr.includes(part), `the header has no line about ${part}`);
+    const [header] = stderr.split(/^time /m);
+    const labels = Array.from(header.matchAll(/^([a-z ]+?) {2,}/gm), ([, label]) => label);
+    assert.deepEqual(
+      labels.filter((label) => label !== "audit"),
+      ["device", "model", "data", "held out", "loss", "memory", "steps", "output"],
+    );
+    assert.match(stderr, /^time +about \d+:\d\d for the 47 steps left$/m);
+    assert.match(
+      stderr,
+      /^saved .*; held-out accuracy 0\.50 -> .*report\.html\nnext .* generate --model/m,
+    );
+    assert.doesNotMatch(stderr, /^(trained|encoding|tokens|self-check) /m);
+    const all = JSON.parse(await Deno.readTextFile(`${output}/run.json`)).header.join("\n");
+    for (const part of ["trained", "encoding", "tokens", "self-check loss ln 2"]) {
+      assert.match(all, new RegExp(`^${part} `, "m"), `run.json has no line about ${part}`);
     }
     assert.equal(stderr.match(/^policy {5}/gm)?.length, 3, "three prompts answered");
     const files = Array.from(Deno.readDirSync(output), ({ name }) => name).sort();

@@ -20,7 +20,7 @@ Deno.test({
       const { stderr } = await runOk(
         "train",
         ...[...inputs, ...F16, ...loss, "--batch-size", 1, "--num-train-epochs", 5],
-        ...["--output", output],
+        ...["--output", output, "--verbose"],
       );
       const [, ...steps] = await readMetrics(output);
       const skipped = steps.slice(0, -1).filter(({ skipped }) => skipped).map(({ step }) => step);

@@ -18,7 +18,7 @@ Deno.test("train --streaming: resumed in any pass it has the bits of the whole r
       "train",
       ...[...flags, "--output", whole, "--save-steps", 1, "--save-total-limit", 99],
     );
-    assert.match(stderr, /streamed through 4 rows, counted at the end, not audited; token ids/);
+    assert.match(stderr, /streamed through 4 rows, counted at the end, not audited$/m);
     // Three passes of four steps over ten rows.
     assert.match(stderr, /data {7}read 30 of 30 pairs/);
     const metrics = await readMetrics(whole);
@@ -78,7 +78,7 @@ Deno.test("sft --streaming: resumed it has the bits of the whole run", () =>
     ];
     const [whole, parts] = [`${directory}/whole`, `${directory}/parts`];
     const { stderr } = await runOk("sft", ...flags, "--max-steps", 9, "--output", whole);
-    assert.match(stderr, /streamed through 4 rows.*token ids/);
+    assert.match(stderr, /streamed through 4 rows/);
     assert.match(stderr, /data {7}read 23 of 23 rows/);
     await runOk("sft", ...flags, "--max-steps", 6, "--save-steps", 6, "--output", parts);
     await runOk("sft", ...flags, "--max-steps", 9, "--output", parts, "--resume");

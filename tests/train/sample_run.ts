@@ -35,6 +35,7 @@ export const RUN: RunRecord = {
       longerWins: 0.625,
     },
   }],
+  header: ["steps      60, 8 pairs each"],
 };
 
 function step(step: number): MetricsLine {
