@@ -30,8 +30,9 @@ var<workgroup> values: array<vec4<f32>, WORKGROUP>;
 @compute @workgroup_size(WORKGROUP)
 fn attention_decode(
   @builtin(workgroup_id) workgroup: vec3<u32>,
-  @builtin(local_invocation_index) thread: u32,
+  place: Place,
 ) {
+  let thread = place.thread;
   let head = workgroup.x;
   let b = workgroup.y;
   let width = 2u * params.NKV * HS4;
@@ -65,7 +66,7 @@ fn attention_decode(
       }
     }
     let before = maximum;
-    maximum = max(maximum, reduce_max(s, thread));
+    maximum = max(maximum, reduce_max(s, place));
     let rescale = exp(before - maximum);
     let p = exp(s - maximum);
     weights[thread] = p;
@@ -88,7 +89,7 @@ fn attention_decode(
   }
 
   values[thread] = value;
-  sum = reduce_sum(sum, thread); // waits for the values too
+  sum = reduce_sum(sum, place); // waits for the values too
   if (thread < HS4) {
     value = vec4(0.0);
     for (var i = 0u; i < groups; i++) { value += values[i * HS4 + thread]; }

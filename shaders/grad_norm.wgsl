@@ -42,10 +42,11 @@ fn one_minus_exp(x: f32) -> f32 {
 }
 
 @compute @workgroup_size(WORKGROUP)
-fn grad_norm(@builtin(local_invocation_index) thread: u32) {
+fn grad_norm(place: Place) {
+  let thread = place.thread;
   var sum = 0.0;
   for (var i = thread; i < params.count; i += WORKGROUP) { sum += partials[i]; }
-  sum = reduce_sum(sum, thread);
+  sum = reduce_sum(sum, place);
   if (thread != 0u) { return; }
   let scale = state.loss_scale;
   let norm = sqrt(sum) / scale;

@@ -17,8 +17,9 @@ struct Params { length: u32, first: u32 }
 fn grad_norm_partial(
   @builtin(workgroup_id) workgroup: vec3<u32>,
   @builtin(num_workgroups) workgroups: vec3<u32>,
-  @builtin(local_invocation_index) thread: u32,
+  place: Place,
 ) {
+  let thread = place.thread;
   var sum = 0.0;
   for (
     var i = workgroup.x * WORKGROUP + thread;
@@ -27,6 +28,6 @@ fn grad_norm_partial(
   ) {
     sum += gradient[i] * gradient[i];
   }
-  sum = reduce_sum(sum, thread);
+  sum = reduce_sum(sum, place);
   if (thread == 0u) { partials[params.first + workgroup.x] = sum; }
 }

@@ -26,15 +26,16 @@ const LOWEST = -3.4028234e38;
 @compute @workgroup_size(WORKGROUP)
 fn logprob_forward(
   @builtin(workgroup_id) workgroup: vec3<u32>,
-  @builtin(local_invocation_index) thread: u32,
+  place: Place,
 ) {
+  let thread = place.thread;
   let base = workgroup.x * params.stride;
   var largest = LOWEST;
   for (var v = thread; v < params.V; v += WORKGROUP) { largest = max(largest, logits[base + v]); }
-  largest = reduce_max(largest, thread);
+  largest = reduce_max(largest, place);
   var sum = 0.0;
   for (var v = thread; v < params.V; v += WORKGROUP) { sum += exp(logits[base + v] - largest); }
-  sum = reduce_sum(sum, thread);
+  sum = reduce_sum(sum, place);
   if (thread == 0u) {
     let row = params.first_row + workgroup.x;
     // The maximum is added last: largest + log(sum) first would round away the difference to the target's logit.

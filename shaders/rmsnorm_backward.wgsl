@@ -21,8 +21,9 @@ struct Params { C: u32 }
 @compute @workgroup_size(WORKGROUP)
 fn rmsnorm_backward(
   @builtin(workgroup_id) workgroup: vec3<u32>,
-  @builtin(local_invocation_index) thread: u32,
+  place: Place,
 ) {
+  let thread = place.thread;
   let n = workgroup.x;
   let C4 = params.C / 4u;
   let scale = rstd[n];
@@ -30,7 +31,7 @@ fn rmsnorm_backward(
   for (var c = thread; c < C4; c += WORKGROUP) {
     sum += dot(vec4<f32>(dy[n * C4 + c]) * weight[c], x[n * C4 + c] * scale);
   }
-  let mean = reduce_sum(sum, thread) / f32(params.C);
+  let mean = reduce_sum(sum, place) / f32(params.C);
   for (var c = thread; c < C4; c += WORKGROUP) {
     let g = vec4<f32>(dy[n * C4 + c]) * weight[c];
     dx[n * C4 + c] += scale * (g - x[n * C4 + c] * scale * mean);

@@ -20,8 +20,9 @@ struct Params { C: u32, eps: f32 }
 @compute @workgroup_size(WORKGROUP)
 fn rmsnorm_forward(
   @builtin(workgroup_id) workgroup: vec3<u32>,
-  @builtin(local_invocation_index) thread: u32,
+  place: Place,
 ) {
+  let thread = place.thread;
   let n = workgroup.x;
   let C4 = params.C / 4u;
   var sum = 0.0;
@@ -29,7 +30,7 @@ fn rmsnorm_forward(
     let value = x[n * C4 + c];
     sum += dot(value, value);
   }
-  let scale = 1.0 / sqrt(reduce_sum(sum, thread) / f32(params.C) + params.eps);
+  let scale = 1.0 / sqrt(reduce_sum(sum, place) / f32(params.C) + params.eps);
   if (thread == 0u) { rstd[n] = scale; }
   for (var c = thread; c < C4; c += WORKGROUP) {
     y[n * C4 + c] = vec4<operand>(x[n * C4 + c] * scale * weight[c]);

@@ -85,32 +85,32 @@ fn rank(score: f32) -> u32 {
 // Whether a number is NaN or +infinity: they rank above all others, NaN with a sign below all. Comparing would not do, for
 // WGSL lets a compiler assume that there are no such numbers.
 fn is_broken(number: f32) -> bool {
-  let place = rank(number);
-  return place >= 0xff800000u || place < 0x007fffffu;
+  let ranked = rank(number);
+  return ranked >= 0xff800000u || ranked < 0x007fffffu;
 }
 
 // The probability, up to a factor, of the tokens from a rank on.
-fn mass_from(lowest: u32, row: u32, largest: f32, thread: u32) -> f32 {
+fn mass_from(lowest: u32, row: u32, largest: f32, place: Place) -> f32 {
   var mass = 0.0;
-  for (var v = thread; v < params.V; v += WORKGROUP) {
+  for (var v = place.thread; v < params.V; v += WORKGROUP) {
     let score = logits[row + v];
     mass += select(0.0, exp(score - largest), rank(score) >= lowest);
   }
-  return reduce_sum(vec3(mass), thread).x;
+  return reduce_sum(vec3(mass), place).x;
 }
 
 // The largest rank such that the tokens from it on weigh at least `limit`, in tokens or by mass.
-fn find_rank(limit: f32, by_mass: bool, row: u32, largest: f32, thread: u32) -> u32 {
+fn find_rank(limit: f32, by_mass: bool, row: u32, largest: f32, place: Place) -> u32 {
   var found = 0u;
   for (var digit = 1u << 30u; digit > 0u; digit >>= 2u) {
     let tried = found + digit * vec3(1u, 2u, 3u);
     var weight = vec3(0.0);
-    for (var v = thread; v < params.V; v += WORKGROUP) {
+    for (var v = place.thread; v < params.V; v += WORKGROUP) {
       let score = logits[row + v];
       let own = select(1.0, exp(score - largest), by_mass);
       weight += select(vec3(0.0), vec3(own), vec3(rank(score)) >= tried);
     }
-    let reached = reduce_sum(weight, thread) >= vec3(limit);
+    let reached = reduce_sum(weight, place) >= vec3(limit);
     found += digit * dot(vec3<u32>(reached), vec3(1u));
   }
   return found;
@@ -136,8 +136,9 @@ fn log_exponential(bits: u32) -> f32 {
 @compute @workgroup_size(WORKGROUP)
 fn sample(
   @builtin(workgroup_id) workgroup: vec3<u32>,
-  @builtin(local_invocation_index) thread: u32,
+  place: Place,
 ) {
+  let thread = place.thread;
   let b = workgroup.x;
   let row = b * params.stride;
   let chosen = settings[b];
@@ -167,15 +168,15 @@ fn sample(
   if (!greedy) {
     if (chosen.min_p > 0.0) { lowest = rank(largest.score + log(chosen.min_p)); }
     if (chosen.top_k > 0u) {
-      lowest = max(lowest, find_rank(f32(chosen.top_k), false, row, largest.score, thread));
+      lowest = max(lowest, find_rank(f32(chosen.top_k), false, row, largest.score, place));
     }
     if (chosen.top_p < 1.0) {
-      let limit = chosen.top_p * mass_from(lowest, row, largest.score, thread);
-      lowest = max(lowest, find_rank(limit, true, row, largest.score, thread));
+      let limit = chosen.top_p * mass_from(lowest, row, largest.score, place);
+      lowest = max(lowest, find_rank(limit, true, row, largest.score, place));
     }
     lowest = min(lowest, rank(largest.score));
 
-    mass = mass_from(lowest, row, largest.score, thread);
+    mass = mass_from(lowest, row, largest.score, place);
     own = Candidate(LOWEST, largest.token);
     for (var v = thread; v < params.V; v += WORKGROUP) {
       let score = logits[row + v];

@@ -19,14 +19,15 @@ struct Params { first: u32 }
 @compute @workgroup_size(WORKGROUP)
 fn sequence_score(
   @builtin(workgroup_id) workgroup: vec3<u32>,
-  @builtin(local_invocation_index) thread: u32,
+  place: Place,
 ) {
+  let thread = place.thread;
   let sequence = sequences[params.first + workgroup.x];
   var sum = vec4<f32>();
   for (var s = sequence.x + thread; s < sequence.z; s += WORKGROUP) {
     let value = logprob[s];
     sum += vec4<f32>(bitcast<f32>(scored[s].w) * value, select(0.0, value, s >= sequence.y), value, 0.0);
   }
-  sum = reduce_sum(sum, thread);
+  sum = reduce_sum(sum, place);
   if (thread == 0u) { scores[sequence.w] = sum; }
 }

@@ -21,16 +21,17 @@ const LOWEST = -3.4028234e38;
 @compute @workgroup_size(WORKGROUP)
 fn token_logprobs(
   @builtin(workgroup_id) workgroup: vec3<u32>,
-  @builtin(local_invocation_index) thread: u32,
+  place: Place,
 ) {
+  let thread = place.thread;
   let b = workgroup.x;
   let row = b * params.stride;
   var largest = LOWEST;
   for (var v = thread; v < params.V; v += WORKGROUP) { largest = max(largest, logits[row + v]); }
-  largest = reduce_max(largest, thread);
+  largest = reduce_max(largest, place);
   var sum = 0.0;
   for (var v = thread; v < params.V; v += WORKGROUP) { sum += exp(logits[row + v] - largest); }
-  let log_sum = log(reduce_sum(sum, thread));
+  let log_sum = log(reduce_sum(sum, place));
 
   var at = (b * params.STEPS + params.step) * (1u + 2u * params.TOP);
   if (thread == 0u) { out[at] = bitcast<u32>(logits[row + chosen[b]] - largest - log_sum); }
@@ -48,8 +49,8 @@ fn token_logprobs(
         best_token = -f32(v); // the first in the thread's order is its lowest
       }
     }
-    last = reduce_max(best, thread);
-    last_token = -reduce_max(select(LOWEST, best_token, best == last), thread);
+    last = reduce_max(best, place);
+    last_token = -reduce_max(select(LOWEST, best_token, best == last), place);
     if (thread == 0u) {
       out[at] = u32(last_token);
       out[at + 1u] = bitcast<u32>(last - largest - log_sum);

@@ -287,7 +287,11 @@ export async function openGpu(
     software: isSoftware(adapter),
     lanes: lanesOf(adapter),
   };
-  return new Gpu(device, info, mapsWithinCall);
+  const opened = new Gpu(device, info, mapsWithinCall);
+  // Deno's compiler has subgroup_id and does not list it; shaders/reduce_subgroup.wgsl needs it.
+  const language = (gpu as { wgslLanguageFeatures?: ReadonlySet<string> }).wgslLanguageFeatures;
+  opened.features.subgroups &&= engine === "deno" || !!language?.has("subgroup_id");
+  return opened;
 }
 
 /** Asks for every wanted feature, even unlisted ones (Deno does not list `subgroups`), then without those refused. */
