@@ -47,6 +47,26 @@ export function tokenizerOf({ model, tokenizer }: Asked): TextTokenizer {
 }
 
 /**
+ * Waits for an answer of the GPU, however it fares: its thread may hang.
+ *
+ * @param onLate Called when it is too late.
+ * @throws {ApiError} 504 if it takes too long.
+ */
+export async function inTime<T>(
+  { timeout }: Pick<Api, "timeout">,
+  answer: Promise<T>,
+  onLate = () => {},
+): Promise<T> {
+  const { promise: late, reject } = Promise.withResolvers<never>();
+  const timer = setTimeout(() => {
+    const message = `Expected an answer within ${timeout} s, found it unfinished`;
+    reject(new ApiError(504, message, { code: "timeout" }));
+    onLate();
+  }, timeout * 1000);
+  return await Promise.race([answer, late]).finally(() => clearTimeout(timer));
+}
+
+/**
  * How many sequences are in work or wait: a bounded number, for a client is better told at once to come back than left in an
  * endless queue.
  */
@@ -124,12 +144,12 @@ export class Metrics {
   });
 
   /** @returns All numbers in Prometheus' text format. */
-  async text(serving: Serving, { jobs }: JobQueue): Promise<string> {
+  async text(serving: Serving, load: ServingLoad, { jobs }: JobQueue): Promise<string> {
     this.#models.set(serving.models.length);
     for (const status of JOB_STATUSES) {
       this.#jobs.set({ status }, jobs.filter((job) => job.status === status).length);
     }
-    for (const [name, value] of Object.entries(await serving.load())) {
+    for (const [name, value] of Object.entries(load)) {
       this.#load[name as keyof ServingLoad].set(value);
     }
     return await this.registry.metrics();

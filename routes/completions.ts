@@ -10,7 +10,7 @@ import { encodeText } from "../src/text/prompt.ts";
 import { tokenText } from "../src/text/token_bytes.ts";
 import type { TextTokenizer } from "../src/text/tokenizer.ts";
 import type { Asked } from "../src/serve/model_shelf.ts";
-import { type Api, modelOf, tokenizerOf } from "./api.ts";
+import { type Api, inTime, modelOf, tokenizerOf } from "./api.ts";
 import { eventStream } from "./event_stream.ts";
 import { CompletionRequest } from "./schemas.ts";
 import {
@@ -125,7 +125,7 @@ function promptsOf({ prompt }: CompletionRequest, asked: Asked): number[][] {
 
 /** How likely the prompt's tokens are, where that was asked for. */
 function scored(
-  { serving }: Api,
+  api: Api,
   { asked, prompt, topLogprobs }: {
     asked: Asked;
     prompt: readonly number[];
@@ -133,7 +133,7 @@ function scored(
   },
 ): Promise<TokenLogprobs[] | null> {
   if (topLogprobs === null) return Promise.resolve(null);
-  return serving.promptLogprobs(asked.model.name, prompt, topLogprobs);
+  return inTime(api, api.serving.promptLogprobs(asked.model.name, prompt, topLogprobs));
 }
 
 /** OpenAI's four lists, of equal length. */

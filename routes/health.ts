@@ -2,7 +2,7 @@
 import { Hono } from "hono";
 import { describeRoute } from "hono-openapi";
 import type { JobQueue } from "../src/serve/job_queue.ts";
-import type { Api } from "./api.ts";
+import { type Api, inTime } from "./api.ts";
 import { ApiError, outOfService } from "./errors.ts";
 
 export function healthRoutes(api: Api, queue: JobQueue): Hono {
@@ -20,13 +20,16 @@ export function healthRoutes(api: Api, queue: JobQueue): Hono {
       describeRoute({ summary: "Whether the GPU answers", tags: ["health"] }),
       async (context) => {
         expectService(api);
-        return context.json({ status: "ok", load: await api.serving.load() });
+        return context.json({ status: "ok", load: await inTime(api, api.serving.load()) });
       },
     )
     .get(
       "/metrics",
       describeRoute({ summary: "Counters in Prometheus' text format", tags: ["health"] }),
-      async (context) => context.text(await api.metrics.text(api.serving, queue)),
+      async (context) => {
+        const load = await inTime(api, api.serving.load());
+        return context.text(await api.metrics.text(api.serving, load, queue));
+      },
     );
 }
 

@@ -5,7 +5,7 @@ import type { PreferencePair } from "../src/data/pairs.ts";
 import { loadPairs } from "../src/data/pairs.ts";
 import type { SequenceScores } from "../src/dpo/evaluate.ts";
 import type { Asked } from "../src/serve/model_shelf.ts";
-import { type Api, modelOf } from "./api.ts";
+import { type Api, inTime, modelOf } from "./api.ts";
 import { ApiError } from "./errors.ts";
 import { ScoreRequest, templateMessages } from "./schemas.ts";
 import { json } from "./validate.ts";
@@ -29,8 +29,9 @@ export function scoreRoutes(api: Api): Hono {
       const pairs = await pairsOf(request.pairs, asked);
       const leave = api.admission.enter(1);
       try {
-        const scores = await api.serving.score(asked.model.name, pairs);
-        const theirs = reference && await api.serving.score(reference.model.name, pairs);
+        const scoresOf = ({ model }: Asked) => inTime(api, api.serving.score(model.name, pairs));
+        const scores = await scoresOf(asked);
+        const theirs = reference && await scoresOf(reference);
         const beta = request.beta ?? DEFAULT_BETA;
         const data = scores.map((score, i) => {
           if (!theirs) return score;

@@ -4,7 +4,7 @@ import type { DrawnToken } from "../src/generate/decoder.ts";
 import { checkIds } from "../src/generate/sequences.ts";
 import { TextStream } from "../src/text/text_stream.ts";
 import type { Asked } from "../src/serve/model_shelf.ts";
-import { type Api, tokenizerOf } from "./api.ts";
+import { type Api, inTime, tokenizerOf } from "./api.ts";
 import { ApiError } from "./errors.ts";
 import type { SamplingFields } from "./schemas.ts";
 
@@ -96,10 +96,8 @@ export function roomFor(
  *
  * @throws {ApiError} 504 if it takes too long.
  */
-export async function answer(
-  { serving, metrics, timeout }: Api,
-  question: Question,
-): Promise<Answer> {
+export async function answer(api: Api, question: Question): Promise<Answer> {
+  const { serving, metrics } = api;
   const { asked, fields, prompt, maxNewTokens, topLogprobs, onPiece, signal } = question;
   const tokenizer = tokenizerOf(asked);
   const stops = new StopWatch(typeof fields.stop === "string" ? [fields.stop] : fields.stop ?? []);
@@ -118,11 +116,7 @@ export async function answer(
   };
   let completionTokens = 0;
   let isLate = false;
-  const timer = setTimeout(() => {
-    isLate = true;
-    enough.abort();
-  }, timeout * 1000);
-  const { finishReason, knownTokens } = await serving.generate(asked.model.name, {
+  const generating = serving.generate(asked.model.name, {
     prompt,
     maxNewTokens,
     stopIds,
@@ -145,7 +139,7 @@ export async function answer(
         metrics.firstTokenSeconds.observe((performance.now() - began) / 1000);
       }
       for (const token of tokens) {
-        if (stops.found) return;
+        if (stops.found || isLate) return;
         completionTokens++;
         metrics.completionTokens.inc();
         const ends = stopIds.includes(token.id);
@@ -153,12 +147,11 @@ export async function answer(
         if (stops.found) enough.abort();
       }
     },
-  }).finally(() => clearTimeout(timer));
-  if (isLate && !stops.found && finishReason === "aborted") {
-    throw new ApiError(504, `Expected an answer within ${timeout} s, found it unfinished`, {
-      code: "timeout",
-    });
-  }
+  });
+  const { finishReason, knownTokens } = await inTime(api, generating, () => {
+    isLate = true;
+    enough.abort();
+  });
   if (!stops.found) emit(stops.push(stream.end()) + stops.end(), []);
   metrics.promptTokens.inc(prompt.length);
   return {

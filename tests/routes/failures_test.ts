@@ -7,7 +7,7 @@ import type { Gpu } from "../../src/gpu/device.ts";
 import type { ModelHost } from "../../src/serve/serving.ts";
 import { openTestGpu } from "../kernels/harness.ts";
 import { brokenCheckpoint } from "../model/small_models.ts";
-import { appWith, ask, eventsOf, serving, tokenizer } from "./served.ts";
+import { appWith, ask, eventsOf, messages, serving, tokenizer } from "./served.ts";
 
 /** A token on which the model breaks. */
 const BROKEN = 300;
@@ -97,6 +97,38 @@ Deno.test("a lost device shows, what was in work is answered, and answers come a
   assert.deepEqual([load.running, load.waiting, load.freeCacheRows], [0, 0, load.cacheRows]);
   assert.deepEqual((await completion({ temperature: 0 })).body.choices, before.body.choices);
   host.close();
+});
+
+Deno.test("a GPU whose thread hangs is told of in time by every route that asks it", async () => {
+  const never = () => new Promise<never>(() => {});
+  const host = {
+    ...unasked,
+    models: serving.models,
+    slots: 4,
+    outage: null,
+    generate: never,
+    promptLogprobs: never,
+    score: never,
+    load: never,
+  };
+  const app = appWith({ host, timeout: 0.05 });
+  const text = { prompt: "a" };
+  const pairs = [{ prompt: "a", chosen: "b", rejected: "c" }];
+  const requests: [path: string, body?: object][] = [
+    ["/v1/completions", text],
+    ["/v1/completions", { ...text, echo: true, logprobs: 1, stream: true }],
+    ["/v1/chat/completions", { messages: messages("a") }],
+    ["/v1/score", { pairs }],
+    ["/ready"],
+    ["/metrics"],
+  ];
+  for (const [path, body] of requests) {
+    const reply = await ask(path, body, { app });
+    const streams = body && "stream" in body;
+    assert.equal(reply.status, streams ? 200 : 504, path);
+    assert.match(JSON.stringify(reply.body), /within 0\.05 s, found it unfinished/, path);
+  }
+  assert.equal((await ask("/health", undefined, { app })).status, 200);
 });
 
 const nobodyAsks = () => Promise.reject(new Error("Expected no such call"));
