@@ -15,11 +15,12 @@ import { Reference } from "./dpo/reference.ts";
 import { dpoSteps } from "./train/dpo.ts";
 import { TrunkCache } from "./dpo/trunk_cache.ts";
 import { UserError } from "./errors.ts";
+import { countingGpu, standIns } from "./gpu/counting_gpu.ts";
 import type { Gpu } from "./gpu/device.ts";
 import { elementCount } from "./gpu/tensor.ts";
 import type { Operand } from "./kernels/shapes.ts";
 import type { LlamaConfig } from "./model/config.ts";
-import { createModel, type Model } from "./model/model.ts";
+import { createModel, type Model, standInModel } from "./model/model.ts";
 import {
   firstTrainedLayer,
   loadWeights,
@@ -29,8 +30,8 @@ import {
   trainedParameters,
   trunkIsFrozen,
 } from "./model/weights.ts";
-import type { MakeStep } from "./train/loop.ts";
-import { createOptimizer, type Optimizer } from "./train/optimizer.ts";
+import type { Planned } from "./train/memory_plan.ts";
+import { createOptimizer, standInOptimizer } from "./train/optimizer.ts";
 import { sftSteps } from "./train/sft.ts";
 
 /** A model's configuration and the way to its weights. */
@@ -39,20 +40,18 @@ export interface Checkpoint {
   read: TensorReader;
 }
 
-/** A model in training. */
-export interface Training {
-  model: Model;
-  optimizer: Optimizer;
-  steps: MakeStep;
+/** A model in training, on rows of some kind. */
+export interface Training<Row = unknown> extends Planned<Row> {
   /** Weights in all, and those that train. */
   parameters: { total: number; trained: number };
 }
 
 /** A model in training by preference. */
-export interface DpoTraining extends Training {
+export interface DpoTraining extends Training<PreferencePair> {
   run: DpoRun;
   /** Metrics of held-out pairs against the reference. */
   evaluate(pairs: readonly PreferencePair[]): Promise<Record<string, number>>;
+  counted(pairs: readonly PreferencePair[]): DpoTraining;
 }
 
 type TrainingOptions = Options<"train"> | Options<"sft">;
@@ -134,10 +133,28 @@ export async function startSft(
   sequences: readonly TextRow[],
   options: Options<"sft">,
   precision: Operand,
-): Promise<Training> {
+): Promise<Training<TextRow>> {
   const { model, optimizer, parameters } = await loadTraining(gpu, checkpoint, options, precision);
   const batch = { batchSize: options.perDeviceTrainBatchSize, scope: options.score };
-  return { model, optimizer, parameters, steps: sftSteps(model, optimizer, sequences, batch) };
+  const assemble = (
+    { model, optimizer }: Pick<Training, "model" | "optimizer">,
+    sequences: readonly TextRow[],
+  ): Training<TextRow> => ({
+    model,
+    optimizer,
+    parameters,
+    workspaces: [model.runtime.workspace],
+    steps: sftSteps(model, optimizer, sequences, batch),
+    counted: (rows) => {
+      const counting = countingGpu(gpu);
+      const standIn = standIns(counting);
+      return assemble({
+        model: standInModel(counting, model, standIn),
+        optimizer: standInOptimizer(optimizer, standIn),
+      }, rows);
+    },
+  });
+  return assemble({ model, optimizer }, sequences);
 }
 
 /** Bytes that the trunk's outputs of all pairs may take on the GPU. */
@@ -161,23 +178,50 @@ export async function startDpo(
   const referenceModel = reference
     ? await loadReference(gpu, checkpoint, reference, { precision, positions: options.maxLength })
     : { ...model, weights: snapshot(gpu, model.weights) };
-  const run: DpoRun = {
-    model,
-    optimizer,
-    reference: new Reference(referenceModel, !reference && trunkIsFrozen(trainable)),
-    trunkCache: new TrunkCache(model, trunkCacheRows(pairs, options, model)),
-    lossType: options.lossType,
-    loss: { beta: options.beta, labelSmoothing: options.labelSmoothing },
-  };
+  const sharesTrunk = !reference && trunkIsFrozen(trainable);
   const score: ScoreOptions = { scope: options.score, reduction: options.logprob };
-  return {
+  const assemble = (
+    { model, optimizer, reference, trunkCache }: Omit<DpoRun, "lossType" | "loss">,
+    pairs: readonly PreferencePair[],
+  ): DpoTraining => {
+    const run: DpoRun = {
+      model,
+      optimizer,
+      reference,
+      trunkCache,
+      lossType: options.lossType,
+      loss: { beta: options.beta, labelSmoothing: options.labelSmoothing },
+    };
+    const runtimes = new Set([model.runtime, reference.model.runtime]);
+    return {
+      model,
+      optimizer,
+      parameters,
+      run,
+      workspaces: Array.from(runtimes, ({ workspace }) => workspace),
+      steps: dpoSteps(run, pairs, { ...score, batchSize: options.perDeviceTrainBatchSize }),
+      evaluate: (heldOut) => evaluate(model, reference, heldOut, { ...score, ...run }),
+      counted: (rows) => {
+        const counting = countingGpu(gpu);
+        const standIn = standIns(counting);
+        const policy = standInModel(counting, model, standIn);
+        const judge = standInModel(counting, reference.model, standIn);
+        if (runtimes.size === 1) judge.runtime = policy.runtime;
+        return assemble({
+          model: policy,
+          optimizer: standInOptimizer(optimizer, standIn),
+          reference: new Reference(judge, sharesTrunk, reference),
+          trunkCache: new TrunkCache(policy, 0), // allocated already
+        }, rows);
+      },
+    };
+  };
+  return assemble({
     model,
     optimizer,
-    parameters,
-    run,
-    steps: dpoSteps(run, pairs, { ...score, batchSize: options.perDeviceTrainBatchSize }),
-    evaluate: (heldOut) => evaluate(model, run.reference, heldOut, { ...score, ...run }),
-  };
+    reference: new Reference(referenceModel, sharesTrunk),
+    trunkCache: new TrunkCache(model, trunkCacheRows(pairs, options, model)),
+  }, pairs);
 }
 
 /** Tokens whose trunk output is worth keeping: all of a run with several epochs, if there is memory for them. */

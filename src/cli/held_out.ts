@@ -3,6 +3,7 @@ import type { PairFilter } from "../data/filter.ts";
 import type { DataOptions } from "../data/prepare.ts";
 import type { PairCounts, PreferencePair } from "../data/pairs.ts";
 import { readRows } from "../data/rows.ts";
+import { largestBatch } from "../dpo/evaluate.ts";
 import type { DpoTraining } from "../engine.ts";
 import { generate } from "../generate/generate.ts";
 import { GREEDY } from "../kernels/sample.ts";
@@ -122,6 +123,15 @@ export class HeldOut {
       metrics["eval_answers/correct"] = grades.correct / grades.total;
     }
     return { metrics, completions, grades };
+  }
+
+  /** Does what takes memory at examinations before and after training, on a device that only counts. */
+  async rehearse(counted: DpoTraining): Promise<void> {
+    for (const pairs of [this.pairs, this.strong ?? []]) {
+      await counted.evaluate(largestBatch(counted.model, pairs));
+    }
+    await this.answer(counted.model);
+    await this.answer(counted.run.reference.model, SAMPLES);
   }
 
   /** Greedy completions of the first prompts that leave room for one, as text; none without a tokenizer. */

@@ -8,7 +8,14 @@ import { randomWeights } from "../model/random_weights.ts";
 import { locateModel } from "../platform/models.ts";
 import { loadTokenizer } from "../text/tokenizer.ts";
 import type { ModelIdentity } from "../train/identity.ts";
-import { largestBatch, planInWords, planMemory, totalInWords } from "../train/memory_plan.ts";
+import {
+  checkBatch,
+  planInWords,
+  planMemory,
+  releaseScratch,
+  reserveStep,
+  totalInWords,
+} from "../train/memory_plan.ts";
 import { evaluateSft } from "../train/sft.ts";
 import type { Context } from "./context.ts";
 import { deviceShortly, featuresInWords, openDevice } from "./device.ts";
@@ -40,10 +47,15 @@ export async function run(options: Options<"sft">, context: Context<"sft">): Pro
   const heldOut = heldOutNamed && await loadSequencesFrom(heldOutNamed, text, data, faster);
   const device = await openDevice(options, context);
   if (!device) return 0;
-  const { rows, units } = dataset;
+  const { rows, largest } = dataset;
   const training = await startSft(device.gpu, checkpoint, rows, options, device.precision);
-  const batchTokens = largestBatch(units, options.perDeviceTrainBatchSize);
-  const memory = planMemory(training.model, batchTokens, units);
+  checkBatch(training.model, largest.tokens);
+  const batch = { batchSize: options.perDeviceTrainBatchSize, scope: options.score };
+  const memory = await planMemory(
+    training,
+    largest.rows,
+    async ({ model }) => heldOut && await evaluateSft(model, heldOut.sequences, batch),
+  );
   const directory = await RunDirectory.open(options.output!, options.resume !== null);
   try {
     const run: TrainingRun = {
@@ -61,6 +73,7 @@ export async function run(options: Options<"sft">, context: Context<"sft">): Pro
       order: dataset.order,
       stream: dataset.stream,
       startedAt,
+      memory,
       header,
     };
     const { lines, details } = dataset.header();
@@ -74,12 +87,11 @@ export async function run(options: Options<"sft">, context: Context<"sft">): Pro
     if (heldOut) {
       header.say(`held out   ${options.evalDataset}: ${countsInWords(heldOut.counts, "rows")}`);
     }
-    header.say(`memory     ${totalInWords(memory)}`);
+    header.say(`memory     ${dataset.stream ? "at most " : ""}${totalInWords(memory)}`);
     header.detail(`memory     ${planInWords(memory)}`);
     header.say(`steps      ${run.plan.totalSteps}, ${run.plan.rowsPerStep} rows each`);
     header.say(`output     ${directory.path}`);
     const firstStep = await resumeRun(run);
-    const batch = { batchSize: options.perDeviceTrainBatchSize, scope: options.score };
     const evaluateAt = async (step: number) => {
       if (!heldOut) return;
       const metrics = await evaluateSft(training.model, heldOut.sequences, batch);
@@ -87,8 +99,11 @@ export async function run(options: Options<"sft">, context: Context<"sft">): Pro
       context.stderr.write(`held out   loss ${metrics.eval_loss.toFixed(4)} after step ${step}\n`);
     };
     if (firstStep === 0) await evaluateAt(0);
+    releaseScratch(training);
+    if (!dataset.stream) reserveStep(training, largest.rows);
     const done = await runLoop(run, firstStep, ({ loss }) => ({ loss }));
     if (done < run.plan.totalSteps) return INTERRUPTED;
+    releaseScratch(training);
     await evaluateAt(done);
     if (dataset.stream) {
       const { counts } = dataset.stream.position;

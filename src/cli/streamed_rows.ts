@@ -47,12 +47,20 @@ export async function streamRows<Row>(
     ],
     details: [`format     ${shapeInWords(record())}`, `encoding   ${preparer.encoding}`],
   });
+  // With nothing in common.
+  const longest = Array.from({ length: sequencesPerRow }, (_, id): TokenSequence => ({
+    ids: new Uint32Array(data.maxLengthTokens).fill(id),
+    promptLength: 1,
+  }));
   return {
     rows: stream.rows,
     plan: { rowsPerStep, totalSteps: options.maxSteps },
     order: stream,
     stream,
-    units: Array.from({ length: batchSize }, () => sequencesPerRow * data.maxLengthTokens),
+    largest: {
+      rows: Array.from({ length: batchSize }, (_, i) => toRow(longest, i)),
+      tokens: new Array(batchSize).fill(sequencesPerRow * data.maxLengthTokens),
+    },
     record,
     header,
   };

@@ -3,7 +3,14 @@ import { auditInWords, flipsInWords } from "../data/audit.ts";
 import { filterInWords } from "../data/filter_report.ts";
 import { suspectedFlips } from "../dpo/label_flips.ts";
 import { type DpoTraining, startDpo, trainableOf } from "../engine.ts";
-import { largestBatch, planInWords, planMemory, totalInWords } from "../train/memory_plan.ts";
+import {
+  checkBatch,
+  planInWords,
+  planMemory,
+  releaseScratch,
+  reserveStep,
+  totalInWords,
+} from "../train/memory_plan.ts";
 import {
   type Change,
   evaluationChanges,
@@ -71,8 +78,13 @@ export async function run(
   using gpu = device.gpu;
   const { precision } = device;
   const training = await startDpo(gpu, model, reference, train.rows, options, precision);
-  const batchTokens = largestBatch(train.units, options.perDeviceTrainBatchSize);
-  const memory = planMemory(training.model, batchTokens, train.units);
+  const { largest } = train;
+  checkBatch(training.model, largest.tokens);
+  const memory = await planMemory(
+    training,
+    largest.rows,
+    async (counted) => await heldOut?.rehearse(counted),
+  );
 
   const directory = await RunDirectory.open(options.output!, options.resume !== null);
   try {
@@ -92,6 +104,7 @@ export async function run(
       stream: train.stream,
       startedAt,
       header,
+      memory,
       host,
     };
     host?.onPlan(run.plan.totalSteps);
@@ -125,7 +138,7 @@ export async function run(
       if (findings !== "") header.say(`audit      ${options.evalDataset}: ${findings}`);
     }
     header.say(`loss       ${lossInWords(options, context.resolved.origins)}`);
-    header.say(`memory     ${totalInWords(memory)}`);
+    header.say(`memory     ${train.stream ? "at most " : ""}${totalInWords(memory)}`);
     header.detail(`memory     ${planInWords(memory)}`);
     header.say(`steps      ${run.plan.totalSteps}, ${run.plan.rowsPerStep} pairs each`);
     header.say(`output     ${directory.path}`);
@@ -145,6 +158,8 @@ export async function run(
     if (heldOut && firstStep === 0) {
       log({ step: 0, ...(await heldOut.examine(training)).metrics });
     }
+    releaseScratch(training);
+    if (!train.stream) reserveStep(training, largest.rows);
     const atLn2 = options.reference === null && options.labelSmoothing === 0 &&
       options.lossType === "sigmoid";
     let checked = firstStep > 0;
@@ -174,6 +189,7 @@ export async function run(
 
     let samples: Sample[] = [];
     if (heldOut) {
+      releaseScratch(training);
       const after = await heldOut.examine(training);
       log({ step: done, ...after.metrics });
       const theirs = await heldOut.answer(training.run.reference.model, SAMPLES);

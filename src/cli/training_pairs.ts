@@ -19,7 +19,7 @@ import {
 } from "./inputs.ts";
 import type { Shortcuts } from "./shortcuts.ts";
 import { streamRows } from "./streamed_rows.ts";
-import { planOf, type TrainingRows } from "./training_run.ts";
+import { largestOf, planOf, type TrainingRows } from "./training_run.ts";
 
 /** @throws {UserError} If the dataset cannot be read or used. */
 export async function openTrainingPairs(
@@ -59,11 +59,12 @@ async function loadTrainingPairs(
   const apart = pairs.reduce((sum, p) => sum + p.chosen.ids.length + p.rejected.ids.length, 0);
   const findings = auditInWords(record.audit);
   const plan = planOf(pairs.length, options);
+  const largest = largestOf(plan, units, options);
   return {
     rows: pairs,
     plan,
     order: plannedRows(plan, options),
-    units,
+    largest: { rows: largest.map((row) => pairs[row]), tokens: largest.map((row) => units[row]) },
     record: () => record,
     header: () => ({
       lines: [

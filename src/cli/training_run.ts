@@ -11,8 +11,9 @@ import { openDirectory } from "../platform/files.ts";
 import { openCheckpoint, openLatestCheckpoint, saveCheckpoint } from "../train/checkpoint.ts";
 import type { ModelIdentity } from "../train/identity.ts";
 import { type StepMetrics, trainLoop } from "../train/loop.ts";
+import type { MemoryPlan } from "../train/memory_plan.ts";
 import { renderModelCard } from "../train/model_card.ts";
-import { type DataPlan, planData } from "../train/order.ts";
+import { type DataPlan, largestMicroBatch, planData } from "../train/order.ts";
 import type { RowStream, StreamPosition } from "../train/row_stream.ts";
 import { renderReport } from "../train/report.ts";
 import { checkpointContent, restoreCheckpoint } from "../train/resume.ts";
@@ -48,6 +49,7 @@ export interface TrainingRun {
   stream?: RowStream<unknown>;
   startedAt: Date;
   header: Header;
+  memory: MemoryPlan;
   /** There if other work goes on beside it. */
   host?: Host;
 }
@@ -69,8 +71,8 @@ export interface TrainingRows<Row> {
   order: StepRows;
   /** There if the rows are streamed. */
   stream?: RowStream<Row>;
-  /** Tokens of each row; of a stream the most that each row of a batch may have. */
-  units: number[];
+  /** The largest micro-batch, and the tokens of its rows; of a stream as large as it may ever be. */
+  largest: { rows: readonly Row[]; tokens: number[] };
   /** What became of the dataset, so far. */
   record(): DataRecord;
   /** Lines of the header: on the dataset for everybody, and details. */
@@ -80,6 +82,12 @@ export interface TrainingRows<Row> {
 export function planOf(rows: number, options: TrainingOptions): DataPlan {
   const rowsPerStep = options.perDeviceTrainBatchSize * options.gradientAccumulationSteps;
   return planData(rows, rowsPerStep, options.numTrainEpochs, options.maxSteps);
+}
+
+/** Rows of the largest micro-batch. @param tokens Of each row. */
+export function largestOf(plan: DataPlan, tokens: number[], options: TrainingOptions): number[] {
+  const batchSize = options.perDeviceTrainBatchSize;
+  return Array.from(largestMicroBatch(tokens, plan, { ...options, batchSize }));
 }
 
 async function fingerprint(run: TrainingRun): Promise<Record<string, unknown>> {
@@ -202,6 +210,7 @@ export async function saveRun(run: TrainingRun, samples: Sample[]): Promise<RunR
       : context.resolved.origins,
     source: run.source.name,
     parameters: training.parameters,
+    memory: { plannedBytes: run.memory.total, peakBytes: device.gpu.memory.peakBytes },
     data,
     header: header.lines,
   };

@@ -18,7 +18,7 @@ import {
 } from "./inputs.ts";
 import { type Shortcuts, withShortcuts } from "./shortcuts.ts";
 import { streamRows } from "./streamed_rows.ts";
-import { planOf, type TrainingRows } from "./training_run.ts";
+import { largestOf, planOf, type TrainingRows } from "./training_run.ts";
 
 /** @throws {UserError} If the dataset cannot be read or used. */
 export async function openTrainingSequences(
@@ -37,11 +37,15 @@ export async function openTrainingSequences(
   const units = sequences.map(({ ids }) => ids.length);
   const tokens = units.reduce((sum, count) => sum + count, 0);
   const plan = planOf(sequences.length, options);
+  const largest = largestOf(plan, units, options);
   return {
     rows: sequences,
     plan,
     order: plannedRows(plan, options),
-    units,
+    largest: {
+      rows: largest.map((row) => sequences[row]),
+      tokens: largest.map((row) => units[row]),
+    },
     record: () => record,
     header: () => ({
       lines: [

@@ -4,7 +4,7 @@ import { Commands } from "../gpu/commands.ts";
 import { readTensor } from "../gpu/tensor.ts";
 import { PAIR_METRICS } from "../kernels/dpo_loss.ts";
 import { uploadBatch } from "../model/batch.ts";
-import { topForward, trunkForward } from "../model/forward.ts";
+import { mostTokensTogether, reserveForward, topForward, trunkForward } from "../model/forward.ts";
 import { headForward } from "../model/head.ts";
 import { type Model, scoreTensor } from "../model/model.ts";
 import { expectFinite } from "./finite.ts";
@@ -19,31 +19,39 @@ const MOST_TOKENS = 4096;
 const MOST_TOKENS_SOFTWARE = 512;
 
 function tokensPerBatch({ gpu, weights }: Model): number {
-  const widestRowBytes = 4 * 2 * weights.config.intermediateSize;
   return Math.min(
     gpu.info.software ? MOST_TOKENS_SOFTWARE : MOST_TOKENS,
-    Math.floor(gpu.device.limits.maxStorageBufferBindingSize / widestRowBytes),
+    mostTokensTogether(gpu, weights),
   );
 }
 
-/** Consecutive pairs of up to `most` tokens together. */
-function* batchesOf(
-  pairs: readonly PreferencePair[],
-  most: number,
-): Generator<PreferencePair[]> {
+/** Consecutive pairs that a model scores together, up to a number of tokens. */
+function batchesOf(model: Model, pairs: readonly PreferencePair[]): PreferencePair[][] {
+  const most = tokensPerBatch(model);
+  const batches: PreferencePair[][] = [];
   let batch: PreferencePair[] = [];
   let tokens = 0;
   for (const pair of pairs) {
     const count = treeTokens(pair);
     if (batch.length > 0 && tokens + count > most) {
-      yield batch;
+      batches.push(batch);
       batch = [];
       tokens = 0;
     }
     batch.push(pair);
     tokens += count;
   }
-  if (batch.length > 0) yield batch;
+  if (batch.length > 0) batches.push(batch);
+  return batches;
+}
+
+const tokensOf = (pairs: readonly PreferencePair[]) =>
+  pairs.reduce((sum, pair) => sum + treeTokens(pair), 0);
+
+/** The pairs that take the most memory of those that are scored together. */
+export function largestBatch(model: Model, pairs: readonly PreferencePair[]): PreferencePair[] {
+  return batchesOf(model, pairs)
+    .reduce((most, batch) => tokensOf(batch) > tokensOf(most) ? batch : most, []);
 }
 
 /**
@@ -59,7 +67,8 @@ async function* scoreBatches(
   reference?: Reference,
 ) {
   const { gpu, runtime, weights, begin } = model;
-  for (const batchPairs of batchesOf(pairs, tokensPerBatch(model))) {
+  reserveForward(model, tokensOf(largestBatch(model, pairs)));
+  for (const batchPairs of batchesOf(model, pairs)) {
     const packed = packPairs(batchPairs, { ...score, chunkRows: runtime.headRows });
     const batch = uploadBatch(gpu, runtime.workspace, packed);
     const scores = scoreTensor(model, "policy scores", 2 * batchPairs.length);
@@ -92,7 +101,8 @@ export async function scoreReference(
   score: ScoreOptions,
 ): Promise<void> {
   const { gpu, runtime, weights, begin } = policy;
-  for (const batchPairs of batchesOf(pairs, tokensPerBatch(policy))) {
+  reserveForward(policy, tokensOf(largestBatch(policy, pairs)));
+  for (const batchPairs of batchesOf(policy, pairs)) {
     const packed = packPairs(batchPairs, { ...score, chunkRows: runtime.headRows });
     const batch = uploadBatch(gpu, runtime.workspace, packed);
     const scores = scoreTensor(policy, "reference scores", 2 * batchPairs.length);

@@ -23,17 +23,18 @@ export class Reference {
   /**
    * @param model The reference; one that is the policy as it was shares the policy's scratch memory and frozen weights.
    * @param sharesTrunk Whether everything below `model.begin` is the policy's own.
+   * @param earlier The same reference, whose scores it knows too.
    */
-  constructor(readonly model: Model, readonly sharesTrunk: boolean) {}
+  constructor(readonly model: Model, readonly sharesTrunk: boolean, readonly earlier?: Reference) {}
 
   /** Whether all of the pairs have been scored. */
   knows(pairs: readonly PreferencePair[]): boolean {
-    return pairs.every((pair) => this.#scores.has(pair));
+    return pairs.every((pair) => this.#scores.has(pair) || this.earlier?.knows([pair]));
   }
 
   /** The scores of a pair that {@link knows} holds for: 4 numbers each of chosen and rejected. */
   of(pair: PreferencePair): Float32Array {
-    return this.#scores.get(pair)!;
+    return this.#scores.get(pair) ?? this.earlier!.of(pair);
   }
 
   /**
@@ -65,7 +66,7 @@ export class Reference {
     if (this.knows(pairs)) {
       const known = new Float32Array(pairs.length * NUMBERS_PER_PAIR);
       for (const [i, pair] of pairs.entries()) {
-        known.set(this.#scores.get(pair)!, i * NUMBERS_PER_PAIR);
+        known.set(this.of(pair), i * NUMBERS_PER_PAIR);
       }
       writeTensor(this.model.gpu, scores, known);
       return scores;

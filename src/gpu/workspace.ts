@@ -32,6 +32,12 @@ export class Workspace {
     return view(tensor, shape);
   }
 
+  /** Makes all tensors that another workspace has, as large as they are there. */
+  reserve(other: Workspace): void {
+    for (const [name, { dtype, shape }] of other.#tensors) this.get(name, dtype, [...shape]);
+  }
+
+  /** Frees all tensors; those that are asked for again are made again. */
   release(): void {
     for (const [name, tensor] of this.#tensors) this.#free(name, tensor);
   }

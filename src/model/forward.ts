@@ -128,6 +128,16 @@ export function layerForward(
   matmulForward(commands, act.y, act.a, w.down, act.mid);
 }
 
+/** Makes the buffers of forward passes without a backward pass over up to N tokens, so that none grows in between. */
+export function reserveForward(
+  { runtime, weights }: { runtime: Runtime; weights: Weights },
+  N: number,
+): void {
+  if (N === 0) return;
+  layerActivations(runtime, weights, N, 0, false);
+  runtime.workspace.get("trunk", "f32", [N, weights.config.hiddenSize]);
+}
+
 /**
  * The embedding and the layers below `end`, without keeping activations: the frozen trunk.
  *

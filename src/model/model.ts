@@ -1,11 +1,12 @@
 // This module is browser compatible.
 import { createTensor, destroyTensor, type Tensor, writeTensor } from "../gpu/tensor.ts";
+import type { StandIn } from "../gpu/counting_gpu.ts";
 import type { Gpu } from "../gpu/device.ts";
 import { Workspace } from "../gpu/workspace.ts";
 import type { Runtime } from "./forward.ts";
 import { headChunkRows } from "./head.ts";
 import { ropeTable } from "./rope_frequencies.ts";
-import { releaseWeights, type Weights } from "./weights.ts";
+import { releaseWeights, standInWeights, type Weights } from "./weights.ts";
 
 /** A model that can run: weights on the GPU, scratch memory, and where its frozen trunk ends. */
 export interface Model {
@@ -26,6 +27,22 @@ export function createModel(gpu: Gpu, weights: Weights, positions: number, begin
   const headRows = headChunkRows(weights.config.vocabSize);
   const runtime = { workspace: new Workspace(gpu), ropeTable: table, headRows };
   return { gpu, runtime, weights, begin };
+}
+
+/** A model like another one on a counting device, with scratch memory of its own. */
+export function standInModel(
+  gpu: Gpu,
+  { runtime, weights, begin }: Model,
+  standIn: StandIn,
+): Model {
+  const { headRows, ropeTable } = runtime;
+  const workspace = new Workspace(gpu);
+  return {
+    gpu,
+    runtime: { workspace, headRows, ropeTable: standIn(ropeTable) },
+    weights: standInWeights(weights, standIn),
+    begin,
+  };
 }
 
 /** Frees all memory of a model that only runs, and shares its weights with no other. */

@@ -1,6 +1,7 @@
 // This module is browser compatible.
 import { UserError } from "../errors.ts";
 import type { NamedTensor } from "../formats/safetensors.ts";
+import type { StandIn } from "../gpu/counting_gpu.ts";
 import type { Gpu } from "../gpu/device.ts";
 import {
   createTensor,
@@ -211,6 +212,18 @@ export function releaseSnapshot(gpu: Gpu, reference: Weights, policy: Weights): 
   for (const [name, { operand }] of reference.parameters) {
     if (operand !== policy.parameters.get(name)?.operand) destroyTensor(gpu, operand);
   }
+}
+
+/** Weights like others on a counting device. */
+export function standInWeights(weights: Weights, standIn: StandIn): Weights {
+  const like = ({ spec, operand, master, gradient }: Parameter): Parameter => ({
+    spec,
+    operand: standIn(operand),
+    ...master && { master: standIn(master) },
+    ...gradient && { gradient: standIn(gradient) },
+  });
+  const parameters = weights.parameters.entries().map(([name, one]) => [name, like(one)] as const);
+  return { ...weights, parameters: new Map(parameters) };
 }
 
 /** The parameters that train, in table order. */

@@ -1,99 +1,105 @@
 // This module is browser compatible.
 import { UserError } from "../errors.ts";
-import type { Gpu } from "../gpu/device.ts";
-import { byteLength } from "../gpu/tensor.ts";
-import { paddedColumns } from "../kernels/matmul.ts";
-import { deviceClass } from "../kernels/tuning.ts";
-import { headParameter } from "../model/head.ts";
+import { Readback } from "../gpu/readback.ts";
+import type { Workspace } from "../gpu/workspace.ts";
+import { mostTokensTogether } from "../model/forward.ts";
 import type { Model } from "../model/model.ts";
-import type { Weights } from "../model/weights.ts";
+import type { MakeStep } from "./loop.ts";
+import type { Optimizer } from "./optimizer.ts";
+import { trainingStep } from "./step.ts";
 
 /** Bytes that a training run will need on the GPU. */
 export interface MemoryPlan {
   /** Allocated already: weights, gradients, moments, reference, trunk cache. */
   allocated: number;
-  /** Kept of each layer that trains, for the backward pass, and scratch. */
-  activations: number;
-  /** A chunk of the head: logits and gathered rows. */
-  head: number;
-  /** Copies of operands as textures, which some devices read them from; see src/gpu/texture.ts. */
-  textures: number;
+  /** Scratch of the largest step. */
+  step: number;
+  /** Scratch of an evaluation, which comes before and after the steps. */
+  evaluation: number;
+  /** At the worst time. */
   total: number;
 }
 
+/** A training whose memory can be planned. */
+export interface Planned<Row> {
+  model: Model;
+  optimizer: Optimizer;
+  steps: MakeStep;
+  /** The scratch memory of its models. */
+  workspaces: readonly Workspace[];
+  /** The same training of other rows on a device that only counts memory. */
+  counted(rows: readonly Row[]): Planned<Row>;
+}
+
 /**
- * What the largest batch of a run will need, found out before the first step.
+ * What a run will need, found out before the first step by doing its work on a device that only counts.
  *
- * @param batchTokens Tokens of the largest micro-batch.
- * @param units Sizes in tokens of what a batch is made of (pairs or rows), to say what would fit.
- * @throws {UserError} If a buffer would be larger than the adapter can bind; the message says what would fit.
+ * @param rows The largest micro-batch.
+ * @param evaluation Does on it what an evaluation does.
  */
-export function planMemory(
-  { gpu, weights, begin, runtime }: Model,
-  batchTokens: number,
-  units: readonly number[],
-): MemoryPlan {
-  const { hiddenSize: C, intermediateSize: F, numLayers, vocabSize: V } = weights.config;
-  const { numHeads, numKvHeads, headSize } = weights.config;
-  const operandBytes = weights.precision === "f16" ? 2 : 4;
-  const qkv = (numHeads + 2 * numKvHeads) * headSize;
-  const kept = 4 * (2 * C + 2 + numHeads) + operandBytes * (qkv + numHeads * headSize + 2 * F);
-  const scratch = 4 * (4 * C + numHeads) +
-    operandBytes * (2 * C + 2 * F + qkv + 2 * F + numHeads * headSize);
-  const textures = {
-    kept: operandBytes * (qkv + numHeads * headSize) + 4 * numHeads,
-    scratch: 4 * (C + numHeads) + operandBytes * (C + 3 * F + qkv + numHeads * headSize),
-    headRow: 4 * paddedColumns(V) + operandBytes * C,
+export async function planMemory<Row, T extends Planned<Row>>(
+  training: { counted(rows: readonly Row[]): T } & Planned<Row>,
+  rows: readonly Row[],
+  evaluation?: (counted: T) => Promise<unknown>,
+): Promise<MemoryPlan> {
+  const counted = training.counted(rows);
+  const { memory } = counted.model.gpu;
+  const before = memory.bytes;
+  const count = async (work: () => unknown) => {
+    memory.peakBytes = memory.bytes;
+    await work();
+    releaseScratch(counted);
+    return memory.peakBytes - before;
   };
-  const plan = {
-    allocated: gpu.memory.bytes,
-    activations: batchTokens * (kept * (numLayers - begin) + scratch),
-    head: runtime.headRows * (4 * (paddedColumns(V) + 2 * C) + 2 * operandBytes * C),
-    textures: deviceClass(gpu) !== "lanes" ? 0 : batchTokens *
-        (textures.kept * (numLayers - begin) + textures.scratch) +
-      runtime.headRows * textures.headRow + weightTextures(weights),
-  };
-  checkLargest(gpu, batchTokens, Math.max(4 * C, operandBytes * Math.max(qkv, 2 * F)), units);
-  return { ...plan, total: plan.allocated + plan.activations + plan.head + plan.textures };
+  const first = evaluation ? await count(() => evaluation(counted)) : 0;
+  const between = memory.bytes;
+  const step = await count(() => recordStep(counted, rows));
+  // Copies of weights stay, so the evaluation at the end finds more memory taken.
+  const last = first > 0 ? first + memory.bytes - between : 0;
+  const allocated = training.model.gpu.memory.bytes;
+  return { allocated, step, evaluation: last, total: allocated + Math.max(step, last) };
 }
 
-/** Bytes of all matrices, those that train twice: the reference has its own. */
-function weightTextures(weights: Weights): number {
-  const matrices = [...weights.parameters.values()].filter(({ spec: { kind } }) =>
-    kind === "matrix"
-  );
-  return [...matrices, headParameter(weights)].reduce(
-    (sum, { operand, master }) => sum + byteLength(operand) * (master ? 2 : 1),
-    0,
-  );
+/** Makes the scratch memory of the largest step, so that none grows from step to step. */
+export function reserveStep<Row>(training: Planned<Row>, rows: readonly Row[]): void {
+  const counted = training.counted(rows);
+  recordStep(counted, rows);
+  for (const [i, workspace] of training.workspaces.entries()) {
+    workspace.reserve(counted.workspaces[i]);
+  }
 }
 
-function checkLargest(
-  gpu: Gpu,
-  batchTokens: number,
-  rowBytes: number,
-  units: readonly number[],
+/** Frees the scratch memory: what comes next takes other buffers. */
+export function releaseScratch({ workspaces }: Pick<Planned<never>, "workspaces">): void {
+  for (const workspace of workspaces) workspace.release();
+}
+
+function recordStep<Row>(
+  { model, optimizer, steps }: Planned<Row>,
+  rows: readonly Row[],
 ): void {
-  const { maxBufferSize, maxStorageBufferBindingSize } = gpu.device.limits;
-  const limit = Math.min(maxBufferSize, maxStorageBufferBindingSize);
-  if (batchTokens * rowBytes <= limit) return;
-  const tokens = Math.floor(limit / rowBytes);
-  const descending = [...units].sort((a, b) => b - a);
+  const readback = new Readback(model.gpu);
+  const { microBatches } = steps(Uint32Array.from(rows.keys()), readback);
+  trainingStep(model, optimizer, microBatches, 0, readback);
+}
+
+/**
+ * @param tokens Of each row of the largest micro-batch.
+ * @throws {UserError} If it needs a buffer that is larger than the adapter can bind; the message says what would fit.
+ */
+export function checkBatch({ gpu, weights }: Model, tokens: readonly number[]): void {
+  const most = mostTokensTogether(gpu, weights);
+  const all = tokens.reduce((sum, count) => sum + count, 0);
+  if (all <= most) return;
+  const descending = tokens.toSorted((a, b) => b - a);
   let fitting = 0;
-  for (let sum = 0; sum + descending[fitting] <= tokens; fitting++) sum += descending[fitting];
+  for (let sum = 0; sum + descending[fitting] <= most; fitting++) sum += descending[fitting];
   throw new UserError(
-    `Expected batches of at most ${tokens} tokens, for "${gpu.info.description}" binds ${
-      Math.floor(limit / 2 ** 20)
-    } MiB at once, found one of ${batchTokens}: ` +
+    `Expected batches of at most ${most} tokens, for that is what "${gpu.info.description}" binds at once, found one of ${all}: ` +
       (fitting > 0
         ? `--per-device-train-batch-size ${fitting} fits`
         : "lower --max-length, not even one row fits"),
   );
-}
-
-/** Tokens of the largest batch of `size` units. */
-export function largestBatch(units: readonly number[], size: number): number {
-  return [...units].sort((a, b) => b - a).slice(0, size).reduce((sum, count) => sum + count, 0);
 }
 
 /** Bytes in all. */
@@ -102,9 +108,9 @@ export function totalInWords({ total }: MemoryPlan): string {
 }
 
 /** The plan in a line. */
-export function planInWords({ allocated, activations, head, textures, total }: MemoryPlan): string {
+export function planInWords({ allocated, step, evaluation, total }: MemoryPlan): string {
   const mib = (bytes: number) => `${Math.ceil(bytes / 2 ** 20)} MiB`;
-  return `${mib(total)}: weights and optimizer ${mib(allocated)}, activations ${
-    mib(activations)
-  }, head ${mib(head)}${textures ? `, textures ${mib(textures)}` : ""}`;
+  const parts = [`weights and optimizer ${mib(allocated)}`, `a step ${mib(step)}`];
+  if (evaluation > 0) parts.push(`or an evaluation ${mib(evaluation)}`);
+  return `${mib(total)}: ${parts.join(", ")}`;
 }

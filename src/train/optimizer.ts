@@ -1,5 +1,6 @@
 // This module is browser compatible.
 import type { Commands } from "../gpu/commands.ts";
+import type { StandIn } from "../gpu/counting_gpu.ts";
 import type { Gpu } from "../gpu/device.ts";
 import type { Readback } from "../gpu/readback.ts";
 import { createTensor, type Tensor, writeTensor } from "../gpu/tensor.ts";
@@ -55,6 +56,19 @@ export function createOptimizer(gpu: Gpu, weights: Weights, options: OptimizerOp
   writeTensor(gpu, state, Float32Array.of(dynamic ? FIRST_LOSS_SCALE : 1));
   const partials = createTensor(gpu, "grad norm partials", "f32", [slots]);
   return { options, state, moments, partials, dynamic };
+}
+
+/** An optimizer like another one on a counting device. */
+export function standInOptimizer(optimizer: Optimizer, standIn: StandIn): Optimizer {
+  const moments = optimizer.moments.entries().map(([name, { m, v }]) =>
+    [name, { m: standIn(m), v: standIn(v) }] as const
+  );
+  return {
+    ...optimizer,
+    state: standIn(optimizer.state),
+    partials: standIn(optimizer.partials),
+    moments: new Map(moments),
+  };
 }
 
 /** Sets all gradients to zero. */

@@ -42,6 +42,34 @@ export function positionOf(step: number, plan: DataPlan): StepPosition {
 }
 
 /**
+ * Rows of the largest micro-batch that a run will meet.
+ *
+ * @param tokens Of each row.
+ */
+export function largestMicroBatch(
+  tokens: readonly number[],
+  plan: DataPlan,
+  { batchSize, shuffle, seed }: { batchSize: number; shuffle: boolean; seed: number },
+): Uint32Array {
+  let order: Uint32Array = new Uint32Array();
+  let largest = order;
+  let most = -1;
+  for (let step = 0; step < plan.totalSteps; step++) {
+    const { epoch, begin, end } = positionOf(step, plan);
+    if (begin === 0) {
+      if (epoch > 0 && !shuffle) break;
+      order = epochOrder(plan.rows, { shuffle, seed, epoch });
+    }
+    for (let first = begin; first < end; first += batchSize) {
+      const rows = order.subarray(first, Math.min(end, first + batchSize));
+      const sum = rows.reduce((sum, row) => sum + tokens[row], 0);
+      if (sum > most) [largest, most] = [rows, sum];
+    }
+  }
+  return largest;
+}
+
+/**
  * The order of the rows in an epoch: a Fisher-Yates shuffle whose random numbers are a hash of (seed, epoch, position). It
  * needs no state, so a resumed run continues where it stopped.
  */

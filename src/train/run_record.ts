@@ -19,6 +19,8 @@ export interface RunRecord {
   source: string;
   /** Weights, all and those that were trained. */
   parameters: { total: number; trained: number };
+  /** What tensors on the GPU took at the worst time, as planned and as it was. */
+  memory: { plannedBytes: number; peakBytes: number };
   data: readonly DataRecord[];
   /** The lines of its header, those of `--verbose` included. */
   header: readonly string[];

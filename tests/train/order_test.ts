@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { epochOrder, planData, positionOf } from "../../src/train/order.ts";
+import { epochOrder, largestMicroBatch, planData, positionOf } from "../../src/train/order.ts";
 
 Deno.test("an epoch takes every row once; its last step takes what is left", () => {
   const plan = planData(10, 4, 2, -1);
@@ -37,4 +37,28 @@ Deno.test("every row is about equally likely at every place", () => {
   const expected = epochs / rows;
   const chiSquare = counts.reduce((sum, count) => sum + (count - expected) ** 2 / expected, 0);
   assert.ok(chiSquare < 94, `chi-square ${chiSquare}`);
+});
+
+Deno.test("the largest micro-batch is one that the run meets, and none is larger", () => {
+  const tokens = Array.from({ length: 23 }, (_, i) => (i * 7) % 13 + 1);
+  const batch = { batchSize: 2, shuffle: true, seed: 5 };
+  for (const [epochs, maxSteps] of [[1, -1], [3, -1], [1, 2]]) {
+    const plan = planData(23, 4, epochs, maxSteps);
+    const sums: number[] = [];
+    for (let step = 0; step < plan.totalSteps; step++) {
+      const { epoch, begin, end } = positionOf(step, plan);
+      const order = epochOrder(23, { ...batch, epoch });
+      for (let first = begin; first < end; first += 2) {
+        const rows = order.slice(first, Math.min(end, first + 2));
+        sums.push(rows.reduce((sum, row) => sum + tokens[row], 0));
+      }
+    }
+    const largest = largestMicroBatch(tokens, plan, batch);
+    assert.equal(largest.reduce((sum, row) => sum + tokens[row], 0), Math.max(...sums));
+  }
+  const ordered = largestMicroBatch([1, 5, 2, 2, 9], planData(5, 2, 9, -1), {
+    ...batch,
+    shuffle: false,
+  });
+  assert.deepEqual([...ordered], [4]);
 });

@@ -17,6 +17,7 @@ export const RUN: RunRecord = {
   },
   source: "fixtures/model",
   parameters: { total: 2_066_496, trained: 491_904 },
+  memory: { plannedBytes: 95_000_000, peakBytes: 94_000_000 },
   data: [{
     role: "train",
     path: "fixtures/pairs/train.jsonl",
