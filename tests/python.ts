@@ -36,8 +36,3 @@ export async function askPython<Answer>(
   assert.equal(output.code, 0, stderr);
   return JSON.parse(new TextDecoder().decode(output.stdout));
 }
-
-/** Shows in a test's steps that it is skipped; a step shows where --quiet hides what tests print. */
-export async function skip(test: Deno.TestContext, reason: string): Promise<void> {
-  await test.step({ name: `skipped: ${reason}`, ignore: true, fn: () => {} });
-}

@@ -4,6 +4,7 @@ import type { Context } from "../../src/cli/context.ts";
 import { main } from "../../src/cli/main.ts";
 import { UserError } from "../../src/errors.ts";
 import { MemoryOutput } from "./output.ts";
+import { lackOfSignals, unless } from "../skip.ts";
 
 async function call(words: string[], run: (context: Context) => number = () => 0) {
   const stdout = new MemoryOutput();
@@ -89,8 +90,10 @@ Deno.test("--config reads a file, and names it in errors", async () => {
 
 // In a process of its own: the test runner takes interrupts for itself.
 Deno.test({
-  name: "an interrupt aborts the signal and lets the command finish; a second one ends it",
-  ignore: Deno.build.os === "windows",
+  ...unless(
+    lackOfSignals,
+    "an interrupt aborts the signal and lets the command finish; a second one ends it",
+  ),
   async fn() {
     const child = (interrupts: string) =>
       new Deno.Command(Deno.execPath(), {

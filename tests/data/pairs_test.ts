@@ -10,9 +10,7 @@ import { openDataset } from "../../src/platform/datasets.ts";
 import { openDirectory } from "../../src/platform/files.ts";
 import { loadTokenizer, type TextTokenizer } from "../../src/text/tokenizer.ts";
 import { byteTokenizer, END, IM_END, IM_START } from "../text/byte_tokenizer.ts";
-
-const reference = new URL("../../../shared/reference/", import.meta.url).pathname;
-const hasReference = await Deno.stat(reference).then(() => true, () => false);
+import { lackOfReference, REFERENCE, unless } from "../skip.ts";
 
 const options: DataOptions = {
   maxLengthTokens: 64,
@@ -336,56 +334,60 @@ Deno.test("pairs: bad rows are the user's to mend", async () => {
   await assert.rejects(loadPairs(rows(text), null, options), /expected a tokenizer.json/);
 });
 
-Deno.test("pairs: golden texts give the golden tokens", async (test) => {
-  if (!hasReference) return console.log("skipped: no ../shared/reference beside the repository");
-  const files = [
-    ["text-seed", "text", "pairs"],
-    ["tiny-dialogue", "text", "pairs"],
-    ["tiny-dialogue", "eval-text", "eval"],
-  ];
-  for (const [name, text, ids] of files) {
-    await test.step(`${name}/${text}`, async () => {
-      const path = `${reference}golden/${name}`;
-      const { max_length } = JSON.parse(await Deno.readTextFile(`${path}/case.json`));
-      const { pairs } = await loadPairs(
-        readRows(await openDataset(`${path}/${text}.jsonl`)),
-        await loadTokenizer(await openDirectory(`${path}/model`)),
-        { ...options, maxLengthTokens: max_length, score: "all", vocabSize: 768 },
-      );
-      const expected = (await Deno.readTextFile(`${path}/${ids}.jsonl`)).trimEnd().split("\n");
-      assert.equal(pairs.length, expected.length);
-      for (const [i, { index, chosen, rejected }] of pairs.entries()) {
-        const golden = JSON.parse(expected[i]);
-        assert.equal(index, i);
-        assert.deepEqual([...chosen.ids], golden.chosen);
-        assert.deepEqual([...rejected.ids], golden.rejected);
-        assert.equal(chosen.promptLength, golden.chosen_prompt_length);
-        assert.equal(rejected.promptLength, golden.rejected_prompt_length);
-      }
-    });
-  }
+Deno.test({
+  ...unless(lackOfReference, "pairs: golden texts give the golden tokens"),
+  fn: async (test) => {
+    const files = [
+      ["text-seed", "text", "pairs"],
+      ["tiny-dialogue", "text", "pairs"],
+      ["tiny-dialogue", "eval-text", "eval"],
+    ];
+    for (const [name, text, ids] of files) {
+      await test.step(`${name}/${text}`, async () => {
+        const path = `${REFERENCE}golden/${name}`;
+        const { max_length } = JSON.parse(await Deno.readTextFile(`${path}/case.json`));
+        const { pairs } = await loadPairs(
+          readRows(await openDataset(`${path}/${text}.jsonl`)),
+          await loadTokenizer(await openDirectory(`${path}/model`)),
+          { ...options, maxLengthTokens: max_length, score: "all", vocabSize: 768 },
+        );
+        const expected = (await Deno.readTextFile(`${path}/${ids}.jsonl`)).trimEnd().split("\n");
+        assert.equal(pairs.length, expected.length);
+        for (const [i, { index, chosen, rejected }] of pairs.entries()) {
+          const golden = JSON.parse(expected[i]);
+          assert.equal(index, i);
+          assert.deepEqual([...chosen.ids], golden.chosen);
+          assert.deepEqual([...rejected.ids], golden.rejected);
+          assert.equal(chosen.promptLength, golden.chosen_prompt_length);
+          assert.equal(rejected.promptLength, golden.rejected_prompt_length);
+        }
+      });
+    }
+  },
 });
 
-Deno.test("pairs: HH-RLHF as it comes", async () => {
-  if (!hasReference) return console.log("skipped: no ../shared/reference beside the repository");
-  const tokenizer = await loadTokenizer(await openDirectory(`${reference}tokenizer`));
-  const { pairs, counts } = await loadPairs(
-    readRows(await openDataset(`${reference}data/hh-harmless-train.jsonl.gz`)),
-    tokenizer,
-    { ...options, maxLengthTokens: 512, appendEos: true, vocabSize: 49152 },
-  );
-  assert.equal(counts.rows, 1200);
-  assert.equal(counts.droppedEmptyCompletion, 2);
-  assert.equal(counts.kept + counts.droppedEmptyCompletion + counts.droppedPromptTooLong, 1200);
-  for (const { chosen, rejected } of pairs) {
-    const length = chosen.promptLength;
-    assert.equal(rejected.promptLength, length);
-    assert.deepEqual(chosen.ids.slice(0, length), rejected.ids.slice(0, length));
-    assert.ok(tokenizer!.decode(chosen.ids.slice(0, length)).endsWith("\n\nAssistant:"));
-  }
-  assert.ok(
-    !pairs.some(({ chosen }) => chosen.ids.includes(IM_START) || chosen.ids.includes(IM_END)),
-  );
+Deno.test({
+  ...unless(lackOfReference, "pairs: HH-RLHF as it comes"),
+  fn: async () => {
+    const tokenizer = await loadTokenizer(await openDirectory(`${REFERENCE}tokenizer`));
+    const { pairs, counts } = await loadPairs(
+      readRows(await openDataset(`${REFERENCE}data/hh-harmless-train.jsonl.gz`)),
+      tokenizer,
+      { ...options, maxLengthTokens: 512, appendEos: true, vocabSize: 49152 },
+    );
+    assert.equal(counts.rows, 1200);
+    assert.equal(counts.droppedEmptyCompletion, 2);
+    assert.equal(counts.kept + counts.droppedEmptyCompletion + counts.droppedPromptTooLong, 1200);
+    for (const { chosen, rejected } of pairs) {
+      const length = chosen.promptLength;
+      assert.equal(rejected.promptLength, length);
+      assert.deepEqual(chosen.ids.slice(0, length), rejected.ids.slice(0, length));
+      assert.ok(tokenizer!.decode(chosen.ids.slice(0, length)).endsWith("\n\nAssistant:"));
+    }
+    assert.ok(
+      !pairs.some(({ chosen }) => chosen.ids.includes(IM_START) || chosen.ids.includes(IM_END)),
+    );
+  },
 });
 
 Deno.test("pairs: rows encoded ahead, in portions, give what rows encoded one by one give", async () => {

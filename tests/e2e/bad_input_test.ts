@@ -7,6 +7,7 @@ import { byteTokenizerFiles } from "../text/byte_tokenizer.ts";
 import { gpu } from "../kernels/harness.ts";
 import { inTemporaryDirectory, run, runOk } from "./command.ts";
 import { writeModel, writePairs } from "./inputs.ts";
+import { skip } from "../skip.ts";
 
 /** A directory with a model and pairs, and the flags of a run on them. */
 interface Inputs {
@@ -307,11 +308,7 @@ Deno.test("a full disk is said, and no half of a model or checkpoint stays", asy
   await withInputs(async ({ directory, model, pairs }) => {
     const disk = `${directory}/disk`;
     await using mount = await mountSmallDisk(disk, "256k");
-    if (mount === null) {
-      const reason = "skipped: a small disk can only be mounted by root on Linux";
-      await test.step({ name: reason, ignore: true, fn: () => {} });
-      return;
-    }
+    if (mount === null) return await skip(test, "only root on Linux can mount a small disk");
     const train = async (...flags: (string | number)[]) => {
       const output = `${disk}/run`;
       const inputs = ["--model", model, "--dataset", pairs, "--max-length", 64];

@@ -1,4 +1,3 @@
 /** The browser that tests look for: Debian's package. */
 export const CHROMIUM = "/usr/bin/chromium";
-export const hasChromium = await Deno.stat(CHROMIUM).then(() => true, () => false);
-if (!hasChromium) console.log(`skipped: the page in a browser, for there is no ${CHROMIUM}`);
+export const lackOfChromium = await Deno.stat(CHROMIUM).then(() => null, () => `no ${CHROMIUM}`);

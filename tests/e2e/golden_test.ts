@@ -15,7 +15,6 @@ import { takeStep } from "../model/small_models.ts";
 import { inTemporaryDirectory, jsonLines, runOk } from "./command.ts";
 import {
   assertNear,
-  GOLDEN,
   type GoldenCase,
   goldenCases,
   l2,
@@ -27,12 +26,12 @@ import {
   type Variant,
   writeDataset,
 } from "./golden.ts";
+import { lackOfReference, unless } from "../skip.ts";
 
 const cases = await goldenCases();
 
 Deno.test({
-  name: `golden cases are there${cases.length ? "" : ` (skipped: no ${GOLDEN})`}`,
-  ignore: cases.length === 0,
+  ...unless(lackOfReference, "golden cases are there"),
   fn: () => assert.equal(cases.length, 4),
 });
 

@@ -8,7 +8,8 @@ import type { Message } from "../../src/text/chat.ts";
 import { encodeChat, stopIdsOf } from "../../src/text/prompt.ts";
 import { MemoryOutput } from "../cli/output.ts";
 import { gpu } from "../kernels/harness.ts";
-import { askPython, skip } from "../python.ts";
+import { askPython } from "../python.ts";
+import { skip } from "../skip.ts";
 import { jsonLines } from "./command.ts";
 
 const NEW_TOKENS = 32;

@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
-import { askPython, skip } from "../python.ts";
+import { askPython } from "../python.ts";
+import { skip } from "../skip.ts";
 import { inTemporaryDirectory } from "./command.ts";
 import { ask, serve } from "./server.ts";
 

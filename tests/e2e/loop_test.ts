@@ -1,11 +1,12 @@
 /** The page's loop as a person goes through it: preferring, training, comparing, in a real browser. */
 import assert from "node:assert/strict";
 import { ignoreMissing } from "../../src/platform/files.ts";
-import { CHROMIUM, hasChromium } from "./chromium.ts";
+import { CHROMIUM, lackOfChromium } from "./chromium.ts";
 import { serve } from "./server.ts";
+import { unless } from "../skip.ts";
 
 Deno.test(
-  { name: "pairs, training, comparison, runs in a browser", ignore: !hasChromium },
+  unless(lackOfChromium, "pairs, training, comparison, runs in a browser"),
   async () => {
     const folder = `runs/.test-${crypto.randomUUID()}`; // the server may write in runs/ alone
     await using _folder = {

@@ -1,17 +1,18 @@
 /** A value that is not finite is never silent: at f16 numbers overflow that f32 holds. */
 import assert from "node:assert/strict";
-import { gpu } from "../kernels/harness.ts";
+import { lackOfF16 } from "../kernels/harness.ts";
 import { randomPairs } from "../model/small_models.ts";
 import { inTemporaryDirectory, run, runOk } from "./command.ts";
 import { inputFlags, readMetrics, writeInputs, writeModel, writePairs } from "./inputs.ts";
+import { unless } from "../skip.ts";
 
-const withoutF16 = gpu.features.f16 ? "" : ` (skipped: "${gpu.info.description}" lacks shader-f16)`;
 const F16 = ["--precision", "f16"];
 
 Deno.test({
-  name:
-    `train: a gradient that overflows f16 at first is skipped, not complained about${withoutF16}`,
-  ignore: !gpu.features.f16,
+  ...unless(
+    lackOfF16,
+    "train: a gradient that overflows f16 at first is skipped, not complained about",
+  ),
   fn: () =>
     inTemporaryDirectory(async (directory) => {
       const inputs = inputFlags(await writeInputs(directory, 4));
@@ -37,9 +38,10 @@ const writeOverflowing = (path: string) =>
   writeModel(path, {}, 1, (name) => /gate|up/.test(name) ? 1000 : /down/.test(name) ? 1e-6 : 1);
 
 Deno.test({
-  name:
-    `an overflow of f16 ends score, eval, audit, train and sft; the message names the row${withoutF16}`,
-  ignore: !gpu.features.f16,
+  ...unless(
+    lackOfF16,
+    "an overflow of f16 ends score, eval, audit, train and sft; the message names the row",
+  ),
   fn: () =>
     inTemporaryDirectory(async (directory) => {
       const model = await writeOverflowing(`${directory}/overflowing`);

@@ -2,10 +2,11 @@
 import assert from "node:assert/strict";
 import { ignoreMissing } from "../../src/platform/files.ts";
 import { SqlitePreferences } from "../../src/platform/sqlite_preferences.ts";
-import { CHROMIUM, hasChromium } from "./chromium.ts";
+import { CHROMIUM, lackOfChromium } from "./chromium.ts";
 import { serve } from "./server.ts";
+import { unless } from "../skip.ts";
 
-Deno.test({ name: "the page in a browser", ignore: !hasChromium }, async () => {
+Deno.test(unless(lackOfChromium, "the page in a browser"), async () => {
   const file = `runs/.test-${crypto.randomUUID()}.db`; // the server may write in runs/ alone
   await using _file = { [Symbol.asyncDispose]: () => Deno.remove(file).catch(ignoreMissing) };
   await using server = await serve("--reference", "fixtures/model", "--preferences", file);

@@ -1,7 +1,7 @@
 /** A resumed run has the bits of one that was never interrupted. */
 import assert from "node:assert/strict";
 import { fileURLToPath } from "node:url";
-import { gpu } from "../kernels/harness.ts";
+import { lackOfF16 } from "../kernels/harness.ts";
 import { randomPairs } from "../model/small_models.ts";
 import { inTemporaryDirectory, run, runOk } from "./command.ts";
 import {
@@ -13,6 +13,7 @@ import {
   writeModel,
   writePairs,
 } from "./inputs.ts";
+import { lackOfSignals, unless } from "../skip.ts";
 
 const STEPS_PER_EPOCH = 5;
 
@@ -45,11 +46,8 @@ Deno.test("train: resumed at a middle step and at the end of an epoch", () =>
     }
   }));
 
-const withoutF16 = gpu.features.f16 ? "" : ` (skipped: "${gpu.info.description}" lacks shader-f16)`;
-
 Deno.test({
-  name: `train: resumed at f16, with its loss scale${withoutF16}`,
-  ignore: !gpu.features.f16,
+  ...unless(lackOfF16, "train: resumed at f16, with its loss scale"),
   fn: () =>
     inTemporaryDirectory(async (directory) => {
       const flags = [
@@ -174,8 +172,10 @@ Deno.test("a run with a share of its steps as warm-up cannot be made longer", ()
 
 // In a process of its own: the test runner takes interrupts for itself.
 Deno.test({
-  name: "an interrupt finishes the step and saves; resuming gives the bits of the whole run",
-  ignore: Deno.build.os === "windows",
+  ...unless(
+    lackOfSignals,
+    "an interrupt finishes the step and saves; resuming gives the bits of the whole run",
+  ),
   fn: () =>
     inTemporaryDirectory(async (directory) => {
       const inputs = inputFlags(await writeInputs(directory, 80));

@@ -5,7 +5,8 @@ import { checkpointTensors } from "../../src/model/params.ts";
 import { sha256 } from "../../src/platform/checkpoint_storage.ts";
 import { openDirectory } from "../../src/platform/files.ts";
 import { smallConfig } from "../model/small_models.ts";
-import { askPython, skip } from "../python.ts";
+import { askPython } from "../python.ts";
+import { skip } from "../skip.ts";
 import { inTemporaryDirectory, run, runOk } from "./command.ts";
 import { writeModel } from "./inputs.ts";
 

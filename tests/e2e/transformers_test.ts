@@ -20,7 +20,8 @@ import { renderChat } from "../../src/text/chat.ts";
 import { loadTokenizer } from "../../src/text/tokenizer.ts";
 import { MemoryDirectory } from "../formats/memory_directory.ts";
 import { assertClose, gpu } from "../kernels/harness.ts";
-import { askPython, skip } from "../python.ts";
+import { askPython } from "../python.ts";
+import { skip } from "../skip.ts";
 import { byteTokenizerFiles } from "../text/byte_tokenizer.ts";
 
 const base = {

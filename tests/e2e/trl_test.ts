@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import type { InspectedRow, InspectedSequence } from "../../src/data/inspect.ts";
-import { skip } from "../python.ts";
+import { skip } from "../skip.ts";
 import { inTemporaryDirectory, jsonLines, runOk } from "./command.ts";
 import { assertNear } from "./golden.ts";
 import { readMetrics } from "./inputs.ts";

@@ -14,7 +14,7 @@ import { GREEDY, type Sampling } from "../../src/kernels/sample.ts";
 import type { Model } from "../../src/model/model.ts";
 import type { Gpu } from "../../src/gpu/device.ts";
 import type { LlamaConfig } from "../../src/model/config.ts";
-import { assertClose, gpu, openTestGpu, random } from "../kernels/harness.ts";
+import { assertClose, gpu, lackOfF16, openTestGpu, random } from "../kernels/harness.ts";
 import {
   brokenCheckpoint,
   randomCheckpoint,
@@ -22,6 +22,7 @@ import {
   tensorsOf,
 } from "../model/small_models.ts";
 import { llamaLogits } from "../reference/llama.ts";
+import { unless } from "../skip.ts";
 
 const greedy: GenerateOptions = { ...GREEDY, maxNewTokens: 12, seed: 7, stopIds: [] };
 const drawn: GenerateOptions = { ...greedy, temperature: 1.5 };
@@ -158,8 +159,7 @@ Deno.test("a sequence has the same continuation and the same bits in any batch",
 });
 
 Deno.test({
-  name: "f16 decoding draws from nearly the same distribution as f32",
-  ignore: !gpu.features.f16, // the harness says so
+  ...unless(lackOfF16, "f16 decoding draws from nearly the same distribution as f32"),
   async fn() {
     const checkpoint = randomCheckpoint(configs["4:2 heads of 24, untied"], 3);
     const distribution = async (precision: "f16" | "f32") => {

@@ -9,8 +9,9 @@ import { Commands } from "../../src/gpu/commands.ts";
 import { createTensor, readTensor } from "../../src/gpu/tensor.ts";
 import { MemoryOutput } from "../cli/output.ts";
 import { runOk } from "../e2e/command.ts";
-import { assertNear, GOLDEN, goldenCases } from "../e2e/golden.ts";
+import { assertNear, goldenCases } from "../e2e/golden.ts";
 import { assertClose, gpu } from "../kernels/harness.ts";
+import { lackOfReference, unless } from "../skip.ts";
 
 interface Generation {
   prompt: number[];
@@ -37,8 +38,7 @@ const PROBABILITY = { absolute: 2e-5, relative: 1e-3 };
 const cases = await goldenCases();
 
 Deno.test({
-  name: `golden generation is there${cases.length ? "" : ` (skipped: no ${GOLDEN})`}`,
-  ignore: cases.length === 0,
+  ...unless(lackOfReference, "golden generation is there"),
   fn: () => assert.ok(cases.every(({ expected }) => "generation" in expected)),
 });
 

@@ -12,6 +12,7 @@ import {
 } from "../../src/gpu/tensor.ts";
 import { type Choices, prefer, runnable } from "../../src/kernels/tuning.ts";
 import { loadEngine, mapsWithinCall } from "../../src/platform/engine.ts";
+import { unless } from "../skip.ts";
 
 const engine = Deno.env.get("SMOLDPO_ENGINE") ?? "deno";
 
@@ -37,9 +38,8 @@ if (Deno.env.get("SMOLDPO_SUBGROUPS") === "off") gpu.features.subgroups = false;
 
 /** Types a kernel is tested with: f16 joins in where the device has it. */
 export const operandTypes: ("f32" | "f16")[] = gpu.features.f16 ? ["f32", "f16"] : ["f32"];
-if (!gpu.features.f16) {
-  console.log(`skipped: f16 kernels, for "${gpu.info.description}" lacks shader-f16`);
-}
+export const lackOfF16 = gpu.features.f16 ? null : `"${gpu.info.description}" lacks shader-f16`;
+if (lackOfF16 !== null) Deno.test({ ...unless(lackOfF16, "kernels at f16"), fn: () => {} });
 
 /** Checks every variant of a kernel in the tuning table that the device can run: those of other devices too. */
 export async function forEachVariant<Kernel extends keyof Choices>(

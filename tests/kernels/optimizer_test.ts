@@ -10,7 +10,8 @@ import {
   STATE_WORDS,
 } from "../../src/kernels/optimizer.ts";
 import * as reference from "../reference/adamw.ts";
-import { assertClose, gpu, output, read, run, upload, values } from "./harness.ts";
+import { assertClose, gpu, lackOfF16, output, read, run, upload, values } from "./harness.ts";
+import { unless } from "../skip.ts";
 
 const options = {
   learningRate: 1e-2,
@@ -139,19 +140,19 @@ for (const [length, epsilon] of [[1, 1e-8], [13, 1e-2], [1025, 1e-8]]) {
   });
 }
 
-Deno.test("convert rounds f32 to f16 and back, odd lengths included", async () => {
-  if (!gpu.features.f16) {
-    return console.log("skipped: convert to f16, for the device lacks shader-f16");
-  }
-  for (const length of [1, 7, 1025]) {
-    const data = values(1, length);
-    const half = output([length], "f16");
-    const full = output([length]);
-    run((commands) => {
-      convert(commands, half, upload(data, [length]));
-      convert(commands, full, half);
-    });
-    const expected = Float32Array.from(Float16Array.from(data));
-    assertClose(await read(full), expected, { absolute: 0, relative: 2 ** -10, name: "f16" });
-  }
+Deno.test({
+  ...unless(lackOfF16, "convert rounds f32 to f16 and back, odd lengths included"),
+  fn: async () => {
+    for (const length of [1, 7, 1025]) {
+      const data = values(1, length);
+      const half = output([length], "f16");
+      const full = output([length]);
+      run((commands) => {
+        convert(commands, half, upload(data, [length]));
+        convert(commands, full, half);
+      });
+      const expected = Float32Array.from(Float16Array.from(data));
+      assertClose(await read(full), expected, { absolute: 0, relative: 2 ** -10, name: "f16" });
+    }
+  },
 });

@@ -12,6 +12,7 @@ import {
 import { filteredDistribution, race, type Said } from "../reference/sample.ts";
 import { assertClose, gpu, output, read, run, upload, values } from "./harness.ts";
 import { writeTensor } from "../../src/gpu/tensor.ts";
+import { lackOfReference, REFERENCE, unless } from "../skip.ts";
 
 const plain: Sampling = { ...GREEDY, temperature: 1, seed: 7 };
 
@@ -235,17 +236,12 @@ Deno.test("settings out of range are refused by name", () => {
   );
 });
 
-const golden = new URL("../../../shared/reference/golden/sampling/sampling.jsonl", import.meta.url);
-const cases = await Deno.readTextFile(golden).then(
-  (text) => text.trimEnd().split("\n").map((line) => JSON.parse(line)),
-  () => console.log("skipped: golden sampling cases, for ../shared/reference is not there"),
-);
-
 Deno.test({
-  name: "sample equals the golden distributions",
-  ignore: !cases,
+  ...unless(lackOfReference, "sample equals the golden distributions"),
   fn: async () => {
-    for (const { logits, temperature, top_k, top_p, kept, probs } of cases!) {
+    const text = await Deno.readTextFile(`${REFERENCE}golden/sampling/sampling.jsonl`);
+    const cases = text.trimEnd().split("\n").map((line) => JSON.parse(line));
+    for (const { logits, temperature, top_k, top_p, kept, probs } of cases) {
       const settings = { ...plain, temperature, topK: top_k, topP: top_p };
       const { next, probabilities } = await sampleRows([{ logits, settings }]);
       const expected = new Float64Array(logits.length);

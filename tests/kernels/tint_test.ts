@@ -1,8 +1,8 @@
 /** Every shader through Tint, Dawn's compiler, on a device that computes nothing: f16 too, whatever the adapter has. */
 import assert from "node:assert/strict";
 import { loadEngine } from "../../src/platform/engine.ts";
+import { lackOfDawn, unless } from "../skip.ts";
 
-const asked = Deno.env.get("SMOLDPO_ENGINE") === "dawn";
 const SHADERS = new URL("../../shaders/", import.meta.url);
 const TYPES = ["operand", "element", "lhs", "rhs", "result", "source"];
 const CONSTANTS = {
@@ -27,8 +27,7 @@ function prelude(type: "f32" | "f16", code: string): string {
 }
 
 Deno.test({
-  name: `Tint accepts every shader${asked ? "" : " (skipped: SMOLDPO_ENGINE is not dawn)"}`,
-  ignore: !asked,
+  ...unless(lackOfDawn, "Tint accepts every shader"),
   async fn() {
     const gpu = await loadEngine("dawn", ["backend=null"]);
     const adapter = await gpu.requestAdapter();

@@ -1,10 +1,9 @@
 import assert from "node:assert/strict";
 import { loadEngine } from "../../src/platform/engine.ts";
+import { lackOfDawn, unless } from "../skip.ts";
 
 Deno.test({
-  name: "Dawn is made with its experimental features",
-  // an optional dependency: .ci/run asks for it
-  ignore: Deno.env.get("SMOLDPO_ENGINE") !== "dawn",
+  ...unless(lackOfDawn, "Dawn is made with its experimental features"),
   fn: async () => {
     const adapter = await (await loadEngine("dawn")).requestAdapter();
     const names: string[] = [...adapter!.features];

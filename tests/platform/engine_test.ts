@@ -4,17 +4,14 @@ import { openGpu } from "../../src/gpu/device.ts";
 import { Readback } from "../../src/gpu/readback.ts";
 import { createTensor, writeTensor } from "../../src/gpu/tensor.ts";
 import { loadEngine, mapsWithinCall } from "../../src/platform/engine.ts";
+import { unless } from "../skip.ts";
 
-const known = mapsWithinCall("deno");
-if (!known) {
-  console.log(
-    `skipped: reading within mapAsync, for Deno ${Deno.version.deno} is not known to map there: try it, and add it`,
-  );
-}
+const lack = mapsWithinCall("deno")
+  ? null
+  : `Deno ${Deno.version.deno} is not known to map within mapAsync`;
 
 Deno.test({
-  name: "a buffer that was mapped before is mapped within mapAsync: every read is fresh",
-  ignore: !known,
+  ...unless(lack, "a buffer that was mapped before is mapped within mapAsync: every read is fresh"),
   fn: async () => {
     const gpu = await openGpu(await loadEngine("deno"), { mapsWithinCall: true });
     const readback = new Readback(gpu, 64);
@@ -38,8 +35,7 @@ Deno.test({
 });
 
 Deno.test({
-  name: "reading from a lost device says so, within mapAsync too",
-  ignore: !known,
+  ...unless(lack, "reading from a lost device says so, within mapAsync too"),
   fn: async () => {
     const gpu = await openGpu(await loadEngine("deno"), { mapsWithinCall: true });
     const readback = new Readback(gpu, 64);

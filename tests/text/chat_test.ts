@@ -3,7 +3,8 @@ import { UserError } from "../../src/errors.ts";
 import { openDirectory } from "../../src/platform/files.ts";
 import { type Message, renderChat } from "../../src/text/chat.ts";
 import { loadTokenizer } from "../../src/text/tokenizer.ts";
-import { askPython, skip } from "../python.ts";
+import { askPython } from "../python.ts";
+import { skip } from "../skip.ts";
 import { CHATML } from "./byte_tokenizer.ts";
 import { CHAT_TEMPLATES, CONVERSATIONS, KNOWN_DIFFERENCES } from "./chat_templates.ts";
 

@@ -5,16 +5,15 @@ import { openDirectory } from "../../src/platform/files.ts";
 import { loadTokenizer, type TextTokenizer } from "../../src/text/tokenizer.ts";
 import { MemoryDirectory } from "../formats/memory_directory.ts";
 import { byteTokenizer, byteTokenizerFiles, END, IM_END, IM_START } from "./byte_tokenizer.ts";
+import { lackOfReference, REFERENCE, unless } from "../skip.ts";
 
-const reference = new URL("../../../shared/reference/", import.meta.url).pathname;
-const hasReference = await Deno.stat(reference).then(() => true, () => false);
-const smolLM = () => openDirectory(`${reference}tokenizer`);
+const smolLM = () => openDirectory(`${REFERENCE}tokenizer`);
 
 /** Tests against SmolLM's real tokenizer, which does not come with the repository. */
 function referenceTest(name: string, test: (tokenizer: TextTokenizer) => Promise<void>): void {
-  Deno.test(name, async () => {
-    if (!hasReference) return console.log("skipped: no ../shared/reference beside the repository");
-    await test((await loadTokenizer(await smolLM()))!);
+  Deno.test({
+    ...unless(lackOfReference, name),
+    fn: async () => await test((await loadTokenizer(await smolLM()))!),
   });
 }
 
@@ -25,7 +24,7 @@ async function readLines(path: string): Promise<string[]> {
 }
 
 referenceTest("tokenizer: Hugging Face's answers for SmolLM", async (tokenizer) => {
-  const [note, ...lines] = await readLines(`${reference}tokenizer/known-pairs.jsonl`);
+  const [note, ...lines] = await readLines(`${REFERENCE}tokenizer/known-pairs.jsonl`);
   assert.equal(lines.length, JSON.parse(note).count);
   for (const line of lines) {
     const { text, ids } = JSON.parse(line);
@@ -45,7 +44,7 @@ referenceTest("tokenizer: every id of the HH texts", async (tokenizer) => {
   };
   for (const [name, sum] of Object.entries(expected)) {
     const ids: number[] = [];
-    for (const line of await readLines(`${reference}data/${name}.jsonl.gz`)) {
+    for (const line of await readLines(`${REFERENCE}data/${name}.jsonl.gz`)) {
       const { chosen, rejected } = JSON.parse(line);
       for (const text of [chosen, rejected]) {
         const encoded = tokenizer.encode(text);
@@ -66,7 +65,7 @@ referenceTest(
       await Deno.readTextFile(new URL("hostile_strings.json", import.meta.url)),
     );
     const uncorrected = new Tokenizer(
-      JSON.parse(await Deno.readTextFile(`${reference}tokenizer/tokenizer.json`)),
+      JSON.parse(await Deno.readTextFile(`${REFERENCE}tokenizer/tokenizer.json`)),
       {},
     );
     for (const [text, ids] of cases) {
@@ -78,7 +77,7 @@ referenceTest(
 );
 
 referenceTest("tokenizer: merges in the spelling with pairs", async (tokenizer) => {
-  const definition = JSON.parse(await Deno.readTextFile(`${reference}tokenizer/tokenizer.json`));
+  const definition = JSON.parse(await Deno.readTextFile(`${REFERENCE}tokenizer/tokenizer.json`));
   definition.model.merges = definition.model.merges.map((merge: string) => merge.split(" "));
   const pairs = await loadTokenizer(
     new MemoryDirectory({ "tokenizer.json": JSON.stringify(definition) }),

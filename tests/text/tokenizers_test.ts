@@ -1,7 +1,8 @@
 import assert from "node:assert/strict";
 import { openDirectory } from "../../src/platform/files.ts";
 import { loadTokenizer } from "../../src/text/tokenizer.ts";
-import { askPython, skip } from "../python.ts";
+import { askPython } from "../python.ts";
+import { skip } from "../skip.ts";
 import { hostileStrings } from "./hostile.ts";
 
 const SMOLLM = new URL("../../../shared/reference/tokenizer", import.meta.url).pathname;
@@ -36,5 +37,5 @@ Deno.test("ids and texts are those of Hugging Face's tokenizers on 10,000 hostil
       }
     });
   }
-  if (!hasSmolLM) await skip(test, "SmolLM's tokenizer: no ../shared/reference");
+  if (!hasSmolLM) await skip(test, "no ../shared/reference");
 });

@@ -6,7 +6,7 @@ import { writeTensor } from "../../src/gpu/tensor.ts";
 import { openGpu } from "../../src/gpu/device.ts";
 import { loadEngine } from "../../src/platform/engine.ts";
 import type { StepMetrics } from "../../src/train/loop.ts";
-import { gpu } from "../kernels/harness.ts";
+import { gpu, lackOfF16 } from "../kernels/harness.ts";
 import {
   options,
   randomCheckpoint,
@@ -15,6 +15,7 @@ import {
   textRow,
   trainAll,
 } from "../model/small_models.ts";
+import { unless } from "../skip.ts";
 
 const checkpoint = randomCheckpoint(smallConfig(), 1);
 const pairs = randomPairs(2, 6, checkpoint.config.vocabSize);
@@ -47,8 +48,6 @@ Deno.test("a device that the program closes is not lost", async () => {
   own.check();
 });
 
-const withoutF16 = gpu.features.f16 ? "" : ` (skipped: "${gpu.info.description}" lacks shader-f16)`;
-
 /** What the steps of a run at f16 on the loss \`ipo\` tell, whose gradient grows as beta falls. */
 async function ipoSteps(beta: number): Promise<StepMetrics[]> {
   const flags = { "max-length": 64, "batch-size": 2, "num-train-epochs": 30, logprob: "sum", beta };
@@ -58,8 +57,7 @@ async function ipoSteps(beta: number): Promise<StepMetrics[]> {
 }
 
 Deno.test({
-  name: `f16: an overflow lowers the loss scale, and training goes on${withoutF16}`,
-  ignore: !gpu.features.f16,
+  ...unless(lackOfF16, "f16: an overflow lowers the loss scale, and training goes on"),
   async fn() {
     const steps = await ipoSteps(0.01);
     const skipped = steps.filter((step) => step.skipped);
@@ -75,8 +73,7 @@ Deno.test({
 });
 
 Deno.test({
-  name: `f16: an overflow at the smallest loss scale ends the run, and says so${withoutF16}`,
-  ignore: !gpu.features.f16,
+  ...unless(lackOfF16, "f16: an overflow at the smallest loss scale ends the run, and says so"),
   fn: () =>
     // 16 steps lower the scale from 2^16 to 1, and three more cannot.
     assert.rejects(

@@ -9,8 +9,9 @@ import { randomWeights } from "../../src/model/random_weights.ts";
 import { openDataset } from "../../src/platform/datasets.ts";
 import { openDirectory } from "../../src/platform/files.ts";
 import { loadTokenizer } from "../../src/text/tokenizer.ts";
-import { gpu } from "../kernels/harness.ts";
+import { gpu, lackOfF16 } from "../kernels/harness.ts";
 import { options, randomPairs, smallConfig, takeStep, tensorsOf } from "../model/small_models.ts";
+import { unless } from "../skip.ts";
 
 type Gradients = Map<string, Float32Array>;
 type Precision = "f32" | "f16";
@@ -44,8 +45,6 @@ async function gradientsOf(
   return (await takeStep(training, [...pairs.keys()])).gradients;
 }
 
-const withoutF16 = gpu.features.f16 ? "" : ` (skipped: "${gpu.info.description}" lacks shader-f16)`;
-
 /** SmolLM's proportions with 2 layers, and a vocabulary of 2048: a software adapter would take minutes for 49152. */
 const smolLM = smallConfig({
   hidden_size: 576,
@@ -58,8 +57,7 @@ const smolLM = smallConfig({
 });
 
 Deno.test({
-  name: `f16 gradients are f32 gradients: SmolLM's shape, random weights${withoutF16}`,
-  ignore: !gpu.features.f16,
+  ...unless(lackOfF16, "f16 gradients are f32 gradients: SmolLM's shape, random weights"),
   async fn() {
     const weights = await tensorsOf({ config: smolLM, read: randomWeights(smolLM, 1) });
     const checkpoint = {
@@ -78,11 +76,10 @@ Deno.test({
 
 const MODEL = "fixtures/model";
 const shipped = await (await openDirectory(MODEL)).has("model.safetensors");
-const withoutModel = shipped ? "" : ` (skipped: no ${MODEL}/model.safetensors)`;
+const lackOfModel = shipped ? null : `no ${MODEL}/model.safetensors`;
 
 Deno.test({
-  name: `f16 gradients are f32 gradients: the shipped model${withoutF16 || withoutModel}`,
-  ignore: !gpu.features.f16 || !shipped,
+  ...unless(lackOfF16 ?? lackOfModel, "f16 gradients are f32 gradients: the shipped model"),
   async fn() {
     const directory = await openDirectory(MODEL);
     const model = await openModel(directory);

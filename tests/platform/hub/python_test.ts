@@ -5,7 +5,8 @@ import { downloadFiles } from "../../../src/platform/hub/download.ts";
 import { rememberFiles } from "../../../src/platform/hub/files_of_commit.ts";
 import { listRepo } from "../../../src/platform/hub/listing.ts";
 import { parseRepo } from "../../../src/platform/hub/repo.ts";
-import { askPython, skip } from "../../python.ts";
+import { askPython } from "../../python.ts";
+import { skip } from "../../skip.ts";
 import { StandInHub } from "./stand_in_hub.ts";
 
 interface Answer {
