@@ -49,8 +49,15 @@ export interface Training<Row = unknown> extends Planned<Row> {
 /** A model in training by preference. */
 export interface DpoTraining extends Training<PreferencePair> {
   run: DpoRun;
-  /** Metrics of held-out pairs against the reference. */
-  evaluate(pairs: readonly PreferencePair[]): Promise<Record<string, number>>;
+  /**
+   * Metrics of held-out pairs against the reference.
+   *
+   * @param isReference Whether the policy still is the reference; then only one of them is computed.
+   */
+  evaluate(
+    pairs: readonly PreferencePair[],
+    isReference?: boolean,
+  ): Promise<Record<string, number>>;
   counted(pairs: readonly PreferencePair[]): DpoTraining;
 }
 
@@ -200,7 +207,8 @@ export async function startDpo(
       run,
       workspaces: Array.from(runtimes, ({ workspace }) => workspace),
       steps: dpoSteps(run, pairs, { ...score, batchSize: options.perDeviceTrainBatchSize }),
-      evaluate: (heldOut) => evaluate(model, reference, heldOut, { ...score, ...run }),
+      evaluate: (heldOut, isReference) =>
+        evaluate(model, reference, heldOut, { ...score, ...run, isReference }),
       counted: (rows) => {
         const counting = countingGpu(gpu);
         const standIn = standIns(counting);

@@ -51,6 +51,7 @@ export async function run(options: Options<"eval">, context: Context<"eval">): P
     reduction: options.logprob,
     lossType: options.lossType,
     loss: { beta: options.beta, labelSmoothing: options.labelSmoothing },
+    isReference: reference === null,
     signal: context.signal,
   }).catch((error) => {
     if (context.signal.aborted) return null;

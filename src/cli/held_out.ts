@@ -107,10 +107,14 @@ export class HeldOut {
     );
   }
 
-  /** Evaluates the policy and lets it answer the prompts. */
-  async examine(training: DpoTraining): Promise<Examination> {
-    const metrics = await training.evaluate(this.pairs);
-    const strong = this.strong ? await training.evaluate(this.strong) : {};
+  /**
+   * Evaluates the policy and lets it answer the prompts.
+   *
+   * @param isReference Whether it still is the reference, as before the first step.
+   */
+  async examine(training: DpoTraining, isReference = false): Promise<Examination> {
+    const metrics = await training.evaluate(this.pairs, isReference);
+    const strong = this.strong ? await training.evaluate(this.strong, isReference) : {};
     for (const [name, value] of Object.entries(strong)) {
       // As TRL names the measures of a second evaluation dataset.
       metrics[name.replace(/^eval_/, "eval_filtered_")] = value;

@@ -21,7 +21,7 @@ import {
 import { checkFirstStep } from "../train/self_check.ts";
 import type { Context } from "./context.ts";
 import { deviceShortly, featuresInWords, openDevice } from "./device.ts";
-import { HeldOut, SAMPLES } from "./held_out.ts";
+import { type Examination, HeldOut, SAMPLES } from "./held_out.ts";
 import { Header, invocation } from "./header.ts";
 import { bringFromHub } from "./hub_files.ts";
 import { openPushTarget, pushToHub } from "./hub_target.ts";
@@ -155,8 +155,10 @@ export async function run(
       score: options,
     });
     const firstStep = await resumeRun(run);
+    let before: Examination | undefined;
     if (heldOut && firstStep === 0) {
-      log({ step: 0, ...(await heldOut.examine(training)).metrics });
+      before = await heldOut.examine(training, options.reference === null);
+      log({ step: 0, ...before.metrics });
     }
     releaseScratch(training);
     if (!train.stream) reserveStep(training, largest.rows);
@@ -192,7 +194,9 @@ export async function run(
       releaseScratch(training);
       const after = await heldOut.examine(training);
       log({ step: done, ...after.metrics });
-      const theirs = await heldOut.answer(training.run.reference.model, SAMPLES);
+      const theirs = before && options.reference === null
+        ? before.completions
+        : await heldOut.answer(training.run.reference.model, SAMPLES);
       samples = heldOut.samples(theirs, after.completions);
       say(comparison(evaluationChanges(directory.metrics)));
       for (const sample of samples) say(sideBySide(sample));

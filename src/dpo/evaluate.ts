@@ -92,17 +92,19 @@ async function* scoreBatches(
 /**
  * Computes the reference's scores of pairs, which it remembers.
  *
+ * @throws The signal's reason, between two batches.
  * @throws {UserError} If a score is not finite; the message names the row.
  */
 export async function scoreReference(
   policy: Model,
   reference: Reference,
   pairs: readonly PreferencePair[],
-  score: ScoreOptions,
+  score: ScoreOptions & { signal?: AbortSignal },
 ): Promise<void> {
   const { gpu, runtime, weights, begin } = policy;
   reserveForward(policy, tokensOf(largestBatch(policy, pairs)));
   for (const batchPairs of batchesOf(policy, pairs)) {
+    score.signal?.throwIfAborted();
     const packed = packPairs(batchPairs, { ...score, chunkRows: runtime.headRows });
     const batch = uploadBatch(gpu, runtime.workspace, packed);
     const scores = scoreTensor(policy, "reference scores", 2 * batchPairs.length);
@@ -112,6 +114,26 @@ export async function scoreReference(
     commands.submit();
     reference.remember(batchPairs, await readTensor(gpu, scores));
   }
+}
+
+/** What {@link scoreBatches} yields of a policy that is the reference: each pair is computed once, to the same bits. */
+async function* scoresOfReference(
+  model: Model,
+  reference: Reference,
+  pairs: readonly PreferencePair[],
+  score: ScoreOptions & { signal?: AbortSignal },
+) {
+  await scoreReference(model, reference, pairs.filter((pair) => !reference.knows([pair])), score);
+  for (const pair of pairs) yield { pairs: [pair], scores: reference.of(pair) };
+}
+
+/** How to evaluate. */
+export interface EvaluationOptions extends ScoreOptions {
+  lossType: string;
+  loss: LossOptions;
+  /** Whether model and reference have the same weights, as before the first step. */
+  isReference?: boolean;
+  signal?: AbortSignal;
 }
 
 /**
@@ -124,13 +146,16 @@ export async function evaluate(
   model: Model,
   reference: Reference,
   pairs: readonly PreferencePair[],
-  options: ScoreOptions & { lossType: string; loss: LossOptions; signal?: AbortSignal },
+  options: EvaluationOptions,
 ): Promise<Record<string, number>> {
   const metrics = new PairMetrics();
   const { beta } = options.loss;
   const column = rewardColumn(options.lossType);
   let likelier = 0;
-  for await (const batch of scoreBatches(model, pairs, options, reference)) {
+  const batches = options.isReference
+    ? scoresOfReference(model, reference, pairs, options)
+    : scoreBatches(model, pairs, options, reference);
+  for await (const batch of batches) {
     options.signal?.throwIfAborted();
     for (const [i, pair] of batch.pairs.entries()) {
       const theirs = reference.of(pair);

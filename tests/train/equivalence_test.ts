@@ -222,3 +222,16 @@ Deno.test("a reference may be of another, larger shape", async () => {
     assert.ok(Math.abs(metrics[`rewards/${side}`] - mean) < 1e-4, `rewards/${side}: ${mean}`);
   }
 });
+
+Deno.test("a policy that still is the reference is evaluated by computing one of them, to the same bits", async () => {
+  const pairs = randomPairs(6, 8, vocabSize, 40);
+  for (const flags of [{}, { "train-layers": 1, head: "untied" }]) {
+    const all = options("train", { "max-length": 64, ...flags });
+    const begin = () => startDpo(gpu, checkpoint, null, pairs, all, "f32");
+    const expected = await (await begin()).evaluate(pairs);
+    const other = await begin();
+    assert.deepEqual(await other.evaluate(pairs, true), expected);
+    other.model.runtime.workspace.get = () => assert.fail("something is computed again");
+    assert.deepEqual(await other.evaluate(pairs.slice(), true), expected);
+  }
+});
