@@ -214,21 +214,51 @@ async function readBytes(
   gpu.check();
   const offset = tensor.storage.offsetBytes + first * BYTES[tensor.dtype];
   const size = Math.ceil(count * BYTES[tensor.dtype] / 4) * 4;
-  const staging = gpu.device.createBuffer({
-    label: "readback",
-    size,
-    usage: GPUBufferUsage.MAP_READ | GPUBufferUsage.COPY_DST,
-  });
+  const staging = takeStaging(gpu, size);
   gpu.act(() => {
     const encoder = gpu.device.createCommandEncoder();
     encoder.copyBufferToBuffer(tensor.storage.buffer, offset, staging, 0, size);
     gpu.device.queue.submit([encoder.finish()]);
   });
   try {
-    return await gpu.readBuffer(staging, size);
-  } finally {
+    const bytes = await gpu.readBuffer(staging, size);
+    keepStaging(gpu, staging);
+    return bytes;
+  } catch (error) {
     gpu.act(() => staging.destroy()); // behind the copy, which may still wait for its turn
+    throw error;
   }
+}
+
+/** Buffers to read through, kept from one read to the next: the first time that one is mapped costs 10 ms more in Deno. */
+const stagings = new WeakMap<Gpu, GPUBuffer>();
+const LEAST_STAGING = 2 ** 20;
+/** What is larger takes long enough as it is. */
+const MOST_STAGING = 2 ** 24;
+
+/** A buffer that nobody else reads through meanwhile. */
+function takeStaging(gpu: Gpu, sizeBytes: number): GPUBuffer {
+  const kept = stagings.get(gpu);
+  if (kept && kept.size >= sizeBytes) {
+    stagings.delete(gpu);
+    return kept;
+  }
+  return gpu.device.createBuffer({
+    label: "readback",
+    size: Math.max(sizeBytes, LEAST_STAGING),
+    usage: GPUBufferUsage.MAP_READ | GPUBufferUsage.COPY_DST,
+  });
+}
+
+/** Keeps the larger one of two. */
+function keepStaging(gpu: Gpu, staging: GPUBuffer): void {
+  const kept = stagings.get(gpu);
+  if (staging.size > MOST_STAGING || kept && kept.size >= staging.size) {
+    staging.destroy();
+    return;
+  }
+  kept?.destroy();
+  stagings.set(gpu, staging);
 }
 
 export function label(tensor: Tensor): string {
