@@ -281,7 +281,16 @@ Deno.test("a workspace grows, and keeps what is large enough", () => {
   const large = workspace.get("a", "f32", [20, 4]);
   assert.notEqual(large.storage, small.storage);
   assert.deepEqual(large.shape, [20, 4]);
+  assert.equal(workspace.get("b", "u32", [4]).dtype, "u32");
+  assert.equal(workspace.get("b", "f16", [4]).dtype, "f16", "whatever it held before");
+  const other = new Workspace(gpu);
   const before = gpu.memory.bytes;
+  other.reserve(workspace);
+  other.reserve(workspace);
+  other.get("a", "f32", [20, 4]);
+  assert.equal(gpu.memory.bytes - before, 25 * 4 * 4 + 16, "as large as in the other one");
+  other.release();
+  assert.equal(gpu.memory.bytes, before);
   workspace.release();
   assert.ok(gpu.memory.bytes < before);
 });
