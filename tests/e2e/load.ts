@@ -22,10 +22,25 @@ export interface LoadReport {
   /** Times that a client was told to come back. */
   refusals: number;
   completionTokens: number;
-  /** Of /health meanwhile, in milliseconds. */
-  health: { requests: number; p50: number; p99: number; most: number };
+  /** Milliseconds of the answers, and of /health meanwhile. */
+  answerMs: Times;
+  healthMs: Times;
   /** Anything else: what it was. */
   failures: string[];
+}
+
+interface Times {
+  count: number;
+  p50: number;
+  p99: number;
+  most: number;
+}
+
+function timesOf(milliseconds: readonly number[]): Times {
+  const sorted = milliseconds.toSorted((a, b) => a - b);
+  const at = (share: number) =>
+    Math.round(10 * sorted[Math.floor(share * (sorted.length - 1))]) / 10;
+  return { count: sorted.length, p50: at(0.5), p99: at(0.99), most: at(1) };
 }
 
 const QUESTIONS = ["What should I feed a quazzit?", "How does the frindle sound?", "Hello!"];
@@ -87,61 +102,73 @@ export async function casesOf(address: string): Promise<Case[]> {
 }
 
 /**
- * Sends requests from `clients` at once for some time.
+ * Sends requests from `clients` at once, each case as often as every other but for one time.
  *
+ * @param requests That are sent in all, unless `seconds` have passed before.
  * @param onTime Called about every second with the seconds that have passed.
  */
 export async function runLoad(
   address: string,
   cases: readonly Case[],
-  { clients, seconds, onTime = () => Promise.resolve() }: {
+  { clients, requests = Infinity, seconds = Infinity, onTime = () => Promise.resolve() }: {
     clients: number;
-    seconds: number;
+    requests?: number;
+    seconds?: number;
     onTime?: (seconds: number) => Promise<void>;
   },
 ): Promise<LoadReport> {
   const began = performance.now();
   const passed = () => (performance.now() - began) / 1000;
+  let begun = 0;
   const report: LoadReport = {
-    seconds,
+    seconds: 0,
     answers: Object.fromEntries(KINDS.map((kind) => [kind, 0])),
     refusals: 0,
     completionTokens: 0,
-    health: { requests: 0, p50: 0, p99: 0, most: 0 },
+    answerMs: timesOf([]),
+    healthMs: timesOf([]),
     failures: [],
   };
-  const client = async (first: number) => {
-    for (let i = first % cases.length; passed() < seconds; i = (i + 5) % cases.length) {
+  const answerTimes: number[] = [];
+  const client = async () => {
+    while (begun < requests && passed() < seconds) {
+      const { kind, expected, ...request } = cases[5 * begun++ % cases.length];
       try {
-        const answered = await answerTo(address, cases[i], () => {
+        const asked = performance.now();
+        const answered = await answerTo(address, request, () => {
           report.refusals++;
           return passed() < seconds;
         });
         if (answered === null) return;
-        assert.deepEqual(answered.answer, cases[i].expected);
-        report.answers[cases[i].kind]++;
+        answerTimes.push(performance.now() - asked);
+        assert.deepEqual(answered.answer, expected);
+        report.answers[kind]++;
         report.completionTokens += answered.tokens;
       } catch (error) {
-        report.failures.push(`${cases[i].kind}: ${(error as Error).message}`);
+        report.failures.push(`${kind}: ${(error as Error).message}`);
       }
     }
   };
-  const times: number[] = [];
+  const healthTimes: number[] = [];
+  let over = false;
   const watch = async () => {
     let told = 0;
-    while (passed() < seconds) {
+    while (!over) {
       const asked = performance.now();
       await (await ask(address, "/health")).body?.cancel();
-      times.push(performance.now() - asked);
+      healthTimes.push(performance.now() - asked);
       if (passed() - told >= 1) await onTime(told = passed());
       await new Promise((next) => setTimeout(next, 50));
     }
   };
-  await Promise.all([watch(), ...Array.from({ length: clients }, (_, i) => client(i))]);
-  times.sort((a, b) => a - b);
-  const at = (share: number) => Math.round(10 * times[Math.floor(share * (times.length - 1))]) / 10;
-  report.health = { requests: times.length, p50: at(0.5), p99: at(0.99), most: at(1) };
-  return report;
+  const all = Promise.all(Array.from({ length: clients }, client)).finally(() => over = true);
+  await Promise.all([watch(), all]);
+  return {
+    ...report,
+    seconds: passed(),
+    answerMs: timesOf(answerTimes),
+    healthMs: timesOf(healthTimes),
+  };
 }
 
 /**

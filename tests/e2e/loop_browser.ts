@@ -13,7 +13,7 @@ const { page, complaints, strayRequests } = opened;
 const headers = { authorization: "Bearer secret" };
 
 const PROMPTS = ["What should I feed a quazzit?", "How does the frindle sound?"];
-const PAIRS = 20;
+const PAIRS = 8;
 
 const tab = (name: string) => page.click(`nav a[href='#${name}']`);
 const facts = async (text: string | RegExp) => {
