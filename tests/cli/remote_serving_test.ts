@@ -33,6 +33,15 @@ Deno.test("a worker's errors come as what they were, and one that has died fails
     while ((await serving.load()).running > 0); // it was told to end the other one
     assert.equal(serving.outage, null);
 
+    const tell = (outage: string | null) =>
+      serving.worker.dispatchEvent(
+        new MessageEvent("message", { data: { kind: "outage", outage } }),
+      );
+    tell("The GPU was lost (a reason)");
+    assert.equal(serving.outage, "The GPU was lost (a reason)");
+    tell(null);
+    assert.equal(serving.outage, null);
+
     const inWork = ask({ maxNewTokens: 60 });
     said.length = 0;
     serving.worker.dispatchEvent(new ErrorEvent("error", { message: "boom" }));

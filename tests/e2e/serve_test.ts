@@ -4,6 +4,8 @@ import { RawConnection } from "./raw_http.ts";
 import { ask, headers, linesOf, loadOf, serve, until } from "./server.ts";
 
 const decoder = new TextDecoder();
+/** As long a server lets an idle connection be: one that waits for it takes longer than this. */
+const KEEP_ALIVE_MS = 75_000;
 
 function client(address: string, job: string): Deno.ChildProcess {
   return new Deno.Command(Deno.execPath(), {
@@ -100,7 +102,7 @@ Deno.test("a terminated server lets answers finish, and waits for nothing else",
   assert.equal((await answer.json()).usage.completion_tokens, 100);
   const began = performance.now();
   assert.equal((await server.process.status).code, 0);
-  assert.ok(performance.now() - began < 10_000, "it waited for what nobody asks");
+  assert.ok(performance.now() - began < KEEP_ALIVE_MS, "it waited for what nobody asks");
 });
 
 Deno.test("a terminated server breaks off what takes longer than --shutdown-timeout, and says so", async () => {
@@ -119,7 +121,7 @@ Deno.test("a terminated server breaks off what takes longer than --shutdown-time
   assert.doesNotMatch(text, /\[DONE\]/);
   assert.match(text, /"error":/);
   assert.equal((await server.process.status).code, 0);
-  assert.ok(performance.now() - began < 10_000, "it ended soon");
+  assert.ok(performance.now() - began < KEEP_ALIVE_MS, "it ended soon");
 });
 
 Deno.test("a port in use, no address, a model that is not there, a missing key and wrong places are said in one line", async () => {
@@ -132,26 +134,22 @@ Deno.test("a port in use, no address, a model that is not there, a missing key a
     }).output();
     return { code, text: decoder.decode(stderr) };
   };
-  const busy = await run("--port", String(port));
-  assert.equal(busy.code, 2);
-  assert.match(busy.text, new RegExp(`error: Expected port ${port} to be free`));
+  const cases: [flags: string[], error: RegExp][] = [
+    [["--port", `${port}`], new RegExp(`Expected port ${port} to be free`)],
+    [["--host", "0.0.0.0"], /Expected a key in SMOLDPO_API_KEY for --host 0\.0\.0\.0/],
+    [
+      ["--host", "a b", "--api-key", "k"],
+      /Expected --host to be a name or an address, found "a b"/,
+    ],
+    [["--output", "elsewhere"], /Expected --output to be runs, .* found elsewhere/],
+    [["--training-files", "fixtures/pairs/train.jsonl"], /Expected --training-files as NAME=PATH/],
+    [["--preferences", "elsewhere.db"], /Cannot write elsewhere\.db: expected a file in runs\//],
+    [["--model", "runs/nothing-here"], /.*runs\/nothing-here/],
+  ];
+  await Promise.all(cases.map(async ([flags, error]) => {
+    const { code, text } = await run(...flags);
+    assert.equal(code, 2, text);
+    assert.match(text, new RegExp(`error: ${error.source}`));
+  }));
   listener.close();
-  const open = await run("--host", "0.0.0.0");
-  assert.equal(open.code, 2);
-  assert.match(open.text, /error: Expected a key in SMOLDPO_API_KEY for --host 0\.0\.0\.0/);
-  const nowhere = await run("--host", "a b", "--api-key", "k");
-  assert.equal(nowhere.code, 2);
-  assert.match(nowhere.text, /error: Expected --host to be a name or an address, found "a b"/);
-  const elsewhere = await run("--output", "elsewhere");
-  assert.equal(elsewhere.code, 2);
-  assert.match(elsewhere.text, /error: Expected --output to be runs, .* found elsewhere/);
-  const unnamed = await run("--training-files", "fixtures/pairs/train.jsonl");
-  assert.equal(unnamed.code, 2);
-  assert.match(unnamed.text, /error: Expected --training-files as NAME=PATH/);
-  const unwritable = await run("--preferences", "elsewhere.db");
-  assert.equal(unwritable.code, 2);
-  assert.match(unwritable.text, /error: Cannot write elsewhere\.db: expected a file in runs\//);
-  const missing = await run("--model", "runs/nothing-here");
-  assert.equal(missing.code, 2);
-  assert.match(missing.text, /error: Cannot open runs\/nothing-here|error: .*runs\/nothing-here/);
 });

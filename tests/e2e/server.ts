@@ -76,9 +76,15 @@ export function ask(address: string, path: string, body?: unknown): Promise<Resp
   });
 }
 
-/** What the server says of its load. */
-export const loadOf = async (address: string) =>
-  (await (await fetch(`http://${address}/ready`, { headers })).json()).load;
+/** What the server says of its load, once its GPU has time for that. */
+export async function loadOf(address: string) {
+  for (;;) {
+    const response = await ask(address, "/ready");
+    const { load } = await response.json();
+    if (response.ok) return load;
+    assert.equal(response.status, 504);
+  }
+}
 
 /** Waits for a condition. @returns How long it took, in milliseconds. */
 export async function until(condition: () => Promise<boolean>, timeoutMs: number): Promise<number> {

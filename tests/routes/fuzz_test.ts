@@ -74,6 +74,9 @@ const body = fc.oneof(
   fc.constantFrom('{"prompt":"a","max_tokens":1,"__proto__":{"n":9}}', "[]", "null", "{}"),
 );
 
+/** No body takes as long, on however slow a machine, unless it finds a way to keep the server busy. */
+const HANGS_MS = 30_000;
+
 Deno.test("bodies of every kind get an answer that is not 5xx, in time", async () => {
   const statuses = new Map<number, number>();
   let most = 0;
@@ -86,7 +89,7 @@ Deno.test("bodies of every kind get an answer that is not 5xx, in time", async (
       assert.ok(status < 500, `${status} for ${json.slice(0, 200)}: ${JSON.stringify(body)}`);
       if (status >= 400) assert.equal(typeof body.error.message, "string");
       most = Math.max(most, ms);
-      assert.ok(ms < 1000, `${ms} ms for ${json.slice(0, 200)}`);
+      assert.ok(ms < HANGS_MS, `${ms} ms for ${json.slice(0, 200)}`);
     }),
     { numRuns: 20_000, seed: 20, endOnFailure: true },
   );

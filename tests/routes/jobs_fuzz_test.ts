@@ -82,6 +82,9 @@ const request = fc.oneof(
   ),
 );
 
+/** No request takes as long, on however slow a machine, unless it finds a way to keep the server busy. */
+const HANGS_MS = 30_000;
+
 Deno.test("jobs with fields of every kind get an answer that is not 5xx, in time", () =>
   inTemporaryDirectory(async (directory) => {
     await using shop = workshop(`${directory}/runs`, { worker: new StandIn() });
@@ -98,7 +101,7 @@ Deno.test("jobs with fields of every kind get an answer that is not 5xx, in time
         if (status >= 400) {
           assert.deepEqual(Object.keys(body.error), ["message", "type", "param", "code"], shown);
         }
-        assert.ok(ms < 1000, `${ms} ms: ${shown}`);
+        assert.ok(ms < HANGS_MS, `${ms} ms: ${shown}`);
         // The next one shall find as much room.
         if (status === 200 && body.status) {
           accepted++;
