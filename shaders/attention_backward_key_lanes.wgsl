@@ -19,12 +19,20 @@ struct Params { NH: u32, NKV: u32, scale: f32 }
 @group(0) @binding(5) var<storage, read> key_tiles: array<vec4<u32>>;
 @group(0) @binding(6) var<storage, read_write> dqkv: array<vec4<operand>>;
 
+const QKV = 0u;
+const DOUT = 1u;
+
+fn load(source: u32, i: u32) -> vec4<f32> {
+  if (source == DOUT) { return textureLoad(dout, texel(i), 0); }
+  return textureLoad(qkv, texel(i), 0);
+}
+
 struct Key { k: Head, v: Head, dk: Head, dv: Head }
 
 fn begin_key(key_at: u32) -> Key {
   var key: Key;
-  key.k = own_head(qkv, key_at);
-  key.v = own_head(qkv, key_at + params.NKV * HS4);
+  key.k = own_head(QKV, key_at);
+  key.v = own_head(QKV, key_at + params.NKV * HS4);
   return key;
 }
 
@@ -57,8 +65,8 @@ fn attention_backward_key_lanes(
     for (var head = kv_head * group; head < (kv_head + 1u) * group; head++) {
       for (var row = keys_rows[0] + first; row < keys_rows[2]; row++) {
         let at = row * params.NH + head;
-        let q = shared_head(qkv, row * row_stride() + head * HS4, lane);
-        let upstream = shared_head(dout, at * HS4, lane);
+        let q = shared_head(QKV, row * row_stride() + head * HS4, lane);
+        let upstream = shared_head(DOUT, at * HS4, lane);
         let row_lse = element(lse, at);
         let row_delta = element(delta, at);
         k0 = add_row(k0, q, upstream, row_lse, row_delta, row >= keys[0]);

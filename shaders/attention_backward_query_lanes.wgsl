@@ -21,14 +21,24 @@ struct Params { NH: u32, NKV: u32, scale: f32 }
 @group(0) @binding(6) var<storage, read_write> dqkv: array<vec4<operand>>;
 @group(0) @binding(7) var<storage, read_write> delta: array<f32>;
 
+const QKV = 0u;
+const OUT = 1u;
+const DOUT = 2u;
+
+fn load(source: u32, i: u32) -> vec4<f32> {
+  if (source == OUT) { return textureLoad(out, texel(i), 0); }
+  if (source == DOUT) { return textureLoad(dout, texel(i), 0); }
+  return textureLoad(qkv, texel(i), 0);
+}
+
 struct Row { q: Head, dout: Head, dq: Head, lse: f32, delta: f32 }
 
 fn begin_row(query_at: u32, head_at: u32) -> Row {
   var row: Row;
-  row.q = own_head(qkv, query_at);
-  row.dout = own_head(dout, head_at * HS4);
+  row.q = own_head(QKV, query_at);
+  row.dout = own_head(DOUT, head_at * HS4);
   row.lse = lse[head_at];
-  row.delta = dot_heads(row.dout, own_head(out, head_at * HS4));
+  row.delta = dot_heads(row.dout, own_head(OUT, head_at * HS4));
   return row;
 }
 
@@ -63,8 +73,8 @@ fn attention_backward_query_lanes(
       let end = select(rows_keys[3], branch[1] + last, range == 1u);
       let limit = select(vec2(end), branch[1] + rows + 1u, range == 1u);
       for (var key = begin; key < end; key++) {
-        let k = shared_head(qkv, key * row_stride() + key_column, lane);
-        let v = shared_head(qkv, key * row_stride() + value_column, lane);
+        let k = shared_head(QKV, key * row_stride() + key_column, lane);
+        let v = shared_head(QKV, key * row_stride() + value_column, lane);
         r0 = add_key(r0, k, v, key < limit[0]);
         r1 = add_key(r1, k, v, key < limit[1]);
       }

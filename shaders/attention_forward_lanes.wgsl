@@ -17,13 +17,17 @@ struct Params { NH: u32, NKV: u32, scale: f32 }
 @group(0) @binding(3) var<storage, read_write> out: array<vec4<operand>>;
 @group(0) @binding(4) var<storage, read_write> lse: array<f32>;
 
+const QKV = 0u;
+
+fn load(source: u32, i: u32) -> vec4<f32> { return textureLoad(qkv, texel(i), 0); }
+
 const LOWEST = -3.0e38;
 
 struct Row { q: Head, o: Head, maximum: f32, sum: f32 }
 
 fn begin_row(at: u32) -> Row {
   var row: Row;
-  row.q = own_head(qkv, at);
+  row.q = own_head(QKV, at);
   row.maximum = LOWEST;
   return row;
 }
@@ -60,8 +64,8 @@ fn attention_forward_lanes(
       let end = select(rows_keys[3], branch[1] + row_count, range == 1u);
       let limit = select(vec4(end), branch[1] + rows + 1u, range == 1u);
       for (var key = begin; key < end; key++) {
-        let k = shared_head(qkv, key * row_stride() + key_column, lane);
-        let v = shared_head(qkv, key * row_stride() + value_column, lane);
+        let k = shared_head(QKV, key * row_stride() + key_column, lane);
+        let v = shared_head(QKV, key * row_stride() + value_column, lane);
         r0 = add_key(r0, k, v, key < limit[0]);
         r1 = add_key(r1, k, v, key < limit[1]);
         r2 = add_key(r2, k, v, key < limit[2]);

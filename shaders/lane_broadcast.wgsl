@@ -73,5 +73,18 @@ fn block7(x: Items) -> mat4x4<f32> {
   );
 }
 
-// Where vec4 i of a tensor lies in its texture (src/gpu/texture.ts).
-fn texel(i: u32) -> vec2<u32> { return vec2(i % TEXTURE_WIDTH, i / TEXTURE_WIDTH); }
+// Four rows of a product, by four of its columns: element i of `rows` has four steps of row i, a column of `right` one step.
+fn add_product(sum: mat4x4<f32>, rows: mat4x4<f32>, right: mat4x4<f32>) -> mat4x4<f32> {
+  return mat4x4(
+    add_steps(sum[0], rows[0], right),
+    add_steps(sum[1], rows[1], right),
+    add_steps(sum[2], rows[2], right),
+    add_steps(sum[3], rows[3], right),
+  );
+}
+
+// By fma and in ascending order, as in a tile (tile_product.wgsl).
+fn add_steps(sum: vec4<f32>, row: vec4<f32>, right: mat4x4<f32>) -> vec4<f32> {
+  let two = fma(vec4(row[1]), right[1], fma(vec4(row[0]), right[0], sum));
+  return fma(vec4(row[3]), right[3], fma(vec4(row[2]), right[2], two));
+}

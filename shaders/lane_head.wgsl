@@ -2,7 +2,7 @@
 // its own: it stands behind them, and lane_broadcast behind it.
 //
 // A workgroup is one subgroup. A lane has rows of its own; the row that they all meet next is loaded together. A kernel has
-// store(i, value), for vec4 i of its result.
+// load(source, i), for vec4 i of one of its inputs, and store(i, value), for vec4 i of its result.
 const HS4 = HEAD_SIZE / 4u;
 const BLOCKS = (HS4 + 3u) / 4u;
 
@@ -21,12 +21,12 @@ struct Head {
 fn row_stride() -> u32 { return (params.NH + 2u * params.NKV) * HS4; }
 
 // Vec4 c of the head at vec4 `at`.
-fn load(source: texture_2d<f32>, at: u32, c: u32) -> vec4<f32> {
-  return select(vec4(0.0), textureLoad(source, texel(at + min(c, HS4 - 1u)), 0), c < HS4);
+fn part(source: u32, at: u32, c: u32) -> vec4<f32> {
+  return select(vec4(0.0), load(source, at + min(c, HS4 - 1u)), c < HS4);
 }
 
 // The head at vec4 `at`, another one in each lane.
-fn own_head(source: texture_2d<f32>, at: u32) -> Head {
+fn own_head(source: u32, at: u32) -> Head {
   var head: Head;
   head.m0 = own_block(source, at, 0u);
   if (BLOCKS > 1u) { head.m1 = own_block(source, at, 4u); }
@@ -39,26 +39,26 @@ fn own_head(source: texture_2d<f32>, at: u32) -> Head {
   return head;
 }
 
-fn own_block(source: texture_2d<f32>, at: u32, c: u32) -> mat4x4<f32> {
+fn own_block(source: u32, at: u32, c: u32) -> mat4x4<f32> {
   return mat4x4(
-    load(source, at, c),
-    load(source, at, c + 1u),
-    load(source, at, c + 2u),
-    load(source, at, c + 3u),
+    part(source, at, c),
+    part(source, at, c + 1u),
+    part(source, at, c + 2u),
+    part(source, at, c + 3u),
   );
 }
 
 // The head at vec4 `at`, the same in all lanes, who load it together.
-fn shared_head(source: texture_2d<f32>, at: u32, lane: u32) -> Head {
+fn shared_head(source: u32, at: u32, lane: u32) -> Head {
   var x: Items; // unrolled by hand: naga guards every turn of a loop
-  x[0] = load(source, at, lane);
-  if (1u * LANES < HS4) { x[1] = load(source, at, 1u * LANES + lane); }
-  if (2u * LANES < HS4) { x[2] = load(source, at, 2u * LANES + lane); }
-  if (3u * LANES < HS4) { x[3] = load(source, at, 3u * LANES + lane); }
-  if (4u * LANES < HS4) { x[4] = load(source, at, 4u * LANES + lane); }
-  if (5u * LANES < HS4) { x[5] = load(source, at, 5u * LANES + lane); }
-  if (6u * LANES < HS4) { x[6] = load(source, at, 6u * LANES + lane); }
-  if (7u * LANES < HS4) { x[7] = load(source, at, 7u * LANES + lane); }
+  x[0] = part(source, at, lane);
+  if (1u * LANES < HS4) { x[1] = part(source, at, 1u * LANES + lane); }
+  if (2u * LANES < HS4) { x[2] = part(source, at, 2u * LANES + lane); }
+  if (3u * LANES < HS4) { x[3] = part(source, at, 3u * LANES + lane); }
+  if (4u * LANES < HS4) { x[4] = part(source, at, 4u * LANES + lane); }
+  if (5u * LANES < HS4) { x[5] = part(source, at, 5u * LANES + lane); }
+  if (6u * LANES < HS4) { x[6] = part(source, at, 6u * LANES + lane); }
+  if (7u * LANES < HS4) { x[7] = part(source, at, 7u * LANES + lane); }
   var head: Head;
   head.m0 = block0(x);
   if (BLOCKS > 1u) { head.m1 = block1(x); }

@@ -12,21 +12,6 @@
 // Four rows by the lane's eight columns.
 struct Rows { low: mat4x4<f32>, high: mat4x4<f32> }
 
-fn add_product(sum: mat4x4<f32>, rows: mat4x4<f32>, right: mat4x4<f32>) -> mat4x4<f32> {
-  return mat4x4(
-    add_steps(sum[0], rows[0], right),
-    add_steps(sum[1], rows[1], right),
-    add_steps(sum[2], rows[2], right),
-    add_steps(sum[3], rows[3], right),
-  );
-}
-
-// By fma and in ascending order, as in a tile.
-fn add_steps(sum: vec4<f32>, row: vec4<f32>, right: mat4x4<f32>) -> vec4<f32> {
-  let two = fma(vec4(row[1]), right[1], fma(vec4(row[0]), right[0], sum));
-  return fma(vec4(row[3]), right[3], fma(vec4(row[2]), right[2], two));
-}
-
 fn add_rows(sum: Rows, block: mat4x4<f32>, low: mat4x4<f32>, high: mat4x4<f32>) -> Rows {
   var rows = block;
   if (TURNED == 1u) { rows = transpose(block); }

@@ -1,6 +1,7 @@
 // This module is browser compatible.
 import reduceCode from "../../shaders/reduce.wgsl" with { type: "text" };
 import reduceSubgroupCode from "../../shaders/reduce_subgroup.wgsl" with { type: "text" };
+import texelCode from "../../shaders/texel.wgsl" with { type: "text" };
 import { UserError } from "../errors.ts";
 import { BindGroups } from "./bind_groups.ts";
 import type { Gpu } from "./device.ts";
@@ -108,7 +109,7 @@ function compile(gpu: Gpu, kernel: Kernel, variant: Variant): Pipeline {
     compute: {
       module: device.createShaderModule({
         label: `shaders/${kernel.name}.wgsl`,
-        code: prelude(gpu, kernel, variant) + kernel.code + reduction(gpu, kernel),
+        code: prelude(gpu, kernel, variant) + kernel.code + behind(gpu, kernel),
       }),
       entryPoint: kernel.name,
       constants: variant.overrides,
@@ -150,8 +151,8 @@ function prelude(gpu: Gpu, kernel: Kernel, variant: Variant): string {
   return text;
 }
 
-/** What stands behind the source, where it moves no line: the reduction that suits the device. */
-function reduction(gpu: Gpu, { reduces }: Kernel): string {
-  if (!reduces) return "";
-  return gpu.features.subgroups ? reduceSubgroupCode : reduceCode;
+/** What stands behind the source, where it moves no line: the reduction that suits the device, and where texels are. */
+function behind(gpu: Gpu, { reduces, textures }: Kernel): string {
+  const reduction = gpu.features.subgroups ? reduceSubgroupCode : reduceCode;
+  return (reduces ? reduction : "") + (textures ? texelCode : "");
 }

@@ -170,7 +170,7 @@ function dispatchAttention(
   { tensors, workgroups }: Pick<Dispatch, "tensors" | "workgroups">,
 ): void {
   const { gpu } = commands;
-  const by = fitsTexture(gpu, qkv) ? tuned(gpu, "attention", {}) : "tiles";
+  const by = fitsTexture(gpu, qkv) ? tuned(gpu, "attention") : "tiles";
   const kernel = kernels[by];
   commands.dispatch(kernel, {
     variant: {

@@ -1,5 +1,8 @@
 // This module is browser compatible.
 import decodeCode from "../../shaders/attention_decode.wgsl" with { type: "text" };
+import decodeLanesCode from "../../shaders/attention_decode_lanes.wgsl" with { type: "text" };
+import laneBroadcastCode from "../../shaders/lane_broadcast.wgsl" with { type: "text" };
+import laneHeadCode from "../../shaders/lane_head.wgsl" with { type: "text" };
 import readCode from "../../shaders/kv_cache_read.wgsl" with { type: "text" };
 import writeCode from "../../shaders/kv_cache_write.wgsl" with { type: "text" };
 import type { Commands } from "../gpu/commands.ts";
@@ -7,6 +10,7 @@ import type { Kernel } from "../gpu/kernel.ts";
 import { label, type Tensor } from "../gpu/tensor.ts";
 import { expectHeads, type Heads, rowElements } from "./heads.ts";
 import { expectDtype, expectShape, grid, operandType } from "./shapes.ts";
+import { tuned } from "./tuning.ts";
 
 const decodeKernel: Kernel = {
   name: "attention_decode",
@@ -15,6 +19,15 @@ const decodeKernel: Kernel = {
   reads: ["qkv", "cache", "lengths"],
   writes: ["out"],
   reduces: "f32",
+};
+
+/** The same for a software adapter. */
+const decodeLanes: Kernel = {
+  ...decodeKernel,
+  name: "attention_decode_lanes",
+  code: decodeLanesCode + laneHeadCode + laneBroadcastCode,
+  reduces: undefined,
+  subgroups: true,
 };
 
 const writeKernel: Kernel = {
@@ -61,12 +74,13 @@ export function attentionDecode(
   expectShape(kernel, "lengths", lengths, [B, 2]);
   expectShape(kernel, "out", out, [B, numHeads * headSize]);
   expectDtype(kernel, "out", out, qkv.dtype);
-  commands.dispatch(decodeKernel, {
+  const choice = tuned(commands.gpu, "attentionDecode");
+  const byLanes = choice === "lanes";
+  commands.dispatch(byLanes ? decodeLanes : decodeKernel, {
     variant: {
-      // A GPU reads more keys at once; a CPU pays for idle threads: 256 take 1.4 ms against 0.3 for 60 keys.
-      overrides: { WORKGROUP: commands.gpu.info.software ? 64 : 256 },
+      overrides: byLanes ? {} : choice,
       types: { operand: operandType(kernel, qkv), element: operandType(kernel, cache) },
-      constants: { HEAD_SIZE: headSize },
+      constants: { HEAD_SIZE: headSize, ...byLanes && { LANES: commands.gpu.info.lanes } },
     },
     params: { NH: numHeads, NKV: numKvHeads, scale: 1 / Math.sqrt(headSize) },
     tensors: [qkv, cache, lengths, out],

@@ -1,10 +1,14 @@
 // This module is browser compatible.
+import laneBroadcastCode from "../../shaders/lane_broadcast.wgsl" with { type: "text" };
 import code from "../../shaders/matvec_forward.wgsl" with { type: "text" };
+import lanesCode from "../../shaders/matvec_forward_lanes.wgsl" with { type: "text" };
 import type { Commands } from "../gpu/commands.ts";
 import type { Kernel } from "../gpu/kernel.ts";
 import type { Tensor } from "../gpu/tensor.ts";
+import { fitsTexture } from "../gpu/texture.ts";
 import { paddedColumns } from "./matmul.ts";
 import { expectDtype, expectMultiple, expectShape, operandType } from "./shapes.ts";
+import { tuned } from "./tuning.ts";
 
 const kernel: Kernel = {
   name: "matvec_forward",
@@ -12,6 +16,16 @@ const kernel: Kernel = {
   params: { M: "u32", N: "u32", K: "u32", stride: "u32", eps: "f32" },
   reads: ["input", "weight", "extra"],
   writes: ["output"],
+};
+
+/** The same for a software adapter. */
+const lanesKernel: Kernel = {
+  ...kernel,
+  name: "matvec_forward_lanes",
+  code: lanesCode + laneBroadcastCode,
+  reads: ["input", "weight", "gain", "residual"],
+  textures: ["weight", "gain"],
+  subgroups: true,
 };
 
 /** Threads of a workgroup. */
@@ -43,6 +57,7 @@ export function matvecForward(
   weight: Tensor,
   { norm, gated = false, residual }: Fused = {},
 ): void {
+  const { gpu } = commands;
   const [M, K] = x.shape;
   const MATRICES = gated ? 2 : 1;
   const N = weight.shape[0] / MATRICES;
@@ -58,26 +73,40 @@ export function matvecForward(
   }
   const extra = residual ?? norm?.gain;
   if (extra) expectDtype(kernel.name, "extra", extra, "f32");
-  const { device, info } = commands.gpu;
-  // A GPU's neighbouring threads should read neighbouring weights; a CPU pays for each thread.
-  const LANES = info.software ? 8 : 64;
+  const choice = tuned(gpu, "matvec");
+  const variant = {
+    overrides: { NORM: norm ? 1 : 0, RESIDUAL: residual ? 1 : 0 },
+    types: {
+      lhs: operandType(kernel.name, x),
+      rhs: operandType(kernel.name, weight),
+      result: operandType(kernel.name, y),
+    },
+  };
+  const params = { M, N, K, stride, eps: norm?.eps ?? 0 };
+  if (choice === "lanes" && fitsTexture(gpu, weight)) {
+    const LANES = gpu.info.lanes;
+    const ROWS = M > 4 ? 8 : 4;
+    commands.dispatch(lanesKernel, {
+      variant: { ...variant, constants: { ROWS, LANES, MATRICES } },
+      params,
+      tensors: [x, weight, norm?.gain ?? weight, residual ?? x, y],
+      workgroups: [Math.ceil(stride / 4 / LANES), Math.ceil(M / ROWS)],
+    });
+    return;
+  }
+  const { LANES } = choice === "lanes" ? { LANES: 8 } : choice;
   const GROUPS = THREADS / LANES;
   const SQUARES = (rows: number) => norm ? Math.ceil(rows / 4) : 0;
   const sumBytes = (rows: number) => 16 * (rows * MATRICES + SQUARES(rows));
   const fits = (rows: number) =>
-    (THREADS + 4 * GROUPS) * sumBytes(rows) <= device.limits.maxComputeWorkgroupStorageSize;
+    (THREADS + 4 * GROUPS) * sumBytes(rows) <= gpu.device.limits.maxComputeWorkgroupStorageSize;
   const ROWS = M > 4 && fits(8) ? 8 : M > 2 ? 4 : M > 1 ? 2 : 1;
   commands.dispatch(kernel, {
     variant: {
-      overrides: { NORM: norm ? 1 : 0, RESIDUAL: residual ? 1 : 0 },
-      types: {
-        lhs: operandType(kernel.name, x),
-        rhs: operandType(kernel.name, weight),
-        result: operandType(kernel.name, y),
-      },
+      ...variant,
       constants: { ROWS, LANES, GROUPS, MATRICES, SQUARES: SQUARES(ROWS) },
     },
-    params: { M, N, K, stride, eps: norm?.eps ?? 0 },
+    params,
     tensors: [x, weight, extra ?? x, y],
     workgroups: [Math.ceil(stride / 4 / GROUPS), Math.ceil(M / ROWS)],
   });

@@ -5,6 +5,7 @@ import { attentionForward } from "../reference/attention.ts";
 import {
   assertClose,
   EPSILON,
+  forEachVariant,
   operandTypes,
   output,
   read,
@@ -61,45 +62,47 @@ async function decodeLast(
 
 for (const operand of operandTypes) {
   for (const element of operandTypes) {
-    Deno.test(`attention_decode equals the reference, ${operand} with a cache in ${element}`, async () => {
-      for (const { lengths, heads } of cases) {
-        const N = lengths.reduce((sum, length) => sum + length, 0);
-        // Numbers that both types hold, so that the reference sees what the cache has.
-        const narrow = operandTypes.at(-1)!;
-        const qkv = values(1, N * rowElements(heads), narrow, 2);
-        const found = await decodeLast(qkv, lengths, heads, operand, element);
-        const expected: number[] = [];
-        let start = 0;
-        for (const length of lengths) {
-          const width = rowElements(heads);
-          const tokens = qkv.subarray(start * width, (start + length) * width);
-          const seen = Array.from({ length }, (_, row) => [...Array(row + 1).keys()]);
-          const { out } = attentionForward(tokens, heads, seen);
-          expected.push(...out.subarray((length - 1) * heads.numHeads * heads.headSize));
-          start += length;
+    Deno.test(`attention_decode equals the reference, ${operand} with a cache in ${element}`, () =>
+      forEachVariant("attentionDecode", async () => {
+        for (const { lengths, heads } of cases) {
+          const N = lengths.reduce((sum, length) => sum + length, 0);
+          // Numbers that both types hold, so that the reference sees what the cache has.
+          const narrow = operandTypes.at(-1)!;
+          const qkv = values(1, N * rowElements(heads), narrow, 2);
+          const found = await decodeLast(qkv, lengths, heads, operand, element);
+          const expected: number[] = [];
+          let start = 0;
+          for (const length of lengths) {
+            const width = rowElements(heads);
+            const tokens = qkv.subarray(start * width, (start + length) * width);
+            const seen = Array.from({ length }, (_, row) => [...Array(row + 1).keys()]);
+            const { out } = attentionForward(tokens, heads, seen);
+            expected.push(...out.subarray((length - 1) * heads.numHeads * heads.headSize));
+            start += length;
+          }
+          // As attention_forward's: the error of scores up to 4 HS^1/2 is the relative error of every weight.
+          const absolute = 16 * Math.sqrt(heads.headSize) * EPSILON.f32;
+          assertClose(found, expected, {
+            absolute: absolute + (operand === "f16" ? EPSILON.f16 : 0),
+            name: `lengths ${lengths} of ${JSON.stringify(heads)}`,
+          });
         }
-        // As attention_forward's: the error of scores up to 4 HS^1/2 is the relative error of every weight.
-        const absolute = 16 * Math.sqrt(heads.headSize) * EPSILON.f32;
-        assertClose(found, expected, {
-          absolute: absolute + (operand === "f16" ? EPSILON.f16 : 0),
-          name: `lengths ${lengths} of ${JSON.stringify(heads)}`,
-        });
-      }
-    });
+      }));
   }
 }
 
-Deno.test("a sequence decodes to the same bits whatever is decoded beside it", async () => {
-  const heads = { numHeads: 3, numKvHeads: 1, headSize: 64 };
-  const width = rowElements(heads);
-  const outWidth = heads.numHeads * heads.headSize;
-  const mine = values(2, 150 * width);
-  const others = values(3, 71 * width);
-  const alone = await decodeLast(mine, [150], heads, "f32", "f32");
-  const joined = Float32Array.of(...others, ...mine);
-  const beside = await decodeLast(joined, [71, 150], heads, "f32", "f32");
-  assert.deepEqual(beside.subarray(outWidth), alone);
-});
+Deno.test("a sequence decodes to the same bits whatever is decoded beside it", () =>
+  forEachVariant("attentionDecode", async () => {
+    const heads = { numHeads: 3, numKvHeads: 1, headSize: 64 };
+    const width = rowElements(heads);
+    const outWidth = heads.numHeads * heads.headSize;
+    const mine = values(2, 150 * width);
+    const others = values(3, 71 * width);
+    const alone = await decodeLast(mine, [150], heads, "f32", "f32");
+    const joined = Float32Array.of(...others, ...mine);
+    const beside = await decodeLast(joined, [71, 150], heads, "f32", "f32");
+    assert.deepEqual(beside.subarray(outWidth), alone);
+  }));
 
 Deno.test("kv_cache_write refuses a cache as wide as qkv", () => {
   const qkv = upload(values(1, 24), [1, 24]);

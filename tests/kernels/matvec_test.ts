@@ -4,12 +4,14 @@ import type { Gpu } from "../../src/gpu/device.ts";
 import { createTensor, elementCount, readTensor, writeTensor } from "../../src/gpu/tensor.ts";
 import { paddedColumns } from "../../src/kernels/matmul.ts";
 import { matvecForward } from "../../src/kernels/matvec.ts";
+import { prefer } from "../../src/kernels/tuning.ts";
 import * as reference from "../reference/matmul.ts";
 import { rmsnormForward } from "../reference/rmsnorm.ts";
 import { swigluForward } from "../reference/swiglu.ts";
 import {
   assertClose,
   EPSILON,
+  forEachVariant,
   gpu,
   openLeastGpu,
   operandTypes,
@@ -34,70 +36,72 @@ const shapes = [
 ];
 
 for (const operand of operandTypes) {
-  Deno.test(`matvec_forward equals the reference, ${operand}`, async () => {
-    for (const [M, N, K] of shapes) {
-      const stride = paddedColumns(N);
-      const x = values(1, M * K, operand);
-      const weight = values(2, N * K, operand);
-      const residual = values(3, M * stride);
-      for (const added of [undefined, residual]) {
-        const stored = added ? "f32" : operand;
-        const y = output([M, stride], stored);
-        run((commands) =>
-          matvecForward(
-            commands,
-            y,
-            upload(x, [M, K], operand),
-            upload(weight, [N, K], operand),
-            added && { residual: upload(added, [M, stride]) },
-          )
-        );
-        const expected = reference.matmulForward(x, weight, added, { M, N, K, stride });
-        // As for matmul_forward, though with shorter chains of additions.
-        const absolute = Math.max(K, 8) * 2 ** -24;
-        assertClose(await read(y), expected, {
-          absolute,
-          relative: 2 * EPSILON[stored],
-          name: `y of (${M}, ${N}, ${K})`,
-        });
+  Deno.test(`matvec_forward equals the reference, ${operand}`, () =>
+    forEachVariant("matvec", async () => {
+      for (const [M, N, K] of shapes) {
+        const stride = paddedColumns(N);
+        const x = values(1, M * K, operand);
+        const weight = values(2, N * K, operand);
+        const residual = values(3, M * stride);
+        for (const added of [undefined, residual]) {
+          const stored = added ? "f32" : operand;
+          const y = output([M, stride], stored);
+          run((commands) =>
+            matvecForward(
+              commands,
+              y,
+              upload(x, [M, K], operand),
+              upload(weight, [N, K], operand),
+              added && { residual: upload(added, [M, stride]) },
+            )
+          );
+          const expected = reference.matmulForward(x, weight, added, { M, N, K, stride });
+          // As for matmul_forward, though with shorter chains of additions.
+          const absolute = Math.max(K, 8) * 2 ** -24;
+          assertClose(await read(y), expected, {
+            absolute,
+            relative: 2 * EPSILON[stored],
+            name: `y of (${M}, ${N}, ${K})`,
+          });
+        }
       }
-    }
-  });
+    }));
 }
 
 for (const operand of operandTypes) {
   for (const gated of [false, true]) {
     const name = `matvec_forward after rmsnorm${gated ? " and before swiglu" : ""}, ${operand}`;
-    Deno.test(`${name} equals the reference`, async () => {
-      for (const [M, width, K] of shapes) {
-        const N = gated ? paddedColumns(width) : width;
-        const [stride, rows, eps] = [paddedColumns(N), gated ? 2 * N : N, 1e-2];
-        const x = values(1, M * K, "f32", 3);
-        const weight = values(2, rows * K, operand);
-        const gain = values(3, K);
-        const y = output([M, stride], operand);
-        run((commands) =>
-          matvecForward(
-            commands,
-            y,
-            upload(x, [M, K]),
-            upload(weight, [rows, K], operand),
-            { norm: { gain: upload(gain, [K]), eps }, gated },
-          )
-        );
-        const h = rmsnormForward(x, gain, M, K, eps).y;
-        const size = { M, N: rows, K, stride: gated ? rows : stride };
-        const products = reference.matmulForward(h, weight, undefined, size);
-        // Normalized rows have unit mean square, so sums are no larger than of uniform numbers; a gate times an up has the
-        // error of each times the size of the other, which sqrt(K) bounds.
-        const absolute = Math.max(K, 8) * 2 ** -23 * (gated ? 2 * Math.sqrt(K) : 1);
-        assertClose(await read(y), gated ? swigluForward(products, M, N) : products, {
-          absolute,
-          relative: 2 * EPSILON[operand],
-          name: `y of (${M}, ${N}, ${K})`,
-        });
-      }
-    });
+    Deno.test(`${name} equals the reference`, () =>
+      forEachVariant("matvec", async () => {
+        for (const [M, width, K] of shapes) {
+          const N = gated ? paddedColumns(width) : width;
+          const [stride, rows, eps] = [paddedColumns(N), gated ? 2 * N : N, 1e-2];
+          const x = values(1, M * K, "f32", 3);
+          const weight = values(2, rows * K, operand);
+          const gain = values(3, K);
+          const y = output([M, stride], operand);
+          run((commands) =>
+            matvecForward(
+              commands,
+              y,
+              upload(x, [M, K]),
+              upload(weight, [rows, K], operand),
+              { norm: { gain: upload(gain, [K]), eps }, gated },
+            )
+          );
+          const h = rmsnormForward(x, gain, M, K, eps).y;
+          const size = { M, N: rows, K, stride: gated ? rows : stride };
+          const products = reference.matmulForward(h, weight, undefined, size);
+          // Normalized rows have unit mean square, so sums are no larger than of uniform numbers; a gate times an up has the
+          // error of each times the size of the other, which sqrt(K) bounds.
+          const absolute = Math.max(K, 8) * 2 ** -23 * (gated ? 2 * Math.sqrt(K) : 1);
+          assertClose(await read(y), gated ? swigluForward(products, M, N) : products, {
+            absolute,
+            relative: 2 * EPSILON[operand],
+            name: `y of (${M}, ${N}, ${K})`,
+          });
+        }
+      }));
   }
 }
 
@@ -106,25 +110,26 @@ for (const operand of operandTypes) {
     const name = gated ? "with its neighbours fused" : "of matvec_forward";
     // As decoding does: fused, rows of the residual stream, which are f32.
     const lhs = gated ? "f32" : operand;
-    Deno.test(`a row ${name} has the same bits alone and in a batch of any size, ${operand}`, async () => {
-      const [N, K] = [68, 572];
-      const x = values(4, 21 * K, lhs);
-      const weight = upload(values(5, 2 * N * K, operand), [2 * N, K], operand);
-      const norm = { gain: upload(values(6, K), [K]), eps: 1e-5 };
-      const width = gated ? N : 2 * N;
-      const rows = async (first: number, count: number) => {
-        const y = output([count, width]);
-        const part = upload(x.slice(first * K, (first + count) * K), [count, K], lhs);
-        const fused = gated ? { norm, gated } : {};
-        run((commands) => matvecForward(commands, y, part, weight, fused));
-        return await read(y);
-      };
-      const whole = await rows(0, 21);
-      for (const count of [1, 2, 3, 4, 8, 9]) {
-        const expected = whole.slice(5 * width, (5 + count) * width);
-        assert.deepEqual(await rows(5, count), expected, `${count} rows`);
-      }
-    });
+    Deno.test(`a row ${name} has the same bits alone and in a batch of any size, ${operand}`, () =>
+      forEachVariant("matvec", async () => {
+        const [N, K] = [68, 572];
+        const x = values(4, 21 * K, lhs);
+        const weight = upload(values(5, 2 * N * K, operand), [2 * N, K], operand);
+        const norm = { gain: upload(values(6, K), [K]), eps: 1e-5 };
+        const width = gated ? N : 2 * N;
+        const rows = async (first: number, count: number) => {
+          const y = output([count, width]);
+          const part = upload(x.slice(first * K, (first + count) * K), [count, K], lhs);
+          const fused = gated ? { norm, gated } : {};
+          run((commands) => matvecForward(commands, y, part, weight, fused));
+          return await read(y);
+        };
+        const whole = await rows(0, 21);
+        for (const count of [1, 2, 3, 4, 8, 9]) {
+          const expected = whole.slice(5 * width, (5 + count) * width);
+          assert.deepEqual(await rows(5, count), expected, `${count} rows`);
+        }
+      }));
   }
 }
 
@@ -146,7 +151,11 @@ Deno.test("rows fused with their neighbours have the same bits on a device with 
     commands.submit();
     return await readTensor(device, y);
   };
-  assert.deepEqual(await product(least), await product(gpu));
+  await forEachVariant("matvec", async (choice) => {
+    if (choice === "lanes") return; // it has no workgroup memory, and the device no subgroups
+    prefer(least, "matvec", choice);
+    assert.deepEqual(await product(least), await product(gpu));
+  });
 });
 
 Deno.test("matvec_forward refuses shapes that disagree", () => {
