@@ -8,11 +8,11 @@
 //
 // Shapes    qkv, dqkv (N, (NH + 2 NKV) HS), dout (N, NH HS) operand; lse, delta (N, NH) f32. key_tiles (n, 4) u32:
 //           firstRow, rowCount <= 32, queryEnd, 0; its key row k is seen by the rows [k, queryEnd).
-// Dispatch  (key tiles, NKV, 1): 64 threads, 8 x 8; each has 4 keys by 4 rows of p, and 4 keys by every eighth vec4 of dk, dv.
+// Dispatch  (key tiles, NKV), tiles in x and z: 64 threads, 8 x 8; each has 4 keys by 4 rows of p, and 4 keys by every eighth vec4 of dk, dv.
 // Writes    overwrites the key and value heads of dqkv; computes in f32, in a fixed order.
 // Source    Dao 2023, arXiv:2307.08691, algorithm 2.
 
-struct Params { NH: u32, NKV: u32, scale: f32 }
+struct Params { tiles: u32, NH: u32, NKV: u32, scale: f32 }
 
 @group(0) @binding(0) var<uniform> params: Params;
 @group(0) @binding(1) var<storage, read> qkv: array<vec4<operand>>;
@@ -116,11 +116,14 @@ fn add_rows(sum: mat4x4<f32>, c: u32, y: u32) -> mat4x4<f32> {
 @compute @workgroup_size(64)
 fn attention_backward_key(
   @builtin(workgroup_id) workgroup: vec3<u32>,
+  @builtin(num_workgroups) workgroups: vec3<u32>,
   @builtin(local_invocation_index) thread: u32,
 ) {
+  let tile_index = workgroup.z * workgroups.x + workgroup.x;
+  if (tile_index >= params.tiles) { return; }
   let x = thread % 8u;
   let y = thread / 8u;
-  let keys_rows = key_tiles[workgroup.x];
+  let keys_rows = key_tiles[tile_index];
   let kv_head = workgroup.y;
   let group = params.NH / params.NKV;
   let key_count = keys_rows[1];

@@ -6,10 +6,10 @@
 // over the rows i that see key j, in every query head of the key head: the heads one after the other, a head's rows one by one.
 //
 // Shapes    as attention_backward_key; qkv, dout, lse and delta as textures.
-// Dispatch  (key tiles, NKV, 1): one subgroup; a lane has two of the tile's keys at a time.
+// Dispatch  (key tiles, NKV), tiles in x and z: one subgroup; a lane has two of the tile's keys at a time.
 // Writes    overwrites the key and value heads of dqkv; computes in f32, in a fixed order.
 // Source    Dao 2023, arXiv:2307.08691, algorithm 2.
-struct Params { NH: u32, NKV: u32, scale: f32 }
+struct Params { tiles: u32, NH: u32, NKV: u32, scale: f32 }
 
 @group(0) @binding(0) var<uniform> params: Params;
 @group(0) @binding(1) var qkv: texture_2d<f32>;
@@ -50,9 +50,12 @@ fn add_row(key: Key, q: Head, upstream: Head, row_lse: f32, row_delta: f32, seen
 @compute @workgroup_size(LANES)
 fn attention_backward_key_lanes(
   @builtin(workgroup_id) workgroup: vec3<u32>,
+  @builtin(num_workgroups) workgroups: vec3<u32>,
   @builtin(local_invocation_index) lane: u32,
 ) {
-  let keys_rows = key_tiles[workgroup.x];
+  let tile_index = workgroup.z * workgroups.x + workgroup.x;
+  if (tile_index >= params.tiles) { return; }
+  let keys_rows = key_tiles[tile_index];
   let kv_head = workgroup.y;
   let group = params.NH / params.NKV;
   let key_count = keys_rows[1];

@@ -10,11 +10,11 @@
 //
 // Shapes    qkv, dqkv (N, (NH + 2 NKV) HS), out, dout (N, NH HS) operand; lse, delta (N, NH) f32; query_tiles (n, 8) u32
 //           and the keys that a row sees as in attention_forward.
-// Dispatch  (query tiles, NH, 1): 64 threads, 8 x 8; each has 4 rows by 4 keys of ds, and 4 rows by every eighth vec4 of dq.
+// Dispatch  (query tiles, NH), tiles in x and z: 64 threads, 8 x 8; each has 4 rows by 4 keys of ds, and 4 rows by every eighth vec4 of dq.
 // Writes    overwrites the query heads of dqkv, and delta; computes in f32, in a fixed order.
 // Source    Dao 2023, arXiv:2307.08691, algorithm 2, split so that every sum has one owner: no atomics.
 
-struct Params { NH: u32, NKV: u32, scale: f32 }
+struct Params { tiles: u32, NH: u32, NKV: u32, scale: f32 }
 
 @group(0) @binding(0) var<uniform> params: Params;
 @group(0) @binding(1) var<storage, read> qkv: array<vec4<operand>>;
@@ -126,12 +126,15 @@ fn add_keys(sum: mat4x4<f32>, c: u32, y: u32) -> mat4x4<f32> {
 @compute @workgroup_size(64)
 fn attention_backward_query(
   @builtin(workgroup_id) workgroup: vec3<u32>,
+  @builtin(num_workgroups) workgroups: vec3<u32>,
   @builtin(local_invocation_index) thread: u32,
 ) {
+  let tile_index = workgroup.z * workgroups.x + workgroup.x;
+  if (tile_index >= params.tiles) { return; }
   let x = thread % 8u;
   let y = thread / 8u;
-  let rows_keys = query_tiles[2u * workgroup.x];
-  let branch = query_tiles[2u * workgroup.x + 1u];
+  let rows_keys = query_tiles[2u * tile_index];
+  let branch = query_tiles[2u * tile_index + 1u];
   let head = workgroup.y;
   let key_column = (params.NH + head / (params.NH / params.NKV)) * HS4;
   let value_column = key_column + params.NKV * HS4;

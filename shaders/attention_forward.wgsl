@@ -10,11 +10,11 @@
 //           h / (NH / NKV). out (N, NH HS) operand; lse (N, NH) f32. query_tiles (n, 8) u32: firstRow, rowCount <= 32,
 //           prefixBegin, prefixEnd, branchBegin, diagonal, 0, 0; its row r sees [prefixBegin, prefixEnd) and
 //           [branchBegin, diagonal + r].
-// Dispatch  (query tiles, NH, 1): 64 threads, 8 x 8; each has 4 rows by 4 keys of s, and 4 rows by every eighth vec4 of out.
+// Dispatch  (query tiles, NH), tiles in x and z: 64 threads, 8 x 8; each has 4 rows by 4 keys of s, and 4 rows by every eighth vec4 of out.
 // Writes    overwrites out and lse of the tiles' rows; computes in f32, in a fixed order.
 // Source    Dao 2023, arXiv:2307.08691, algorithm 1; the trees: arXiv:2410.20305.
 
-struct Params { NH: u32, NKV: u32, scale: f32 }
+struct Params { tiles: u32, NH: u32, NKV: u32, scale: f32 }
 
 @group(0) @binding(0) var<uniform> params: Params;
 @group(0) @binding(1) var<storage, read> qkv: array<vec4<operand>>;
@@ -111,12 +111,15 @@ fn largest(v: vec4<f32>) -> f32 { return max(max(v.x, v.y), max(v.z, v.w)); }
 @compute @workgroup_size(64)
 fn attention_forward(
   @builtin(workgroup_id) workgroup: vec3<u32>,
+  @builtin(num_workgroups) workgroups: vec3<u32>,
   @builtin(local_invocation_index) thread: u32,
 ) {
+  let tile_index = workgroup.z * workgroups.x + workgroup.x;
+  if (tile_index >= params.tiles) { return; }
   let x = thread % 8u;
   let y = thread / 8u;
-  let rows_keys = query_tiles[2u * workgroup.x];
-  let branch = query_tiles[2u * workgroup.x + 1u];
+  let rows_keys = query_tiles[2u * tile_index];
+  let branch = query_tiles[2u * tile_index + 1u];
   let head = workgroup.y;
   let key_column = (params.NH + head / (params.NH / params.NKV)) * HS4;
   let value_column = key_column + params.NKV * HS4;

@@ -6,10 +6,10 @@
 // Keys pass one by one, with a running maximum and sum, so a row's result depends on its own tree alone.
 //
 // Shapes    as attention_forward; qkv as a texture.
-// Dispatch  (query tiles, NH, 1): one subgroup; a lane has four of the tile's rows at a time.
+// Dispatch  (query tiles, NH), tiles in x and z: one subgroup; a lane has four of the tile's rows at a time.
 // Writes    overwrites out and lse of the tiles' rows; computes in f32, in a fixed order.
 // Source    Dao 2023, arXiv:2307.08691, algorithm 1; the trees: arXiv:2410.20305.
-struct Params { NH: u32, NKV: u32, scale: f32 }
+struct Params { tiles: u32, NH: u32, NKV: u32, scale: f32 }
 
 @group(0) @binding(0) var<uniform> params: Params;
 @group(0) @binding(1) var qkv: texture_2d<f32>;
@@ -43,10 +43,13 @@ fn add_key(row: Row, k: Head, v: Head, seen: bool) -> Row {
 @compute @workgroup_size(LANES)
 fn attention_forward_lanes(
   @builtin(workgroup_id) workgroup: vec3<u32>,
+  @builtin(num_workgroups) workgroups: vec3<u32>,
   @builtin(local_invocation_index) lane: u32,
 ) {
-  let rows_keys = query_tiles[2u * workgroup.x];
-  let branch = query_tiles[2u * workgroup.x + 1u];
+  let tile_index = workgroup.z * workgroups.x + workgroup.x;
+  if (tile_index >= params.tiles) { return; }
+  let rows_keys = query_tiles[2u * tile_index];
+  let branch = query_tiles[2u * tile_index + 1u];
   let head = workgroup.y;
   let key_column = (params.NH + head / (params.NH / params.NKV)) * HS4;
   let value_column = key_column + params.NKV * HS4;

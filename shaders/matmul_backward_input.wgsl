@@ -5,14 +5,17 @@
 //
 // Shapes    dy (M, stride) lhs, stride >= N, columns N..stride finite; weight (N, K) rhs; dx (M, K) result. K and stride
 //           multiples of 4.
-// Dispatch  (ceil(K / TILE), ceil(M / TILE), 1): 64 threads per TILE x TILE tile of dx, see tile_product.wgsl.
+// Dispatch  (ceil(K / TILE), ceil(M / TILE), parts): 64 threads per TILE x TILE tile of dx, see tile_product.wgsl. Where a sum
+//           is cut into parts of `part` steps n, a multiple of 16, dx is (parts, M, K): matmul_add_parts adds them.
 // Writes    overwrites dx; sums in f32 over ascending n.
-struct Params { M: u32, N: u32, K: u32, stride: u32 }
+struct Params { M: u32, N: u32, K: u32, stride: u32, part: u32 }
 
 @group(0) @binding(0) var<uniform> params: Params;
 @group(0) @binding(1) var<storage, read> dy: array<vec4<lhs>>;
 @group(0) @binding(2) var<storage, read> weight: array<vec4<rhs>>;
 @group(0) @binding(3) var<storage, read_write> dx: array<vec4<result>>;
+
+var<private> part_at: u32; // where the part begins in dx
 
 // Four rows m .. by four steps 4 n4 .., turned so that a column of the matrix is a step; zeros outside.
 fn fetch_dy(m: u32, n4: u32) -> mat4x4<f32> {
@@ -55,16 +58,20 @@ fn matmul_backward_input(
   let step = 4u * (block / WIDTH);
   let column4 = block % WIDTH;
   var sums: Sums;
-  for (var n0 = 0u; n0 < params.N; n0 += DEPTH) {
+  let end = min(params.N, (workgroup.z + 1u) * params.part);
+  for (var n0 = workgroup.z * params.part; n0 < end; n0 += DEPTH) {
     if (fetches_left(thread)) { keep_left(4u * step4, row / 4u, fetch_dy(m0 + row, n0 / 4u + step4)); }
     if (fetches_right(thread)) { keep_right(step, column4, fetch_weight(n0 + step, k0 / 4u + column4)); }
     workgroupBarrier();
     add_steps(&sums, x, y);
     workgroupBarrier();
   }
+  part_at = workgroup.z * params.M * (params.K / 4u);
   store_sums(sums, m0 + first_row(y), k0 / 4u + x);
 }
 
 fn store(m: u32, k4: u32, sum: vec4<f32>) {
-  if (m < params.M && k4 < params.K / 4u) { dx[m * (params.K / 4u) + k4] = vec4<result>(sum); }
+  if (m < params.M && k4 < params.K / 4u) {
+    dx[part_at + m * (params.K / 4u) + k4] = vec4<result>(sum);
+  }
 }

@@ -72,12 +72,13 @@ fn add_row(sums: ptr<function, array<vec4<f32>, SUMS>>, row: u32, step: Step) {
 @compute @workgroup_size(WORKGROUP)
 fn matvec_forward(
   @builtin(workgroup_id) workgroup: vec3<u32>,
+  @builtin(num_workgroups) workgroups: vec3<u32>,
   @builtin(local_invocation_index) thread: u32,
 ) {
   let lane = thread % LANES;
-  let column4 = workgroup.x * GROUPS + thread / LANES;
+  let column4 = (workgroup.y * workgroups.x + workgroup.x) * GROUPS + thread / LANES;
   let n = 4u * column4;
-  let m0 = ROWS * workgroup.y;
+  let m0 = ROWS * workgroup.z;
   let K4 = params.K / 4u;
   var sums: array<vec4<f32>, SUMS>;
   for (var k = lane; k < K4; k += LANES) {

@@ -5,7 +5,8 @@
 //
 // Shapes    as matvec_forward; weight and gain as textures. x stays a buffer: a turn has one load of it for each lane, and a
 //           texture would have to be copied for every product.
-// Dispatch  (ceil(stride / 4 LANES), ceil(M / ROWS), 1): one subgroup; a lane has four columns of ROWS rows.
+// Dispatch  ceil(stride / 4 LANES) in a grid of two dimensions, by ceil(M / ROWS): one subgroup; a lane has four columns of
+//           ROWS rows.
 // Writes    overwrites y. A row's sums have the order of matmul_forward's, whatever ROWS is.
 override NORM: bool; // normalize the rows of x
 override RESIDUAL: bool; // add residual
@@ -91,11 +92,12 @@ fn add_step(sums: Sums, rows: mat4x4<f32>, first: mat4x4<f32>, second: mat4x4<f3
 @compute @workgroup_size(LANES)
 fn matvec_forward_lanes(
   @builtin(workgroup_id) workgroup: vec3<u32>,
+  @builtin(num_workgroups) workgroups: vec3<u32>,
   @builtin(local_invocation_index) lane: u32,
 ) {
-  let column4 = workgroup.x * LANES + lane;
+  let column4 = (workgroup.y * workgroups.x + workgroup.x) * LANES + lane;
   let n = 4u * column4;
-  let m0 = ROWS * workgroup.y;
+  let m0 = ROWS * workgroup.z;
   var r0: Sums;
   var r4: Sums;
   var squares: Items;

@@ -5,11 +5,11 @@
 //   here     dx[n,c] += rstd[n] * (g[c] - xhat[c] * mean_c(g[c] * xhat[c]))
 //
 // Shapes    dy (N, C) operand; x, dx (N, C) f32; weight (C) f32; rstd (N) f32. C a multiple of 4.
-// Dispatch  one workgroup per row: (N, 1, 1).
+// Dispatch  one workgroup per row, in a grid of two dimensions.
 // Writes    accumulates into dx, which holds the gradient that the residual connection brought past the norm.
 override WORKGROUP: u32; // threads per row; a power of two
 
-struct Params { C: u32 }
+struct Params { N: u32, C: u32 }
 
 @group(0) @binding(0) var<uniform> params: Params;
 @group(0) @binding(1) var<storage, read> dy: array<vec4<operand>>;
@@ -21,10 +21,12 @@ struct Params { C: u32 }
 @compute @workgroup_size(WORKGROUP)
 fn rmsnorm_backward(
   @builtin(workgroup_id) workgroup: vec3<u32>,
+  @builtin(num_workgroups) workgroups: vec3<u32>,
   place: Place,
 ) {
   let thread = place.thread;
-  let n = workgroup.x;
+  let n = workgroup.y * workgroups.x + workgroup.x;
+  if (n >= params.N) { return; }
   let C4 = params.C / 4u;
   let scale = rstd[n];
   var sum = 0.0;

@@ -4,11 +4,11 @@
 //
 // Shapes    sequences (B, 4) u32: first scored position, first one of the completion, end, slot to write; scored (S, 4) u32
 //           with the weight's bits last; logprob (S) f32; scores (slots, 4) f32.
-// Dispatch  one workgroup per sequence: (count, 1, 1), from sequence `first`.
+// Dispatch  one workgroup per sequence, `count` from sequence `first`, in a grid of two dimensions.
 // Writes    overwrites the slots; sums in f32, in a fixed order.
 override WORKGROUP: u32; // threads per sequence; a power of two
 
-struct Params { first: u32 }
+struct Params { first: u32, count: u32 }
 
 @group(0) @binding(0) var<uniform> params: Params;
 @group(0) @binding(1) var<storage, read> sequences: array<vec4<u32>>;
@@ -19,10 +19,13 @@ struct Params { first: u32 }
 @compute @workgroup_size(WORKGROUP)
 fn sequence_score(
   @builtin(workgroup_id) workgroup: vec3<u32>,
+  @builtin(num_workgroups) workgroups: vec3<u32>,
   place: Place,
 ) {
   let thread = place.thread;
-  let sequence = sequences[params.first + workgroup.x];
+  let index = workgroup.y * workgroups.x + workgroup.x;
+  if (index >= params.count) { return; }
+  let sequence = sequences[params.first + index];
   var sum = vec4<f32>();
   for (var s = sequence.x + thread; s < sequence.z; s += WORKGROUP) {
     let value = logprob[s];

@@ -14,7 +14,6 @@ import type { DpoTraining } from "../engine.ts";
 import type { Gpu } from "../gpu/device.ts";
 import { Readback } from "../gpu/readback.ts";
 import type { Operand } from "../kernels/shapes.ts";
-import { headChunkRows } from "../model/head.ts";
 import type { LlamaConfig } from "../model/config.ts";
 import { trainingStep } from "../train/step.ts";
 import { type ReferenceWork, stepFlops } from "./flops.ts";
@@ -154,7 +153,7 @@ class RungRun {
     return packPairs(this.#pairs, {
       scope: this.rung.scope ?? "all",
       reduction: "mean",
-      chunkRows: headChunkRows(this.training.model.weights.config.vocabSize),
+      chunkRows: this.training.model.runtime.headRows,
       sharePrefix: this.rung.sharePrefix ?? false,
     });
   }

@@ -1,6 +1,5 @@
 // This module is browser compatible.
 import type { Sampling } from "../kernels/sample.ts";
-import { headChunkRows } from "../model/head.ts";
 import type { Model } from "../model/model.ts";
 import { Batcher, type Completion } from "./batcher.ts";
 import { Decoder, expectToken } from "./decoder.ts";
@@ -67,7 +66,7 @@ export function sizeFor(
   const cacheRows = Math.min(most.inOneBuffer, Math.max(...rows, Math.min(all, most.inBudget)));
   return {
     cacheRows,
-    slots: Math.min(prompts.length, headChunkRows(model.weights.config.vocabSize)),
+    slots: Math.min(prompts.length, model.runtime.headRows),
   };
 }
 

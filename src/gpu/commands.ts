@@ -1,6 +1,7 @@
 // This module is browser compatible.
 import type { Gpu } from "./device.ts";
 import { Encoding } from "./encoding.ts";
+import { FIRST_PART } from "./pace.ts";
 import { getPipeline, type Kernel, type Pipeline, type Variant } from "./kernel.ts";
 import { byteLength, label, type Tensor } from "./tensor.ts";
 import { textureOf } from "./texture.ts";
@@ -28,23 +29,18 @@ export interface DispatchObserver {
 }
 
 const MAX_DISPATCHES = 8192;
-/**
- * Dispatches after which a GPU is given what was recorded so far: it begins early, and works while more is recorded. Each part
- * has twice as many as the one before, up to a largest.
- */
-const FIRST_PART = 48;
-const LARGEST_PART = 768;
 const PARAM_SLOT_BYTES = 256;
 /** Where the sizes of each dispatch are: in Deno, offsets of a typed array cost a sixth of an array's. */
 const OFFSETS = Uint32Array.from({ length: MAX_DISPATCHES }, (_, slot) => slot * PARAM_SLOT_BYTES);
 const uniforms = new WeakMap<Gpu, GPUBuffer>();
 
 /**
- * Records dispatches and copies, and submits them: to a CPU adapter as one command buffer, to a GPU in growing parts as they
- * are recorded; where the device shares its thread, in parts that are encoded when it is their turn (src/gpu/turns.ts, where
- * there is no observer). What is written to a tensor meanwhile may come before or behind what was recorded. The sizes of all
- * dispatches travel in one uniform buffer, written once per part and bound with dynamic offsets, so bind groups depend on the
- * tensors alone and are made once, and dropped with the first of their tensors that is freed.
+ * Records dispatches and copies, and submits them: to a CPU adapter as one command buffer; to a GPU as they are recorded, in
+ * parts that grow until they last as long as a submit may (pace.ts), so that it begins early and works while more is recorded;
+ * where the device shares its thread, in parts that are encoded when it is their turn (turns.ts, where there is no observer).
+ * What is written to a tensor meanwhile may come before or behind what was recorded. The sizes of all dispatches travel in one
+ * uniform buffer, written once per part and bound with dynamic offsets, so bind groups depend on the tensors alone and are made
+ * once, and dropped with the first of their tensors that is freed.
  */
 export class Commands {
   #encoding: Encoding | undefined;
@@ -171,7 +167,7 @@ export class Commands {
   submit(): void {
     this.#handOver();
     this.#count = this.#written = 0;
-    this.#part = FIRST_PART;
+    this.#part = Math.min(FIRST_PART, this.gpu.pace.most);
     this.#round++;
   }
 
@@ -180,7 +176,10 @@ export class Commands {
     gpu.check();
     const [from, to] = [this.#written, this.#count].map((count) => count * PARAM_SLOT_BYTES);
     if (to > from) gpu.write(this.#uniform, from, new Uint8Array(this.#params, from, to - from));
-    if (this.#encoding) gpu.device.queue.submit([this.#encoding.finish()]);
+    if (this.#encoding) {
+      gpu.device.queue.submit([this.#encoding.finish()]);
+      gpu.pace.submitted(this.#encoding.dispatches);
+    }
     gpu.turns?.add(this.#waiting);
     this.#encoding = undefined;
     this.#waiting = [];
@@ -188,17 +187,18 @@ export class Commands {
   }
 
   #record(command: Command): void {
+    const { gpu } = this;
     this.#remembered?.push(command);
-    if (this.gpu.turns) {
+    if (gpu.turns) {
       this.#waiting.push(command);
       return;
     }
-    this.#encoding ??= new Encoding(this.gpu, this.observer);
+    this.#encoding ??= new Encoding(gpu, this.observer);
     command(this.#encoding);
     // A CPU adapter would only take the processors from whom records.
-    if (this.#encoding.dispatches < this.#part || this.gpu.info.software) return;
+    if (this.#encoding.dispatches < this.#part || gpu.info.software) return;
     this.#handOver();
-    this.#part = Math.min(2 * this.#part, LARGEST_PART);
+    this.#part = Math.min(2 * this.#part, gpu.pace.most);
   }
 
   /** @returns The slot that they are in. */

@@ -1,5 +1,6 @@
 // This module is browser compatible.
 import { UserError } from "../errors.ts";
+import { Pace } from "./pace.ts";
 import { nextEvents, type TurnOptions, Turns } from "./turns.ts";
 
 /** What a device is, for headers, run records and benchmarks. */
@@ -42,6 +43,8 @@ export class Gpu {
   memory = { bytes: 0, peakBytes: 0 };
   /** Directives that every shader using subgroups needs on this engine; Deno's naga rejects what Chrome demands. */
   readonly subgroupDirective: string;
+  /** How much of its work it can be given at once. */
+  readonly pace = new Pace();
   /** There where the device shares its thread: its work is done in turns then. */
   turns: Turns | undefined;
   /** Resolves with the {@link failure} once there is one. */
@@ -171,6 +174,7 @@ export class Gpu {
       throw error;
     }
     buffer.unmap();
+    this.pace.finished();
     this.#mappedBefore.add(buffer);
     return bytes;
   }

@@ -1,5 +1,6 @@
 // This module is browser compatible.
 import reduceCode from "../../shaders/reduce.wgsl" with { type: "text" };
+import reduceLanesCode from "../../shaders/reduce_lanes.wgsl" with { type: "text" };
 import reduceSubgroupCode from "../../shaders/reduce_subgroup.wgsl" with { type: "text" };
 import texelCode from "../../shaders/texel.wgsl" with { type: "text" };
 import { UserError } from "../errors.ts";
@@ -109,7 +110,7 @@ function compile(gpu: Gpu, kernel: Kernel, variant: Variant): Pipeline {
     compute: {
       module: device.createShaderModule({
         label: `shaders/${kernel.name}.wgsl`,
-        code: prelude(gpu, kernel, variant) + kernel.code + behind(gpu, kernel),
+        code: prelude(gpu, kernel, variant) + kernel.code + behind(gpu, kernel, variant),
       }),
       entryPoint: kernel.name,
       constants: variant.overrides,
@@ -152,7 +153,11 @@ function prelude(gpu: Gpu, kernel: Kernel, variant: Variant): string {
 }
 
 /** What stands behind the source, where it moves no line: the reduction that suits the device, and where texels are. */
-function behind(gpu: Gpu, { reduces, textures }: Kernel): string {
-  const reduction = gpu.features.subgroups ? reduceSubgroupCode : reduceCode;
-  return (reduces ? reduction : "") + (textures ? texelCode : "");
+function behind(gpu: Gpu, { reduces, textures }: Kernel, variant: Variant): string {
+  return (reduces ? reduction(gpu, variant) : "") + (textures ? texelCode : "");
+}
+
+function reduction({ features, info }: Gpu, { overrides }: Variant): string {
+  if (!features.subgroups) return reduceCode;
+  return overrides?.WORKGROUP === info.lanes ? reduceLanesCode : reduceSubgroupCode;
 }

@@ -11,15 +11,15 @@ import backwardQueryLanesCode from "../../shaders/attention_backward_query_lanes
 import forwardLanesCode from "../../shaders/attention_forward_lanes.wgsl" with { type: "text" };
 import laneBroadcastCode from "../../shaders/lane_broadcast.wgsl" with { type: "text" };
 import laneHeadCode from "../../shaders/lane_head.wgsl" with { type: "text" };
-import type { Commands, Dispatch } from "../gpu/commands.ts";
+import type { Commands } from "../gpu/commands.ts";
 import type { Kernel } from "../gpu/kernel.ts";
 import type { Tensor } from "../gpu/tensor.ts";
 import { fitsTexture } from "../gpu/texture.ts";
 import { expectHeads, type Heads, rowElements } from "./heads.ts";
-import { expectDtype, expectShape, operandType } from "./shapes.ts";
+import { expectDtype, expectShape, grid, operandType } from "./shapes.ts";
 import { tuned } from "./tuning.ts";
 
-const params = { NH: "u32", NKV: "u32", scale: "f32" } as const;
+const params = { tiles: "u32", NH: "u32", NKV: "u32", scale: "f32" } as const;
 
 const forwardKernel: Kernel = {
   name: "attention_forward",
@@ -103,7 +103,8 @@ export function attentionForward(
   expectShape(kernel, "query_tiles", queryTiles, [queryTiles.shape[0], 8]);
   dispatchAttention(commands, { tiles: forwardKernel, lanes: forwardLanes }, qkv, heads, {
     tensors: [qkv, queryTiles, out, lse],
-    workgroups: [queryTiles.shape[0], numHeads],
+    tiles: queryTiles.shape[0],
+    by: numHeads,
   });
 }
 
@@ -153,12 +154,14 @@ export function attentionBackward(
   const byQuery = { tiles: backwardQueryKernel, lanes: backwardQueryLanes };
   dispatchAttention(commands, byQuery, qkv, heads, {
     tensors: [qkv, out, dout, lse, queryTiles, dqkv, delta],
-    workgroups: [queryTiles.shape[0], numHeads],
+    tiles: queryTiles.shape[0],
+    by: numHeads,
   });
   const byKey = { tiles: backwardKeyKernel, lanes: backwardKeyLanes };
   dispatchAttention(commands, byKey, qkv, heads, {
     tensors: [qkv, dout, lse, delta, keyTiles, dqkv],
-    workgroups: [keyTiles.shape[0], numKvHeads],
+    tiles: keyTiles.shape[0],
+    by: numKvHeads,
   });
 }
 
@@ -167,21 +170,22 @@ function dispatchAttention(
   kernels: { tiles: Kernel; lanes: Kernel },
   qkv: Tensor,
   { numHeads, numKvHeads, headSize }: Heads,
-  { tensors, workgroups }: Pick<Dispatch, "tensors" | "workgroups">,
+  { tensors, tiles, by }: { tensors: Tensor[]; tiles: number; by: number },
 ): void {
   const { gpu } = commands;
-  const by = fitsTexture(gpu, qkv) ? tuned(gpu, "attention") : "tiles";
-  const kernel = kernels[by];
+  const choice = fitsTexture(gpu, qkv) ? tuned(gpu, "attention") : "tiles";
+  const kernel = kernels[choice];
+  const [x, z] = grid(tiles);
   commands.dispatch(kernel, {
     variant: {
       types: { operand: operandType(kernel.name, qkv) },
       constants: {
         HEAD_SIZE: headSize,
-        ...by === "lanes" && { LANES: gpu.info.lanes },
+        ...choice === "lanes" && { LANES: gpu.info.lanes },
       },
     },
-    params: { NH: numHeads, NKV: numKvHeads, scale: 1 / Math.sqrt(headSize) },
+    params: { tiles, NH: numHeads, NKV: numKvHeads, scale: 1 / Math.sqrt(headSize) },
     tensors,
-    workgroups,
+    workgroups: [x, by, z],
   });
 }

@@ -5,9 +5,10 @@ import scoreCode from "../../shaders/sequence_score.wgsl" with { type: "text" };
 import type { Commands } from "../gpu/commands.ts";
 import type { Kernel } from "../gpu/kernel.ts";
 import type { Tensor } from "../gpu/tensor.ts";
-import { expectShape } from "./shapes.ts";
+import { expectMultiple, expectShape, grid } from "./shapes.ts";
+import { threadsPerRow } from "./tuning.ts";
 
-const params = { V: "u32", stride: "u32", first_row: "u32" } as const;
+const params = { R: "u32", V: "u32", stride: "u32", first_row: "u32" } as const;
 
 const forwardKernel: Kernel = {
   name: "logprob_forward",
@@ -27,7 +28,7 @@ const backwardKernel: Kernel = {
 const scoreKernel: Kernel = {
   name: "sequence_score",
   code: scoreCode,
-  params: { first: "u32" },
+  params: { first: "u32", count: "u32" },
   reads: ["sequences", "scored", "logprob"],
   writes: ["scores"],
   reduces: "vec4<f32>",
@@ -52,9 +53,9 @@ export interface ScoredTensors {
 /**
  * Log-probabilities of scored tokens from a chunk of rows of logits, without keeping the softmax.
  *
- * @param lse Log-sum-exp of each row, f32 (R).
+ * @param lse Largest logit of each row, and the logarithm of the sum of exponentials without it, f32 (R, 2).
  * @param logprob f32 (S).
- * @param logits f32 (rows of the chunk, stride), its first V columns count.
+ * @param logits f32 (rows of the chunk, stride), its first V columns count; stride a multiple of 4.
  * @param firstRow The chunk's first row in the batch.
  * @throws {RangeError} If the shapes disagree.
  */
@@ -66,14 +67,15 @@ export function logprobForward(
   { rowScored, scored }: ScoredTensors,
   { V, firstRow }: { V: number; firstRow: number },
 ): void {
-  const [rows, stride] = logits.shape;
-  expectShape("logprob_forward", "lse", lse, [rowScored.shape[0]]);
+  const [R, stride] = logits.shape;
+  expectMultiple("logprob_forward", "stride", stride, 4);
+  expectShape("logprob_forward", "lse", lse, [rowScored.shape[0], 2]);
   expectShape("logprob_forward", "logprob", logprob, [scored.shape[0]]);
   commands.dispatch(forwardKernel, {
-    variant: { overrides: { WORKGROUP: 128 } },
-    params: { V, stride, first_row: firstRow },
+    variant: { overrides: { WORKGROUP: threadsPerRow(commands.gpu, "logprob") } },
+    params: { R, V, stride, first_row: firstRow },
     tensors: [logits, rowScored, scored, lse, logprob],
-    workgroups: [rows],
+    workgroups: grid(R),
   });
 }
 
@@ -92,13 +94,14 @@ export function logprobBackward(
   { rowScored, scored }: ScoredTensors,
   { V, firstRow }: { V: number; firstRow: number },
 ): void {
-  const [rows, stride] = logits.shape;
-  expectShape("logprob_backward", "lse", lse, [rowScored.shape[0]]);
+  const [R, stride] = logits.shape;
+  expectMultiple("logprob_backward", "stride", stride, 4);
+  expectShape("logprob_backward", "lse", lse, [rowScored.shape[0], 2]);
   commands.dispatch(backwardKernel, {
-    variant: { overrides: { WORKGROUP: 128 } },
-    params: { V, stride, first_row: firstRow },
+    variant: { overrides: { WORKGROUP: threadsPerRow(commands.gpu, "logprob") } },
+    params: { R, V, stride, first_row: firstRow },
     tensors: [lse, rowScored, scored, dscore, logits],
-    workgroups: [rows],
+    workgroups: grid(R),
   });
 }
 
@@ -120,8 +123,8 @@ export function sequenceScore(
   expectShape("sequence_score", "scores", scores, [scores.shape[0], 4]);
   commands.dispatch(scoreKernel, {
     variant: { overrides: { WORKGROUP: 64 } },
-    params: { first },
+    params: { first, count },
     tensors: [sequences, scored, logprob, scores],
-    workgroups: [count],
+    workgroups: grid(count),
   });
 }

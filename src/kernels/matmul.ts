@@ -9,14 +9,16 @@ import backwardInputLanesCode from "../../shaders/matmul_backward_input_lanes.wg
 import backwardWeightLanesCode from "../../shaders/matmul_backward_weight_lanes.wgsl" with {
   type: "text",
 };
+import addPartsCode from "../../shaders/matmul_add_parts.wgsl" with { type: "text" };
 import laneBroadcastCode from "../../shaders/lane_broadcast.wgsl" with { type: "text" };
 import laneProductCode from "../../shaders/lane_product.wgsl" with { type: "text" };
 import tileCode from "../../shaders/tile_product.wgsl" with { type: "text" };
 import type { Commands, Dispatch } from "../gpu/commands.ts";
+import type { Gpu } from "../gpu/device.ts";
 import type { Kernel, Variant } from "../gpu/kernel.ts";
 import { label, type Tensor } from "../gpu/tensor.ts";
 import { fitsTexture } from "../gpu/texture.ts";
-import { expectShape, operandType } from "./shapes.ts";
+import { expectShape, grid, operandType } from "./shapes.ts";
 import { tuned } from "./tuning.ts";
 
 const params = { M: "u32", N: "u32", K: "u32", stride: "u32" } as const;
@@ -31,7 +33,7 @@ const forwardKernel: Kernel = {
 const backwardInputKernel: Kernel = {
   name: "matmul_backward_input",
   code: backwardInputCode + tileCode,
-  params,
+  params: { ...params, part: "u32" },
   reads: ["dy", "weight"],
   writes: ["dx"],
 };
@@ -43,6 +45,17 @@ const backwardWeightKernel: Kernel = {
   writes: ["dweight"],
 };
 
+const addPartsKernel: Kernel = {
+  name: "matmul_add_parts",
+  code: addPartsCode,
+  params: { P: "u32", L4: "u32" },
+  reads: ["parts"],
+  writes: ["dx"],
+};
+const ADD_THREADS = 256;
+/** Steps that a tile takes at a time: DEPTH of tile_product.wgsl. */
+const TILE_STEPS = 16;
+
 /** The same product for a software adapter, with both operands in textures. */
 function byLanes(kernel: Kernel, code: string): Kernel {
   const [left, right] = kernel.reads;
@@ -50,6 +63,7 @@ function byLanes(kernel: Kernel, code: string): Kernel {
     ...kernel,
     name: `${kernel.name}_lanes`,
     code: code + laneProductCode + laneBroadcastCode,
+    params,
     textures: [left, right],
     subgroups: true,
   };
@@ -58,19 +72,19 @@ const forwardLanes = byLanes(forwardKernel, forwardLanesCode);
 const backwardInputLanes = byLanes(backwardInputKernel, backwardInputLanesCode);
 const backwardWeightLanes = byLanes(backwardWeightKernel, backwardWeightLanesCode);
 
-/** A product of two operands with a result of so many rows and columns, done as the tuning table says. */
+/** A product of two operands with a result of so many rows and columns, perhaps in parts, done as the tuning table says. */
 function dispatchProduct(
   commands: Commands,
   { tiles, lanes, turned = false }: { tiles: Kernel; lanes: Kernel; turned?: boolean },
   [rows, columns]: [number, number],
   { variant, params, tensors }: { variant: Variant } & Pick<Dispatch, "params" | "tensors">,
+  parts = 1,
 ): void {
   const { gpu } = commands;
   const [left, right] = tensors;
   let choice = tuned(gpu, "product", { rows, columns });
-  if ("ITEMS" in choice && !(fitsTexture(gpu, left) && fitsTexture(gpu, right))) {
-    choice = { TILE: 64 };
-  }
+  const lanesCan = parts === 1 && fitsTexture(gpu, left) && fitsTexture(gpu, right);
+  if ("ITEMS" in choice && !lanesCan) choice = { TILE: 64 };
   if ("ITEMS" in choice) {
     const { ITEMS } = choice;
     const LANES = gpu.info.lanes;
@@ -86,7 +100,7 @@ function dispatchProduct(
       variant: { ...variant, constants: { TILE } },
       params,
       tensors,
-      workgroups: [Math.ceil(columns / TILE), Math.ceil(rows / TILE)],
+      workgroups: [Math.ceil(columns / TILE), Math.ceil(rows / TILE), parts],
     });
   }
 }
@@ -140,6 +154,7 @@ export function matmulForward(
  * @param dx Result, f32 or f16 (M, K).
  * @param dy Upstream gradient, f32 or f16 (M, paddedColumns(N)), its padding finite.
  * @param weight f32 or f16 (N, K).
+ * @param parts Scratch for sums that are cut into {@link sumParts}, f32 (parts, M, K).
  * @throws {RangeError} If the shapes disagree.
  */
 export function matmulBackwardInput(
@@ -147,6 +162,7 @@ export function matmulBackwardInput(
   dx: Tensor,
   dy: Tensor,
   weight: Tensor,
+  parts?: Tensor,
 ): void {
   const [M, K] = dx.shape;
   const [N] = weight.shape;
@@ -154,18 +170,39 @@ export function matmulBackwardInput(
   checkWidths("matmul_backward_input", dx, K);
   expectShape("matmul_backward_input", "weight", weight, [N, K]);
   expectShape("matmul_backward_input", "dy", dy, [M, stride]);
+  const P = parts?.shape[0] ?? 1;
+  if (parts) expectShape("matmul_backward_input", "parts", parts, [P, M, K]);
   const kernels = { tiles: backwardInputKernel, lanes: backwardInputLanes };
-  dispatchProduct(commands, kernels, [M, K], {
-    variant: {
-      types: {
-        lhs: operandType("matmul_backward_input", dy),
-        rhs: operandType("matmul_backward_input", weight),
-        result: operandType("matmul_backward_input", dx),
+  const result = operandType("matmul_backward_input", dx);
+  dispatchProduct(
+    commands,
+    kernels,
+    [M, K],
+    {
+      variant: {
+        types: {
+          lhs: operandType("matmul_backward_input", dy),
+          rhs: operandType("matmul_backward_input", weight),
+          result: parts ? "f32" : result,
+        },
       },
+      params: { M, N, K, stride, part: Math.ceil(N / P / TILE_STEPS) * TILE_STEPS },
+      tensors: [dy, weight, parts ?? dx],
     },
-    params: { M, N, K, stride },
-    tensors: [dy, weight, dx],
+    P,
+  );
+  if (!parts) return;
+  commands.dispatch(addPartsKernel, {
+    variant: { overrides: { WORKGROUP: ADD_THREADS }, types: { result } },
+    params: { P, L4: M * K / 4 },
+    tensors: [parts, dx],
+    workgroups: grid(Math.ceil(M * K / 4 / ADD_THREADS)),
   });
+}
+
+/** Parts that a device should cut sums over N into, in {@link matmulBackwardInput}; 1: none. */
+export function sumParts(gpu: Gpu, N: number): number {
+  return tuned(gpu, "sumParts", { steps: N });
 }
 
 /**

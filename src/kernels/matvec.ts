@@ -7,7 +7,7 @@ import type { Kernel } from "../gpu/kernel.ts";
 import type { Tensor } from "../gpu/tensor.ts";
 import { fitsTexture } from "../gpu/texture.ts";
 import { paddedColumns } from "./matmul.ts";
-import { expectDtype, expectMultiple, expectShape, operandType } from "./shapes.ts";
+import { expectDtype, expectMultiple, expectShape, grid, operandType } from "./shapes.ts";
 import { tuned } from "./tuning.ts";
 
 const kernel: Kernel = {
@@ -90,7 +90,7 @@ export function matvecForward(
       variant: { ...variant, constants: { ROWS, LANES, MATRICES } },
       params,
       tensors: [x, weight, norm?.gain ?? weight, residual ?? x, y],
-      workgroups: [Math.ceil(stride / 4 / LANES), Math.ceil(M / ROWS)],
+      workgroups: [...grid(Math.ceil(stride / 4 / LANES)), Math.ceil(M / ROWS)],
     });
     return;
   }
@@ -108,6 +108,6 @@ export function matvecForward(
     },
     params,
     tensors: [x, weight, extra ?? x, y],
-    workgroups: [Math.ceil(stride / 4 / GROUPS), Math.ceil(M / ROWS)],
+    workgroups: [...grid(Math.ceil(stride / 4 / GROUPS)), Math.ceil(M / ROWS)],
   });
 }

@@ -5,12 +5,13 @@ import forwardCode from "../../shaders/rmsnorm_forward.wgsl" with { type: "text"
 import type { Commands } from "../gpu/commands.ts";
 import type { Kernel } from "../gpu/kernel.ts";
 import type { Tensor } from "../gpu/tensor.ts";
-import { expectShape, operandType } from "./shapes.ts";
+import { expectShape, grid, operandType } from "./shapes.ts";
+import { threadsPerRow } from "./tuning.ts";
 
 const forwardKernel: Kernel = {
   name: "rmsnorm_forward",
   code: forwardCode,
-  params: { C: "u32", eps: "f32" },
+  params: { N: "u32", C: "u32", eps: "f32" },
   reads: ["x", "weight"],
   writes: ["y", "rstd"],
   reduces: "f32",
@@ -18,7 +19,7 @@ const forwardKernel: Kernel = {
 const backwardKernel: Kernel = {
   name: "rmsnorm_backward",
   code: backwardCode,
-  params: { C: "u32" },
+  params: { N: "u32", C: "u32" },
   reads: ["dy", "x", "weight", "rstd"],
   writes: ["dx"],
   reduces: "f32",
@@ -56,12 +57,12 @@ export function rmsnormForward(
   expectShape("rmsnorm_forward", "rstd", rstd, [N]);
   commands.dispatch(forwardKernel, {
     variant: {
-      overrides: { WORKGROUP: 64 },
+      overrides: { WORKGROUP: threadsPerRow(commands.gpu, "rmsnorm") },
       types: { operand: operandType("rmsnorm_forward", y) },
     },
-    params: { C, eps },
+    params: { N, C, eps },
     tensors: [x, weight, y, rstd],
-    workgroups: [N],
+    workgroups: grid(N),
   });
 }
 
@@ -87,12 +88,12 @@ export function rmsnormBackward(
   expectShape("rmsnorm_backward", "rstd", rstd, [N]);
   commands.dispatch(backwardKernel, {
     variant: {
-      overrides: { WORKGROUP: 64 },
+      overrides: { WORKGROUP: threadsPerRow(commands.gpu, "rmsnorm") },
       types: { operand: operandType("rmsnorm_backward", dy) },
     },
-    params: { C },
+    params: { N, C },
     tensors: [dy, x, weight, rstd, dx],
-    workgroups: [N],
+    workgroups: grid(N),
   });
 }
 

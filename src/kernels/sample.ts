@@ -1,10 +1,10 @@
 // This module is browser compatible.
 import code from "../../shaders/sample.wgsl" with { type: "text" };
 import type { Commands } from "../gpu/commands.ts";
-import type { Gpu } from "../gpu/device.ts";
 import type { Kernel } from "../gpu/kernel.ts";
 import type { Tensor } from "../gpu/tensor.ts";
 import { expectDtype, expectShape } from "./shapes.ts";
+import { threadsPerRow } from "./tuning.ts";
 
 const kernel: Kernel = {
   name: "sample",
@@ -89,17 +89,11 @@ export function sample(
   expectShape("sample", "positions", positions, [B]);
   expectShape("sample", "next", next, [B]);
   commands.dispatch(kernel, {
-    variant: { overrides: { WORKGROUP: threadsPerRow(commands.gpu) } },
+    variant: { overrides: { WORKGROUP: threadsPerRow(commands.gpu, "sample") } },
     params: { V, stride, said_stride },
     tensors: [settings, positions, logits, said, next],
     workgroups: [B],
   });
-}
-
-/** A row has one workgroup, so a GPU gets the largest it takes; on a CPU more threads only wait for each other longer. */
-export function threadsPerRow({ info, device }: Gpu): number {
-  if (info.software) return 64;
-  return device.limits.maxComputeInvocationsPerWorkgroup >= 1024 ? 1024 : 256;
 }
 
 /**

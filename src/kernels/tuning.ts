@@ -13,10 +13,12 @@ import type { Gpu } from "../gpu/device.ts";
  */
 export type DeviceClass = "gpu" | "lanes" | "cpu";
 
-/** What a row may be chosen by: of a matrix product, the rows and columns of its result. */
+/** What a row may be chosen by: of a matrix product, those of its result. */
 export interface Sizes {
   rows?: number;
   columns?: number;
+  /** Terms of each sum. */
+  steps?: number;
 }
 
 /** A variant: the first row that names the device and that the sizes fit is taken. */
@@ -32,6 +34,9 @@ export type ProductChoice = { TILE: 32 | 64 } | { ITEMS: 16 | 32 };
 const tiles = ({ rows, columns }: Required<Sizes>, size: number) =>
   Math.ceil(rows / size) * Math.ceil(columns / size);
 
+/** So many, or as many as the device has for a workgroup; or one subgroup, which needs no barriers. */
+export type ThreadsChoice = 64 | 128 | 512 | 1024 | "lanes";
+
 export interface Choices {
   /** The three matrix products of training, and prefilling. */
   product: ProductChoice;
@@ -41,6 +46,14 @@ export interface Choices {
   matvec: { LANES: 8 | 64 } | "lanes";
   /** Attention of decoding: the size of a workgroup, or a subgroup. */
   attentionDecode: { WORKGROUP: 64 | 256 } | "lanes";
+  /** Parts that the sums of matmul_backward_input are cut into, each with workgroups of its own. */
+  sumParts: 1 | 8;
+  /** Bytes of logits that the head computes at a time, within what a device can bind. */
+  logitsBytes: number;
+  /** Threads for a row in kernels that reduce rows; see {@link threadsPerRow}. */
+  rmsnorm: ThreadsChoice;
+  logprob: ThreadsChoice;
+  sample: ThreadsChoice;
 }
 
 export const TUNING: { [Kernel in keyof Choices]: Row<Choices[Kernel]>[] } = {
@@ -72,6 +85,35 @@ export const TUNING: { [Kernel in keyof Choices]: Row<Choices[Kernel]>[] } = {
     { devices: ["cpu"], choice: { WORKGROUP: 64 } },
     { devices: ["gpu"], choice: { WORKGROUP: 256 } },
   ],
+  sumParts: [
+    // The head's input gradient has few rows and columns and a sum over the vocabulary: 49 ms of a 218 ms step on an H100,
+    // at a fourth of the speed of the other products, as 90 workgroups cannot fill 132 processors. By the length of the sum
+    // alone, so that a row's bits do not depend on the batch. To be measured on a GPU.
+    { devices: ["gpu"], choice: 8, fits: ({ steps }) => steps >= 16384 },
+    { devices: ["gpu", "lanes", "cpu"], choice: 1 },
+  ],
+  logitsBytes: [
+    // A pair of 766 scored rows and a vocabulary of 49,152 fits: in chunks of 128 MiB its logits were computed twice, 17 ms of
+    // a 218 ms step on an H100.
+    { devices: ["gpu"], choice: 2 ** 28 },
+    { devices: ["lanes", "cpu"], choice: 2 ** 27 },
+  ],
+  rmsnorm: [
+    { devices: ["lanes"], choice: "lanes" },
+    { devices: ["gpu", "cpu"], choice: 64 },
+  ],
+  logprob: [
+    { devices: ["lanes"], choice: "lanes" },
+    { devices: ["cpu"], choice: 128 },
+    { devices: ["gpu"], choice: 512 }, // a row has tens of thousands of logits; to be measured on a GPU
+  ],
+  sample: [
+    { devices: ["lanes"], choice: "lanes" },
+    // More threads of a CPU only wait for each other longer.
+    { devices: ["cpu"], choice: 64 },
+    // A row has one workgroup, so a GPU gets the largest it takes.
+    { devices: ["gpu"], choice: 1024 },
+  ],
 };
 
 /** What a device is to the table. */
@@ -86,13 +128,21 @@ const preferred = new WeakMap<Gpu, Partial<Choices>>();
 export function tuned<Kernel extends keyof Choices>(
   gpu: Gpu,
   kernel: Kernel,
-  { rows = 0, columns = 0 }: Sizes = {},
+  { rows = 0, columns = 0, steps = 0 }: Sizes = {},
 ): Choices[Kernel] {
   const device = deviceClass(gpu);
   return preferred.get(gpu)?.[kernel] ??
     TUNING[kernel].find(({ devices, fits = () => true }) =>
-      devices.includes(device) && fits({ rows, columns })
+      devices.includes(device) && fits({ rows, columns, steps })
     )!.choice;
+}
+
+/** Threads of a workgroup that has a row. */
+export function threadsPerRow(gpu: Gpu, kernel: "rmsnorm" | "logprob" | "sample"): number {
+  const choice = tuned(gpu, kernel);
+  if (choice === "lanes") return gpu.info.lanes;
+  const most = gpu.device.limits.maxComputeInvocationsPerWorkgroup;
+  return Math.min(choice, 2 ** Math.floor(Math.log2(most)));
 }
 
 /** Has a device take one choice at all sizes, or again what the table says (undefined): for tests and measurements. */

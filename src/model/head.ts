@@ -1,6 +1,7 @@
 // This module is browser compatible.
 import type { Commands } from "../gpu/commands.ts";
-import { rowsFrom, type Tensor, view, writeTensor } from "../gpu/tensor.ts";
+import type { Gpu } from "../gpu/device.ts";
+import { mostTensorBytes, rowsFrom, type Tensor, view, writeTensor } from "../gpu/tensor.ts";
 import { embeddingBackward, embeddingForward } from "../kernels/embedding.ts";
 import { logprobBackward, logprobForward, sequenceScore } from "../kernels/logprob.ts";
 import {
@@ -8,20 +9,21 @@ import {
   matmulBackwardWeight,
   matmulForward,
   paddedColumns,
+  sumParts,
 } from "../kernels/matmul.ts";
 import { rmsnormBackward, rmsnormBackwardWeight, rmsnormForward } from "../kernels/rmsnorm.ts";
+import { tuned } from "../kernels/tuning.ts";
 import type { GpuBatch, HeadGroup } from "./batch.ts";
 import type { Runtime } from "./forward.ts";
 import type { Weights } from "./weights.ts";
 
-/** Bytes that a chunk of logits may take; the logits of a whole batch never exist. */
-const LOGITS_BYTES = 128 * 2 ** 20;
 /** More rows than this gain nothing and cost scratch memory where the vocabulary is small. */
 const MOST_ROWS = 2048;
 const ROW_ALIGNMENT = 64;
 
-/** Rows of the head that are computed at a time, a multiple of 64. */
-export function headChunkRows(vocabSize: number, logitsBytes = LOGITS_BYTES): number {
+/** Rows of the head that are computed at a time, a multiple of 64; the logits of a whole batch never exist. */
+export function headChunkRows(gpu: Gpu, vocabSize: number): number {
+  const logitsBytes = Math.min(tuned(gpu, "logitsBytes"), mostTensorBytes(gpu));
   const rows = Math.min(MOST_ROWS, Math.floor(logitsBytes / 4 / paddedColumns(vocabSize)));
   return Math.max(ROW_ALIGNMENT, Math.floor(rows / ROW_ALIGNMENT) * ROW_ALIGNMENT);
 }
@@ -34,7 +36,7 @@ export interface HeadState {
 
 export function headState({ workspace }: Runtime, batch: GpuBatch): HeadState {
   return {
-    lse: workspace.get("head lse", "f32", [batch.rowScored.shape[0]]),
+    lse: workspace.get("head lse", "f32", [batch.rowScored.shape[0], 2]),
     logprob: workspace.get("head logprob", "f32", [batch.scored.shape[0]]),
   };
 }
@@ -174,7 +176,7 @@ function chunkBackward(
   });
   if (head.gradient) matmulBackwardWeight(commands, head.gradient, chunk.logits, chunk.h);
   const dh = view(workspace.get("head dh", weights.precision, [most, C]), [count, C]);
-  matmulBackwardInput(commands, dh, chunk.logits, head.operand);
+  matmulBackwardInput(commands, dh, chunk.logits, head.operand, sumScratch(runtime, V, count, C));
   if (norm.gradient) rmsnormBackwardWeight(commands, norm.gradient, dh, chunk.x, chunk.rstd);
   const dx = view(workspace.get("head dx", "f32", [most, C]), [count, C]);
   commands.clear(dx);
@@ -185,6 +187,18 @@ function chunkBackward(
     starts: iota(workspace, most + 1, count + 1),
     occurrences: iota(workspace, most + 1, count),
   });
+}
+
+/** Scratch for the parts of the input gradient's sums, where the device cuts them. */
+function sumScratch(
+  { workspace, headRows: most }: Runtime,
+  V: number,
+  count: number,
+  C: number,
+): Tensor | undefined {
+  const parts = sumParts(workspace.gpu, V);
+  if (parts === 1) return undefined;
+  return view(workspace.get("head parts", "f32", [parts, most, C]), [parts, count, C]);
 }
 
 /** 0, 1, 2, ... as a tensor. */

@@ -24,7 +24,7 @@ export interface Model {
 export function createModel(gpu: Gpu, weights: Weights, positions: number, begin = 0): Model {
   const table = createTensor(gpu, "rope table", "f32", [positions, weights.config.headSize]);
   writeTensor(gpu, table, ropeTable(weights.config, positions));
-  const headRows = headChunkRows(weights.config.vocabSize);
+  const headRows = headChunkRows(gpu, weights.config.vocabSize);
   const runtime = { workspace: new Workspace(gpu), ropeTable: table, headRows };
   return { gpu, runtime, weights, begin };
 }

@@ -74,18 +74,22 @@ export function values(seed: number, count: number, dtype: Dtype = "f32", scale 
   return dtype === "f16" ? Float32Array.from(Float16Array.from(data)) : data;
 }
 
-/** A tensor holding `data`. */
+const GUARD = 64;
+
+/** A tensor holding `data`, with NaN behind it (numbers beyond all others where they are whole) that nobody should read. */
 export function upload(
   data: Float32Array | Uint32Array,
   shape: number[],
   dtype: Dtype = data instanceof Uint32Array ? "u32" : "f32",
 ): Tensor {
-  const tensor = createTensor(gpu, "input", dtype, shape);
-  writeTensor(gpu, tensor, dtype === "f16" ? Float16Array.from(data) : data);
-  return tensor;
+  const whole = createTensor(gpu, "input", dtype, [data.length + GUARD]);
+  const poisoned = dtype === "u32"
+    ? new Uint32Array(data.length + GUARD).fill(0xffffffff)
+    : new Float32Array(data.length + GUARD).fill(NaN);
+  poisoned.set(data);
+  writeTensor(gpu, whole, dtype === "f16" ? Float16Array.from(poisoned) : poisoned);
+  return { ...whole, shape };
 }
-
-const GUARD = 64;
 
 /** Elements of a tensor's storage without the guards: kernels may write whole vec4s. */
 const padded = (tensor: Pick<Tensor, "shape">) => Math.ceil(elementCount(tensor.shape) / 4) * 4;

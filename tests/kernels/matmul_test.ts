@@ -126,3 +126,23 @@ for (const operand of operandTypes) {
     for (const result of results) assert.deepEqual(result, results[0]);
   });
 }
+
+for (const operand of operandTypes) {
+  Deno.test(`matmul_backward_input equals the reference in parts of its sums, ${operand}`, async () => {
+    // A part that is not full, one that has nothing to do, and the shape of a head.
+    for (const [M, N, K] of [[33, 261, 20], [3, 65, 36], [7, 1024, 64]]) {
+      const stride = paddedColumns(N);
+      const dy = values(4, M * stride, operand);
+      const weight = values(6, N * K, operand);
+      const [dx, parts] = [output([M, K], operand), output([8, M, K])];
+      const upstream = upload(dy, [M, stride], operand);
+      run((commands) =>
+        matmulBackwardInput(commands, dx, upstream, upload(weight, [N, K], operand), parts)
+      );
+      const x = new Float32Array(M * K);
+      const expected = reference.matmulBackward(dy, x, weight, { M, N, K, stride });
+      assertClose(await read(dx), expected.dx, { ...tolerance(N, operand), name: "dx" });
+      await read(parts);
+    }
+  });
+}

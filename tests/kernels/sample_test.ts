@@ -10,7 +10,7 @@ import {
   samplingSettings,
 } from "../../src/kernels/sample.ts";
 import { filteredDistribution, race, type Said } from "../reference/sample.ts";
-import { assertClose, gpu, output, read, run, upload, values } from "./harness.ts";
+import { assertClose, forEachVariant, gpu, output, read, run, upload, values } from "./harness.ts";
 import { writeTensor } from "../../src/gpu/tensor.ts";
 import { lackOfReference, REFERENCE, unless } from "../skip.ts";
 
@@ -84,46 +84,48 @@ const filters: Sampling[] = [
 const tokens = (seed: number, count: number, V: number): number[] =>
   [...values(seed, count)].map((value) => Math.floor((value + 1) / 2 * V));
 
-Deno.test("sample leaves the filtered distribution, and draws as the reference does", async () => {
-  for (const V of [1, 7, 64, 65, 1031]) {
-    const rows = filters.map((settings, b) => ({
-      logits: values(b, V, "f32", 8),
-      said: {
-        prompt: tokens(100 + b, 9, V),
-        drawn: tokens(200 + b, 5, V).flatMap((token, i) => Array(i).fill(token)),
-        bias: new Map(tokens(300 + b, 3, V).map((token, i) => [token, 3 * i - 4])),
-      },
-      settings: { ...settings, sequence: b },
-      position: 3 * b,
-    }));
-    const found = await sampleRows(rows, V + 5);
-    assert.ok(found.between.every(Number.isNaN), "wrote between the rows");
-    for (const [b, row] of rows.entries()) {
-      const name = `V ${V}, ${JSON.stringify(row.settings)}`;
-      const p = filteredDistribution(row.logits, row.said, row.settings);
-      assertClose(found.probabilities[b], p, { ...tolerance, name });
-      const scores = race(p, row.settings, row.position);
-      const token = found.next[b];
-      // A token within rounding of the best may win.
-      assertClose([scores[token]], [Math.max(...scores)], { absolute: 1e-4, name });
-      const { prompt, drawn, bias } = row.said;
-      const said = saidTokens(V, prompt, [...drawn, token], bias);
-      assert.deepEqual(found.saidOf(b), said, `${name}: said`);
+Deno.test("sample leaves the filtered distribution, and draws as the reference does", () =>
+  forEachVariant("sample", async () => {
+    for (const V of [1, 7, 64, 65, 1031]) {
+      const rows = filters.map((settings, b) => ({
+        logits: values(b, V, "f32", 8),
+        said: {
+          prompt: tokens(100 + b, 9, V),
+          drawn: tokens(200 + b, 5, V).flatMap((token, i) => Array(i).fill(token)),
+          bias: new Map(tokens(300 + b, 3, V).map((token, i) => [token, 3 * i - 4])),
+        },
+        settings: { ...settings, sequence: b },
+        position: 3 * b,
+      }));
+      const found = await sampleRows(rows, V + 5);
+      assert.ok(found.between.every(Number.isNaN), "wrote between the rows");
+      for (const [b, row] of rows.entries()) {
+        const name = `V ${V}, ${JSON.stringify(row.settings)}`;
+        const p = filteredDistribution(row.logits, row.said, row.settings);
+        assertClose(found.probabilities[b], p, { ...tolerance, name });
+        const scores = race(p, row.settings, row.position);
+        const token = found.next[b];
+        // A token within rounding of the best may win.
+        assertClose([scores[token]], [Math.max(...scores)], { absolute: 1e-4, name });
+        const { prompt, drawn, bias } = row.said;
+        const said = saidTokens(V, prompt, [...drawn, token], bias);
+        assert.deepEqual(found.saidOf(b), said, `${name}: said`);
+      }
     }
-  }
-});
+  }));
 
-Deno.test("greedy takes the lowest id of equal logits; ties with the k-th stay", async () => {
-  const logits = Array.from({ length: 200 }, (_, v) => [70, 131, 134].includes(v) ? 2 : -v);
-  const { next, probabilities } = await sampleRows([
-    { logits, settings: { ...plain, temperature: 0 } },
-    { logits, settings: { ...plain, topK: 1 } },
-  ]);
-  assert.equal(next[0], 70);
-  assert.equal(probabilities[0][70], 1);
-  const kept = [...probabilities[1].keys()].filter((token) => probabilities[1][token] > 0);
-  assert.deepEqual(kept, [70, 131, 134]);
-});
+Deno.test("greedy takes the lowest id of equal logits; ties with the k-th stay", () =>
+  forEachVariant("sample", async () => {
+    const logits = Array.from({ length: 200 }, (_, v) => [70, 131, 134].includes(v) ? 2 : -v);
+    const { next, probabilities } = await sampleRows([
+      { logits, settings: { ...plain, temperature: 0 } },
+      { logits, settings: { ...plain, topK: 1 } },
+    ]);
+    assert.equal(next[0], 70);
+    assert.equal(probabilities[0][70], 1);
+    const kept = [...probabilities[1].keys()].filter((token) => probabilities[1][token] > 0);
+    assert.deepEqual(kept, [70, 131, 134]);
+  }));
 
 Deno.test("the best of many tokens wins the race", async () => {
   const logits = values(2, 1031);
@@ -174,47 +176,48 @@ Deno.test("tokens come as often as their probability says", async () => {
   assert.ok(chiSquare < 20.5, `chi-square ${chiSquare} of counts ${counts}`);
 });
 
-Deno.test("NaN or infinity among the scores, or nothing else, is no token, whatever the settings", async () => {
-  const V = 200;
-  const none = new Map(Array.from({ length: V }, (_, v) => [v, -Infinity]));
-  const broken: [string, number | null, Said?][] = [
-    ["NaN", NaN],
-    ["+infinity", Infinity],
-    ["a NaN bias", null, { bias: new Map([[151, NaN]]) }],
-    ["all forbidden", null, { bias: none }],
-  ];
-  const whole: typeof broken = [
-    ["-infinity", -Infinity],
-    ["all but one forbidden", null, { bias: new Map([...none].filter(([v]) => v !== 151)) }],
-  ];
-  const settings = [
-    { ...plain, temperature: 0 },
-    plain,
-    { ...plain, topK: 5, topP: 0.9, minP: 0.01, repetitionPenalty: 1.5, frequencyPenalty: 1 },
-  ];
-  for (const [name, value, said] of [...broken, ...whole]) {
-    const logits = Array.from(values(4, V, "f32", 8));
-    if (value !== null) logits[151] = value;
-    // Sound rows beside it keep their tokens.
-    const beside = { logits: values(5, V, "f32", 8), settings: { ...plain, temperature: 0 } };
-    const found = await sampleRows([
-      beside,
-      ...settings.map((settings) => ({ logits, said, settings })),
-      beside,
-    ]);
-    const best = beside.logits.indexOf(Math.max(...beside.logits));
-    assert.deepEqual([found.next[0], found.next[4]], [best, best], name);
-    for (const b of settings.keys()) {
-      const token = found.next[1 + b];
-      const isBroken = broken.some(([each]) => each === name);
-      if (isBroken) assert.equal(token, NO_TOKEN, `${name}, settings ${b}`);
-      else if (said) assert.equal(token, 151, `${name}, settings ${b}`);
-      else assert.ok(token < V && token !== 151, `${name}, settings ${b}: ${token}`);
-      const before = saidTokens(V, [], isBroken ? [] : [token], said?.bias);
-      assert.deepEqual(found.saidOf(1 + b), before, `${name}, settings ${b}: said`);
+Deno.test("NaN or infinity among the scores, or nothing else, is no token, whatever the settings", () =>
+  forEachVariant("sample", async () => {
+    const V = 200;
+    const none = new Map(Array.from({ length: V }, (_, v) => [v, -Infinity]));
+    const broken: [string, number | null, Said?][] = [
+      ["NaN", NaN],
+      ["+infinity", Infinity],
+      ["a NaN bias", null, { bias: new Map([[151, NaN]]) }],
+      ["all forbidden", null, { bias: none }],
+    ];
+    const whole: typeof broken = [
+      ["-infinity", -Infinity],
+      ["all but one forbidden", null, { bias: new Map([...none].filter(([v]) => v !== 151)) }],
+    ];
+    const settings = [
+      { ...plain, temperature: 0 },
+      plain,
+      { ...plain, topK: 5, topP: 0.9, minP: 0.01, repetitionPenalty: 1.5, frequencyPenalty: 1 },
+    ];
+    for (const [name, value, said] of [...broken, ...whole]) {
+      const logits = Array.from(values(4, V, "f32", 8));
+      if (value !== null) logits[151] = value;
+      // Sound rows beside it keep their tokens.
+      const beside = { logits: values(5, V, "f32", 8), settings: { ...plain, temperature: 0 } };
+      const found = await sampleRows([
+        beside,
+        ...settings.map((settings) => ({ logits, said, settings })),
+        beside,
+      ]);
+      const best = beside.logits.indexOf(Math.max(...beside.logits));
+      assert.deepEqual([found.next[0], found.next[4]], [best, best], name);
+      for (const b of settings.keys()) {
+        const token = found.next[1 + b];
+        const isBroken = broken.some(([each]) => each === name);
+        if (isBroken) assert.equal(token, NO_TOKEN, `${name}, settings ${b}`);
+        else if (said) assert.equal(token, 151, `${name}, settings ${b}`);
+        else assert.ok(token < V && token !== 151, `${name}, settings ${b}: ${token}`);
+        const before = saidTokens(V, [], isBroken ? [] : [token], said?.bias);
+        assert.deepEqual(found.saidOf(1 + b), before, `${name}, settings ${b}: said`);
+      }
     }
-  }
-});
+  }));
 
 Deno.test("a temperature next to 0 takes the likeliest, as 0 does", async () => {
   const logits = values(6, 500, "f32", 20);

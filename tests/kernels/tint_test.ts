@@ -13,9 +13,19 @@ const CONSTANTS = {
   MATRICES: 2,
   SQUARES: 2,
   TILE: 64,
+  ITEMS: 32,
+  TURNED: 0,
+  TEXTURE_WIDTH: 8192,
 };
-const REDUCTIONS = ["reduce.wgsl", "reduce_subgroup.wgsl"];
-const TILE_PRODUCT = "tile_product.wgsl";
+const REDUCTIONS = ["reduce.wgsl", "reduce_subgroup.wgsl", "reduce_lanes.wgsl"];
+/** What stands behind kernels that use it, by a name that shows that they do. */
+const SHARED: [RegExp, string][] = [
+  [/\bstore_sums\(/, "tile_product.wgsl"],
+  [/\bmultiply\(/, "lane_product.wgsl"],
+  [/\bstore_head\(/, "lane_head.wgsl"],
+  [/\b(Items|Rows|Head)\b/, "lane_broadcast.wgsl"],
+  [/\btexel\(/, "texel.wgsl"],
+];
 
 /** What a kernel's wrapper puts in front of the source: aliases, and the constants that it does not declare itself. */
 function prelude(type: "f32" | "f16", code: string): string {
@@ -56,10 +66,10 @@ Deno.test({
     assert.ok(names.length > 20, `expected the kernels, found ${names}`);
     const read = (name: string) => Deno.readTextFile(new URL(name, SHADERS));
     const reductions = await Promise.all(REDUCTIONS.map(read));
-    const tileProduct = await read(TILE_PRODUCT);
-    for (const name of names.filter((name) => ![...REDUCTIONS, TILE_PRODUCT].includes(name))) {
-      const kernel = await read(name);
-      const code = /\badd_steps\(/.test(kernel) ? kernel + tileProduct : kernel;
+    const parts = [...REDUCTIONS, ...SHARED.map(([, name]) => name)];
+    for (const name of names.filter((name) => !parts.includes(name))) {
+      let code = await read(name);
+      for (const [used, shared] of SHARED) if (used.test(code)) code += await read(shared);
       for (const type of ["f32", "f16"] as const) {
         for (const tail of /\breduce_(sum|max)\(/.test(code) ? reductions : [""]) {
           const errors = await leastErrors(prelude(type, code), code + tail);
