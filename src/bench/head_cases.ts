@@ -35,7 +35,7 @@ function lseOf(logits: Filled, row: number, V: number): number {
 function forward(arena: Arena, R: number, V: number): KernelCase {
   const logits = arena.f32([R, V], 4);
   const scored = scoredRows(arena, R, V);
-  const lse = arena.zeros("f32", [R]);
+  const lse = arena.zeros("f32", [R, 2]);
   const logprob = arena.zeros("f32", [R]);
   return {
     kernel: "logprob_forward",
@@ -57,8 +57,10 @@ function forward(arena: Arena, R: number, V: number): KernelCase {
 function backward(arena: Arena, R: number, V: number): KernelCase {
   const logits = arena.f32([R, V], 4);
   const scored = scoredRows(arena, R, V);
-  const lse = arena.zeros("f32", [R]);
-  writeTensor(arena.gpu, lse, Float32Array.from({ length: R }, (_, row) => lseOf(logits, row, V)));
+  const lse = arena.zeros("f32", [R, 2]);
+  // The sum of both numbers counts.
+  const parts = Array.from({ length: R }, (_, row) => [lseOf(logits, row, V), 0]).flat();
+  writeTensor(arena.gpu, lse, Float32Array.from(parts));
   const dscore = arena.f32([1]);
   return {
     kernel: "logprob_backward",
