@@ -13,8 +13,21 @@ export async function askPython<Answer>(
   question: unknown,
   env: Record<string, string> = { HF_HUB_OFFLINE: "1", CUDA_VISIBLE_DEVICES: "" },
 ): Promise<Answer | string> {
+  const found = await runPython(script, [], { input: JSON.stringify(question), env });
+  return typeof found === "string" ? found : JSON.parse(found.stdout);
+}
+
+/**
+ * @param exitCode That it must end with.
+ * @returns What a Python program prints, or a string that says why it cannot be run.
+ */
+export async function runPython(
+  script: URL,
+  args: string[],
+  { input = "", env = {} as Record<string, string>, exitCode = 0 } = {},
+): Promise<{ stdout: string } | string> {
   const command = new Deno.Command("python3", {
-    args: [script.pathname],
+    args: [script.pathname, ...args],
     env,
     stdin: "piped",
     stdout: "piped",
@@ -29,10 +42,10 @@ export async function askPython<Answer>(
   }
   const [output] = await Promise.all([
     process.output(),
-    new Blob([JSON.stringify(question)]).stream().pipeTo(process.stdin).catch(() => {}),
+    new Blob([input]).stream().pipeTo(process.stdin).catch(() => {}),
   ]);
   const stderr = new TextDecoder().decode(output.stderr);
   if (output.code === MISSING) return stderr.trim();
-  assert.equal(output.code, 0, stderr);
-  return JSON.parse(new TextDecoder().decode(output.stdout));
+  assert.equal(output.code, exitCode, stderr);
+  return { stdout: new TextDecoder().decode(output.stdout) };
 }

@@ -10,6 +10,7 @@ import { openDataset } from "../../src/platform/datasets.ts";
 import { openDirectory } from "../../src/platform/files.ts";
 import { loadTokenizer, type TextTokenizer } from "../../src/text/tokenizer.ts";
 import { byteTokenizer, END, IM_END, IM_START } from "../text/byte_tokenizer.ts";
+import { GOLDEN } from "../e2e/golden.ts";
 import { lackOfReference, REFERENCE, unless } from "../skip.ts";
 
 const options: DataOptions = {
@@ -334,36 +335,33 @@ Deno.test("pairs: bad rows are the user's to mend", async () => {
   await assert.rejects(loadPairs(rows(text), null, options), /expected a tokenizer.json/);
 });
 
-Deno.test({
-  ...unless(lackOfReference, "pairs: golden texts give the golden tokens"),
-  fn: async (test) => {
-    const files = [
-      ["text-seed", "text", "pairs"],
-      ["tiny-dialogue", "text", "pairs"],
-      ["tiny-dialogue", "eval-text", "eval"],
-    ];
-    for (const [name, text, ids] of files) {
-      await test.step(`${name}/${text}`, async () => {
-        const path = `${REFERENCE}golden/${name}`;
-        const { max_length } = JSON.parse(await Deno.readTextFile(`${path}/case.json`));
-        const { pairs } = await loadPairs(
-          readRows(await openDataset(`${path}/${text}.jsonl`)),
-          await loadTokenizer(await openDirectory(`${path}/model`)),
-          { ...options, maxLengthTokens: max_length, score: "all", vocabSize: 768 },
-        );
-        const expected = (await Deno.readTextFile(`${path}/${ids}.jsonl`)).trimEnd().split("\n");
-        assert.equal(pairs.length, expected.length);
-        for (const [i, { index, chosen, rejected }] of pairs.entries()) {
-          const golden = JSON.parse(expected[i]);
-          assert.equal(index, i);
-          assert.deepEqual([...chosen.ids], golden.chosen);
-          assert.deepEqual([...rejected.ids], golden.rejected);
-          assert.equal(chosen.promptLength, golden.chosen_prompt_length);
-          assert.equal(rejected.promptLength, golden.rejected_prompt_length);
-        }
-      });
-    }
-  },
+Deno.test("pairs: golden texts give the golden tokens", async (test) => {
+  const files = [
+    ["text-seed", "text", "pairs"],
+    ["tiny-dialogue", "text", "pairs"],
+    ["tiny-dialogue", "eval-text", "eval"],
+  ];
+  for (const [name, text, ids] of files) {
+    await test.step(`${name}/${text}`, async () => {
+      const path = `${GOLDEN}/${name}`;
+      const { max_length } = JSON.parse(await Deno.readTextFile(`${path}/case.json`));
+      const { pairs } = await loadPairs(
+        readRows(await openDataset(`${path}/${text}.jsonl`)),
+        await loadTokenizer(await openDirectory(`${path}/model`)),
+        { ...options, maxLengthTokens: max_length, score: "all", vocabSize: 768 },
+      );
+      const expected = (await Deno.readTextFile(`${path}/${ids}.jsonl`)).trimEnd().split("\n");
+      assert.equal(pairs.length, expected.length);
+      for (const [i, { index, chosen, rejected }] of pairs.entries()) {
+        const golden = JSON.parse(expected[i]);
+        assert.equal(index, i);
+        assert.deepEqual([...chosen.ids], golden.chosen);
+        assert.deepEqual([...rejected.ids], golden.rejected);
+        assert.equal(chosen.promptLength, golden.chosen_prompt_length);
+        assert.equal(rejected.promptLength, golden.rejected_prompt_length);
+      }
+    });
+  }
 });
 
 Deno.test({

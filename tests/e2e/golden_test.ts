@@ -26,14 +26,8 @@ import {
   type Variant,
   writeDataset,
 } from "./golden.ts";
-import { lackOfReference, unless } from "../skip.ts";
 
 const cases = await goldenCases();
-
-Deno.test({
-  ...unless(lackOfReference, "golden cases are there"),
-  fn: () => assert.equal(cases.length, 4),
-});
 
 /** A score of a pair's side as `score` writes it, by its name in the golden files. */
 function scoreOf(pair: PairScore, side: "chosen" | "rejected", name: ScoreName): number {

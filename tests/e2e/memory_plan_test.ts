@@ -1,11 +1,10 @@
 /** The memory that a run is said to need, against what it took. */
 import assert from "node:assert/strict";
-import { gpu } from "../kernels/harness.ts";
+import { lackOfF16 } from "../kernels/harness.ts";
+import { unless } from "../skip.ts";
 import { byteTokenizerFiles } from "../text/byte_tokenizer.ts";
 import { inTemporaryDirectory, runOk } from "./command.ts";
 import { writeModel } from "./inputs.ts";
-
-const withoutF16 = gpu.features.f16 ? "" : ` (skipped: "${gpu.info.description}" lacks shader-f16)`;
 
 /** Rows of text of many lengths, and a model that reads them. */
 async function writeTexts(path: string) {
@@ -45,8 +44,10 @@ const settings: Record<string, (string | number)[]> = {
 for (const [name, flags] of Object.entries(settings)) {
   const isHalf = flags.includes("f16");
   Deno.test({
-    name: `train takes the memory that it plans, within 10 %: ${name}${isHalf ? withoutF16 : ""}`,
-    ignore: isHalf && !gpu.features.f16,
+    ...unless(
+      isHalf ? lackOfF16 : null,
+      `train takes the memory that it plans, within 10 %: ${name}`,
+    ),
     fn: () =>
       inTemporaryDirectory(async (path) => {
         const { model, dataset, heldOut } = await writeTexts(path);

@@ -12,7 +12,7 @@ import {
 import { filteredDistribution, race, type Said } from "../reference/sample.ts";
 import { assertClose, forEachVariant, gpu, output, read, run, upload, values } from "./harness.ts";
 import { writeTensor } from "../../src/gpu/tensor.ts";
-import { lackOfReference, REFERENCE, unless } from "../skip.ts";
+import { GOLDEN } from "../e2e/golden.ts";
 
 const plain: Sampling = { ...GREEDY, temperature: 1, seed: 7 };
 
@@ -239,23 +239,20 @@ Deno.test("settings out of range are refused by name", () => {
   );
 });
 
-Deno.test({
-  ...unless(lackOfReference, "sample equals the golden distributions"),
-  fn: async () => {
-    const text = await Deno.readTextFile(`${REFERENCE}golden/sampling/sampling.jsonl`);
-    const cases = text.trimEnd().split("\n").map((line) => JSON.parse(line));
-    for (const { logits, temperature, top_k, top_p, kept, probs } of cases) {
-      const settings = { ...plain, temperature, topK: top_k, topP: top_p };
-      const { next, probabilities } = await sampleRows([{ logits, settings }]);
-      const expected = new Float64Array(logits.length);
-      for (const [i, token] of kept.entries()) expected[token] = probs[i];
-      const name = JSON.stringify(settings);
-      const found = [...probabilities[0].keys()].filter((token) => probabilities[0][token] > 0);
-      // A probability below the smallest float is kept, and is 0.
-      const representable = kept.filter((token: number) => expected[token] > 1e-37);
-      assert.deepEqual(found, representable, name);
-      assertClose(probabilities[0], expected, { absolute: 2e-5, relative: 1e-3, name });
-      assert.ok(kept.includes(next[0]), `${name}: drew ${next[0]}`);
-    }
-  },
+Deno.test("sample equals the golden distributions", async () => {
+  const text = await Deno.readTextFile(`${GOLDEN}/sampling/sampling.jsonl`);
+  const cases = text.trimEnd().split("\n").map((line) => JSON.parse(line));
+  for (const { logits, temperature, top_k, top_p, kept, probs } of cases) {
+    const settings = { ...plain, temperature, topK: top_k, topP: top_p };
+    const { next, probabilities } = await sampleRows([{ logits, settings }]);
+    const expected = new Float64Array(logits.length);
+    for (const [i, token] of kept.entries()) expected[token] = probs[i];
+    const name = JSON.stringify(settings);
+    const found = [...probabilities[0].keys()].filter((token) => probabilities[0][token] > 0);
+    // A probability below the smallest float is kept, and is 0.
+    const representable = kept.filter((token: number) => expected[token] > 1e-37);
+    assert.deepEqual(found, representable, name);
+    assertClose(probabilities[0], expected, { absolute: 2e-5, relative: 1e-3, name });
+    assert.ok(kept.includes(next[0]), `${name}: drew ${next[0]}`);
+  }
 });

@@ -6,7 +6,7 @@ import { openDirectory } from "../../src/platform/files.ts";
 import { collect, MemoryDirectory } from "../formats/memory_directory.ts";
 import { torchFile, type TorchTensor } from "../formats/torch_files.ts";
 import { EMBEDDING, fill, raw, untied } from "./stored_models.ts";
-import { lackOfReference, REFERENCE, unless } from "../skip.ts";
+import { GOLDEN, GOLDEN_CASES } from "../e2e/golden.ts";
 
 async function directory(tensors: NamedTensor[], config: unknown = raw): Promise<MemoryDirectory> {
   return new MemoryDirectory({
@@ -149,24 +149,19 @@ Deno.test("model directory: a tied model's stored head must be the embedding", a
   await rejects(await directory([...tensors, other]), /"tie_word_embeddings": true, found another/);
 });
 
-Deno.test({
-  ...unless(lackOfReference, "model directory: the golden models open"),
-  fn: async (test) => {
-    const cases = ["tied-gqa", "untied-mha", "text-seed", "tiny-dialogue"];
-    const base = `${REFERENCE}golden/`;
-    for (const name of cases) {
-      await test.step(name, async () => {
-        const source = await openModel(await openDirectory(`${base}${name}/model`));
-        const expected = JSON.parse(await Deno.readTextFile(`${base}${name}/expected.json`));
-        let parameters = 0;
-        for (const tensor of source.tensors.keys()) {
-          parameters += (await source.readFloat32(tensor)).length;
-        }
-        assert.equal(parameters, expected.parameters);
-        source.close();
-      });
-    }
-  },
+Deno.test("model directory: the golden models open", async (test) => {
+  for (const name of GOLDEN_CASES) {
+    await test.step(name, async () => {
+      const source = await openModel(await openDirectory(`${GOLDEN}/${name}/model`));
+      const expected = JSON.parse(await Deno.readTextFile(`${GOLDEN}/${name}/expected.json`));
+      let parameters = 0;
+      for (const tensor of source.tensors.keys()) {
+        parameters += (await source.readFloat32(tensor)).length;
+      }
+      assert.equal(parameters, expected.parameters);
+      source.close();
+    });
+  }
 });
 
 /** A PyTorch file of the tensors, under other names. */

@@ -2,10 +2,10 @@ import assert from "node:assert/strict";
 import { openDirectory } from "../../src/platform/files.ts";
 import { loadTokenizer } from "../../src/text/tokenizer.ts";
 import { askPython } from "../python.ts";
-import { skip } from "../skip.ts";
+import { lackOfReference, REFERENCE, skip } from "../skip.ts";
 import { hostileStrings } from "./hostile.ts";
 
-const SMOLLM = new URL("../../../shared/reference/tokenizer", import.meta.url).pathname;
+const SMOLLM = `${REFERENCE}tokenizer`;
 const SHIPPED = "fixtures/model";
 const COUNT = 10_000;
 
@@ -20,8 +20,7 @@ Deno.test("ids and texts are those of Hugging Face's tokenizers on 10,000 hostil
   const texts = strings.map((text) => text.toWellFormed());
   assert.ok(strings.some((text, i) => text !== texts[i]));
 
-  const hasSmolLM = await Deno.stat(SMOLLM).then(() => true, () => false);
-  const directories = hasSmolLM ? [SHIPPED, SMOLLM] : [SHIPPED];
+  const directories = lackOfReference === null ? [SHIPPED, SMOLLM] : [SHIPPED];
   const files = directories.map((directory) => `${directory}/tokenizer.json`);
   const answer = await askPython<Answer>(new URL("tokenizers_peer.py", import.meta.url), {
     files,
@@ -37,5 +36,5 @@ Deno.test("ids and texts are those of Hugging Face's tokenizers on 10,000 hostil
       }
     });
   }
-  if (!hasSmolLM) await skip(test, "no ../shared/reference");
+  if (lackOfReference !== null) await skip(test, lackOfReference);
 });

@@ -1,0 +1,40 @@
+import assert from "node:assert/strict";
+import { runPython } from "../python.ts";
+import { skip } from "../skip.ts";
+import { GOLDEN } from "./golden.ts";
+
+// tiny-dialogue takes half a minute and is left to whoever asks for it.
+const CASES = ["tied-gqa", "untied-mha", "text-seed", "sampling"];
+
+Deno.test("PyTorch in float64 gives the golden numbers", async (test) => {
+  const script = new URL("../golden/make.py", import.meta.url);
+  const found = await runPython(script, CASES);
+  if (typeof found === "string") return await skip(test, found);
+  const lines = found.stdout.trimEnd().split("\n");
+  assert.equal(lines.length, CASES.length);
+  for (const [i, name] of CASES.entries()) {
+    assert.match(lines[i], new RegExp(`^${name}: \\d{3,} values, 0 different$`));
+  }
+});
+
+Deno.test("a golden number that is wrong is found", async (test) => {
+  const directory = await Deno.makeTempDir();
+  try {
+    const name = "tied-gqa";
+    await Deno.mkdir(`${directory}/${name}/model`, { recursive: true });
+    const files = ["case.json", "pairs.jsonl", "model/config.json", "model/model.safetensors"];
+    for (const file of ["make.py", ...files.map((file) => `${name}/${file}`)]) {
+      await Deno.copyFile(`${GOLDEN}/${file}`, `${directory}/${file}`);
+    }
+    const expected = JSON.parse(await Deno.readTextFile(`${GOLDEN}/${name}/expected.json`));
+    expected.variants[0].steps[2].loss *= 1 + 1e-7;
+    await Deno.writeTextFile(`${directory}/${name}/expected.json`, JSON.stringify(expected));
+    const script = new URL(`file://${directory}/make.py`);
+    const found = await runPython(script, [name], { exitCode: 1 });
+    if (typeof found === "string") return await skip(test, found);
+    assert.match(found.stdout, /^tied-gqa\.variants\[0\]\.steps\[2\]\.loss: expected .*, found/);
+    assert.match(found.stdout, / 1 different$/m);
+  } finally {
+    await Deno.remove(directory, { recursive: true });
+  }
+});
