@@ -67,12 +67,29 @@ async function chat() {
   const turns = await page.locator("#turns > *").evaluateAll((all) =>
     all.map(({ className, children }) => [className, children.length])
   );
+
+  // A stream that fails in its middle, as where a model overflows.
+  const events = [
+    ...[{ role: "assistant", content: "" }, { content: "Ho" }].map((delta) => ({
+      choices: [{ index: 0, delta, finish_reason: null }],
+    })),
+    { error: { message: "Expected finite scores for token 2 of the answer" } },
+  ];
+  const body = events.map((event) => `data: ${JSON.stringify(event)}\n\n`).join("");
+  await page.route(
+    "**/v1/chat/completions",
+    (route) => route.fulfill({ contentType: "text/event-stream", body }),
+  );
+  await send("And the quazzit?");
+  const failed = await page.locator("#chat .answer.failed .text").textContent();
+  await page.unrouteAll();
+
   await page.reload();
   await page.waitForSelector("#chat [name=model] option", { state: "attached" });
   const remembered = await page.locator("#chat .settings :is(input, select)").evaluateAll((all) =>
     all.map((field) => (field as unknown as { value: string }).value)
   );
-  return { answers, facts, steps, history: messages, stopped, alone, turns, remembered };
+  return { answers, facts, steps, history: messages, stopped, alone, turns, failed, remembered };
 }
 
 async function prefer() {
