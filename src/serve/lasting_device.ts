@@ -1,27 +1,21 @@
 // This module is browser compatible.
 import { UnavailableError } from "../errors.ts";
 import { DeviceLostError, type Gpu } from "../gpu/device.ts";
+import { retry, type RetryOptions } from "./retry.ts";
 
 /** How a device that failed is replaced. */
-export interface Recovery {
+export interface Recovery extends Pick<RetryOptions, "firstPauseMs"> {
   /** @throws {Error} If there is none at present. */
   openDevice(): Promise<Gpu>;
   /** Told of every {@link LastingDevice.outage}, and of its end. */
   onOutage(outage: string | null): void;
-  /** Milliseconds before the second attempt; each further one waits twice as long, up to a minute. */
-  firstPauseMs?: number;
 }
-
-const FIRST_PAUSE_MS = 1000;
-const LONGEST_PAUSE_MS = 60_000;
 
 /** A device that is opened again where it fails: lost with its driver, or of no more use after an error. */
 export class LastingDevice {
   #gpu: Gpu;
   #outage: string | null = null;
-  #isClosed = false;
-  /** Ends the pause between two attempts. */
-  #wake = () => {};
+  readonly #closing = new AbortController();
 
   /**
    * @param renew Puts on a new device what was on the old one; nothing is in use meanwhile.
@@ -61,35 +55,32 @@ export class LastingDevice {
   }
 
   close(): void {
-    this.#isClosed = true;
+    this.#closing.abort();
     this.#gpu.close();
-    this.#wake();
   }
 
   #watch(gpu: Gpu): void {
     gpu.failed.then((failure) => {
-      if (!this.#isClosed) this.#replace(inWords(failure));
+      if (!this.#closing.signal.aborted) this.#replace(inWords(failure));
     });
   }
 
   async #replace(failure: string): Promise<void> {
     this.#tell(failure);
-    const { openDevice, firstPauseMs = FIRST_PAUSE_MS } = this.recovery ?? {};
-    if (!openDevice) return;
-    for (let pauseMs = firstPauseMs;; pauseMs = Math.min(2 * pauseMs, LONGEST_PAUSE_MS)) {
+    if (!this.recovery) return;
+    const { openDevice, firstPauseMs } = this.recovery;
+    const again = await retry(async () => {
       this.#gpu.close(); // what is in work ends
-      try {
-        this.#gpu = await openDevice();
-        await this.renew(this.#gpu);
-        this.#gpu.check();
-        break;
-      } catch (error) {
-        this.#tell(`${failure}, and it could not be opened again: ${(error as Error).message}`);
-      }
-      if (!this.#isClosed) await this.#pause(pauseMs);
-      if (this.#isClosed) return;
-    }
-    if (this.#isClosed) return this.#gpu.close();
+      this.#gpu = await openDevice();
+      await this.renew(this.#gpu);
+      this.#gpu.check();
+    }, {
+      signal: this.#closing.signal,
+      firstPauseMs,
+      onFailure: ({ message }) =>
+        this.#tell(`${failure}, and it could not be opened again: ${message}`),
+    });
+    if (!again) return this.#gpu.close();
     this.#watch(this.#gpu);
     this.#tell(null);
   }
@@ -97,14 +88,6 @@ export class LastingDevice {
   #tell(outage: string | null): void {
     this.#outage = outage;
     this.recovery?.onOutage(outage);
-  }
-
-  async #pause(milliseconds: number): Promise<void> {
-    const { promise, resolve } = Promise.withResolvers<void>();
-    this.#wake = resolve;
-    const timer = setTimeout(resolve, milliseconds);
-    await promise;
-    clearTimeout(timer);
   }
 
   #unavailable(outage: string): UnavailableError {

@@ -9,7 +9,8 @@ import type { MetricsLine } from "../../train/run_record.ts";
 /** What the worker that owns the GPU is started with. */
 export interface ServingSetup {
   device: { engine: "deno" | "dawn"; adapter: string | null; precision: "auto" | "f32" | "f16" };
-  models: { name: string; path: string }[];
+  /** `root` as ServedModel has it; without, the name. */
+  models: { name: string; path: string; root?: string }[];
   slots: number;
   positions: number;
   cacheMiB: number;

@@ -7,6 +7,7 @@ import type { Resolved } from "../../config.ts";
 import type { EvaluationResults, Evaluator } from "../../serve/evaluations.ts";
 import type { Watch } from "../../serve/job_queue.ts";
 import type { ModelHost, ServedModel, ServingLoad } from "../../serve/serving.ts";
+import { retry } from "../../serve/retry.ts";
 import type { Trainer } from "../../serve/trainings.ts";
 import {
   type FromWorker,
@@ -25,32 +26,27 @@ interface Pending {
 
 type Told = Partial<Pick<GenerationRequest, "onTokens"> & Omit<Watch, "signal">>;
 
-/** Models on the GPU of a worker, which never stops this thread. */
+/** Models on the GPU of a worker, which never stops this thread. Where the worker dies, another one takes its place. */
 export class RemoteServing implements ModelHost, Trainer, Evaluator {
   readonly #pending = new Map<number, Pending>();
-  readonly #models: ServedModel[];
+  readonly #closing = new AbortController();
+  /** What a worker loads, by name. */
+  readonly #places: Map<string, ServingSetup["models"][number]>;
+  #worker: Worker | null = null;
+  #models: ServedModel[] = [];
   #nextId = 0;
   #outage: string | null = null;
-  /** Why the worker is of no more use. */
-  #ended: UnavailableError | null = null;
 
-  private constructor(
-    readonly worker: Worker,
-    models: readonly ServedModel[],
-    readonly slots: number,
-    readonly say: (line: string) => void,
-  ) {
-    this.#models = [...models];
-    worker.onmessage = ({ data }: MessageEvent<FromWorker>) => this.#receive(data);
-    worker.onerror = (event) => {
-      event.preventDefault();
-      say(`error      The GPU's worker failed: ${event.message}`);
-      this.#end("The GPU's worker failed: restart the server");
-    };
+  private constructor(readonly setup: ServingSetup, readonly say: (line: string) => void) {
+    this.#places = new Map(setup.models.map((model) => [model.name, model]));
+  }
+
+  get slots(): number {
+    return this.setup.slots;
   }
 
   get outage(): string | null {
-    return this.#ended?.message ?? this.#outage;
+    return this.#outage;
   }
 
   get models(): readonly ServedModel[] {
@@ -64,25 +60,59 @@ export class RemoteServing implements ModelHost, Trainer, Evaluator {
    * @throws {UserError} If there is no device or a model cannot be loaded.
    */
   static async start(setup: ServingSetup, say: (line: string) => void): Promise<RemoteServing> {
-    const url = new URL("./worker.ts", import.meta.url);
-    const worker = new Worker(url, { type: "module" });
+    const serving = new RemoteServing(setup, say);
+    await serving.#startWorker();
+    return serving;
+  }
+
+  async #startWorker(): Promise<void> {
+    const worker = new Worker(new URL("./worker.ts", import.meta.url), { type: "module" });
     const { promise, resolve, reject } = Promise.withResolvers<readonly ServedModel[]>();
     worker.onerror = (event) => {
       event.preventDefault();
-      reject(new Error(`The GPU's worker failed: ${event.message}`));
+      const failure = `The GPU's thread failed (${event.message})`;
+      reject(new Error(failure));
+      if (worker === this.#worker) this.#replaceWorker(failure);
     };
     worker.onmessage = ({ data }: MessageEvent<FromWorker>) => {
-      if (data.kind === "say") say(data.line);
       if (data.kind === "ready") resolve(data.models);
-      if (data.kind === "failed") reject(received(data.error));
+      else if (data.kind === "failed" && data.id === undefined) reject(received(data.error));
+      else this.#receive(data);
     };
+    const setup = { ...this.setup, models: [...this.#places.values()] };
     worker.postMessage({ kind: "setup", setup } satisfies ToWorker);
     try {
-      return new RemoteServing(worker, await promise, setup.slots, say);
+      const models = await promise;
+      this.#models = models.filter(({ name }) => this.#places.has(name)); // one may have gone meanwhile
+      this.#worker = worker;
     } catch (error) {
       worker.terminate();
       throw error;
     }
+  }
+
+  async #replaceWorker(failure: string): Promise<void> {
+    this.#endWorker(`${failure}: it is started again, so ask again shortly`);
+    const tell = (outage: string) => {
+      this.#outage = outage;
+      this.say(`error      ${outage}: starting it again`);
+    };
+    tell(failure);
+    const again = await retry(() => this.#startWorker(), {
+      signal: this.#closing.signal,
+      onFailure: ({ message }) => tell(`${failure}, and it could not be started: ${message}`),
+    });
+    if (!again) return this.#worker?.terminate();
+    this.#outage = null;
+    this.say("device     its thread was started again, models loaded");
+  }
+
+  /** Fails what is in work. */
+  #endWorker(reason: string): void {
+    this.#worker?.terminate();
+    this.#worker = null;
+    for (const { reject } of this.#pending.values()) reject(new UnavailableError(reason));
+    this.#pending.clear();
   }
 
   generate(model: string, request: GenerationRequest): Promise<Completion> {
@@ -95,6 +125,7 @@ export class RemoteServing implements ModelHost, Trainer, Evaluator {
 
   async addModel(model: { name: string; path: string; root: string }): Promise<ServedModel> {
     const served = await this.#ask<ServedModel>({ kind: "addModel", model });
+    this.#places.set(model.name, model);
     this.#models.push(served);
     return served;
   }
@@ -102,6 +133,7 @@ export class RemoteServing implements ModelHost, Trainer, Evaluator {
   async removeModel(name: string): Promise<void> {
     const at = this.#models.findIndex((model) => model.name === name);
     if (at >= 0) this.#models.splice(at, 1);
+    this.#places.delete(name);
     await this.#ask({ kind: "removeModel", model: name });
   }
 
@@ -133,29 +165,26 @@ export class RemoteServing implements ModelHost, Trainer, Evaluator {
   }
 
   close(): void {
-    this.worker.terminate();
-    this.#end("The server was closed");
+    this.#closing.abort();
+    this.#endWorker("The server was closed");
   }
 
   async #ask<T>(task: Task, watch?: Told, signal?: AbortSignal): Promise<T> {
-    if (this.#ended) throw this.#ended; // nobody would answer
+    const worker = this.#worker;
+    if (!worker) throw new UnavailableError(this.#outage ?? "The server was closed");
     const id = this.#nextId++;
     const { promise, resolve, reject } = Promise.withResolvers<T>();
     this.#pending.set(id, { resolve: resolve as Pending["resolve"], reject, watch });
-    this.worker.postMessage({ kind: "task", id, task } satisfies ToWorker);
-    const cancel = () => this.worker.postMessage({ kind: "cancel", id } satisfies ToWorker);
+    worker.postMessage({ kind: "task", id, task } satisfies ToWorker);
+    const cancel = () => worker.postMessage({ kind: "cancel", id } satisfies ToWorker);
     signal?.addEventListener("abort", cancel, { once: true });
     if (signal?.aborted) cancel();
     return await promise.finally(() => signal?.removeEventListener("abort", cancel));
   }
 
-  #receive(message: FromWorker): void {
-    if (message.kind === "ready") return;
+  #receive(message: Exclude<FromWorker, { kind: "ready" }>): void {
     if (message.kind === "say") return this.say(message.line);
     if (message.kind === "outage") return void (this.#outage = message.outage);
-    if (message.kind === "failed" && message.id === undefined) {
-      return this.#end(message.error.message);
-    }
     const pending = this.#pending.get(message.id!);
     if (!pending) return;
     if (message.kind === "done" || message.kind === "failed") {
@@ -168,16 +197,9 @@ export class RemoteServing implements ModelHost, Trainer, Evaluator {
       tell(pending.watch ?? {}, message);
     } catch (error) { // costs who listens, and nobody else
       this.#pending.delete(message.id);
-      this.worker.postMessage({ kind: "cancel", id: message.id } satisfies ToWorker);
+      this.#worker?.postMessage({ kind: "cancel", id: message.id } satisfies ToWorker);
       pending.reject(error);
     }
-  }
-
-  /** Fails what is in work, and whatever is asked for from now on. */
-  #end(reason: string): void {
-    this.#ended ??= new UnavailableError(reason);
-    for (const { reject } of this.#pending.values()) reject(this.#ended);
-    this.#pending.clear();
   }
 }
 

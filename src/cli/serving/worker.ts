@@ -64,8 +64,8 @@ async function open(setup: ServingSetup): Promise<LocalWorker> {
       say({ kind: "outage", outage });
     },
   });
-  for (const { name, path } of models) {
-    const served = await serving.add(name, () => openStoredModel(path, { stderr: stream }));
+  for (const { name, path, root } of models) {
+    const served = await serving.add(name, () => openStoredModel(path, { stderr: stream }), root);
     line(`model      ${name}: ${path}, up to ${served.positions} tokens`);
   }
   return serving;
