@@ -1,6 +1,7 @@
 /** POST /v1/score: log-probabilities of preference pairs, and what DPO calls their implicit rewards. */
 import { Hono } from "hono";
 import { describeRoute } from "hono-openapi";
+import { OPTIONS } from "../src/config/options.ts";
 import type { PreferencePair } from "../src/data/pairs.ts";
 import { loadPairs } from "../src/data/pairs.ts";
 import type { SequenceScores } from "../src/dpo/evaluate.ts";
@@ -9,8 +10,6 @@ import { type Api, inTime, modelOf } from "./api.ts";
 import { ApiError } from "./errors.ts";
 import { ScoreRequest, templateMessages } from "./schemas.ts";
 import { json } from "./validate.ts";
-
-const DEFAULT_BETA = 0.1;
 
 export function scoreRoutes(api: Api): Hono {
   return new Hono().post(
@@ -32,7 +31,7 @@ export function scoreRoutes(api: Api): Hono {
         const scoresOf = ({ model }: Asked) => inTime(api, api.serving.score(model.name, pairs));
         const scores = await scoresOf(asked);
         const theirs = reference && await scoresOf(reference);
-        const beta = request.beta ?? DEFAULT_BETA;
+        const beta = request.beta ?? OPTIONS.beta.default;
         const data = scores.map((score, i) => {
           if (!theirs) return score;
           const reward = (side: "chosen" | "rejected") =>

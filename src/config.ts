@@ -116,7 +116,7 @@ function readFile(
   { name: fileName, content }: NonNullable<Given["file"]>,
 ): Map<OptionName, unknown> {
   if (typeof content !== "object" || content === null || Array.isArray(content)) {
-    throw new UserError(`Expected ${fileName} to hold a JSON object of options by name`);
+    throw new UserError(`Expected ${fileName} to hold options by name, such as "beta": 0.1`);
   }
   const read = new Map<OptionName, unknown>();
   for (const [spelling, raw] of Object.entries(content)) {

@@ -101,7 +101,7 @@ Deno.test("unknown, foreign and doubled options are refused", () => {
   refuses(file({ betta: 1 }), /found "betta" in c\.json: did you mean --beta\?/);
   refuses(file({ maxSteps: 1, max_steps: 1 }), /once, found it in two spellings/);
   refuses(file({ config: "d.json" }), /no configuration file within c\.json/);
-  refuses(file([1]), /^Expected c\.json to hold a JSON object/);
+  refuses(file([1]), /^Expected c\.json to hold options by name/);
 });
 
 Deno.test("values of the wrong kind or out of bounds are refused", () => {

@@ -1,28 +1,7 @@
 import type { OptionName, Options } from "../config.ts";
+import { specOf } from "../config/values.ts";
 import type { Operand } from "../kernels/shapes.ts";
 import type { ModelIdentity } from "../train/identity.ts";
-
-/** Options that may differ when a run is resumed: they do not touch its numbers. */
-export const CHANGEABLE: ReadonlySet<OptionName> = new Set([
-  ...["output", "resume", "json", "adapter", "engine", "config", "preset"] as const,
-  ...["evalDataset", "evalDatasetConfig", "evalDatasetSplit", "cacheTrunk"] as const,
-  ...["cache", "cacheDir", "datasetNumProc", "saveDtype"] as const,
-  ...["pushToHub", "hubModelId", "hubPrivateRepo"] as const,
-  ...[
-    "saveSteps",
-    "saveTotalLimit",
-    "loggingSteps",
-    "verbose",
-    "numTrainEpochs",
-    "maxSteps",
-  ] as const,
-]);
-
-/** Options that name content: it is compared, and not where it lies. Of a stream not all is known, so its names count too. */
-export const NAMES = {
-  models: new Set<OptionName>(["model", "reference"]),
-  dataset: new Set<OptionName>(["dataset", "datasetConfig", "datasetSplit"]),
-} as const;
 
 /** What a run's numbers depend on besides its options. */
 export interface RunContent {
@@ -40,8 +19,7 @@ export function fingerprintOf(
   { precision, totalSteps, model, reference, data }: RunContent,
 ): Record<string, unknown> {
   const kept = (Object.entries(options) as [OptionName, unknown][])
-    .filter(([name]) => !CHANGEABLE.has(name) && !NAMES.models.has(name))
-    .filter(([name]) => options.streaming || !NAMES.dataset.has(name));
+    .filter(([name]) => isCompared(name, options.streaming));
   const { lrSchedulerType, warmupSteps } = options;
   // Such a rate does not depend on where the run ends, so the run may be made longer.
   const endless = lrSchedulerType === "constant" && (warmupSteps === 0 || warmupSteps >= 1);
@@ -53,4 +31,10 @@ export function fingerprintOf(
     precision,
     totalSteps: endless ? undefined : totalSteps,
   };
+}
+
+/** Of a stream not all content is known, so the names of its dataset count too. */
+function isCompared(name: OptionName, streaming: boolean): boolean {
+  const { resume } = specOf(name);
+  return resume === undefined || streaming && resume === "content in memory";
 }

@@ -85,7 +85,10 @@ async function configFile(
   const name = given.find(([spelling]) => spelling === "config")?.[1];
   if (typeof name !== "string") return undefined;
   try {
-    return { name, content: JSON.parse(await Deno.readTextFile(name)) };
+    const text = await Deno.readTextFile(name);
+    if (!/\.ya?ml$/i.test(name)) return { name, content: JSON.parse(text) };
+    const { load } = await import("js-yaml"); // few want it
+    return { name, content: load(text, { filename: name }) };
   } catch (error) {
     const reason = error instanceof Error ? error.message : String(error);
     throw new UserError(`Cannot read the configuration ${name}: ${reason}`);

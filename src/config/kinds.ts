@@ -27,6 +27,15 @@ interface Common {
   defaults?: Partial<Record<Command, unknown>>;
   /** Other names, in kebab-case. */
   aliases?: readonly string[];
+  /**
+   * Whether a resumed run may have another value: `free`, since its numbers do not depend on it; `content`, if what it stands
+   * for is the same; `content in memory`, of a dataset that is not streamed. Otherwise it may not.
+   */
+  resume?: "free" | "content" | "content in memory";
+  /** `server`: a server sets it for its jobs, and refuses it in requests. Otherwise clients may set it. */
+  jobs?: "server";
+  /** When a command line to copy has it, of those that somebody gave. Otherwise always. */
+  shown?: "never" | "unless default";
 }
 
 /** Text, such as a path. `bare` is the value of the option named without one. */

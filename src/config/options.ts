@@ -39,11 +39,13 @@ const COMMON = {
     default: "fixtures/model",
     placeholder: "MODEL",
     aliases: ["model-name-or-path"],
+    resume: "content",
+    jobs: "server",
   }),
   reference: text(
     [...PREFERENCE, "serve", "inspect"],
     "Reference model (default: the model before training; serve and inspect: none)",
-    { default: null, placeholder: "MODEL" },
+    { default: null, placeholder: "MODEL", resume: "content", jobs: "server" },
   ),
   dataset: text(
     [...DATA, "filter", "download"],
@@ -57,12 +59,14 @@ const COMMON = {
         eval: "fixtures/pairs/eval.jsonl",
         score: "fixtures/pairs/eval.jsonl",
       },
+      resume: "content in memory",
+      jobs: "server",
     },
   ),
   evalDataset: text(
     [...TRAINING, "inspect"],
     "Held-out rows; train and sft evaluate on them before and after training",
-    { default: null, placeholder: "PATH[:SPLIT][[FROM:TO]],..." },
+    { default: null, placeholder: "PATH[:SPLIT][[FROM:TO]],...", resume: "free", jobs: "server" },
   ),
   output: text(
     [...TRAINING, "filter", "convert", "serve"],
@@ -72,12 +76,14 @@ const COMMON = {
       placeholder: "PATH",
       aliases: ["output-dir"],
       defaults: { serve: "runs" },
+      resume: "free",
+      jobs: "server",
     },
   ),
   preset: choice(
     ["train", "eval", "inspect"],
     "Recipe that sets many options at once; flags override it",
-    { default: null, choices: ["seed", "standard", "trl"] },
+    { default: null, choices: ["seed", "standard", "trl"], resume: "free" },
   ),
   prompt: text(["generate"], "Text to answer or to continue", {
     default: null,
@@ -141,6 +147,7 @@ const COMMON = {
     default: 1,
     above: 0,
     aliases: ["epochs"],
+    resume: "free",
   }),
   perDeviceTrainBatchSize: integer(TRAINING, "Pairs (sft: rows) computed together", {
     default: 8,
@@ -154,28 +161,51 @@ const COMMON = {
   resume: text(
     TRAINING,
     "Continue from this checkpoint; without a value, from the newest one in --output",
-    { default: null, placeholder: "DIR", bare: "latest", aliases: ["resume-from-checkpoint"] },
+    {
+      default: null,
+      placeholder: "DIR",
+      bare: "latest",
+      aliases: ["resume-from-checkpoint"],
+      resume: "free",
+      jobs: "server",
+      shown: "never",
+    },
   ),
-  config: text(ALL, "JSON file of options by name; flags override it", {
+  config: text(ALL, "JSON or YAML file of options by name; flags override it", {
     default: null,
     placeholder: "FILE",
+    resume: "free",
+    jobs: "server",
   }),
   verbose: boolean(TRAINING, "Print the whole header, which run.json has in any case", {
     default: false,
+    resume: "free",
+    jobs: "server",
+    shown: "never",
   }),
-  json: boolean(ALL, "Print JSON on stdout and nothing else there", { default: false }),
+  json: boolean(ALL, "Print JSON on stdout and nothing else there", {
+    default: false,
+    resume: "free",
+    jobs: "server",
+    shown: "never",
+  }),
 } satisfies Record<string, OptionSpec>;
 
 const DATASETS = {
   datasetConfig: text(
     [...DATA, "filter"],
     "Configuration of the dataset, as its card names it (default: its default, or the only one)",
-    { default: null, placeholder: "NAME" },
+    { default: null, placeholder: "NAME", resume: "content in memory" },
   ),
   datasetSplit: text(
     [...DATA, "filter"],
     "Split of the dataset; of several train is the default, for eval and score test",
-    { default: null, placeholder: "NAME", aliases: ["dataset-train-split"] },
+    {
+      default: null,
+      placeholder: "NAME",
+      aliases: ["dataset-train-split"],
+      resume: "content in memory",
+    },
   ),
   include: text(["download"], "Download only files that match this pattern, such as data/train*", {
     default: null,
@@ -184,12 +214,12 @@ const DATASETS = {
   evalDatasetConfig: text(
     [...TRAINING, "inspect"],
     "Configuration of the held-out dataset",
-    { default: null, placeholder: "NAME" },
+    { default: null, placeholder: "NAME", resume: "free" },
   ),
   evalDatasetSplit: text(
     [...TRAINING, "inspect"],
     "Split of the held-out dataset; of several test is the default",
-    { default: null, placeholder: "NAME", aliases: ["dataset-test-split"] },
+    { default: null, placeholder: "NAME", aliases: ["dataset-test-split"], resume: "free" },
   ),
   promptColumn: text(
     PAIRS,
@@ -251,7 +281,7 @@ const DATASETS = {
   datasetNumProc: integer(
     ["train", "sft", "eval", "score"],
     "Workers that encode large datasets, about 160 MB each; 1: none (default: one per core, at most 4)",
-    { default: null, min: 1, max: 64 },
+    { default: null, min: 1, max: 64, resume: "free", jobs: "server", shown: "never" },
   ),
 } satisfies Record<string, OptionSpec>;
 
@@ -329,6 +359,7 @@ const OPTIMIZER = {
     {
       default: -1,
       min: -1,
+      resume: "free",
     },
   ),
   gradientAccumulationSteps: integer(TRAINING, "Batches per optimizer step", {
@@ -380,7 +411,7 @@ const TRAINED = {
   cacheTrunk: boolean(
     ["train"],
     "Keep the frozen layers' output of each pair for the next epoch, if memory allows",
-    { default: true },
+    { default: true, resume: "free" },
   ),
 } satisfies Record<string, OptionSpec>;
 
@@ -388,15 +419,17 @@ const SAVING = {
   saveSteps: integer(TRAINING, "Write a checkpoint every N steps; 0: none", {
     default: 0,
     min: 0,
+    resume: "free",
   }),
   saveTotalLimit: integer(TRAINING, "Number of checkpoints to keep, newest first", {
     default: 2,
     min: 1,
+    resume: "free",
   }),
   saveDtype: choice(
     [...TRAINING, "convert"],
     "Number type of the saved weights (default: f32; convert: as stored)",
-    { default: null, choices: ["f32", "bf16", "f16"], aliases: ["dtype"] },
+    { default: null, choices: ["f32", "bf16", "f16"], aliases: ["dtype"], resume: "free" },
   ),
   maxShardSize: text(["convert"], "Maximum size of one file of weights", {
     default: "5GB",
@@ -405,19 +438,22 @@ const SAVING = {
   pushToHub: boolean(
     PUSHING,
     "Upload the saved model to --hub-model-id; HF_TOKEN must hold a token with write access",
-    { default: false },
+    { default: false, resume: "free", jobs: "server" },
   ),
   hubModelId: text(
     [...PUSHING, "upload"],
     "Hub repository to upload to; created if it is missing",
-    { default: null, placeholder: "ORG/NAME" },
+    { default: null, placeholder: "ORG/NAME", resume: "free", jobs: "server" },
   ),
   hubPrivateRepo: boolean([...PUSHING, "upload"], "Create a new repository as private", {
     default: true,
+    resume: "free",
+    jobs: "server",
   }),
   loggingSteps: integer(TRAINING, "Steps between progress lines outside of a terminal", {
     default: 10,
     min: 1,
+    resume: "free",
   }),
 } satisfies Record<string, OptionSpec>;
 
@@ -525,26 +561,35 @@ const MACHINE = {
   precision: choice(
     ON_DEVICE,
     "Precision of matrix operands; auto: f16 on a GPU that has it",
-    { default: "auto", choices: ["auto", "f32", "f16"] },
+    {
+      default: "auto",
+      choices: ["auto", "f32", "f16"],
+      resume: "content",
+      jobs: "server",
+      shown: "unless default",
+    },
   ),
   adapter: text(
     ON_DEVICE,
     "GPU, by index or part of its name; list: print them (default: hardware before software)",
-    { default: null, placeholder: "NAME" },
+    { default: null, placeholder: "NAME", resume: "free", jobs: "server", shown: "unless default" },
   ),
   engine: choice(ON_DEVICE, "WebGPU implementation", {
     default: "deno",
     choices: ["deno", "dawn"],
+    resume: "free",
+    jobs: "server",
+    shown: "unless default",
   }),
   cache: boolean(
     ["train", "sft", "eval", "score"],
     "Use results of earlier runs from a cache; only train and sft write to it",
-    { default: true },
+    { default: true, resume: "free", jobs: "server", shown: "never" },
   ),
   cacheDir: text(
     ["train", "sft", "eval", "score"],
     "Folder of the cache (default: smoldpo in the user's cache folder)",
-    { default: null, placeholder: "DIR" },
+    { default: null, placeholder: "DIR", resume: "free", jobs: "server", shown: "never" },
   ),
 } satisfies Record<string, OptionSpec>;
 

@@ -8,7 +8,7 @@ import {
   resolveOptions,
 } from "../config.ts";
 import { OPTIONS } from "../config/options.ts";
-import { findOption } from "../config/values.ts";
+import { findOption, specOf } from "../config/values.ts";
 import { UserError } from "../errors.ts";
 
 /** OpenAI's names; what is "auto" is missing. */
@@ -47,22 +47,6 @@ export interface EvaluationPlaces {
 }
 
 export type DeviceOptions = Pick<Options<"serve">, "engine" | "adapter" | "precision">;
-
-/** Options that a server sets itself: what it reads, where it writes, which device it has. */
-const SERVERS: readonly OptionName[] = [
-  ...["model", "reference", "dataset", "evalDataset", "output", "resume", "config"] as const,
-  ...[
-    "cache",
-    "cacheDir",
-    "datasetNumProc",
-    "engine",
-    "adapter",
-    "precision",
-    "json",
-    "verbose",
-  ] as const,
-  ...["pushToHub", "hubModelId", "hubPrivateRepo"] as const,
-];
 
 const OPTION_OF = {
   beta: "beta",
@@ -145,7 +129,7 @@ function checkOptions(
 ): void {
   for (const spelling of Object.keys(options)) {
     const name = findOption(command, spelling, `"${spelling}" in ${REQUEST}`);
-    if (SERVERS.includes(name)) {
+    if (specOf(name).jobs === "server") {
       throw new UserError(`Expected no "${spelling}" in ${REQUEST}: the server sets it`);
     }
     if (taken.has(name)) {

@@ -57,7 +57,12 @@ export async function restoreCheckpoint(
   writeTensor(gpu, optimizer.state, Uint32Array.from(checkpoint.state.optimizerState as number[]));
 }
 
-function checkFingerprint(
+/**
+ * @param saved The fingerprint in a checkpoint.
+ * @param present That of the run which is to go on from it.
+ * @throws {UserError} As {@link restoreCheckpoint}.
+ */
+export function checkFingerprint(
   saved: Record<string, unknown> | undefined,
   present: Record<string, unknown>,
 ): void {

@@ -75,6 +75,19 @@ Deno.test("--config reads a file, and names it in errors", async () => {
     assert.equal((await call(["train", "--config", file, "--max-length", "32"], note)).code, 0);
     assert.deepEqual(options, [0.7, 32, file]);
 
+    const yaml = `${file}.yaml`;
+    await Deno.writeTextFile(yaml, "# as in TRL\nbeta: 0.3\nlearning_rate: 1e-5\nmax-length: 64\n");
+    assert.equal((await call(["train", "--config", yaml], note)).code, 0);
+    assert.deepEqual(options.slice(3), [0.3, 64, yaml]);
+    await Deno.writeTextFile(yaml, "beta: [");
+    const wrong = await call(["train", "--config", yaml]);
+    assert.equal(wrong.code, 2);
+    assert.ok(wrong.stderr.startsWith(`error: Cannot read the configuration ${yaml}: `));
+    await Deno.writeTextFile(yaml, "- beta");
+    const list = await call(["train", "--config", yaml]);
+    assert.match(list.stderr, /^error: Expected .* to hold options by name/);
+    await Deno.remove(yaml);
+
     await Deno.writeTextFile(file, "{");
     const broken = await call(["train", "--config", file]);
     assert.equal(broken.code, 2);
