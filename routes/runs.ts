@@ -7,7 +7,7 @@ import { commandLineOf } from "../src/serve/command_line.ts";
 import { snakeCase } from "../src/config/values.ts";
 import type { ModelShelf } from "../src/serve/model_shelf.ts";
 import { modelName, type RunStore, type StoredRun } from "../src/serve/runs.ts";
-import type { MetricsLine } from "../src/train/run_record.ts";
+import type { MetricsLine } from "../src/report/run_record.ts";
 import { modelOf } from "./api.ts";
 import { ApiError } from "./errors.ts";
 import { describedModel } from "./models.ts";

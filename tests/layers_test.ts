@@ -8,6 +8,7 @@ const FLOORS = [
   ["cli"],
   ["platform"],
   ["bench", "serve"],
+  ["report"],
   ["engine.ts"],
   ["train"],
   ["dpo", "generate"],

@@ -4,7 +4,7 @@ import { suspectedFlips } from "../dpo/label_flips.ts";
 import { evaluate } from "../dpo/evaluate.ts";
 import { Reference } from "../dpo/reference.ts";
 import { loadModel, loadReference } from "../engine.ts";
-import { readable } from "../train/run_record.ts";
+import { readable } from "../report/run_record.ts";
 import type { Context } from "./context.ts";
 import { openDevice } from "./device.ts";
 import {

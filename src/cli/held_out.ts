@@ -17,7 +17,7 @@ import {
   type Grading,
   parseGrading,
 } from "../train/grading.ts";
-import type { Sample } from "../train/run_record.ts";
+import type { Sample } from "../report/run_record.ts";
 import type { Shortcuts } from "./shortcuts.ts";
 import type { TrainingRows } from "./training_run.ts";
 import { type LoadedPairs, loadPairsFrom, type NamedDataset, type StoredModel } from "./inputs.ts";

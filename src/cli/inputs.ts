@@ -12,7 +12,7 @@ import { openDataset, type SplitChoice } from "../platform/datasets.ts";
 import { identifyModel, openModelAt } from "../platform/models.ts";
 import { loadTokenizer, type TextTokenizer } from "../text/tokenizer.ts";
 import type { ModelIdentity } from "../train/identity.ts";
-import type { DataRecord } from "../train/run_record.ts";
+import type { DataRecord } from "../report/run_record.ts";
 import type { Context } from "./context.ts";
 import { type Shortcuts, withShortcuts } from "./shortcuts.ts";
 

@@ -6,7 +6,7 @@ import { ReferenceCache } from "../dpo/reference_cache.ts";
 import { cacheKey } from "../formats/cache.ts";
 import type { Operand } from "../kernels/shapes.ts";
 import type { Model } from "../model/model.ts";
-import type { DataRecord } from "../train/run_record.ts";
+import type { DataRecord } from "../report/run_record.ts";
 import type { StoredModel } from "./inputs.ts";
 import type { Shortcuts } from "./shortcuts.ts";
 

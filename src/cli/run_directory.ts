@@ -1,7 +1,7 @@
 import { UserError } from "../errors.ts";
 import type { WritableDirectory } from "../formats/files.ts";
 import { createDirectory, explain, explained } from "../platform/files.ts";
-import type { MetricsLine } from "../train/run_record.ts";
+import type { MetricsLine } from "../report/run_record.ts";
 
 const METRICS = "metrics.jsonl";
 const LOCK = ".lock";

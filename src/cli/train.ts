@@ -17,7 +17,7 @@ import {
   type MetricsLine,
   readable,
   type Sample,
-} from "../train/run_record.ts";
+} from "../report/run_record.ts";
 import { checkFirstStep } from "../train/self_check.ts";
 import type { Context } from "./context.ts";
 import { deviceShortly, featuresInWords, openDevice } from "./device.ts";

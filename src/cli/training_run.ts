@@ -12,12 +12,12 @@ import { openCheckpoint, openLatestCheckpoint, saveCheckpoint } from "../train/c
 import type { ModelIdentity } from "../train/identity.ts";
 import { type StepMetrics, trainLoop } from "../train/loop.ts";
 import type { MemoryPlan } from "../train/memory_plan.ts";
-import { renderModelCard } from "../train/model_card.ts";
+import { renderModelCard } from "../report/model_card.ts";
 import { type DataPlan, largestMicroBatch, planData } from "../train/order.ts";
 import type { RowStream, StreamPosition } from "../train/row_stream.ts";
-import { renderReport } from "../train/report.ts";
+import { renderReport } from "../report/report.ts";
 import { checkpointContent, restoreCheckpoint } from "../train/resume.ts";
-import type { DataRecord, MetricsLine, RunRecord, Sample } from "../train/run_record.ts";
+import type { DataRecord, MetricsLine, RunRecord, Sample } from "../report/run_record.ts";
 import type { StepRows } from "../train/step_rows.ts";
 import type { Context } from "./context.ts";
 import type { Header } from "./header.ts";

@@ -2,7 +2,7 @@ import { UserError } from "../errors.ts";
 import { isObject, parseJson } from "../formats/json.ts";
 import type { RunStore, StoredRun } from "../serve/runs.ts";
 import { parseModelName } from "../serve/runs.ts";
-import type { MetricsLine, RunRecord } from "../train/run_record.ts";
+import type { MetricsLine, RunRecord } from "../report/run_record.ts";
 import { ignoreMissing } from "./files.ts";
 
 /** The run directories of a folder. Names come from clients: only plain ones are looked at, and links are not followed. */

@@ -6,7 +6,7 @@
  * @module
  */
 import { UserError } from "../errors.ts";
-import type { MetricsLine } from "../train/run_record.ts";
+import type { MetricsLine } from "../report/run_record.ts";
 
 /** Who watches a task while it runs. */
 export interface Watch {

@@ -5,7 +5,7 @@
  *
  * @module
  */
-import type { MetricsLine, RunRecord } from "../train/run_record.ts";
+import type { MetricsLine, RunRecord } from "../report/run_record.ts";
 
 /** A run that has ended. */
 export interface StoredRun {

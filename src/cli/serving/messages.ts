@@ -4,7 +4,7 @@ import { NonFiniteError, UnavailableError, UserError } from "../../errors.ts";
 import type { GenerationRequest } from "../../generate/batcher.ts";
 import type { DrawnToken } from "../../generate/decoder.ts";
 import type { ServedModel } from "../../serve/serving.ts";
-import type { MetricsLine } from "../../train/run_record.ts";
+import type { MetricsLine } from "../../report/run_record.ts";
 
 /** What the worker that owns the GPU is started with. */
 export interface ServingSetup {

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
-import { renderReport } from "../../src/train/report.ts";
-import type { MetricsLine } from "../../src/train/run_record.ts";
+import { renderReport } from "../../src/report/report.ts";
+import type { MetricsLine } from "../../src/report/run_record.ts";
 import { METRICS, RUN, SAMPLES } from "./sample_run.ts";
 
 const page = renderReport(RUN, METRICS, SAMPLES);

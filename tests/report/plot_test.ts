@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { linePlot, ticks } from "../../src/train/plot.ts";
+import { linePlot, ticks } from "../../src/report/plot.ts";
 
 Deno.test("ticks are round and enclose the values", () => {
   assert.deepEqual(ticks([0, 60], 5), [0, 20, 40, 60]);
@@ -22,7 +22,7 @@ function coordinates(text: string): number[][] {
 }
 
 Deno.test("larger values are higher, later steps farther right", () => {
-  const { text } = linePlot("Loss", [{ name: "training", points: [[1, 0.2], [2, 0.8]] }]);
+  const text = String(linePlot("Loss", [{ name: "training", points: [[1, 0.2], [2, 0.8]] }]));
   const [[x1, y1, x2, y2]] = coordinates(text);
   assert.ok(x1 < x2);
   assert.ok(y1 > y2);
@@ -30,14 +30,14 @@ Deno.test("larger values are higher, later steps farther right", () => {
 
 Deno.test("values that are not finite are left out", () => {
   const points = [[1, 1], [2, NaN], [3, Infinity], [4, 2]] as const;
-  const { text } = linePlot("Loss", [{ name: "training", points }]);
+  const text = String(linePlot("Loss", [{ name: "training", points }]));
   assert.equal(coordinates(text)[0].length, 4);
   assert.doesNotMatch(text, /NaN|Infinity/);
 });
 
 Deno.test("long curves are thinned and keep their ends", () => {
   const points = Array.from({ length: 100_000 }, (_, i) => [i, i % 2] as const);
-  const { text } = linePlot("Loss", [{ name: "training", points }]);
+  const text = String(linePlot("Loss", [{ name: "training", points }]));
   const [line] = coordinates(text);
   assert.ok(line.length <= 800, `${line.length} coordinates`);
   assert.ok(line[0] < 60 && line.at(-2)! > 440);
@@ -46,10 +46,10 @@ Deno.test("long curves are thinned and keep their ends", () => {
 });
 
 Deno.test("names are escaped", () => {
-  const { text } = linePlot("<b>", [
+  const text = String(linePlot("<b>", [
     { name: "<i>", points: [[1, 1]], dots: true },
     { name: "other", points: [[1, 1]] },
-  ]);
+  ]));
   assert.doesNotMatch(text, /<b>|<i>/);
   assert.match(text, /aria-label="&lt;b&gt;"/);
 });

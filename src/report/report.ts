@@ -1,8 +1,8 @@
 // This module is browser compatible.
 import type { Audit } from "../data/audit.ts";
 import { filterInWords } from "../data/filter_report.ts";
-import { Html, html } from "./html.ts";
-import { linePlot, type Series } from "./plot.ts";
+import { html, raw } from "hono/html";
+import { type Html, linePlot, type Series } from "./plot.ts";
 import {
   evaluationChanges,
   type MetricsLine,
@@ -34,7 +34,7 @@ export function renderReport(
   samples: readonly Sample[],
 ): string {
   const title = `smoldpo ${run.command}: ${run.options.model}`;
-  return html`
+  const page = html`
     <!DOCTYPE html>
     <html lang="en">
       <head>
@@ -56,7 +56,8 @@ export function renderReport(
     ${configuration(run)}
       </body>
     </html>
-  `.text.trim() + "\n";
+  `;
+  return `${String(page).trim()}\n`;
 }
 
 function facts({ startedAt, durationSeconds, device, parameters, versions }: RunRecord): string {
@@ -72,7 +73,7 @@ function facts({ startedAt, durationSeconds, device, parameters, versions }: Run
 
 function skips(metrics: readonly MetricsLine[]): Html {
   const steps = metrics.filter(({ skipped }) => skipped).map(({ step }) => step);
-  if (steps.length === 0) return new Html("");
+  if (steps.length === 0) return html``;
   return html`<p>Skipped since the gradient overflowed f16, and the loss scale fell: ${
     steps.length === 1 ? "step" : "steps"
   } ${steps.join(", ")}.</p>`;
@@ -88,7 +89,7 @@ function changes(metrics: readonly MetricsLine[]): Html {
       </tr>
     `
   );
-  if (rows.length === 0) return new Html("");
+  if (rows.length === 0) return html``;
   return html`<h2>Held-out data, before and after</h2>
 <table class="numbers">
 <tr><th></th><th scope="col">before</th><th scope="col">after</th></tr>
@@ -104,7 +105,7 @@ function curves(metrics: readonly MetricsLine[]): Html {
     ? html`<h2>Curves</h2>
 <div class="plots">
 ${plots}</div>`
-    : new Html("");
+    : html``;
 }
 
 function seriesOf(metrics: readonly MetricsLine[], name: string, alone: boolean): Series[] {
@@ -121,7 +122,7 @@ function seriesOf(metrics: readonly MetricsLine[], name: string, alone: boolean)
 }
 
 function answers(samples: readonly Sample[]): Html {
-  if (samples.length === 0) return new Html("");
+  if (samples.length === 0) return html``;
   const rows = samples.map(({ prompt, reference, policy }) =>
     html`
       <tr>
@@ -199,7 +200,7 @@ function configuration({ options, origins }: RunRecord): Html {
 ${rows}</table>`;
 }
 
-const STYLE = new Html(`
+const STYLE = raw(`
 :root { color-scheme: light dark; --text: #1f2328; --quiet: #656d76; --line: #d8dee4; --page: #ffffff;
   --series-0: #0b62c4; --series-1: #c2410c; }
 @media (prefers-color-scheme: dark) { :root { --text: #e6edf3; --quiet: #8d96a0; --line: #30363d; --page: #0d1117;

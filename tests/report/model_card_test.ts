@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { renderModelCard } from "../../src/train/model_card.ts";
+import { renderModelCard } from "../../src/report/model_card.ts";
 import { METRICS, RUN, SAMPLES } from "./sample_run.ts";
 
 const card = renderModelCard(RUN, METRICS, SAMPLES);

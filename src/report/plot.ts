@@ -5,7 +5,10 @@
  *
  * @module
  */
-import { Html, html, type HtmlValue } from "./html.ts";
+import { html } from "hono/html";
+
+/** Markup that needs no escaping any more. */
+export type Html = ReturnType<typeof html>;
 
 /** Points of one colour. */
 export interface Series {
@@ -65,7 +68,7 @@ function line({ points }: Series, index: number, x: Scale, y: Scale): Html {
   return html`<polyline class="series-${index}" points="${coordinates}" />`;
 }
 
-function circles({ name, points }: Series, index: number, x: Scale, y: Scale): HtmlValue {
+function circles({ name, points }: Series, index: number, x: Scale, y: Scale): Html[] {
   return points.map(([px, py]) => {
     const text = `${name} at step ${px}: ${label(py)}`;
     return html`
@@ -77,7 +80,7 @@ function circles({ name, points }: Series, index: number, x: Scale, y: Scale): H
 }
 
 function legend(series: readonly Series[]): Html {
-  if (series.length < 2) return new Html("");
+  if (series.length < 2) return html``;
   const names = series.map(({ name }, i) =>
     html`<tspan class="series-${i}" dx="12">${name}</tspan>`
   );

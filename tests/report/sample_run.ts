@@ -1,5 +1,5 @@
 import { resolveOptions } from "../../src/config.ts";
-import type { MetricsLine, RunRecord, Sample } from "../../src/train/run_record.ts";
+import type { MetricsLine, RunRecord, Sample } from "../../src/report/run_record.ts";
 
 /** A made-up run of 60 steps for the tests of what is written about runs. */
 export const RUN: RunRecord = {
