@@ -30,7 +30,7 @@ export interface ServingOptions {
 /** Opens the files of a model. */
 type OpenCheckpoint = () => Promise<Checkpoint & Disposable>;
 
-/** A model on the device, and who asks it. */
+/** A model on the device, and who puts its requests together. */
 interface Runner {
   model: Model;
   batcher: Batcher;
