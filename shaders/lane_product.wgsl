@@ -3,13 +3,13 @@
 //
 //   sums[r,c] += sum_s left[s,r] * right[s,c]    four steps s at a time
 //
-// A workgroup is one subgroup. A lane has eight columns of the result for all ITEMS rows; what it needs of the left operand,
-// the lanes load together. A sum has the order, and the bits, of tile_product's.
+// A workgroup is one subgroup. A lane has twice four columns of the result for all ITEMS rows; what it needs of the left
+// operand, the lanes load together. A sum has the order, and the bits, of tile_product's.
 //
-// A kernel has load_item(row, step / 4) or, where it reads four rows of a step, is TURNED; right_block(step / 4, column / 4);
-// and store(row, column / 4, sum).
+// A kernel has load_item(row, step / 4) or, where it reads four rows of a step, is TURNED; right_block(step / 4, column / 4),
+// for the four columns at column4 and for the four at high_column4(column4); and store(row, column4, low, high).
 
-// Four rows by the lane's eight columns.
+// Four rows by the lane's columns.
 struct Rows { low: mat4x4<f32>, high: mat4x4<f32> }
 
 fn add_rows(sum: Rows, block: mat4x4<f32>, low: mat4x4<f32>, high: mat4x4<f32>) -> Rows {
@@ -44,7 +44,7 @@ fn multiply(first_row: u32, column4: u32, steps4: u32, lane: u32) {
   var r28: Rows;
   for (var s4 = 0u; s4 < steps4; s4++) {
     let low = right_block(s4, column4);
-    let high = right_block(s4, column4 + 1u);
+    let high = right_block(s4, high_column4(column4));
     let x = load_items(s4, lane);
     r0 = add_rows(r0, block0(x), low, high);
     r4 = add_rows(r4, block1(x), low, high);
@@ -70,13 +70,8 @@ fn multiply(first_row: u32, column4: u32, steps4: u32, lane: u32) {
 }
 
 fn store_rows(row: u32, column4: u32, rows: Rows) {
-  store_row(row, column4, rows.low[0], rows.high[0]);
-  store_row(row + 1u, column4, rows.low[1], rows.high[1]);
-  store_row(row + 2u, column4, rows.low[2], rows.high[2]);
-  store_row(row + 3u, column4, rows.low[3], rows.high[3]);
-}
-
-fn store_row(row: u32, column4: u32, low: vec4<f32>, high: vec4<f32>) {
-  store(row, column4, low);
-  store(row, column4 + 1u, high);
+  store(row, column4, rows.low[0], rows.high[0]);
+  store(row + 1u, column4, rows.low[1], rows.high[1]);
+  store(row + 2u, column4, rows.low[2], rows.high[2]);
+  store(row + 3u, column4, rows.low[3], rows.high[3]);
 }

@@ -23,12 +23,14 @@ fn matmul_backward_input_lanes(
   multiply(m0, 2u * (LANES * workgroup.x + lane), params.stride / 4u, lane);
 }
 
+// Four steps n, 0 in those from N on.
 fn load_item(row: u32, n4: u32) -> vec4<f32> {
   let m = min(m0 + row, params.M - 1u);
-  return textureLoad(dy, texel(m * (params.stride / 4u) + n4), 0);
+  let steps = textureLoad(dy, texel(m * (params.stride / 4u) + n4), 0);
+  return select(vec4(0.0), steps, 4u * n4 + vec4(0u, 1u, 2u, 3u) < vec4(params.N));
 }
 
-// Four steps n by four columns k, 0 in the steps from N on.
+// Four steps n by four columns k, anything in the steps from N on.
 fn right_block(n4: u32, k4: u32) -> mat4x4<f32> {
   let n = 4u * n4;
   return mat4x4(weight_row(n, k4), weight_row(n + 1u, k4), weight_row(n + 2u, k4), weight_row(n + 3u, k4));
@@ -36,10 +38,16 @@ fn right_block(n4: u32, k4: u32) -> mat4x4<f32> {
 
 fn weight_row(n: u32, k4: u32) -> vec4<f32> {
   let K4 = params.K / 4u;
-  let columns = textureLoad(weight, texel(min(n, params.N - 1u) * K4 + min(k4, K4 - 1u)), 0);
-  return select(vec4(0.0), columns, n < params.N);
+  return textureLoad(weight, texel(min(n, params.N - 1u) * K4 + min(k4, K4 - 1u)), 0);
 }
 
-fn store(m: u32, k4: u32, sum: vec4<f32>) {
+fn high_column4(column4: u32) -> u32 { return column4 + 1u; }
+
+fn store(m: u32, k4: u32, low: vec4<f32>, high: vec4<f32>) {
+  store_columns(m, k4, low);
+  store_columns(m, k4 + 1u, high);
+}
+
+fn store_columns(m: u32, k4: u32, sum: vec4<f32>) {
   if (m < params.M && k4 < params.K / 4u) { dx[m * (params.K / 4u) + k4] = vec4<result>(sum); }
 }

@@ -31,7 +31,7 @@ fn load_item(i: u32, m4: u32) -> vec4<f32> {
   return select(vec4(0.0), rows, m < params.M);
 }
 
-// Four steps m by four columns k, 0 in the steps from M on.
+// Four steps m by four columns k, anything in the steps from M on.
 fn right_block(m4: u32, k4: u32) -> mat4x4<f32> {
   let m = 4u * m4;
   return mat4x4(input_row(m, k4), input_row(m + 1u, k4), input_row(m + 2u, k4), input_row(m + 3u, k4));
@@ -39,10 +39,16 @@ fn right_block(m4: u32, k4: u32) -> mat4x4<f32> {
 
 fn input_row(m: u32, k4: u32) -> vec4<f32> {
   let K4 = params.K / 4u;
-  let columns = textureLoad(input, texel(min(m, params.M - 1u) * K4 + min(k4, K4 - 1u)), 0);
-  return select(vec4(0.0), columns, m < params.M);
+  return textureLoad(input, texel(min(m, params.M - 1u) * K4 + min(k4, K4 - 1u)), 0);
 }
 
-fn store(n: u32, k4: u32, sum: vec4<f32>) {
+fn high_column4(column4: u32) -> u32 { return column4 + 1u; }
+
+fn store(n: u32, k4: u32, low: vec4<f32>, high: vec4<f32>) {
+  add_columns(n, k4, low);
+  add_columns(n, k4 + 1u, high);
+}
+
+fn add_columns(n: u32, k4: u32, sum: vec4<f32>) {
   if (n < params.N && k4 < params.K / 4u) { dweight[n * (params.K / 4u) + k4] += sum; }
 }

@@ -31,7 +31,7 @@ fn load_item(row: u32, k4: u32) -> vec4<f32> {
   return textureLoad(input, texel(m * (params.K / 4u) + k4), 0);
 }
 
-// Four steps by four columns n, 0 in those from N on.
+// Four steps by four columns n, anything in those from N on.
 fn right_block(k4: u32, column4: u32) -> mat4x4<f32> {
   let n = 4u * column4;
   return transpose(mat4x4(
@@ -43,14 +43,20 @@ fn right_block(k4: u32, column4: u32) -> mat4x4<f32> {
 }
 
 fn weight_steps(n: u32, k4: u32) -> vec4<f32> {
-  let steps = textureLoad(weight, texel(min(n, params.N - 1u) * (params.K / 4u) + k4), 0);
-  return select(vec4(0.0), steps, n < params.N);
+  return textureLoad(weight, texel(min(n, params.N - 1u) * (params.K / 4u) + k4), 0);
 }
 
-fn store(m: u32, column4: u32, sum: vec4<f32>) {
+fn high_column4(column4: u32) -> u32 { return column4 + 1u; }
+
+fn store(m: u32, column4: u32, low: vec4<f32>, high: vec4<f32>) {
+  store_columns(m, column4, low);
+  store_columns(m, column4 + 1u, high);
+}
+
+fn store_columns(m: u32, column4: u32, sum: vec4<f32>) {
   if (m >= params.M || column4 >= params.stride / 4u) { return; }
   let at = m * (params.stride / 4u) + column4;
-  var value = sum;
+  var value = select(vec4(0.0), sum, 4u * column4 + vec4(0u, 1u, 2u, 3u) < vec4(params.N));
   if (RESIDUAL) { value += residual[at]; }
   output[at] = vec4<result>(value);
 }

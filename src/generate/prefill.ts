@@ -4,10 +4,9 @@ import { type Tensor, view, writeTensor } from "../gpu/tensor.ts";
 import { ATTENTION_TILE_ROWS, attentionForward } from "../kernels/attention.ts";
 import { kvCacheRead, kvCacheWrite } from "../kernels/attention_decode.ts";
 import { embeddingForward } from "../kernels/embedding.ts";
-import { matmulForward } from "../kernels/matmul.ts";
+import { matmulForward, matmulGated } from "../kernels/matmul.ts";
 import { rmsnormForward } from "../kernels/rmsnorm.ts";
 import { ropeForward } from "../kernels/rope.ts";
-import { swigluForward } from "../kernels/swiglu.ts";
 import {
   headsOf,
   type LayerActivations,
@@ -179,8 +178,7 @@ function prefillLayer(
   kvCacheWrite(commands, cache, act.qkv, target);
   matmulForward(commands, mid, fresh(act.attention), w.o, act.x);
   rmsnormForward(commands, h, fresh(act.rstdMlp), mid, w.mlpNorm, eps);
-  matmulForward(commands, fresh(act.gateUp), h, w.gateUp);
-  swigluForward(commands, fresh(act.a), fresh(act.gateUp));
+  matmulGated(commands, fresh(act.a), fresh(act.gateUp), h, w.gateUp, false);
   matmulForward(commands, y, fresh(act.a), w.down, mid);
   return y;
 }

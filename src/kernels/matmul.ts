@@ -6,6 +6,7 @@ import forwardLanesCode from "../../shaders/matmul_forward_lanes.wgsl" with { ty
 import backwardInputLanesCode from "../../shaders/matmul_backward_input_lanes.wgsl" with {
   type: "text",
 };
+import gatedLanesCode from "../../shaders/matmul_gated_lanes.wgsl" with { type: "text" };
 import backwardWeightLanesCode from "../../shaders/matmul_backward_weight_lanes.wgsl" with {
   type: "text",
 };
@@ -18,7 +19,8 @@ import type { Gpu } from "../gpu/device.ts";
 import type { Kernel, Variant } from "../gpu/kernel.ts";
 import { label, type Tensor } from "../gpu/tensor.ts";
 import { fitsTexture } from "../gpu/texture.ts";
-import { expectShape, grid, operandType } from "./shapes.ts";
+import { expectDtype, expectMultiple, expectShape, grid, operandType } from "./shapes.ts";
+import { swigluForward } from "./swiglu.ts";
 import { tuned } from "./tuning.ts";
 
 const params = { M: "u32", N: "u32", K: "u32", stride: "u32" } as const;
@@ -71,6 +73,15 @@ function byLanes(kernel: Kernel, code: string): Kernel {
 const forwardLanes = byLanes(forwardKernel, forwardLanesCode);
 const backwardInputLanes = byLanes(backwardInputKernel, backwardInputLanesCode);
 const backwardWeightLanes = byLanes(backwardWeightKernel, backwardWeightLanesCode);
+
+const gatedLanes: Kernel = {
+  ...forwardLanes,
+  name: "matmul_gated_lanes",
+  code: gatedLanesCode + laneProductCode + laneBroadcastCode,
+  params: { M: "u32", F: "u32", K: "u32" },
+  reads: ["input", "weight"],
+  writes: ["gate_up", "a"],
+};
 
 /** A product of two operands with a result of so many rows and columns, perhaps in parts, done as the tuning table says. */
 function dispatchProduct(
@@ -145,6 +156,58 @@ export function matmulForward(
     },
     params: { M, N, K, stride },
     tensors: [x, weight, residual ?? x, y],
+  });
+}
+
+/**
+ * A linear layer to gates and ups, and the gated activation behind it: {@link matmulForward}, then swigluForward, with their
+ * bits.
+ *
+ * @param a silu(gate) * up, f32 or f16 (M, F).
+ * @param gateUp The layer's result, of a's type (M, 2F), a row holds gate, then up; F a multiple of 4.
+ * @param x Activations, f32 or f16 (M, K); K a multiple of 4.
+ * @param weight f32 or f16 (2F, K).
+ * @param keep Whether gateUp is needed afterwards; otherwise its content is undefined.
+ * @throws {RangeError} If the shapes disagree.
+ */
+export function matmulGated(
+  commands: Commands,
+  a: Tensor,
+  gateUp: Tensor,
+  x: Tensor,
+  weight: Tensor,
+  keep: boolean,
+): void {
+  const { gpu } = commands;
+  const [M, F] = a.shape;
+  const [, K] = x.shape;
+  const choice = tuned(gpu, "product", { rows: M, columns: 2 * F });
+  if (!("ITEMS" in choice && fitsTexture(gpu, x) && fitsTexture(gpu, weight))) {
+    matmulForward(commands, gateUp, x, weight);
+    swigluForward(commands, a, gateUp);
+    return;
+  }
+  const { name } = gatedLanes;
+  checkWidths(name, x, K);
+  expectMultiple(name, "F", F, 4);
+  expectShape(name, "weight", weight, [2 * F, K]);
+  expectShape(name, "x", x, [M, K]);
+  expectShape(name, "gate_up", gateUp, [M, 2 * F]);
+  expectDtype(name, "gate_up", gateUp, a.dtype);
+  const LANES = gpu.info.lanes;
+  commands.dispatch(gatedLanes, {
+    variant: {
+      overrides: { KEEP: keep ? 1 : 0 },
+      types: {
+        lhs: operandType(name, x),
+        rhs: operandType(name, weight),
+        result: operandType(name, a),
+      },
+      constants: { ITEMS: choice.ITEMS, LANES, TURNED: 0 },
+    },
+    params: { M, F, K },
+    tensors: [x, weight, gateUp, a],
+    workgroups: [Math.ceil(F / 4 / LANES), Math.ceil(M / choice.ITEMS)],
   });
 }
 

@@ -6,10 +6,9 @@ import type { Workspace } from "../gpu/workspace.ts";
 import { attentionForward } from "../kernels/attention.ts";
 import { embeddingForward } from "../kernels/embedding.ts";
 import { type Heads, rowElements } from "../kernels/heads.ts";
-import { matmulForward } from "../kernels/matmul.ts";
+import { matmulForward, matmulGated } from "../kernels/matmul.ts";
 import { rmsnormForward } from "../kernels/rmsnorm.ts";
 import { ropeForward } from "../kernels/rope.ts";
-import { swigluForward } from "../kernels/swiglu.ts";
 import type { GpuBatch } from "./batch.ts";
 import type { Weights } from "./weights.ts";
 
@@ -105,7 +104,11 @@ export function layerOperands(weights: Weights, layer: number) {
   };
 }
 
-/** One decoder layer, from `act.x` to `act.y` (Touvron et al. 2023, arXiv:2302.13971). */
+/**
+ * One decoder layer, from `act.x` to `act.y` (Touvron et al. 2023, arXiv:2302.13971).
+ *
+ * @param keep Whether a backward pass follows.
+ */
 export function layerForward(
   commands: Commands,
   runtime: Runtime,
@@ -113,6 +116,7 @@ export function layerForward(
   layer: number,
   batch: Pick<GpuBatch, "positions" | "queryTiles">,
   act: LayerActivations,
+  keep: boolean,
 ): void {
   const w = layerOperands(weights, layer);
   const heads = headsOf(weights);
@@ -123,8 +127,7 @@ export function layerForward(
   attentionForward(commands, act.attention, act.lse, act.qkv, batch.queryTiles, heads);
   matmulForward(commands, act.mid, act.attention, w.o, act.x);
   rmsnormForward(commands, act.h, act.rstdMlp, act.mid, w.mlpNorm, eps);
-  matmulForward(commands, act.gateUp, act.h, w.gateUp);
-  swigluForward(commands, act.a, act.gateUp);
+  matmulGated(commands, act.a, act.gateUp, act.h, w.gateUp, keep);
   matmulForward(commands, act.y, act.a, w.down, act.mid);
 }
 
@@ -162,7 +165,7 @@ export function trunkForward(
     const act = layerActivations(runtime, weights, N, layer, false);
     act.x = x;
     if (layer === end - 1) act.y = trunk;
-    layerForward(commands, runtime, weights, layer, batch, act);
+    layerForward(commands, runtime, weights, layer, batch, act, false);
     x = act.y;
   }
   return trunk;
@@ -190,7 +193,7 @@ export function topForward(
   for (let layer = begin; layer < weights.config.numLayers; layer++) {
     const act = layerActivations(runtime, weights, N, layer, keep);
     act.x = x;
-    layerForward(commands, runtime, weights, layer, batch, act);
+    layerForward(commands, runtime, weights, layer, batch, act, keep);
     activations.push(act);
     x = act.y;
   }

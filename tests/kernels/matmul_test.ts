@@ -3,8 +3,10 @@ import {
   matmulBackwardInput,
   matmulBackwardWeight,
   matmulForward,
+  matmulGated,
   paddedColumns,
 } from "../../src/kernels/matmul.ts";
+import { swigluForward } from "../../src/kernels/swiglu.ts";
 import * as reference from "../reference/matmul.ts";
 import {
   assertClose,
@@ -143,6 +145,29 @@ for (const operand of operandTypes) {
       const expected = reference.matmulBackward(dy, x, weight, { M, N, K, stride });
       assertClose(await read(dx), expected.dx, { ...tolerance(N, operand), name: "dx" });
       await read(parts);
+    }
+  });
+}
+
+for (const operand of operandTypes) {
+  Deno.test(`matmul_gated has the bits of a product and swiglu, ${operand}`, async () => {
+    for (const [M, F, K] of [[1, 4, 4], [7, 36, 20], [33, 260, 44], [70, 192, 64]]) {
+      const x = upload(values(14, M * K, operand), [M, K], operand);
+      const weight = upload(values(15, 2 * F * K, operand), [2 * F, K], operand);
+      const [expectedGateUp, expected] = [output([M, 2 * F], operand), output([M, F], operand)];
+      run((commands) => {
+        matmulForward(commands, expectedGateUp, x, weight);
+        swigluForward(commands, expected, expectedGateUp);
+      });
+      await forEachVariant("product", async () => {
+        for (const keep of [true, false]) {
+          const [gateUp, a] = [output([M, 2 * F], operand), output([M, F], operand)];
+          run((commands) => matmulGated(commands, a, gateUp, x, weight, keep));
+          assert.deepEqual(await read(a), await read(expected), `${M}, ${F}, ${K}`);
+          const found = await read(gateUp);
+          if (keep) assert.deepEqual(found, await read(expectedGateUp));
+        }
+      });
     }
   });
 }

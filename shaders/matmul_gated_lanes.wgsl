@@ -1,0 +1,65 @@
+// matmul_gated_lanes: matmul_forward and swiglu_forward in one, for software adapters; see lane_product.wgsl.
+//
+//   gate[m,f] = sum_k x[m,k] * weight[f,k];  up[m,f] = sum_k x[m,k] * weight[F+f,k]
+//   a[m,f]    = silu(gate[m,f]) * up[m,f]
+//
+// Shapes    x (M, K) and weight (2F, K) as textures; gate_up (M, 2F), a row holds gate, then up, and a (M, F), result. K and F
+//           multiples of 4.
+// Dispatch  (ceil(F / 4 LANES), ceil(M / ITEMS), 1): one subgroup; a lane has four gates and their ups of each row.
+// Writes    overwrites a, and gate_up where KEEP, with the bits of matmul_forward and swiglu_forward.
+override KEEP: bool; // whether a backward pass needs gate_up
+
+struct Params { M: u32, F: u32, K: u32 }
+
+@group(0) @binding(0) var<uniform> params: Params;
+@group(0) @binding(1) var input: texture_2d<f32>;
+@group(0) @binding(2) var weight: texture_2d<f32>;
+@group(0) @binding(3) var<storage, read_write> gate_up: array<vec4<result>>;
+@group(0) @binding(4) var<storage, read_write> a: array<vec4<result>>;
+
+var<private> m0: u32; // the workgroup's first row
+
+@compute @workgroup_size(LANES)
+fn matmul_gated_lanes(
+  @builtin(workgroup_id) workgroup: vec3<u32>,
+  @builtin(local_invocation_index) lane: u32,
+) {
+  m0 = ITEMS * workgroup.y;
+  multiply(m0, LANES * workgroup.x + lane, params.K / 4u, lane);
+}
+
+fn load_item(row: u32, k4: u32) -> vec4<f32> {
+  let m = min(m0 + row, params.M - 1u);
+  return textureLoad(input, texel(m * (params.K / 4u) + k4), 0);
+}
+
+// Four steps by four rows of the weight.
+fn right_block(k4: u32, column4: u32) -> mat4x4<f32> {
+  let n = 4u * column4;
+  return transpose(mat4x4(
+    weight_steps(n, k4),
+    weight_steps(n + 1u, k4),
+    weight_steps(n + 2u, k4),
+    weight_steps(n + 3u, k4),
+  ));
+}
+
+fn weight_steps(n: u32, k4: u32) -> vec4<f32> {
+  return textureLoad(weight, texel(min(n, 2u * params.F - 1u) * (params.K / 4u) + k4), 0);
+}
+
+// From gates to their ups.
+fn high_column4(column4: u32) -> u32 { return column4 + params.F / 4u; }
+
+fn store(m: u32, column4: u32, low: vec4<f32>, high: vec4<f32>) {
+  let F4 = params.F / 4u;
+  if (m >= params.M || column4 >= F4) { return; }
+  let stored_gate = vec4<result>(low);
+  let stored_up = vec4<result>(high);
+  if (KEEP) {
+    gate_up[m * 2u * F4 + column4] = stored_gate;
+    gate_up[m * 2u * F4 + F4 + column4] = stored_up;
+  }
+  let gate = vec4<f32>(stored_gate);
+  a[m * F4 + column4] = vec4<result>(gate / (1.0 + exp(-gate)) * vec4<f32>(stored_up));
+}
