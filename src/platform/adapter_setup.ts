@@ -10,10 +10,8 @@ export interface FoundAdapter {
 export interface Host {
   os: typeof Deno.build.os;
   isRoot(): boolean;
-  /** @returns The text of a file of the system, empty where it is missing. */
-  read(path: string): Promise<string>;
-  /** @returns The text of all of apt's lists of sources. */
-  aptSources(): Promise<string>;
+  /** @returns The text of /etc/os-release, empty where there is none. */
+  osRelease(): Promise<string>;
   /** @returns What WebGPU offers now; null if nothing. */
   findAdapter(): Promise<FoundAdapter | null>;
   /** Runs a program to its end, without its output unless it fails. */
@@ -22,11 +20,12 @@ export interface Host {
 
 const PACKAGES = ["mesa-vulkan-drivers", "libvulkan1"];
 const NONE = "Expected a WebGPU adapter, found none";
+// A step of the shipped model took 442 ms through Vulkan and 2,395 through OpenGL (Mesa 22.3, two cores, 2026-11-27).
+const VULKAN_BRINGS = "Mesa's software Vulkan is five times as fast and has f16";
 
 /**
  * Makes sure that there is a WebGPU adapter, before anything else asks for one. Where none is found, or only OpenGL's
- * software adapter, Debian and Ubuntu get Mesa's software Vulkan if we may install it. Where a better driver can be had,
- * one line says how.
+ * software adapter, Debian and Ubuntu get Mesa's software Vulkan if we may install it; elsewhere one line says how.
  *
  * @param say Tells a person what is being done, a line at a time.
  * @throws {UserError} If there is no adapter, with the line that helps on this platform.
@@ -36,9 +35,9 @@ export async function ensureAdapter(
   host: Host = denoHost(),
 ): Promise<void> {
   const found = await host.findAdapter();
-  if (found && !isOpenGl(found)) return await adviseNewerMesa(found, say, host);
+  if (found && !isOpenGl(found)) return;
 
-  const family = host.os === "linux" ? linuxFamily(await release(host)) : host.os;
+  const family = host.os === "linux" ? linuxFamily(await host.osRelease()) : host.os;
   const lack = found ? "Only OpenGL's software adapter was found" : "No WebGPU adapter was found";
   const giveUp = (why: string) => {
     if (!found) throw new UserError(`${NONE}${why}: ${remedy(family)}`);
@@ -47,73 +46,23 @@ export async function ensureAdapter(
   if (family !== "debian" || !host.isRoot()) return giveUp("");
 
   say(`${lack}: installing Mesa's software Vulkan (${PACKAGES.join(", ")})`);
-  const offer = await newerMesa(host);
-  const from = offer?.inSources ? ["-t", offer.suite] : [];
   for (
-    const args of [["update"], ["install", "-y", "--no-install-recommends", ...from, ...PACKAGES]]
+    const args of [["update"], ["install", "-y", "--no-install-recommends", ...PACKAGES]]
   ) {
     const { success, error } = await host.execute("apt-get", args);
     if (!success) return giveUp(`, and apt-get ${args.join(" ")} failed (${lastLine(error)})`);
   }
-  const now = await host.findAdapter();
-  if (!now) {
+  if (!await host.findAdapter()) {
     throw new UserError(
       `${NONE} even with Mesa's drivers: see what vulkaninfo (vulkan-tools) says`,
     );
   }
-  await adviseNewerMesa(now, say, host);
 }
 
 /** Mesa's llvmpipe offers f16 through Vulkan, not through OpenGL. */
 function isOpenGl({ description, f16 }: FoundAdapter): boolean {
   return /llvmpipe/.test(description) && !f16;
 }
-
-const VULKAN_BRINGS = "Mesa's software Vulkan is faster and has f16";
-
-/** Releases whose Mesa is older than 25, and the suite of theirs that has it. */
-const NEWER_MESA: Record<string, string> = { bookworm: "bookworm-backports" };
-
-/** Says so if the adapter is a CPU's, by a Mesa older than 25 where the distribution offers that. */
-async function adviseNewerMesa(
-  { description }: FoundAdapter,
-  say: (line: string) => void,
-  host: Host,
-): Promise<void> {
-  // From trixie on Mesa is built with LLVM 19. With 15 it may be either: only dpkg knows its version.
-  if (host.os !== "linux" || !/llvmpipe \(LLVM 15\b/.test(description)) return;
-  const offer = await newerMesa(host);
-  const installed = offer && await installedVersion(PACKAGES[0], host);
-  if (!installed || Number.parseInt(installed) >= 25) return;
-  const { suite, inSources } = offer;
-  const first = inSources
-    ? ""
-    : `add ${suite} to apt's sources (https://backports.debian.org/Instructions), then `;
-  say(
-    `Mesa 25 computes this faster than the installed ${installed.split("-")[0]}: ${first}` +
-      `sudo apt-get install -t ${suite} mesa-vulkan-drivers`,
-  );
-}
-
-/** The suite that has Mesa 25 for this release, if it is not the release's own. */
-async function newerMesa(host: Host): Promise<{ suite: string; inSources: boolean } | null> {
-  const codename = (await release(host)).match(/^VERSION_CODENAME=(.*)$/m)?.[1] ?? "";
-  if (!Object.hasOwn(NEWER_MESA, codename)) return null;
-  const suite = NEWER_MESA[codename];
-  const inSources = (await host.aptSources()).split("\n").some((line) =>
-    /^\s*(deb |Suites:)/.test(line) && line.split(/\s+/).includes(suite)
-  );
-  return { suite, inSources };
-}
-
-/** @returns The version of a Debian package, null if it is not installed. */
-async function installedVersion(name: string, host: Host): Promise<string | null> {
-  const status = await host.read("/var/lib/dpkg/status");
-  const entry = status.split("\n\n").find((text) => text.startsWith(`Package: ${name}\n`));
-  return entry?.match(/^Version: (?:\d+:)?(.*)$/m)?.[1] ?? null;
-}
-
-const release = (host: Host) => host.read("/etc/os-release");
 
 /** @returns The distribution's family by ID and ID_LIKE of os-release(5), or "linux". */
 function linuxFamily(osRelease: string): string {
@@ -155,8 +104,7 @@ export function denoHost(): Host {
   return {
     os,
     isRoot: () => Deno.uid() === 0,
-    read: (path) => Deno.readTextFile(path).catch(() => ""),
-    aptSources,
+    osRelease: () => Deno.readTextFile("/etc/os-release").catch(() => ""),
     findAdapter: probe,
     async execute(program, args) {
       const env = { DEBIAN_FRONTEND: "noninteractive" };
@@ -168,19 +116,6 @@ export function denoHost(): Host {
       }
     },
   };
-}
-
-async function aptSources(): Promise<string> {
-  const paths = ["/etc/apt/sources.list"];
-  try {
-    for await (const { name } of Deno.readDir("/etc/apt/sources.list.d")) {
-      if (/\.(list|sources)$/.test(name)) paths.push(`/etc/apt/sources.list.d/${name}`);
-    }
-  } catch {
-    // a system without apt
-  }
-  const texts = await Promise.all(paths.map((path) => Deno.readTextFile(path).catch(() => "")));
-  return texts.join("\n");
 }
 
 /**

@@ -13,9 +13,6 @@ export interface Answer {
 const engine = Deno.env.get("SMOLDPO_ENGINE") ?? "deno";
 const ON_DEVICE = ["train", "sft", "eval", "score", "generate"];
 
-/** Depends on this machine, and is said once in a process. */
-const DRIVER_ADVICE = /^Mesa 25 computes .*\n/m;
-
 const CACHING = ["train", "sft", "eval", "score"];
 
 /** Runs a command as from the command line, at f32 and without the user's cache unless the flags say otherwise, on the engine of the test run. */
@@ -39,7 +36,7 @@ export async function runWith(
   if (CACHING.includes(command) && !flags.includes("--cache-dir")) device.push("--no-cache");
   const words = [command, ...device, ...flags.map(String)];
   const code = await main(words, stdout, stderr, undefined, stdin);
-  return { code, stdout: stdout.text, stderr: stderr.text.replace(DRIVER_ADVICE, "") };
+  return { code, stdout: stdout.text, stderr: stderr.text };
 }
 
 /** {@link run} for a command that must succeed. */

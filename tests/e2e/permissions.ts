@@ -8,12 +8,12 @@ export type Permissions = Record<"read" | "write" | "net" | "env" | "sys" | "run
 
 /**
  * The permissions of the task. It may read everything, as a model may lie anywhere; here this folder, and what the system is
- * called and which driver it has and offers, must be enough. (Where all of reading is allowed, Deno 2.9 asks of each path that is read whether it might be
+ * called, must be enough. (Where all of reading is allowed, Deno 2.9 asks of each path that is read whether it might be
  * written too, without need, and its log has a denied write beside every read.)
  */
 export const GIVEN: Permissions = {
   ...denoConfig.permissions.serve,
-  read: [".", "/etc/os-release", "/var/lib/dpkg/status", "/etc/apt"],
+  read: [".", "/etc/os-release"],
 };
 
 /** The task's words with these permissions. */
