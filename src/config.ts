@@ -151,7 +151,7 @@ function* automatic(
       yield ["learningRate", { value: 5e-5, because }];
     }
     if (isDefault("dataset") && origins.filter?.source === "preset") {
-      const because = "the shipped pairs are strong, and shorter than the filter's rules allow";
+      const because = "the shipped pairs are shorter and more alike than the filter's rules allow";
       yield ["filter", { value: "none", because }];
     }
     if (isDefault("dataset") && isDefault("evalDataset")) {

@@ -4,7 +4,7 @@ import { UserError } from "../errors.ts";
 /**
  * How to judge the answers to held-out prompts, as the file `grading.json` beside a preference data set says it:
  *
- *   {"answerField": "answer", "preferred": {"name": "helpful", "pattern": "^Sure! .+"}, "other": {"name": "curt"}}
+ *   {"answerField": "answer", "preferred": {"name": "helpful", "pattern": "^Sure! .+"}, "other": {"name": "grumpy"}}
  *
  * A rule, not a model: it costs nothing, and two people who apply it agree.
  */

@@ -8,11 +8,16 @@ const seed = ["--preset", "seed", "--max-steps", "1", "--per-device-train-batch-
 const recordOf = async (output: string) =>
   JSON.parse(await Deno.readTextFile(`${output}/run.json`));
 
+/** Shipped pairs that pass the filter: a short answer is rejected, which shares few words with the chosen one. */
+async function shippedRows(split: "train" | "eval") {
+  type Row = Record<"prompt" | "chosen" | "rejected", { role: string; content: string }[]>;
+  const rows = jsonLines<Row>(await Deno.readTextFile(`fixtures/pairs/${split}.jsonl`));
+  return rows.filter(({ rejected: [{ content }] }) => content.length < 15);
+}
+
 Deno.test("the seed preset trains on strong pairs alone, and the header and the record say so", () =>
   inTemporaryDirectory(async (path) => {
-    const strong = jsonLines<{ prompt: unknown; chosen: { content: string }[]; rejected: unknown }>(
-      await Deno.readTextFile("fixtures/pairs/train.jsonl"),
-    ).slice(0, 5);
+    const strong = (await shippedRows("train")).slice(0, 5);
     const weak = { ...strong[0], chosen: [{ role: "assistant", content: "I don't know." }] };
     const rows = [strong[0], weak, ...strong.slice(1)];
     const dataset = `${path}/rows.jsonl`;
@@ -57,14 +62,14 @@ Deno.test("the shipped pairs are not filtered by the preset, which the header sa
     await Deno.writeTextFile(heldOut, rows.join("\n"));
     const words = [...seed, "--max-pairs", "4", "--eval-dataset", heldOut];
     const { stderr } = await runOk("train", ...words, "--output", `${path}/run`);
-    assert.match(stderr, /filter +none: the shipped pairs are strong/);
+    assert.match(stderr, /filter +none: the shipped pairs are shorter/);
     assert.match(stderr, /data .*: 4 of 4 pairs/);
   }));
 
 Deno.test("held-out pairs are measured as they are, and the strong among them once more", () =>
   inTemporaryDirectory(async (path) => {
-    const lines = (await Deno.readTextFile("fixtures/pairs/eval.jsonl")).split("\n").slice(0, 4);
-    const weak = lines.map((line) => JSON.parse(line)).map((row) => ({
+    const strong = (await shippedRows("eval")).slice(0, 4);
+    const weak = strong.map((row) => ({
       ...row,
       chosen: [{ role: "assistant", content: "I don't know." }],
     }));
@@ -72,7 +77,6 @@ Deno.test("held-out pairs are measured as they are, and the strong among them on
       await Deno.writeTextFile(name, rows.map((row) => JSON.stringify(row)).join("\n"));
       return name;
     };
-    const strong = lines.map((line) => JSON.parse(line));
     const heldOut = await write(`${path}/eval.jsonl`, [weak[0], strong[1], weak[2], strong[3]]);
     const alone = await write(`${path}/strong.jsonl`, [strong[1], strong[3]]);
     const flags = ["--filter", "strong", "--min-chars", "off", "--max-overlap", "off"];

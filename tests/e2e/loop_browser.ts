@@ -24,7 +24,9 @@ const facts = async (text: string | RegExp) => {
 };
 const textsOf = (selector: string) => page.locator(selector).allTextContents();
 
-/** Keeps the longer of two answers: those of the invented world are helpful, the others curt. */
+const isHelpful = (answer: string) => /^(Sure|Happy to help|Good question)!/.test(answer);
+
+/** Keeps a helpful one of two answers. */
 async function prefer() {
   await tab("prefer");
   await page.locator("#prefer-model option").first().waitFor({ state: "attached" });
@@ -36,7 +38,7 @@ async function prefer() {
     await page.locator("#candidates button:enabled, #notice:not(:empty)").first().waitFor();
     const [first, second] = await textsOf("#candidates .text");
     if (first === second) continue;
-    await page.keyboard.press(first.length > second.length ? "ArrowLeft" : "ArrowRight");
+    await page.keyboard.press(isHelpful(first) || !isHelpful(second) ? "ArrowLeft" : "ArrowRight");
     await page.locator("#candidates:empty").waitFor({ state: "attached" });
     const counted = await page.textContent("#pair-count");
     kept = counted === "No pairs yet" ? 0 : parseInt(counted!);
