@@ -15,7 +15,7 @@ import { matmulForward } from "../kernels/matmul.ts";
 import type { Operand } from "../kernels/shapes.ts";
 import { trainingStep } from "../train/step.ts";
 import { Arena } from "./arena.ts";
-import { median, Stopwatch } from "./timing.ts";
+import { Stopwatch } from "./timing.ts";
 
 /** Answers a question as src/bench/peers.py does. */
 export interface Peer {
@@ -35,7 +35,7 @@ export interface PeerVersions {
 export interface PeerSizes {
   /** Of matrix products: rows x outputs x inputs. */
   products: { name: string; M: number; N: number; K: number }[];
-  /** Turns of both sides, of which the median counts. */
+  /** Turns of both sides. The fastest counts: what else the machine does only slows, and a thread pool more than others. */
   turns: number;
   /** Steps in a turn. */
   steps: number;
@@ -95,7 +95,7 @@ async function product(
       ours.push(await stopwatch.measure((c) => matmulForward(c, y, x.tensor, w.tensor), 1));
       theirs.push((await peer.ask({ what: "multiply" }) as Turn).milliseconds);
     }
-    const gflops = (times: number[]) => 2 * M * N * K / median(times) / 1e6;
+    const gflops = (times: number[]) => 2 * M * N * K / Math.min(...times) / 1e6;
     return { ours: gflops(ours), theirs: gflops(theirs) };
   } finally {
     arena.release();
@@ -170,7 +170,7 @@ async function step(
     ours.push(our.milliseconds);
     theirs.push(their.milliseconds);
   }
-  return { ours: median(ours), theirs: median(theirs) };
+  return { ours: Math.min(...ours), theirs: Math.min(...theirs) };
 }
 
 function checkAlike(ours: StepTurn, theirs: StepTurn, tolerance: number): void {
