@@ -37,7 +37,7 @@ fn begin_key(key_at: u32) -> Key {
 }
 
 // Element i of a tensor.
-fn element(source: texture_2d<f32>, i: u32) -> f32 {
+fn scalar(source: texture_2d<f32>, i: u32) -> f32 {
   return textureLoad(source, texel(i / 4u), 0)[i % 4u];
 }
 
@@ -70,8 +70,8 @@ fn attention_backward_key_lanes(
         let at = row * params.NH + head;
         let q = shared_head(QKV, row * row_stride() + head * HS4, lane);
         let upstream = shared_head(DOUT, at * HS4, lane);
-        let row_lse = element(lse, at);
-        let row_delta = element(delta, at);
+        let row_lse = scalar(lse, at);
+        let row_delta = scalar(delta, at);
         k0 = add_row(k0, q, upstream, row_lse, row_delta, row >= keys[0]);
         k1 = add_row(k1, q, upstream, row_lse, row_delta, row >= keys[1]);
       }

@@ -23,7 +23,7 @@ const SHARED: [RegExp, string][] = [
   [/\bstore_sums\(/, "tile_product.wgsl"],
   [/\bmultiply\(/, "lane_product.wgsl"],
   [/\bstore_head\(/, "lane_head.wgsl"],
-  [/\b(Items|Rows|Head)\b/, "lane_broadcast.wgsl"],
+  [/\bblock0\(/, "lane_broadcast.wgsl"],
   [/\btexel\(/, "texel.wgsl"],
 ];
 
