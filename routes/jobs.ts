@@ -141,7 +141,7 @@ export function jobRoutes(trainings: Trainings, runs: RunStore, log: (line: stri
     )
     .post(
       "/v1/fine_tuning/jobs/:id/resume",
-      describeRoute({ summary: "Go on with a paused job", ...tag }),
+      describeRoute({ summary: "Resume a paused job", ...tag }),
       (context) => {
         const job = jobOf(context);
         queue.resume(job);

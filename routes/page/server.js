@@ -54,7 +54,7 @@ export async function request(path, { method = "GET", body, headers = {}, signal
     if (sessionStorage.getItem(KEY) === key) {
       sessionStorage.removeItem(KEY);
       await askForKey();
-      if (sessionStorage.getItem(KEY) === null) throw new Error("This server wants a key");
+      if (sessionStorage.getItem(KEY) === null) throw new Error("This server requires a key");
     }
     return await request(path, { method, body, headers, signal });
   }

@@ -36,20 +36,20 @@ export async function converse(
     const speaker = await openSpeaker(path, options, device, context, () => MOST_POSITIONS);
     if (!speaker.tokenizer?.chatTemplate || options.chat === false) {
       throw new UserError(
-        `Expected a model with a chat template to converse with, found ${path} ` +
+        `Expected a model with a chat template to chat with, found ${path} ` +
           `${options.chat === false ? "with --no-chat" : "without"}: use --prompt`,
       );
     }
     partners.push({ ...speaker, name, messages: [] });
   }
-  stderr.write("Say something; an empty line begins anew, Ctrl-D ends\n");
+  stderr.write("Type a message. An empty line starts a new conversation, Ctrl-D ends\n");
   while (!signal.aborted) {
     stderr.write("\n> ");
     const line = await stdin.line(signal);
     if (line === null) break;
     if (line.trim() === "") {
       for (const partner of partners) partner.messages = [];
-      stderr.write("begun anew\n");
+      stderr.write("new conversation\n");
       continue;
     }
     for (const partner of partners) {

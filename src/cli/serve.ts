@@ -33,7 +33,7 @@ export async function run(options: Options<"serve">, context: Context<"serve">):
   const apiKey = options.apiKey ?? (Deno.env.get("SMOLDPO_API_KEY") || null);
   if (!OWN_NAMES.includes(options.host) && apiKey === null) {
     throw new UserError(
-      `Expected a key in SMOLDPO_API_KEY for --host ${options.host}, found none: other machines could ask without one`,
+      `Expected a key in SMOLDPO_API_KEY for --host ${options.host}, found none: without a key anyone on the network could use the server`,
     );
   }
   const output = outputOf(options);
@@ -105,7 +105,7 @@ function namedModels({ model, reference, servedModelName }: Options<"serve">) {
   if (reference !== null) models.push({ name: nameOf(reference), path: reference });
   if (models.length === 2 && models[0].name === models[1].name) {
     throw new UserError(
-      `Expected model and reference with names of their own, found "${
+      `Expected different names for model and reference, found "${
         models[0].name
       }" twice: use --served-model-name`,
     );

@@ -1,8 +1,8 @@
 // This module is browser compatible.
 /**
  * Continuous batching: requests of any length come and go while others are in work. Between two submits the batch is put
- * together anew: what is finished or given up leaves, what waits and fits joins. What a request is answered with depends on
- * itself alone, to the last bit.
+ * together anew: what is finished or given up leaves, what waits and fits joins. The result does not depend on
+ * other requests, bit for bit.
  *
  * @module
  */

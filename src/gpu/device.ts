@@ -45,7 +45,7 @@ export class Gpu {
   readonly subgroupDirective: string;
   /** How much of its work it can be given at once. */
   readonly pace = new Pace();
-  /** There where the device shares its thread: its work is done in turns then. */
+  /** Set if training and serving share this device: its work is then split into turns. */
   turns: Turns | undefined;
   /** Resolves with the {@link failure} once there is one. */
   readonly failed: Promise<Error>;

@@ -15,7 +15,7 @@ export type Command = (encoding: Encoding) => void;
 type Work = { command: Command } | { action(): void };
 
 export interface TurnOptions {
-  /** About how long a part keeps the GPU: one dispatch at least, however long it lasts, and one that compiles at most. */
+  /** About how long a part keeps the GPU: at least one dispatch, however long it lasts; at most one that must compile. */
   partMs?: number;
   /** A turn lasts as long as the others had before it, so that neither side starves, within these bounds. */
   shortestTurnMs?: number;

@@ -12,8 +12,8 @@ import {
 } from "./tensor.ts";
 
 /**
- * Scratch tensors by name, kept between steps and grown when a batch needs more. A name asked for again between two submits
- * must not need more than before: the old buffer is gone.
+ * Scratch tensors by name, kept between steps and grown when a batch needs more. Between two submits no name
+ * may ask for more than before: commands that are already recorded use the old buffer.
  */
 export class Workspace {
   #tensors = new Map<string, Tensor>();

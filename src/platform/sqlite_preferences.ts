@@ -52,7 +52,7 @@ export class SqlitePreferences implements PreferenceStore {
     const { state } = await Deno.permissions.query({ name: "write", path });
     if (state !== "granted") {
       throw new UserError(
-        `Cannot write ${path}: expected a file in runs/, for this command may write nowhere else`,
+        `Cannot write ${path}: expected a file in runs/, the one folder that this command may write to`,
       );
     }
     const store = new SqlitePreferences(path);

@@ -38,7 +38,7 @@ export interface EvaluationSettings {
 
 export class Evaluation implements Task {
   readonly kind = "evaluation";
-  readonly outcome = "The results are there";
+  readonly outcome = "Evaluated";
   results: EvaluationResults | null = null;
 
   constructor(

@@ -137,7 +137,9 @@ export class ModelShelf {
   async remove(model: ServedModel): Promise<void> {
     const { name } = model;
     if (this.#startedWith.has(name)) {
-      throw new UserError(`Expected a trained model, found ${name}, which the server began with`);
+      throw new UserError(
+        `Expected a trained model, found ${name}, which the server was started with`,
+      );
     }
     this.#unloaded.set(name, this.#kept.get(name)!.path);
     this.#kept.delete(name);

@@ -121,7 +121,7 @@ export class Trainings {
     const taken = shelf.models.some((model) => model.name === name) ||
       this.jobs.some((job) => job.task.name === name && isUnderWay(job));
     if (taken) {
-      throw new UserError(`Expected a suffix of its own, found "${request.suffix}" in use`);
+      throw new UserError(`Expected a suffix that no other model has, found "${request.suffix}"`);
     }
     const room = shelf.hold();
     try {

@@ -38,7 +38,7 @@ const CHECKED_ROWS = [100, 1000];
 /**
  * Rows that are read as training goes on: memory holds a buffer of them, whatever the size of the dataset. The next row is
  * drawn at random from the buffer, and another is read in its place. Which one depends on seed, pass and number alone, so
- * a stream that is taken up at a position goes on as the one that was there.
+ * resuming at a position yields the same rows.
  */
 export class RowStream<Row> implements StepRows {
   /** The rows of the newest step. Steps are made from this list, which changes. */
@@ -90,7 +90,7 @@ export class RowStream<Row> implements StepRows {
     while (this.#drawn < drawn && await this.#draw() !== null);
     if (this.#drawn < drawn) {
       throw new UserError(
-        `Cannot resume: expected ${drawn} rows to be there again, found ${this.#drawn}; has the dataset changed?`,
+        `Cannot resume: expected the ${drawn} rows that were read before, found ${this.#drawn}; has the dataset changed?`,
       );
     }
   }
@@ -139,7 +139,9 @@ export class RowStream<Row> implements StepRows {
     this.#pass++;
     await this.#openPass();
     if (this.#buffer.length === 0) {
-      throw new UserError("Cannot read the dataset again: expected the rows of before, found none");
+      throw new UserError(
+        "Cannot read the dataset again: expected the same rows as before, found none",
+      );
     }
   }
 

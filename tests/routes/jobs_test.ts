@@ -63,7 +63,7 @@ Deno.test("a job trains beside answers, tells of each step, and its model answer
     };
     assert.notEqual(await answerOf("ft:policy:mine"), await answerOf("policy"));
     const twice = await served.ask(JOBS, tiny({ suffix: "mine" }));
-    assert.match(twice.body.error.message, /suffix of its own, found "mine"/);
+    assert.match(twice.body.error.message, /suffix that no other model has, found "mine"/);
   });
 });
 

@@ -142,7 +142,7 @@ Deno.test("stream: what cannot be trained on is said", async () => {
   const counts = short.position.counts;
   await refused(
     short.resume({ pass: 0, drawn: 6, rowsPerPass: null, counts }),
-    /Cannot resume: expected 6 rows to be there again, found 5/,
+    /Cannot resume: expected the 6 rows that were read before, found 5/,
   );
   const cut = streamOf(datasetOf(500).open, { rowsPerStep: 100 }, {
     maxLengthTokens: 2,
