@@ -19,6 +19,12 @@ type Speeds = Map<string, number>;
 
 const HERE = new URL("../..", import.meta.url).pathname;
 
+/** The default job of this tree, which an older one shipped with other data. */
+const SHIPPED = [
+  ...["--model", `${HERE}fixtures/model`, "--dataset", `${HERE}fixtures/pairs/train.jsonl`],
+  ...["--eval-dataset", `${HERE}fixtures/pairs/eval.jsonl`, "--learning-rate", "5e-5"],
+];
+
 const MEASURES: Record<string, (tree: string, scratch: string) => Promise<Speeds>> = {
   async step(tree) {
     const { steps } = await bench(tree, "step");
@@ -39,7 +45,7 @@ const MEASURES: Record<string, (tree: string, scratch: string) => Promise<Speeds
   async train(tree, scratch) {
     const output = join(scratch, crypto.randomUUID());
     const began = performance.now();
-    await deno(tree, ["task", "train", "--no-cache", "--output", output]);
+    await deno(tree, ["task", "train", ...SHIPPED, "--no-cache", "--output", output]);
     return new Map([["train, whole command", 1000 / (performance.now() - began)]]);
   },
 };
