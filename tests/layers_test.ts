@@ -8,6 +8,7 @@ const FLOORS = [
   ["cli"],
   ["platform"],
   ["bench", "serve"],
+  ["run"],
   ["report"],
   ["engine.ts"],
   ["train"],

@@ -9,21 +9,20 @@ import { scoreReference } from "../dpo/evaluate.ts";
 import { suspectedFlips } from "../dpo/label_flips.ts";
 import { Reference } from "../dpo/reference.ts";
 import { loadReference } from "../engine.ts";
-import type { Context } from "./context.ts";
-import { openDevice } from "./device.ts";
+import { localPorts } from "../platform/local_ports.ts";
+import { countsInWords, shapeInWords, unusedInWords } from "../report/words.ts";
+import { type Caches, withoutCaches } from "../run/caches.ts";
 import {
-  countsInWords,
   heldOutDataset,
   type LoadedPairs,
   loadPairsFrom,
   mainDataset,
   type NamedDataset,
-  openStoredModel,
-  shapeInWords,
-  type StoredModel,
-  unusedInWords,
-} from "./inputs.ts";
-import { NO_SHORTCUTS } from "./shortcuts.ts";
+  openModel,
+} from "../run/inputs.ts";
+import type { StoredModel } from "../run/ports.ts";
+import { type Context, lineWriter } from "./context.ts";
+import { printDetails } from "./run_printer.ts";
 
 /**
  * Audits a preference dataset, and held-out data against it; with a reference, their labels too.
@@ -36,17 +35,21 @@ export async function showAudit(
   data: DataOptions,
   context: Context<"inspect">,
 ): Promise<number> {
+  const { stderr, signal } = context;
+  const caches = withoutCaches(
+    localPorts({ signal, say: lineWriter(stderr) }),
+    printDetails(context),
+  );
   const load = (named: NamedDataset, training?: readonly PreferencePair[]) =>
-    loadPairsFrom(named, model, data, NO_SHORTCUTS, training);
+    loadPairsFrom(named, model, data, caches, training);
   const train = await load(mainDataset(options, "train"));
   const heldOut = heldOutDataset(options);
   const datasets = [train, ...heldOut ? [await load(heldOut, train.pairs)] : []];
   const audits = options.reference === null
     ? datasets.map(({ record }) => record.audit)
-    : await auditLabels(options.reference, datasets, model, options, context);
-  if (!audits) return 0;
-  for (const [i, { record, counts }] of datasets.entries()) {
-    const { path, format } = record;
+    : await auditLabels(options.reference, datasets, model, options, caches);
+  for (const [i, { record }] of datasets.entries()) {
+    const { path, format, counts } = record;
     const audit = audits[i];
     context.stdout.write(
       options.json
@@ -59,22 +62,16 @@ export async function showAudit(
   return 0;
 }
 
-/**
- * The audits of datasets, with the labels that a reference doubts.
- *
- * @returns null if the user only wanted to see the adapters.
- */
+/** The audits of datasets, with the labels that a reference doubts. */
 async function auditLabels(
   referencePath: string,
   datasets: readonly LoadedPairs[],
   model: Pick<StoredModel, "config">,
   options: Options<"inspect">,
-  context: Context<"inspect">,
-): Promise<Audit[] | null> {
-  using stored = await openStoredModel(referencePath, context);
-  const device = await openDevice(options, context);
-  if (!device) return null;
-  const { gpu, precision } = device;
+  { ports, emit }: Caches,
+): Promise<Audit[]> {
+  using stored = await openModel(referencePath, ports, emit);
+  const { gpu, precision } = await ports.openDevice(options);
   const loading = { precision, positions: options.maxLength };
   const loaded = await loadReference(gpu, model, stored, loading);
   // Both in one, so that nothing is computed but the reference.

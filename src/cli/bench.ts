@@ -14,8 +14,9 @@ import { readConfig } from "../model/directory.ts";
 import { currentCommit } from "../platform/commit.ts";
 import { locateModel, openModelAt } from "../platform/models.ts";
 import { measurePeers, type PeerReport, peersText } from "./bench_peers.ts";
-import type { Context } from "./context.ts";
-import { featuresInWords, openDevice } from "./device.ts";
+import { type Context, lineWriter } from "./context.ts";
+import { openDevice } from "../platform/device.ts";
+import { featuresInWords } from "../report/words.ts";
 
 /** All that a benchmark run says: what `--json` prints. Parts that were not asked for are missing. */
 export interface BenchReport {
@@ -47,8 +48,8 @@ export async function run(
   streams: Streams,
   sizes?: BenchSizes,
 ): Promise<number> {
-  const device = await openDevice(options, streams);
-  if (!device) return 0;
+  const opening = { say: lineWriter(streams.stderr) };
+  const device = await openDevice(options, opening);
   const { info, features } = device.gpu;
   device.gpu.close();
   const { directory } = await locateModel(options.model);
@@ -67,7 +68,7 @@ export async function run(
 
   // Each part gets a device of its own, which frees all that it allocated.
   const onDevice = async <T>(measure: (gpu: Gpu, precision: Operand) => Promise<T>): Promise<T> => {
-    const { gpu, precision } = (await openDevice(options, streams))!;
+    const { gpu, precision } = await openDevice(options, opening);
     try {
       return await measure(gpu, precision);
     } finally {

@@ -4,9 +4,11 @@ import { resolveOptions } from "../config.ts";
 import type { Gpu } from "../gpu/device.ts";
 import type { Operand } from "../kernels/shapes.ts";
 import { startPython } from "../platform/python.ts";
-import type { Context } from "./context.ts";
-import { dataOptions, loadPairsFrom, mainDataset, openStoredModel } from "./inputs.ts";
-import { NO_SHORTCUTS } from "./shortcuts.ts";
+import { type Context, lineWriter } from "./context.ts";
+import { localPorts } from "../platform/local_ports.ts";
+import { withoutCaches } from "../run/caches.ts";
+import { dataOptions, loadPairsFrom, mainDataset, openModel } from "../run/inputs.ts";
+import { printDetails } from "./run_printer.ts";
 
 const PROGRAM = new URL("../bench/peers.py", import.meta.url);
 const HOW_TO_GET_THEM = "on Debian: apt install python3-torch python3-numpy libopenblas0-pthread";
@@ -27,9 +29,12 @@ export async function measurePeers(
   const { options } = resolveOptions("train", {
     flags: [["dataset", "fixtures/pairs/train.jsonl[:8]"]],
   });
-  using model = await openStoredModel(options.model, { stderr });
+  const ports = localPorts({ say: lineWriter(stderr) });
+  const emit = printDetails({ stderr });
+  using model = await openModel(options.model, ports, emit);
   const data = dataOptions(options, model, options.score);
-  const { pairs } = await loadPairsFrom(mainDataset(options, "train"), model, data, NO_SHORTCUTS);
+  const named = mainDataset(options, "train");
+  const { pairs } = await loadPairsFrom(named, model, data, withoutCaches(ports, emit));
   const training = { directory: options.model, checkpoint: model, pairs };
   return await benchPeers(gpu, precision, asked, sizes, training);
 }

@@ -12,9 +12,10 @@ export interface Context<C extends Command = Command> {
   signal: AbortSignal;
   /** The options with where each came from, for headers and `run.json`. */
   resolved: Resolved<C>;
-  /** Other work goes on in this thread, and the command's device lets it have its turn. */
-  sharesThread?: boolean;
 }
+
+/** The exit code of a command that the user interrupted. */
+export const INTERRUPTED = 130;
 
 /** A stream of text for people or programs. */
 export interface Output {
@@ -22,6 +23,11 @@ export interface Output {
   write(text: string): void;
   /** Columns of the terminal, or `null` where there is none. */
   columns(): number | null;
+}
+
+/** @returns What writes lines. */
+export function lineWriter(output: Pick<Output, "write">): (line: string) => void {
+  return (line) => output.write(`${line}\n`);
 }
 
 /** Text from a person or a program. */

@@ -2,7 +2,7 @@ import { UserError } from "../errors.ts";
 import type { Message } from "../text/chat.ts";
 import { encodeChat } from "../text/prompt.ts";
 import type { Context } from "./context.ts";
-import type { OpenDevice } from "./device.ts";
+import type { OpenDevice } from "../run/ports.ts";
 import {
   answer,
   type GenerateFlags,

@@ -3,17 +3,12 @@ import { UserError } from "../errors.ts";
 import { elementCount } from "../gpu/tensor.ts";
 import type { SavedDtype } from "../formats/tensor_data.ts";
 import { checkpointTensors } from "../model/params.ts";
-import { parseByteSize, saveModel } from "../model/save.ts";
+import { parseByteSize, SAVED_DTYPES, saveModel } from "../model/save.ts";
 import { createWhole } from "../platform/files.ts";
 import { openModelAt } from "../platform/models.ts";
-import type { Context } from "./context.ts";
+import { type Context, INTERRUPTED } from "./context.ts";
 import { bringFromHub } from "./hub_files.ts";
 import { openPushTarget, pushToHub } from "./hub_target.ts";
-
-const INTERRUPTED = 130;
-
-/** Numbers of saved weights by their names as flags. */
-export const SAVED_DTYPES = { f32: "F32", bf16: "BF16", f16: "F16" } as const;
 
 /** Writes a model, in whatever files it is, as a directory that Hugging Face's libraries load. */
 export async function run(

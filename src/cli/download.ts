@@ -5,10 +5,8 @@ import type { RepoListing } from "../platform/hub/listing.ts";
 import { type HubRepo, parseRepo } from "../platform/hub/repo.ts";
 import { neededFiles } from "../platform/hub/selection.ts";
 import { hubSettings } from "../platform/hub/settings.ts";
-import type { Context } from "./context.ts";
+import { type Context, INTERRUPTED } from "./context.ts";
 import { download } from "./hub_files.ts";
-
-const INTERRUPTED = 130;
 
 /** Brings models and datasets of the hub into its cache, where every other command finds them without network. */
 export async function run(

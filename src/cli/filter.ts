@@ -9,11 +9,9 @@ import { type Dataset, filesOf, readRows } from "../data/rows.ts";
 import { UserError } from "../errors.ts";
 import { openDataset } from "../platform/datasets.ts";
 import { PendingFile } from "../platform/pending_file.ts";
-import type { Context } from "./context.ts";
+import { type Context, INTERRUPTED } from "./context.ts";
 import { bringFromHub } from "./hub_files.ts";
-import { mainDataset, parseOptions } from "./inputs.ts";
-
-const INTERRUPTED = 130;
+import { mainDataset, parseOptions } from "../run/inputs.ts";
 
 /** Keeps the pairs of a dataset that the rules find strong, row by row: a dataset may be larger than memory. */
 export async function run(

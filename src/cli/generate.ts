@@ -2,9 +2,11 @@ import { UserError } from "../errors.ts";
 import { nextTokenProbabilities } from "../generate/generate.ts";
 import { encodeChat, encodeText } from "../text/prompt.ts";
 import type { TextTokenizer } from "../text/tokenizer.ts";
-import type { Context } from "./context.ts";
+import { type Context, INTERRUPTED, lineWriter } from "./context.ts";
 import { converse } from "./converse.ts";
-import { deviceInWords, type OpenDevice, openDevice } from "./device.ts";
+import { openDevice } from "../platform/device.ts";
+import { deviceInWords, factsOf } from "../report/words.ts";
+import type { OpenDevice } from "../run/ports.ts";
 import {
   answer,
   type GenerateFlags,
@@ -16,8 +18,6 @@ import {
   spoken,
   type Streams,
 } from "./speaker.ts";
-
-const INTERRUPTED = 130;
 
 /** A model, and the prompt in its tokens. */
 interface Asked extends Speaker {
@@ -35,11 +35,9 @@ export async function run(
   context: Pick<Context<"generate">, "stdin" | "stdout" | "stderr" | "signal">,
 ): Promise<number> {
   const talks = options.prompt === null && options.promptIds === null;
-  const device = await openDevice(options, context);
-  if (!device) return 0;
-  context.stderr.write(
-    `device     ${deviceInWords(device)}\n`,
-  );
+  const say = lineWriter(context.stderr);
+  const device = await openDevice(options, { say });
+  say(`device     ${deviceInWords(factsOf(device))}`);
   if (talks && context.stdin.isTerminal()) {
     if (options.json || options.probabilities) {
       throw new UserError("Expected --prompt with --json or --probabilities, found a conversation");

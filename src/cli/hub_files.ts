@@ -1,9 +1,9 @@
 /** What a command line names of the hub: found in the cache, or brought there. */
 import { basename } from "node:path";
 import type { OptionName, Origin } from "../config.ts";
-import { parseDatasetArgument } from "../data/source.ts";
+import { parseDatasetArgument, type SplitChoice } from "../data/source.ts";
 import { UserError } from "../errors.ts";
-import { hubPlace, missingOfDataset, type SplitChoice } from "../platform/datasets.ts";
+import { hubPlace, missingOfDataset } from "../platform/datasets.ts";
 import { cachedSnapshot, isThere, snapshotFolder } from "../platform/hub/cache.ts";
 import { downloadFiles } from "../platform/hub/download.ts";
 import { rememberFiles } from "../platform/hub/files_of_commit.ts";

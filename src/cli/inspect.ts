@@ -15,7 +15,7 @@ import { locateModel } from "../platform/models.ts";
 import { loadTokenizer } from "../text/tokenizer.ts";
 import { showAudit } from "./audit.ts";
 import type { Context } from "./context.ts";
-import { dataOptions, mainDataset } from "./inputs.ts";
+import { dataOptions, mainDataset } from "../run/inputs.ts";
 
 const REASONS: Record<DropReason, string> = {
   droppedEmptyCompletion: "a completion is empty",

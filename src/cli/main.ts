@@ -7,7 +7,15 @@
 import { type Command, COMMANDS, type Options, resolveOptions } from "../config.ts";
 import { nearestName } from "../config/values.ts";
 import { UserError } from "../errors.ts";
-import { type Context, type Input, type Output, processInput, processOutput } from "./context.ts";
+import {
+  type Context,
+  type Input,
+  INTERRUPTED,
+  lineWriter,
+  type Output,
+  processInput,
+  processOutput,
+} from "./context.ts";
 import { parseFlags } from "./flags.ts";
 import { commandHelp, overview } from "./help.ts";
 
@@ -18,8 +26,6 @@ export interface CommandModule<C extends Command = Command> {
 }
 
 type Load = <C extends Command>(command: C) => Promise<CommandModule<C>>;
-
-const INTERRUPTED = 130;
 
 // Loaded on demand: `filter` needs no GPU code, and help needs nothing.
 const loadModule: Load = (command) => import(`./${command}.ts`);
@@ -72,11 +78,26 @@ async function dispatch(
     return 0;
   }
   const resolved = resolveOptions(command, { flags: given, file: await configFile(given) });
+  if ("adapter" in resolved.options && resolved.options.adapter === "list") {
+    return await listAdapters(resolved.options, stdout, stderr);
+  }
   const module = await load(command);
   return await withInterrupt(
     stderr,
     (signal) => module.run(resolved.options, { stdin, stdout, stderr, signal, resolved }),
   );
+}
+
+/** What `--adapter list` shows, whatever the command. */
+async function listAdapters(
+  options: Pick<Options<"eval">, "engine">,
+  stdout: Output,
+  stderr: Output,
+): Promise<number> {
+  const { adapterNames } = await import("../platform/device.ts");
+  const names = await adapterNames(options, { say: lineWriter(stderr) });
+  for (const [index, name] of names.entries()) stdout.write(`${index}: ${name}\n`);
+  return 0;
 }
 
 async function configFile(

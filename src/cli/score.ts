@@ -1,31 +1,19 @@
 import type { Options } from "../config.ts";
-import { scorePairs } from "../dpo/evaluate.ts";
-import { loadModel } from "../engine.ts";
-import type { Context } from "./context.ts";
-import { openDevice } from "./device.ts";
-import {
-  countsInWords,
-  dataOptions,
-  loadPairsFrom,
-  mainDataset,
-  openStoredModel,
-} from "./inputs.ts";
-import { shortcuts } from "./shortcuts.ts";
+import { localPorts } from "../platform/local_ports.ts";
+import { countsInWords } from "../report/words.ts";
+import { score } from "../run/score.ts";
+import { type Context, lineWriter } from "./context.ts";
+import { printDetails } from "./run_printer.ts";
 
 /** Log-probabilities of every pair: one JSON line each, in dataset order. */
 export async function run(options: Options<"score">, context: Context<"score">): Promise<number> {
-  using model = await openStoredModel(options.model, context);
-  const data = dataOptions(options, model, "all");
-  const named = mainDataset(options, "score");
-  const faster = shortcuts(options, "read", context);
-  const { pairs, counts } = await loadPairsFrom(named, model, data, faster);
-  const device = await openDevice(options, context);
-  if (!device) return 0;
-  context.stderr.write(`${options.dataset}: ${countsInWords(counts)}\n`);
-  const { gpu, precision } = device;
-  const loaded = await loadModel(gpu, model, { precision, positions: options.maxLength });
-  for await (const score of scorePairs(loaded, pairs)) {
-    context.stdout.write(`${JSON.stringify(score)}\n`);
-  }
+  const { stdout, stderr, signal, resolved } = context;
+  const say = lineWriter(stderr);
+  const print = printDetails(context);
+  await score(resolved, localPorts({ signal, say }), (event) => {
+    print(event);
+    if (event.type === "loaded") say(`${options.dataset}: ${countsInWords(event.data.counts)}`);
+    if (event.type === "scored") stdout.write(`${JSON.stringify(event.score)}\n`);
+  });
   return 0;
 }

@@ -2,6 +2,7 @@ import { basename } from "node:path";
 import { type AppOptions, createApp } from "../../routes/app.ts";
 import type { Options } from "../config.ts";
 import { UserError } from "../errors.ts";
+import { openStoredModel } from "../platform/models.ts";
 import { DiskRuns } from "../platform/run_store.ts";
 import { SqlitePreferences } from "../platform/sqlite_preferences.ts";
 import { DiskUploads } from "../platform/uploads.ts";
@@ -13,11 +14,8 @@ import { TrainingFiles } from "../serve/training_files.ts";
 import { Trainings } from "../serve/trainings.ts";
 import { stopIdsOf } from "../text/prompt.ts";
 import type { Context } from "./context.ts";
-import { openDevice } from "./device.ts";
-import { openStoredModel } from "./inputs.ts";
 import { allowedFiles, existsHere } from "./serving/allowed_files.ts";
 import { listen } from "./serving/http_server.ts";
-import { linesTo } from "./serving/local_worker.ts";
 import { RemoteServing } from "./serving/remote_serving.ts";
 
 /** Names by which this machine reaches itself; another `Host` means that a page was lured here. */
@@ -26,10 +24,6 @@ const OWN_NAMES = ["127.0.0.1", "localhost", "[::1]"];
 /** The HTTP server. It runs until it is interrupted, then lets answers in work finish. */
 export async function run(options: Options<"serve">, context: Context<"serve">): Promise<number> {
   const say = (line: string) => context.stderr.write(`${line}\n`);
-  if (options.adapter === "list") {
-    await openDevice(options, context);
-    return 0;
-  }
   const apiKey = options.apiKey ?? (Deno.env.get("SMOLDPO_API_KEY") || null);
   if (!OWN_NAMES.includes(options.host) && apiKey === null) {
     throw new UserError(
@@ -114,7 +108,7 @@ function namedModels({ model, reference, servedModelName }: Options<"serve">) {
 }
 
 async function voiceAt(path: string): Promise<Voice> {
-  using stored = await openStoredModel(path, { stderr: linesTo(() => {}) });
+  using stored = await openStoredModel(path);
   const { config, tokenizer } = stored;
   return { tokenizer, stopIds: stopIdsOf(config, tokenizer) };
 }

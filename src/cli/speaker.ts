@@ -7,8 +7,8 @@ import { stopIdsOf } from "../text/prompt.ts";
 import { TextStream } from "../text/text_stream.ts";
 import type { TextTokenizer } from "../text/tokenizer.ts";
 import type { Context } from "./context.ts";
-import type { OpenDevice } from "./device.ts";
-import { openStoredModel, type StoredModel } from "./inputs.ts";
+import { openStoredModel } from "../platform/models.ts";
+import type { OpenDevice, StoredModel } from "../run/ports.ts";
 
 export type GenerateFlags = Options<"generate">;
 export type Streams = Pick<Context, "stdout" | "stderr" | "signal">;
@@ -29,7 +29,8 @@ export async function openSpeaker(
   context: Pick<Context, "stderr">,
   positions: (stored: StoredModel) => number,
 ): Promise<Speaker> {
-  using stored = await openStoredModel(path, context);
+  using stored = await openStoredModel(path);
+  for (const note of stored.notes) context.stderr.write(`weights    ${note}\n`);
   const { config, tokenizer } = stored;
   const model = await loadModel(gpu, stored, {
     precision,

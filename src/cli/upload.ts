@@ -1,10 +1,8 @@
 import type { Options } from "../config.ts";
 import { UserError } from "../errors.ts";
 import { locateModel, openModelAt } from "../platform/models.ts";
-import type { Context } from "./context.ts";
+import { type Context, INTERRUPTED } from "./context.ts";
 import { fillHubTarget, openHubTarget } from "./hub_target.ts";
-
-const INTERRUPTED = 130;
 
 /** Puts a model on the hub. */
 export async function run(options: Options<"upload">, context: Context<"upload">): Promise<number> {

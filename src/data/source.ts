@@ -18,6 +18,16 @@ export interface DatasetSource {
   slice: Slice | null;
 }
 
+/** Which split of a folder to read where the argument does not say. */
+export interface SplitChoice {
+  /** The configuration that the user named, of those that a dataset's card has. */
+  config?: string | null;
+  /** The one that the user named, or null. */
+  split: string | null;
+  /** The one to take where there are several and the user named none. */
+  preferred: string;
+}
+
 /**
  * Takes a dataset argument apart: `LOCATION[:SPLIT][[FROM:TO]]`, several with commas between them.
  *

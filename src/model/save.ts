@@ -15,6 +15,9 @@ import { CONFIG } from "./directory.ts";
 import { checkpointTensors } from "./params.ts";
 import { INDEX, SINGLE } from "./weight_files.ts";
 
+/** Numbers of saved weights by their names as flags. */
+export const SAVED_DTYPES = { f32: "F32", bf16: "BF16", f16: "F16" } as const;
+
 const GENERATION_CONFIG = "generation_config.json";
 
 /** Files beside the weights that a saved model takes over from the one it came from. */

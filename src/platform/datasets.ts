@@ -13,7 +13,12 @@ import {
   HOLD_ROWS,
   rowSuffix,
 } from "../data/rows.ts";
-import { type DatasetSource, parseDatasetArgument, selectFiles } from "../data/source.ts";
+import {
+  type DatasetSource,
+  parseDatasetArgument,
+  selectFiles,
+  type SplitChoice,
+} from "../data/source.ts";
 import { UserError } from "../errors.ts";
 import type { Directory } from "../formats/files.ts";
 import { explain, openDirectory } from "./files.ts";
@@ -24,16 +29,6 @@ import { type HubRepo, parseRepo } from "./hub/repo.ts";
 
 /** Where Hugging Face's datasets say what their files are. */
 const CARD = "README.md";
-
-/** Which split of a folder to read where the argument does not say. */
-export interface SplitChoice {
-  /** The configuration that the user named, of those that a dataset's card has. */
-  config?: string | null;
-  /** The one that the user named, or null. */
-  split: string | null;
-  /** The one to take where there are several and the user named none. */
-  preferred: string;
-}
 
 /** The files that are meant, and those of them that are in no cache. */
 interface Chosen {

@@ -1,6 +1,7 @@
 import { UserError } from "../errors.ts";
-import { type Cache, cacheKey } from "../formats/cache.ts";
+import { cacheKey } from "../formats/cache.ts";
 import { type Directory, type FileReader, readChunks } from "../formats/files.ts";
+import type { NamedCache } from "../run/ports.ts";
 import { sha256 } from "./checkpoint_storage.ts";
 import { createDirectory } from "./files.ts";
 
@@ -20,7 +21,7 @@ export function defaultCachePath(): string | null {
  * A cache in a folder: a file per key, which begins with the digest of what follows. A damaged file counts as missing, and a
  * folder that cannot be written to is read only; both are said.
  */
-export class DiskCache implements Cache {
+export class DiskCache implements NamedCache {
   /**
    * @param access Whether entries may be written; some commands have no permission to.
    * @param say Tells a person what is wrong, a line at a time.
@@ -37,14 +38,14 @@ export class DiskCache implements Cache {
       bytes = await Deno.readFile(`${this.path}/${key}`);
     } catch (error) {
       if (!(error instanceof Deno.errors.NotFound)) {
-        this.say(`cache      unread: ${messageOf(error)}`);
+        this.say(`unread: ${messageOf(error)}`);
       }
       return null;
     }
     const content = bytes.subarray(DIGEST_BYTES);
     const digest = new Uint8Array(await crypto.subtle.digest("SHA-256", content));
     if (digest.every((byte, i) => byte === bytes[i])) return content;
-    this.say(`cache      damaged, so ignored: ${this.path}/${key}`);
+    this.say(`damaged, so ignored: ${this.path}/${key}`);
     return null;
   }
 
@@ -57,7 +58,7 @@ export class DiskCache implements Cache {
       await directory.write(key, [digest, ...parts]);
     } catch (error) {
       if (!(error instanceof UserError)) throw error;
-      this.say(`cache      not written: ${error.message}`);
+      this.say(`not written: ${error.message}`);
     }
   }
 

@@ -9,6 +9,8 @@ import { UserError } from "../errors.ts";
 import { cacheKey } from "../formats/cache.ts";
 import type { Directory } from "../formats/files.ts";
 import { type ModelSource, openModel } from "../model/directory.ts";
+import type { StoredModel } from "../run/ports.ts";
+import { loadTokenizer } from "../text/tokenizer.ts";
 import { isCheckpoint, openCheckpointModel } from "../train/checkpoint_model.ts";
 import type { ModelIdentity } from "../train/identity.ts";
 import { hashFiles } from "./disk_cache.ts";
@@ -66,5 +68,26 @@ export async function openModelAt(
     throw new UserError(
       `${error.message}; "deno task download --model ${pathOrId}" completes what is in the cache`,
     );
+  }
+}
+
+/**
+ * Opens a model with its tokenizer.
+ *
+ * @param pathOrId As {@link locateModel} takes it.
+ * @throws {UserError} As {@link openModel}.
+ */
+export async function openStoredModel(pathOrId: string): Promise<StoredModel> {
+  const model = await openModelAt(pathOrId);
+  const { config, directory, notes } = model;
+  try {
+    const tokenizer = await loadTokenizer(directory);
+    let identified: Promise<ModelIdentity> | undefined;
+    const identity = () => identified ??= identifyModel(model);
+    const [read, dispose] = [model.readChunks, model.close];
+    return { config, read, directory, tokenizer, identity, notes, [Symbol.dispose]: dispose };
+  } catch (error) {
+    model.close();
+    throw error;
   }
 }

@@ -6,16 +6,16 @@ import type { Job, JobQueue, Task, Watch } from "./job_queue.ts";
 import type { TrainingFile, TrainingFiles } from "./training_files.ts";
 import type { NamedModel } from "./trainings.ts";
 
-/** What `eval --json` prints. */
+/** What an evaluation found, as `eval --json` has it. */
 export type EvaluationResults = Readonly<Record<string, unknown>>;
 
 /** Who can evaluate, on whatever GPU. */
 export interface Evaluator {
   /**
-   * Runs the command `eval`.
+   * Evaluates as the command `eval` does.
    *
    * @returns null if the signal ended it.
-   * @throws {UserError} As the command.
+   * @throws {UserError} As `evaluate` of src/run.
    */
   evaluate(resolved: Resolved<"eval">, watch: Watch): Promise<EvaluationResults | null>;
 }

@@ -7,17 +7,14 @@
  */
 import { UserError } from "../errors.ts";
 import type { MetricsLine } from "../report/run_record.ts";
+import { wordsOf } from "../run/event_words.ts";
+import type { Emit, RunEvent } from "../run/events.ts";
 
 /** Who watches a task while it runs. */
 export interface Watch {
   /** Ends the task where it can go on from. */
   signal: AbortSignal;
-  /** Gets the number of steps that there will be, once it is known. */
-  onPlan(steps: number): void;
-  /** Gets each line of metrics.jsonl. */
-  onMetrics(line: MetricsLine): void;
-  /** Gets what the command line would say to people. */
-  onLine(line: string): void;
+  onEvent: Emit;
 }
 
 /** What a job does. */
@@ -229,9 +226,7 @@ export class JobQueue {
     try {
       const done = await job.task.run({
         signal: controller.signal,
-        onPlan: (steps) => job.totalSteps = steps,
-        onLine: (line) => this.#tell(job, line),
-        onMetrics: (metrics) => this.#tell(job, inWords(metrics), { metrics }),
+        onEvent: (event) => this.#take(job, event),
       });
       this.#settle(job, done ? "succeeded" : run.then);
     } catch (error) {
@@ -239,6 +234,18 @@ export class JobQueue {
       if (!mendable) this.log(`error      ${(error as Error).stack ?? error}`);
       job.error = mendable ? error.message : "The server failed at this job; its log says why";
       this.#settle(job, "failed");
+    }
+  }
+
+  #take(job: Job, event: RunEvent): void {
+    if (event.type === "planned") job.totalSteps = event.plan.totalSteps;
+    const lines = wordsOf(event).filter(({ detail }) => !detail).flatMap(({ text }) =>
+      text.split("\n").filter(Boolean)
+    );
+    for (const line of lines) this.#tell(job, line);
+    if (event.type === "stepped" || event.type === "evaluated") {
+      const { metrics } = event;
+      this.#tell(job, inWords(metrics), { metrics });
     }
   }
 

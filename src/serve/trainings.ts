@@ -17,10 +17,10 @@ import type { TrainingFile, TrainingFiles } from "./training_files.ts";
 /** Who can train, on whatever GPU. */
 export interface Trainer {
   /**
-   * Runs the command `train`.
+   * Trains as the command `train` does.
    *
    * @returns Whether it came to its end; false if the signal ended it, with a checkpoint.
-   * @throws {UserError} As the command.
+   * @throws {UserError} As `train` of src/run.
    */
   train(resolved: Resolved<"train">, watch: Watch): Promise<boolean>;
 }
@@ -77,9 +77,9 @@ export class Training implements Task {
     this.#begun = true;
     const done = await this.trainer.train(resolved, {
       ...watch,
-      onMetrics: (metrics) => {
-        this.trainedTokens += metrics.tokens ?? 0;
-        watch.onMetrics(metrics);
+      onEvent: (event) => {
+        if (event.type === "stepped") this.trainedTokens += event.metrics.tokens;
+        watch.onEvent(event);
       },
     });
     if (!done) return false;

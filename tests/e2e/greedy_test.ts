@@ -1,12 +1,11 @@
 import assert from "node:assert/strict";
 import { resolve } from "node:path";
-import { openStoredModel } from "../../src/cli/inputs.ts";
+import { openStoredModel } from "../../src/platform/models.ts";
 import { loadModel } from "../../src/engine.ts";
 import { generate } from "../../src/generate/generate.ts";
 import { GREEDY } from "../../src/kernels/sample.ts";
 import type { Message } from "../../src/text/chat.ts";
 import { encodeChat, stopIdsOf } from "../../src/text/prompt.ts";
-import { MemoryOutput } from "../cli/output.ts";
 import { gpu } from "../kernels/harness.ts";
 import { askPython } from "../python.ts";
 import { skip } from "../skip.ts";
@@ -15,7 +14,7 @@ import { jsonLines } from "./command.ts";
 const NEW_TOKENS = 32;
 
 Deno.test("the shipped model continues 50 prompts as transformers lets it", async (test) => {
-  using stored = await openStoredModel("fixtures/model", { stderr: new MemoryOutput() });
+  using stored = await openStoredModel("fixtures/model");
   const rows = jsonLines<{ prompt: Message[] }>(
     await Deno.readTextFile("fixtures/pairs/eval.jsonl"),
   );

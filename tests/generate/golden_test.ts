@@ -4,10 +4,9 @@ import { loadModel } from "../../src/engine.ts";
 import { decodeHead } from "../../src/generate/decode.ts";
 import { kvCache } from "../../src/generate/kv_cache.ts";
 import { prefill } from "../../src/generate/prefill.ts";
-import { openStoredModel } from "../../src/cli/inputs.ts";
+import { openStoredModel } from "../../src/platform/models.ts";
 import { Commands } from "../../src/gpu/commands.ts";
 import { createTensor, readTensor } from "../../src/gpu/tensor.ts";
-import { MemoryOutput } from "../cli/output.ts";
 import { runOk } from "../e2e/command.ts";
 import { assertNear, goldenCases } from "../e2e/golden.ts";
 import { assertClose, gpu } from "../kernels/harness.ts";
@@ -53,7 +52,7 @@ for (const golden of cases) {
   Deno.test(`${golden.name}: logits after the prompt`, async () => {
     const model = await loadModel(
       gpu,
-      await openStoredModel(path, { stderr: new MemoryOutput() }),
+      await openStoredModel(path),
       {
         precision: "f32",
         positions: 64,

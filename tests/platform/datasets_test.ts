@@ -1,7 +1,8 @@
 import assert from "node:assert/strict";
 import { readRows } from "../../src/data/rows.ts";
 import { UserError } from "../../src/errors.ts";
-import { openDataset, type SplitChoice } from "../../src/platform/datasets.ts";
+import type { SplitChoice } from "../../src/data/source.ts";
+import { openDataset } from "../../src/platform/datasets.ts";
 import { parquetFile } from "../data/parquet_files.ts";
 import { inTemporaryDirectory } from "../e2e/command.ts";
 

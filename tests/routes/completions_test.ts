@@ -1,10 +1,9 @@
 import assert from "node:assert/strict";
-import { openStoredModel } from "../../src/cli/inputs.ts";
+import { openStoredModel } from "../../src/platform/models.ts";
 import { loadModel } from "../../src/engine.ts";
 import { generate } from "../../src/generate/generate.ts";
 import { GREEDY } from "../../src/kernels/sample.ts";
 import { encodeText } from "../../src/text/prompt.ts";
-import { MemoryOutput } from "../cli/output.ts";
 import { assertClose, gpu } from "../kernels/harness.ts";
 import { ask, eventsOf, messages, tokenizer } from "./served.ts";
 
@@ -164,7 +163,7 @@ Deno.test("other clients' words are understood: parts of content, max_completion
 });
 
 Deno.test("the greedy text is that of generate", async () => {
-  using stored = await openStoredModel("fixtures/model", { stderr: new MemoryOutput() });
+  using stored = await openStoredModel("fixtures/model");
   const model = await loadModel(gpu, stored, { precision: "f32", positions: 64 });
   const [{ ids }] = await generate(model, [encodeText(tokenizer, "The molp is")], {
     ...GREEDY,

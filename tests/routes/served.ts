@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { createApp } from "../../routes/app.ts";
 import type { AppOptions } from "../../routes/app.ts";
-import { openStoredModel } from "../../src/cli/inputs.ts";
+import { openStoredModel } from "../../src/platform/models.ts";
 import { LocalWorker } from "../../src/cli/serving/local_worker.ts";
 import { DiskRuns } from "../../src/platform/run_store.ts";
 import { SqlitePreferences } from "../../src/platform/sqlite_preferences.ts";
@@ -15,13 +15,12 @@ import type { PreferenceStore } from "../../src/serve/preferences.ts";
 import { type TrainingFile, TrainingFiles } from "../../src/serve/training_files.ts";
 import { type Trainer, Trainings } from "../../src/serve/trainings.ts";
 import { stopIdsOf } from "../../src/text/prompt.ts";
-import { MemoryOutput } from "../cli/output.ts";
 import { gpu } from "../kernels/harness.ts";
 
 const engine = (Deno.env.get("SMOLDPO_ENGINE") ?? "deno") as "deno" | "dawn";
 const MODEL = "fixtures/model";
 
-const stored = await openStoredModel(MODEL, { stderr: new MemoryOutput() });
+const stored = await openStoredModel(MODEL);
 export const tokenizer = stored.tokenizer!;
 export const serving = new LocalWorker(gpu, {
   precision: "f32",
@@ -29,7 +28,7 @@ export const serving = new LocalWorker(gpu, {
   positions: 128,
   cacheRows: 512,
 });
-const open = () => openStoredModel(MODEL, { stderr: new MemoryOutput() });
+const open = () => openStoredModel(MODEL);
 await serving.add("policy", open);
 await serving.add("reference", open);
 const voice = { tokenizer, stopIds: stopIdsOf(stored.config, tokenizer) };

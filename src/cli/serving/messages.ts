@@ -4,7 +4,7 @@ import { NonFiniteError, UnavailableError, UserError } from "../../errors.ts";
 import type { GenerationRequest } from "../../generate/batcher.ts";
 import type { DrawnToken } from "../../generate/decoder.ts";
 import type { ServedModel } from "../../serve/serving.ts";
-import type { MetricsLine } from "../../report/run_record.ts";
+import type { RunEvent } from "../../run/events.ts";
 
 /** What the worker that owns the GPU is started with. */
 export interface ServingSetup {
@@ -39,9 +39,7 @@ export type FromWorker =
   | { kind: "say"; line: string }
   | { kind: "ready"; models: readonly ServedModel[] }
   | { kind: "tokens"; id: number; tokens: readonly DrawnToken[] }
-  | { kind: "plan"; id: number; steps: number }
-  | { kind: "metrics"; id: number; metrics: MetricsLine }
-  | { kind: "line"; id: number; line: string }
+  | { kind: "event"; id: number; event: RunEvent }
   /** Serving.outage has changed. */
   | { kind: "outage"; outage: string | null }
   | { kind: "done"; id: number; result: unknown }

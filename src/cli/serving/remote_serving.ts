@@ -204,11 +204,9 @@ export class RemoteServing implements ModelHost, Trainer, Evaluator {
 }
 
 /** What comes before a result. */
-type Progress = Extract<FromWorker, { kind: "tokens" | "plan" | "metrics" | "line" }>;
+type Progress = Extract<FromWorker, { kind: "tokens" | "event" }>;
 
 function tell(watch: Told, message: Progress): void {
   if (message.kind === "tokens") watch.onTokens?.(message.tokens);
-  else if (message.kind === "plan") watch.onPlan?.(message.steps);
-  else if (message.kind === "metrics") watch.onMetrics?.(message.metrics);
-  else watch.onLine?.(message.line);
+  else watch.onEvent?.(message.event);
 }

@@ -5,10 +5,11 @@
  *
  * @module
  */
+import { openDevice } from "../../platform/device.ts";
+import { openStoredModel } from "../../platform/models.ts";
+import { deviceInWords, factsOf } from "../../report/words.ts";
 import type { Watch } from "../../serve/job_queue.ts";
-import { deviceInWords, openDevice } from "../device.ts";
-import { openStoredModel } from "../inputs.ts";
-import { linesTo, LocalWorker } from "./local_worker.ts";
+import { LocalWorker } from "./local_worker.ts";
 import {
   type FromWorker,
   type ServingSetup,
@@ -39,15 +40,15 @@ self.onmessage = async ({ data }: MessageEvent<ToWorker>) => {
 async function open(setup: ServingSetup): Promise<LocalWorker> {
   const { device, models, slots, positions, cacheMiB } = setup;
   const line = (text: string) => say({ kind: "say", line: text });
-  const stream = linesTo(line);
-  const openGpu = async () => (await openDevice(device, { stdout: stream, stderr: stream }))!;
+  const openGpu = async () => await openDevice(device, { say: line });
   const opened = await openGpu();
   const { gpu, precision } = opened;
-  line(`device     ${deviceInWords(opened)}`);
+  line(`device     ${deviceInWords(factsOf(opened))}`);
   using files = new DisposableStack();
   const stored = await Promise.all(
-    models.map(async ({ path }) => files.use(await openStoredModel(path, { stderr: stream }))),
+    models.map(async ({ path }) => files.use(await openStoredModel(path))),
   );
+  for (const { notes } of stored) for (const note of notes) line(`weights    ${note}`);
   const elementBytes = precision === "f16" ? 2 : 4;
   const tokenBytes = Math.max(
     ...stored.map(({ config }) =>
@@ -65,7 +66,7 @@ async function open(setup: ServingSetup): Promise<LocalWorker> {
     },
   });
   for (const { name, path, root } of models) {
-    const served = await serving.add(name, () => openStoredModel(path, { stderr: stream }), root);
+    const served = await serving.add(name, () => openStoredModel(path), root);
     line(`model      ${name}: ${path}, up to ${served.positions} tokens`);
   }
   return serving;
@@ -98,13 +99,10 @@ async function perform(id: number, task: Task): Promise<unknown> {
 }
 
 function watched<T>(id: number, work: (watch: Watch) => Promise<T>): Promise<T> {
-  return cancellable(id, (signal) =>
-    work({
-      signal,
-      onPlan: (steps) => say({ kind: "plan", id, steps }),
-      onMetrics: (metrics) => say({ kind: "metrics", id, metrics }),
-      onLine: (line) => say({ kind: "line", id, line }),
-    }));
+  return cancellable(
+    id,
+    (signal) => work({ signal, onEvent: (event) => say({ kind: "event", id, event }) }),
+  );
 }
 
 async function cancellable<T>(id: number, work: (signal: AbortSignal) => Promise<T>): Promise<T> {

@@ -1,3 +1,4 @@
+// This module is browser compatible.
 import type { OptionName, Options } from "../config.ts";
 import { specOf } from "../config/values.ts";
 import type { Operand } from "../kernels/shapes.ts";

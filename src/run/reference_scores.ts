@@ -1,4 +1,5 @@
-/** The reference's scores from the cache of a command. */
+// This module is browser compatible.
+/** The reference's scores from the cache of a run. */
 import type { Options } from "../config.ts";
 import type { PreferencePair } from "../data/pairs.ts";
 import type { Reference } from "../dpo/reference.ts";
@@ -7,8 +8,8 @@ import { cacheKey } from "../formats/cache.ts";
 import type { Operand } from "../kernels/shapes.ts";
 import type { Model } from "../model/model.ts";
 import type { DataRecord } from "../report/run_record.ts";
-import type { StoredModel } from "./inputs.ts";
-import type { Shortcuts } from "./shortcuts.ts";
+import type { Caches } from "./caches.ts";
+import type { StoredModel } from "./ports.ts";
 
 /** What a reference was, for whoever looks its scores up. */
 export interface ScoredReference {
@@ -26,7 +27,7 @@ export interface ScoredReference {
  * @returns One to save to for each dataset.
  */
 export async function loadReferenceScores(
-  { cache, detail }: Shortcuts,
+  { cache, emit }: Caches,
   datasets: readonly { pairs: readonly PreferencePair[]; record: DataRecord }[],
   { policy, reference, source, precision, score }: ScoredReference,
 ): Promise<ReferenceCache[]> {
@@ -42,7 +43,8 @@ export async function loadReferenceScores(
       reduction: score.logprob,
     });
     caches.push(scores);
-    detail(`cache      reference scores of ${record.path}: ${found}; ${cache.path}`);
+    const { path } = record;
+    emit({ type: "cached", what: "reference scores", path, found, cache: cache.path });
   }
   return caches;
 }

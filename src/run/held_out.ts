@@ -1,14 +1,15 @@
+// This module is browser compatible.
 import { parsePair } from "../data/examples.ts";
 import type { PairFilter } from "../data/filter.ts";
 import type { DataOptions } from "../data/prepare.ts";
-import type { PairCounts, PreferencePair } from "../data/pairs.ts";
+import type { PreferencePair } from "../data/pairs.ts";
 import { readRows } from "../data/rows.ts";
 import { largestBatch } from "../dpo/evaluate.ts";
 import type { DpoTraining } from "../engine.ts";
 import { generate } from "../generate/generate.ts";
 import { GREEDY } from "../kernels/sample.ts";
 import type { Model } from "../model/model.ts";
-import { openDataset } from "../platform/datasets.ts";
+import { stopIdsOf } from "../text/prompt.ts";
 import type { TextTokenizer } from "../text/tokenizer.ts";
 import {
   countGrades,
@@ -16,13 +17,14 @@ import {
   type GradeCounts,
   type Grading,
   parseGrading,
-} from "../train/grading.ts";
+} from "./grading.ts";
 import type { Sample } from "../report/run_record.ts";
-import type { Shortcuts } from "./shortcuts.ts";
+import type { Caches } from "./caches.ts";
+import { type LoadedPairs, loadPairsFrom, type NamedDataset } from "./inputs.ts";
+import type { Ports, StoredModel } from "./ports.ts";
 import type { TrainingRows } from "./training_run.ts";
-import { type LoadedPairs, loadPairsFrom, type NamedDataset, type StoredModel } from "./inputs.ts";
 
-/** Rule and right answers by which completions of held-out prompts are judged; see src/train/grading.ts. */
+/** Rule and right answers by which completions of held-out prompts are judged; see src/run/grading.ts. */
 interface Judge {
   grading: Grading;
   /** The right answer of each pair. */
@@ -54,7 +56,6 @@ export class HeldOut {
 
   private constructor(
     readonly pairs: PreferencePair[],
-    readonly counts: PairCounts,
     readonly record: LoadedPairs["record"],
     readonly tokenizer: TextTokenizer | null,
     readonly stopIds: number[],
@@ -79,28 +80,25 @@ export class HeldOut {
     named: NamedDataset,
     model: StoredModel,
     options: DataOptions,
-    shortcuts: Shortcuts,
+    caches: Caches,
     training: Pick<TrainingRows<PreferencePair>, "rows" | "stream">,
     filter: PairFilter | undefined,
   ): Promise<HeldOut> {
-    const { pairs, counts, record } = await loadPairsFrom(
+    const { pairs, record } = await loadPairsFrom(
       named,
       model,
       options,
-      shortcuts,
+      caches,
       training.stream ? undefined : training.rows,
     );
     const { tokenizer } = model;
-    const stopIds = new Set(model.config.eosTokenIds);
-    if (tokenizer?.eosTokenId != null) stopIds.add(tokenizer.eosTokenId);
-    const judge = await openJudge(named, pairs);
-    const strong = filter ? await strongPairs(named, pairs, options, filter) : null;
+    const judge = await openJudge(named, pairs, caches.ports);
+    const strong = filter ? await strongPairs(named, pairs, options, filter, caches.ports) : null;
     return new HeldOut(
       pairs,
-      counts,
       { ...record, filter: filter?.report() },
       tokenizer,
-      [...stopIds],
+      stopIdsOf(model.config, tokenizer),
       judge,
       strong,
       options.maxLengthTokens,
@@ -180,9 +178,10 @@ async function strongPairs(
   pairs: readonly PreferencePair[],
   options: DataOptions,
   filter: PairFilter,
+  ports: Ports,
 ): Promise<PreferencePair[] | null> {
   const isStrong: boolean[] = [];
-  for await (const row of readRows(await openDataset(named.path, named))) {
+  for await (const row of readRows(await ports.openDataset(named.path, named))) {
     isStrong.push(filter.judge(parsePair(row, options).example, row.where).length === 0);
   }
   const strong = pairs.filter(({ index }) => isStrong[index]);
@@ -192,8 +191,9 @@ async function strongPairs(
 async function openJudge(
   named: NamedDataset,
   pairs: readonly PreferencePair[],
+  ports: Ports,
 ): Promise<Judge | null> {
-  const dataset = await openDataset(named.path, named);
+  const dataset = await ports.openDataset(named.path, named);
   const { directory } = dataset[0].files[0];
   if (!await directory.has(GRADING)) return null;
   const grading = parseGrading(

@@ -1,42 +1,44 @@
-/** What `train` and `sft` share: the loop with its progress, checkpoints, interruption, and what is saved at the end. */
-import denoConfig from "../../deno.json" with { type: "json" };
-import type { Command, Options } from "../config.ts";
+// This module is browser compatible.
+/** What `train` and `sft` share: the loop with its checkpoints, interruption, and what is saved at the end. */
+import type { Options, Resolved } from "../config.ts";
 import type { Training } from "../engine.ts";
 import { UserError } from "../errors.ts";
 import type { Directory } from "../formats/files.ts";
-import { saveModel } from "../model/save.ts";
+import { SAVED_DTYPES, saveModel } from "../model/save.ts";
 import { savedTensors } from "../model/weights.ts";
-import { openCheckpointStorage } from "../platform/checkpoint_storage.ts";
-import { openDirectory } from "../platform/files.ts";
+import type { TrainingData } from "../report/header.ts";
+import { renderModelCard } from "../report/model_card.ts";
+import { renderReport } from "../report/report.ts";
+import {
+  type DataRecord,
+  evaluationChanges,
+  type MetricsLine,
+  type RunRecord,
+  type Sample,
+} from "../report/run_record.ts";
 import { openCheckpoint, openLatestCheckpoint, saveCheckpoint } from "../train/checkpoint.ts";
 import type { ModelIdentity } from "../train/identity.ts";
 import { type StepMetrics, trainLoop } from "../train/loop.ts";
 import type { MemoryPlan } from "../train/memory_plan.ts";
-import { renderModelCard } from "../report/model_card.ts";
 import { type DataPlan, largestMicroBatch, planData } from "../train/order.ts";
-import type { RowStream, StreamPosition } from "../train/row_stream.ts";
-import { renderReport } from "../report/report.ts";
 import { checkpointContent, restoreCheckpoint } from "../train/resume.ts";
-import type { DataRecord, MetricsLine, RunRecord, Sample } from "../report/run_record.ts";
+import type { RowStream, StreamPosition } from "../train/row_stream.ts";
 import type { StepRows } from "../train/step_rows.ts";
-import type { Context } from "./context.ts";
-import type { Header } from "./header.ts";
-import { SAVED_DTYPES } from "./convert.ts";
-import type { OpenDevice } from "./device.ts";
-import { Progress } from "./progress.ts";
+import { headerWords } from "./event_words.ts";
+import type { Emit, RunEvent } from "./events.ts";
 import { fingerprintOf } from "./fingerprint.ts";
-import type { RunDirectory } from "./run_directory.ts";
+import type { OpenDevice, Ports, RunOutput } from "./ports.ts";
 
 type TrainingOptions = Options<"train"> | Options<"sft">;
 
 /** A run about to start. */
 export interface TrainingRun {
-  command: "train" | "sft";
-  options: TrainingOptions;
-  context: Context;
+  resolved: Resolved<"train"> | Resolved<"sft">;
+  ports: Ports;
+  events: RunEvents;
   device: OpenDevice;
   training: Training;
-  directory: RunDirectory;
+  output: RunOutput;
   /** Where configuration and tokenizer came from. */
   source: Directory;
   /** What the run began with; the first call reads all of its weights. */
@@ -48,18 +50,32 @@ export interface TrainingRun {
   order: StepRows;
   stream?: RowStream<unknown>;
   startedAt: Date;
-  header: Header;
   memory: MemoryPlan;
-  /** There if other work goes on beside it. */
-  host?: Host;
 }
 
-/** Who runs a training beside other work of the same thread. */
-export interface Host {
-  /** Gets the number of steps, once it is known. */
-  onPlan(steps: number): void;
-  /** Gets each line of metrics.jsonl when it is written. */
-  onMetrics(line: MetricsLine): void;
+/** What a training leaves behind. */
+export interface TrainingResult {
+  /** Steps done; fewer than planned if the run was interrupted, and there is a checkpoint then. */
+  steps: number;
+  /** Whether all planned steps were done, and the model was saved. */
+  finished: boolean;
+  /** The run directory. */
+  output: string;
+  /** The lines of its metrics.jsonl. */
+  metrics: readonly MetricsLine[];
+}
+
+/** Passes the events of a run on, and keeps what its record is to say of its beginning. */
+export class RunEvents {
+  /** The lines of the header. */
+  readonly header: string[] = [];
+
+  constructor(readonly to: Emit) {}
+
+  readonly emit: Emit = (event: RunEvent) => {
+    this.header.push(...headerWords(event).map(({ text }) => text));
+    this.to(event);
+  };
 }
 
 /** The rows that a training learns from: all in memory, or read as it goes on. */
@@ -74,9 +90,7 @@ export interface TrainingRows<Row> {
   /** The largest micro-batch, and the tokens of its rows; of a stream as large as it may ever be. */
   largest: { rows: readonly Row[]; tokens: number[] };
   /** What became of the dataset, so far. */
-  record(): DataRecord;
-  /** Lines of the header: on the dataset for everybody, and details. */
-  header(): { lines: string[]; details: string[] };
+  data(): TrainingData;
 }
 
 export function planOf(rows: number, options: TrainingOptions): DataPlan {
@@ -91,7 +105,7 @@ export function largestOf(plan: DataPlan, tokens: number[], options: TrainingOpt
 }
 
 async function fingerprint(run: TrainingRun): Promise<Record<string, unknown>> {
-  const { options, data, device, plan } = run;
+  const { resolved: { options }, data, device, plan } = run;
   return fingerprintOf(options, {
     precision: device.precision,
     totalSteps: plan.totalSteps,
@@ -101,14 +115,17 @@ async function fingerprint(run: TrainingRun): Promise<Record<string, unknown>> {
   });
 }
 
-/** Restores the checkpoint that `--resume` names; @returns steps already done. */
+/** Restores the checkpoint that the options name; @returns steps already done. */
 export async function resumeRun(run: TrainingRun): Promise<number> {
-  const { options, directory, training, context } = run;
+  const { resolved: { options }, output, training, ports, events: { emit } } = run;
   if (options.resume === null) return 0;
-  const storage = await openCheckpointStorage(`${directory.path}/checkpoints`);
+  const storage = await output.checkpoints();
   const checkpoint = options.resume === "latest"
-    ? await openLatestCheckpoint(storage, (line) => context.stderr.write(`${line}\n`))
-    : await openCheckpoint(await openDirectory(options.resume), storage.sha256);
+    ? await openLatestCheckpoint(
+      storage,
+      (text) => emit({ type: "noted", subject: "checkpoint", text }),
+    )
+    : await openCheckpoint(await ports.openDirectory(options.resume), storage.sha256);
   if (!checkpoint) {
     throw new UserError(
       `Expected a checkpoint in ${storage.name} for --resume, found none: train without it`,
@@ -117,40 +134,33 @@ export async function resumeRun(run: TrainingRun): Promise<number> {
   await restoreCheckpoint(training.model, training.optimizer, checkpoint, await fingerprint(run));
   await run.stream?.resume(checkpoint.state.position as StreamPosition);
   checkpoint.close();
-  await directory.keepMetrics(checkpoint.step);
-  context.stderr.write(`resuming after step ${checkpoint.step} of ${run.plan.totalSteps}\n`);
+  await output.keepMetrics(checkpoint.step);
+  emit({ type: "resumed", step: checkpoint.step, totalSteps: run.plan.totalSteps });
   return checkpoint.step;
 }
 
 /**
- * Runs the training loop with progress, metrics and checkpoints.
+ * Runs the training loop with metrics and checkpoints.
  *
- * @param shown Picks what the progress line shows of a step, and may say something of it in a line of its own.
- * @returns Steps done; fewer than planned if the user interrupted, and a checkpoint is there then.
+ * @param check Looks at a step before it is told.
+ * @returns Steps done; fewer than planned if the run was interrupted, and a checkpoint is there then.
  */
 export async function runLoop(
   run: TrainingRun,
   firstStep: number,
-  shown: (metrics: StepMetrics, say: (line: string) => void) => Record<string, number>,
+  check: (metrics: StepMetrics) => void = () => {},
 ): Promise<number> {
-  const { options, context, training, directory, plan } = run;
+  const { resolved: { options }, ports, training, output, plan, events: { emit } } = run;
   const { model, optimizer } = training;
-  const progress = new Progress(context.stderr, {
-    label: run.command,
-    totalSteps: plan.totalSteps,
-    firstStep,
-    loggingSteps: options.loggingSteps,
-  });
-  const say = (line: string) => progress.say(line);
+  emit({ type: "started", firstStep, totalSteps: plan.totalSteps });
   // Weights are read for it while others are trained.
   const identified = fingerprint(run);
   identified.catch(() => {}); // whoever awaits it is told
   const save = async (step: number) => {
-    const storage = await openCheckpointStorage(`${directory.path}/checkpoints`);
     const content = await checkpointContent(model, optimizer, await identified);
     content.state.source = options.model;
     content.state.position = run.stream?.position;
-    await saveCheckpoint(storage, step, content, options.saveTotalLimit);
+    await saveCheckpoint(await output.checkpoints(), step, content, options.saveTotalLimit);
   };
   const done = await trainLoop(model, optimizer, training.steps, {
     rows: run.order,
@@ -161,61 +171,54 @@ export async function runLoop(
       totalSteps: plan.totalSteps,
     },
     firstStep,
-    signal: context.signal,
+    signal: ports.signal,
     onStep(metrics) {
-      directory.log(metrics);
-      run.host?.onMetrics(metrics);
-      const { step, tokens, skipped, loss_scale } = metrics;
-      if (skipped) {
-        say(
-          `skipped    step ${step}: its gradient overflowed f16, so the loss scale is ${loss_scale} now`,
-        );
-      }
-      progress.update({ step, tokens, values: shown(metrics, say) });
+      output.log(metrics);
+      check(metrics);
+      emit({ type: "stepped", metrics });
     },
     saveEverySteps: options.saveSteps,
     save,
   });
   if (done < plan.totalSteps) {
     await save(done);
-    context.stderr.write(
-      `\ninterrupted after step ${done}: go on with --output ${directory.path} --resume\n`,
-    );
+    emit({ type: "interrupted", step: done, output: output.path });
   }
   return done;
 }
 
 /** Writes model, record, report and card to the run directory. */
-export async function saveRun(run: TrainingRun, samples: Sample[]): Promise<RunRecord> {
-  const { command, options, context, device, training, directory, data, startedAt, header } = run;
+export async function saveRun(run: TrainingRun, samples: Sample[]): Promise<void> {
+  const { resolved, ports, device, training, output, data, startedAt, events } = run;
+  const { command, options, origins } = resolved;
   const { config } = training.model.weights;
   const tensors = savedTensors(device.gpu, training.model.weights);
-  await saveModel(directory.files, config, tensors, {
+  await saveModel(output.files, config, tensors, {
     tieWordEmbeddings: config.tieWordEmbeddings,
     dtype: SAVED_DTYPES[options.saveDtype ?? "f32"],
     companions: run.source,
   });
   const record: RunRecord = {
-    command: command satisfies Command,
+    command,
     startedAt: startedAt.toISOString(),
-    durationSeconds: (Date.now() - startedAt.getTime()) / 1000,
-    versions: { smoldpo: denoConfig.version, deno: Deno.version.deno, v8: Deno.version.v8 },
+    durationSeconds: (ports.now().getTime() - startedAt.getTime()) / 1000,
+    versions: ports.versions,
     device: device.gpu.info,
     options: { ...options, precision: device.precision },
     origins: options.precision === "auto"
-      ? {
-        ...context.resolved.origins,
-        precision: { source: "automatic", detail: device.precisionReason },
-      }
-      : context.resolved.origins,
+      ? { ...origins, precision: { source: "automatic", detail: device.precisionReason } }
+      : origins,
     source: run.source.name,
     parameters: training.parameters,
     memory: { plannedBytes: run.memory.total, peakBytes: device.gpu.memory.peakBytes },
     data,
-    header: header.lines,
+    header: events.header,
   };
-  await directory.files.writeText("run.json", `${JSON.stringify(record, null, 2)}\n`);
-  await directory.files.writeText("report.html", renderReport(record, directory.metrics, samples));
-  await directory.files.writeText("README.md", renderModelCard(record, directory.metrics, samples));
-  return record;
+  const { files, metrics } = output;
+  await files.writeText("run.json", `${JSON.stringify(record, null, 2)}\n`);
+  await files.writeText("report.html", renderReport(record, metrics, samples));
+  await files.writeText("README.md", renderModelCard(record, metrics, samples));
+  const { durationSeconds } = record;
+  const changes = evaluationChanges(metrics);
+  events.emit({ type: "saved", output: output.path, durationSeconds, changes });
 }

@@ -1,3 +1,4 @@
+// This module is browser compatible.
 /** The sequences that `sft` learns from: all in memory, or read as training goes on. */
 import type { Options } from "../config.ts";
 import { parseSequence } from "../data/examples.ts";
@@ -5,18 +6,10 @@ import type { DataOptions } from "../data/prepare.ts";
 import { readRows } from "../data/rows.ts";
 import { loadSequences, type TextRow } from "../data/sequences.ts";
 import type { TokenSequence } from "../data/truncate.ts";
-import { openDataset } from "../platform/datasets.ts";
 import { plannedRows } from "../train/step_rows.ts";
-import {
-  countsInWords,
-  dataRecord,
-  mainDataset,
-  type NamedDataset,
-  shapeInWords,
-  type StoredModel,
-  unusedInWords,
-} from "./inputs.ts";
-import { type Shortcuts, withShortcuts } from "./shortcuts.ts";
+import { type Caches, withCaches } from "./caches.ts";
+import { dataRecord, mainDataset, type NamedDataset } from "./inputs.ts";
+import type { StoredModel } from "./ports.ts";
 import { streamRows } from "./streamed_rows.ts";
 import { largestOf, planOf, type TrainingRows } from "./training_run.ts";
 
@@ -25,15 +18,15 @@ export async function openTrainingSequences(
   options: Options<"sft">,
   model: Pick<StoredModel, "directory" | "tokenizer">,
   data: DataOptions,
-  shortcuts: Shortcuts,
+  caches: Caches,
 ): Promise<TrainingRows<TextRow>> {
   if (options.streaming) {
     const { tokenizer } = model;
     const toRow = ([only]: TokenSequence[], index: number): TextRow => ({ index, ...only });
-    return await streamRows(options, tokenizer, data, parseSequence, toRow, 1);
+    return await streamRows(options, tokenizer, data, parseSequence, toRow, 1, caches.ports);
   }
   const named = mainDataset(options, "train");
-  const { sequences, counts, record } = await loadSequencesFrom(named, model, data, shortcuts);
+  const { sequences, record } = await loadSequencesFrom(named, model, data, caches);
   const units = sequences.map(({ ids }) => ids.length);
   const tokens = units.reduce((sum, count) => sum + count, 0);
   const plan = planOf(sequences.length, options);
@@ -46,15 +39,7 @@ export async function openTrainingSequences(
       rows: largest.map((row) => sequences[row]),
       tokens: largest.map((row) => units[row]),
     },
-    record: () => record,
-    header: () => ({
-      lines: [
-        `data       ${options.dataset}: ${countsInWords(counts, "rows")}, ${tokens} tokens${
-          unusedInWords(record)
-        }`,
-      ],
-      details: [`format     ${shapeInWords(record)}`, `encoding   ${record.encoding}`],
-    }),
+    data: () => ({ record, tokens: { together: tokens, apart: tokens }, bufferRows: null }),
   };
 }
 
@@ -63,14 +48,14 @@ export async function loadSequencesFrom(
   named: NamedDataset,
   { directory, tokenizer }: Pick<StoredModel, "directory" | "tokenizer">,
   data: DataOptions,
-  shortcuts: Shortcuts,
+  caches: Caches,
 ) {
-  const dataset = await openDataset(named.path, named);
-  const { sequences, ...rest } = await withShortcuts(
-    shortcuts,
+  const dataset = await caches.ports.openDataset(named.path, named);
+  const { sequences, ...rest } = await withCaches(
+    caches,
     { path: named.path, dataset, directory, shape: "sequences" },
     data,
     (faster) => loadSequences(readRows(dataset), tokenizer, faster),
   );
-  return { sequences, counts: rest.counts, record: dataRecord(named, dataset, rest, data) };
+  return { sequences, record: dataRecord(named, dataset, rest, data) };
 }

@@ -1,14 +1,16 @@
 import { UserError } from "../errors.ts";
 import type { WritableDirectory } from "../formats/files.ts";
-import { createDirectory, explain, explained } from "../platform/files.ts";
+import type { CheckpointStorage } from "../train/checkpoint.ts";
+import { openCheckpointStorage } from "./checkpoint_storage.ts";
+import { createDirectory, explain, explained } from "./files.ts";
+import type { RunOutput } from "../run/ports.ts";
 import type { MetricsLine } from "../report/run_record.ts";
 
 const METRICS = "metrics.jsonl";
 const LOCK = ".lock";
 
 /** The directory that a run leaves behind; one process at a time writes to it. */
-export class RunDirectory {
-  /** All lines of metrics.jsonl. */
+export class RunDirectory implements RunOutput {
   readonly metrics: MetricsLine[] = [];
   #metricsFile: Deno.FsFile;
 
@@ -55,7 +57,6 @@ export class RunDirectory {
     return new RunDirectory(path, files, lock, metricsFile);
   }
 
-  /** Keeps the metrics of the first `step` steps of an interrupted run; those after its checkpoint are made again. */
   async keepMetrics(step: number): Promise<void> {
     const text = await this.files.readText(METRICS);
     const lines: MetricsLine[] = text.split("\n").filter(Boolean).map((line) => JSON.parse(line));
@@ -66,11 +67,6 @@ export class RunDirectory {
     for (const line of kept) this.log(line);
   }
 
-  /**
-   * Appends a line to metrics.jsonl.
-   *
-   * @throws {UserError} If it cannot be written, for instance on a full disk.
-   */
   log(line: MetricsLine): void {
     this.metrics.push(line);
     const bytes = new TextEncoder().encode(`${JSON.stringify(line)}\n`);
@@ -81,6 +77,10 @@ export class RunDirectory {
     } catch (error) {
       throw explained("write", `${this.path}/${METRICS}`, error);
     }
+  }
+
+  checkpoints(): Promise<CheckpointStorage> {
+    return openCheckpointStorage(`${this.path}/checkpoints`);
   }
 
   async close(): Promise<void> {

@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { fingerprintOf, type RunContent } from "../../src/cli/fingerprint.ts";
+import { fingerprintOf, type RunContent } from "../../src/run/fingerprint.ts";
 import { type OptionName, type Options, resolveOptions } from "../../src/config.ts";
 import { SECTIONS } from "../../src/config/options.ts";
 import { optionNames, specOf } from "../../src/config/values.ts";

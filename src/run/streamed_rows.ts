@@ -1,13 +1,14 @@
+// This module is browser compatible.
 /** A training dataset that is read as training goes on. */
 import type { Options } from "../config.ts";
 import type { ParsedRow } from "../data/examples.ts";
 import { type DataOptions, RowPreparer } from "../data/prepare.ts";
 import { type DatasetRow, readRowsInTurn, sizesOf } from "../data/rows.ts";
 import type { TokenSequence } from "../data/truncate.ts";
-import { openDataset } from "../platform/datasets.ts";
 import type { TextTokenizer } from "../text/tokenizer.ts";
 import { RowStream } from "../train/row_stream.ts";
-import { dataRecord, mainDataset, shapeInWords, unusedInWords } from "./inputs.ts";
+import { dataRecord, mainDataset } from "./inputs.ts";
+import type { Ports } from "./ports.ts";
 import type { TrainingRows } from "./training_run.ts";
 
 /**
@@ -23,9 +24,10 @@ export async function streamRows<Row>(
   parse: (row: DatasetRow) => ParsedRow,
   toRow: (sequences: TokenSequence[], index: number) => Row,
   sequencesPerRow: number,
+  ports: Ports,
 ): Promise<TrainingRows<Row>> {
   const named = mainDataset(options, "train");
-  const dataset = await openDataset(named.path, named);
+  const dataset = await ports.openDataset(named.path, named);
   const preparer = new RowPreparer(parse, tokenizer, data);
   const batchSize = options.perDeviceTrainBatchSize;
   const rowsPerStep = batchSize * options.gradientAccumulationSteps;
@@ -39,14 +41,6 @@ export async function streamRows<Row>(
     const { counts, format, encoding, unusedColumns } = preparer;
     return dataRecord(named, dataset, { counts, format, encoding, unusedColumns, hash }, data);
   };
-  const header = () => ({
-    lines: [
-      `data       ${options.dataset}: streamed through ${bufferRows} rows, counted at the end, not audited${
-        unusedInWords(record())
-      }`,
-    ],
-    details: [`format     ${shapeInWords(record())}`, `encoding   ${preparer.encoding}`],
-  });
   // With nothing in common.
   const longest = Array.from({ length: sequencesPerRow }, (_, id): TokenSequence => ({
     ids: new Uint32Array(data.maxLengthTokens).fill(id),
@@ -61,7 +55,6 @@ export async function streamRows<Row>(
       rows: Array.from({ length: batchSize }, (_, i) => toRow(longest, i)),
       tokens: new Array(batchSize).fill(sequencesPerRow * data.maxLengthTokens),
     },
-    record,
-    header,
+    data: () => ({ record: record(), tokens: null, bufferRows }),
   };
 }

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { UserError } from "../../src/errors.ts";
-import { countGrades, gradeCompletion, parseGrading } from "../../src/train/grading.ts";
+import { countGrades, gradeCompletion, parseGrading } from "../../src/run/grading.ts";
 
 const RULE = {
   answerField: "answer",

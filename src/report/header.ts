@@ -1,0 +1,162 @@
+// This module is browser compatible.
+import type { Options, Origin } from "../config.ts";
+import { auditInWords } from "../data/audit.ts";
+import { filterInWords } from "../data/filter_report.ts";
+import { type MemoryPlan, planInWords, totalInWords } from "../train/memory_plan.ts";
+import type { DataRecord } from "./run_record.ts";
+import {
+  countsInWords,
+  type DeviceFacts,
+  deviceShortly,
+  featuresInWords,
+  lossInWords,
+  shapeInWords,
+  unusedInWords,
+} from "./words.ts";
+
+/** A line for people; details are for those who ask. */
+export interface Line {
+  text: string;
+  detail: boolean;
+}
+
+/** Everything that is known of a training before its first step. */
+export type RunPlan = DpoPlan | SftPlan;
+
+interface CommonPlan<C extends "train" | "sft"> {
+  command: C;
+  options: Options<C>;
+  origins: Readonly<Record<string, Origin>>;
+  device: DeviceFacts;
+  parameters: { total: number; trained: number };
+  data: TrainingData;
+  heldOut: { data: DataRecord; strong: number | null } | null;
+  memory: MemoryPlan;
+  totalSteps: number;
+  rowsPerStep: number;
+  output: string;
+}
+
+type SftPlan = CommonPlan<"sft">;
+
+interface DpoPlan extends CommonPlan<"train"> {
+  layers: { all: number; frozen: number };
+  head: string;
+}
+
+/** The rows that a training learns from. */
+export interface TrainingData {
+  record: DataRecord;
+  /** Of all rows, what pairs share counted once, and without sharing; null of a stream, which is not known in advance. */
+  tokens: { together: number; apart: number } | null;
+  /** Rows in memory that the next one of a stream is drawn from. */
+  bufferRows: number | null;
+}
+
+/** What a training says of itself before it begins. */
+export function headerOf(plan: RunPlan): Line[] {
+  const { device, data, memory, totalSteps, rowsPerStep, output, options } = plan;
+  const say = (text: string): Line => ({ text, detail: false });
+  const detail = (text: string): Line => ({ text, detail: true });
+  return [
+    say(`device     ${deviceShortly(device)}`),
+    detail(`engine     ${device.info.engine}, ${featuresInWords(device.features)}`),
+    ...plan.command === "train"
+      ? [
+        say(
+          `model      ${options.model}, ${trainedShortly(plan)}; reference ${
+            plan.options.reference ?? "the model before training"
+          }`,
+        ),
+        detail(`trained    ${trainedInWords(plan)}`),
+      ]
+      : [
+        say(
+          `model      ${options.model}: ${plan.parameters.total} weights, ${plan.parameters.trained} trained`,
+        ),
+      ],
+    ...(plan.command === "train" ? pairLines(plan) : textLines(plan)).map(say),
+    detail(`format     ${shapeInWords(data.record)}`),
+    detail(`encoding   ${data.record.encoding}`),
+    ...plan.command === "train" && data.tokens
+      ? [
+        detail(
+          `tokens     ${data.tokens.together}, counting what chosen and rejected share once; ${data.tokens.apart} without that`,
+        ),
+      ]
+      : [],
+    ...(plan.command === "train" ? heldOutPairs(plan) : heldOutText(plan)).map(say),
+    say(`memory     ${data.bufferRows === null ? "" : "at most "}${totalInWords(memory)}`),
+    detail(`memory     ${planInWords(memory)}`),
+    say(`steps      ${totalSteps}, ${rowsPerStep} ${unitOf(plan)} each`),
+    say(`output     ${output}`),
+  ];
+}
+
+/** What the rows of a training are called. */
+export function unitOf({ command }: Pick<RunPlan, "command">): "pairs" | "rows" {
+  return command === "train" ? "pairs" : "rows";
+}
+
+function pairLines({ options, data }: DpoPlan): string[] {
+  const { record, bufferRows } = data;
+  if (bufferRows !== null) return [streamLine(record, bufferRows)];
+  const findings = record.audit ? auditInWords(record.audit) : "";
+  return [
+    `data       ${options.dataset}: ${countsInWords(record.counts)}${unusedInWords(record)}`,
+    ...record.counts.kept === options.maxPairs
+      ? [`           the first ${options.maxPairs}, as --max-pairs asks; later rows are not read`]
+      : [],
+    ...record.filter ? [`filter     ${filterInWords(record.filter)}`] : [],
+    ...findings === "" ? [] : [`audit      ${record.path}: ${findings}`],
+  ];
+}
+
+function textLines({ options, data: { record, tokens, bufferRows } }: SftPlan): string[] {
+  if (bufferRows !== null) return [streamLine(record, bufferRows)];
+  const counts = countsInWords(record.counts, "rows");
+  return [
+    `data       ${options.dataset}: ${counts}, ${tokens!.together} tokens${unusedInWords(record)}`,
+  ];
+}
+
+function streamLine(record: DataRecord, bufferRows: number): string {
+  return `data       ${record.path}: streamed through ${bufferRows} rows, counted at the end, not audited${
+    unusedInWords(record)
+  }`;
+}
+
+function heldOutPairs({ options, origins, heldOut }: DpoPlan): string[] {
+  const lines: string[] = [];
+  if (origins.filter.source === "automatic") {
+    lines.push(`filter     ${options.filter}: ${origins.filter.detail}`);
+  }
+  if (heldOut) {
+    const { data: { counts, filter, audit }, strong } = heldOut;
+    lines.push(`held out   ${options.evalDataset}: ${countsInWords(counts)}`);
+    if (filter) {
+      const how = strong === null ? "" : `${strong} measured by themselves too; `;
+      lines.push(`filter     ${options.evalDataset}: ${how}${filterInWords(filter)}`);
+    }
+    const findings = auditInWords(audit!);
+    if (findings !== "") lines.push(`audit      ${options.evalDataset}: ${findings}`);
+  }
+  lines.push(`loss       ${lossInWords(options, origins)}`);
+  return lines;
+}
+
+function heldOutText({ options, heldOut }: SftPlan): string[] {
+  if (!heldOut) return [];
+  return [`held out   ${options.evalDataset}: ${countsInWords(heldOut.data.counts, "rows")}`];
+}
+
+function trainedInWords({ parameters: { total, trained }, layers, head }: DpoPlan): string {
+  return `${trained} of ${total} weights (${(100 * trained / total).toFixed(1)} %); ` +
+    `frozen layers: ${layers.frozen} of ${layers.all}; output head: ${head}`;
+}
+
+function trainedShortly({ parameters: { total, trained } }: DpoPlan): string {
+  const count = new Intl.NumberFormat("en", { notation: "compact", maximumSignificantDigits: 3 });
+  const share = trained === total ? "all" : `${(100 * trained / total).toFixed(1)} %`;
+  return `${count.format(total)} weights, ${share} trained`;
+}

@@ -1,0 +1,146 @@
+// This module is browser compatible.
+/** Models and datasets from the options of a run. */
+import type { Options } from "../config.ts";
+import { type Audit, auditPairs } from "../data/audit.ts";
+import type { NamedColumns } from "../data/columns.ts";
+import type { ParseOptions } from "../data/examples.ts";
+import { loadPairs, type PreferencePair } from "../data/pairs.ts";
+import type { DataOptions, Prepared } from "../data/prepare.ts";
+import { type Dataset, filesOf, readRows } from "../data/rows.ts";
+import type { SplitChoice } from "../data/source.ts";
+import type { Checkpoint } from "../engine.ts";
+import type { DataRecord } from "../report/run_record.ts";
+import { type Caches, withCaches } from "./caches.ts";
+import type { Emit } from "./events.ts";
+import type { Ports, StoredModel } from "./ports.ts";
+
+/**
+ * Opens a model and says how its weights are read, where that is not plain.
+ *
+ * @throws {UserError} As {@link Ports.openModel}.
+ */
+export async function openModel(path: string, ports: Ports, emit: Emit): Promise<StoredModel> {
+  const model = await ports.openModel(path);
+  for (const text of model.notes) emit({ type: "noted", subject: "weights", text });
+  return model;
+}
+
+type DataFlags =
+  & Pick<Options<"score">, "maxLength" | "truncation" | "appendEos" | "tokenize">
+  & Partial<ParseFlags & Pick<Options<"score">, "maxTruncatedShare">>;
+
+type ParseFlags = Pick<Options<"score">, `${keyof NamedColumns}Column` | "promptBoundary">;
+
+/** How preference data is to be understood. */
+export function parseOptions(flags: Partial<ParseFlags>): ParseOptions {
+  return {
+    columns: {
+      prompt: flags.promptColumn,
+      chosen: flags.chosenColumn,
+      rejected: flags.rejectedColumn,
+      system: flags.systemColumn,
+    },
+    promptBoundary: flags.promptBoundary,
+  };
+}
+
+export function dataOptions(
+  flags: DataFlags,
+  { config }: Pick<Checkpoint, "config">,
+  score: DataOptions["score"],
+): DataOptions {
+  const { maxLength, truncation, appendEos, tokenize, maxTruncatedShare } = flags;
+  return {
+    ...parseOptions(flags),
+    // A model has seen no longer sequences than this; what it costs in tokens is counted like every other cut.
+    maxLengthTokens: Math.min(maxLength, config.maxPositionEmbeddings),
+    truncation,
+    maxTruncatedShare,
+    tokenize,
+    appendEos,
+    score,
+    vocabSize: config.vocabSize,
+  };
+}
+
+/** Pairs, with what a run's record says about them. */
+export interface LoadedPairs {
+  pairs: PreferencePair[];
+  record: DataRecord & { audit: Audit };
+}
+
+/** A dataset as the options name it, and what it is for. */
+export interface NamedDataset extends SplitChoice {
+  path: string;
+  role: "train" | "eval" | "score";
+}
+
+/** The dataset that a command works on. */
+export function mainDataset(
+  { dataset, datasetConfig, datasetSplit }: Pick<
+    Options<"score">,
+    "dataset" | "datasetConfig" | "datasetSplit"
+  >,
+  role: NamedDataset["role"],
+): NamedDataset {
+  const preferred = role === "train" ? "train" : "test";
+  return { path: dataset, config: datasetConfig, split: datasetSplit, preferred, role };
+}
+
+/** The held-out dataset of a training, or null. */
+export function heldOutDataset(
+  { evalDataset, evalDatasetConfig, evalDatasetSplit }: Pick<
+    Options<"train">,
+    "evalDataset" | "evalDatasetConfig" | "evalDatasetSplit"
+  >,
+): NamedDataset | null {
+  if (evalDataset === null) return null;
+  const choice = { config: evalDatasetConfig, split: evalDatasetSplit, preferred: "test" };
+  return { path: evalDataset, ...choice, role: "eval" };
+}
+
+/**
+ * @param training The data that held-out pairs must not be among.
+ * @throws {UserError} As `loadPairs`.
+ */
+export async function loadPairsFrom(
+  named: NamedDataset,
+  { tokenizer, directory }: Pick<StoredModel, "tokenizer" | "directory">,
+  options: DataOptions,
+  caches: Caches,
+  training?: readonly PreferencePair[],
+): Promise<LoadedPairs> {
+  const dataset = await caches.ports.openDataset(named.path, named);
+  const source = { path: named.path, dataset, directory, shape: "pairs" } as const;
+  const { pairs, ...rest } = await withCaches(
+    caches,
+    source,
+    options,
+    (faster) => loadPairs(readRows(dataset), tokenizer, faster),
+  );
+  const audit = auditPairs(pairs, rest.counts, training);
+  const record = { ...dataRecord(named, dataset, rest, options), audit };
+  return { pairs, record };
+}
+
+/** What a run's record says of a dataset. */
+export function dataRecord(
+  { role, path }: NamedDataset,
+  dataset: Dataset,
+  { format, encoding, hash, unusedColumns, counts }: Omit<Prepared<unknown>, "rows">,
+  options: DataOptions,
+): DataRecord {
+  const filter = options.filter?.report();
+  const files = filesOf(dataset);
+  return {
+    role,
+    path,
+    files,
+    format,
+    encoding,
+    unusedColumns,
+    hash,
+    counts: { ...counts },
+    filter,
+  };
+}

@@ -1,0 +1,106 @@
+// This module is browser compatible.
+/**
+ * What differs between a terminal, a server and a browser: where models, datasets, caches and outputs lie, the device, the
+ * clock, and what interrupts. `src/platform/local_ports.ts` implements it on Deno.
+ *
+ * @module
+ */
+import type { Options } from "../config.ts";
+import type { EncodeOptions } from "../data/encode.ts";
+import type { Encoder } from "../data/encoder.ts";
+import type { Dataset } from "../data/rows.ts";
+import type { SplitChoice } from "../data/source.ts";
+import type { Checkpoint } from "../engine.ts";
+import type { Cache } from "../formats/cache.ts";
+import type { Directory, WritableDirectory } from "../formats/files.ts";
+import type { Gpu } from "../gpu/device.ts";
+import type { Operand } from "../kernels/shapes.ts";
+import type { MetricsLine } from "../report/run_record.ts";
+import type { TextTokenizer } from "../text/tokenizer.ts";
+import type { CheckpointStorage } from "../train/checkpoint.ts";
+import type { ModelIdentity } from "../train/identity.ts";
+
+/** A stored model, its files of weights open until it is disposed of. */
+export interface StoredModel extends Checkpoint, Disposable {
+  directory: Directory;
+  tokenizer: TextTokenizer | null;
+  /** What it is, by content; its weights are read once for it. */
+  identity: () => Promise<ModelIdentity>;
+  /** How its weights are read, where that is not plain. */
+  notes: readonly string[];
+}
+
+/** A device, the precision to use on it, and why. */
+export interface OpenDevice {
+  gpu: Gpu;
+  precision: Operand;
+  precisionReason: string;
+}
+
+export type DeviceOptions = Pick<Options<"eval">, "engine" | "adapter" | "precision">;
+
+/** A cache, and how messages call it. */
+export interface NamedCache extends Cache {
+  readonly path: string;
+}
+
+/** What a run leaves behind: a directory with its metrics, its checkpoints and its model. */
+export interface RunOutput {
+  /** How messages call it. */
+  readonly path: string;
+  readonly files: WritableDirectory;
+  /** All lines of metrics.jsonl. */
+  readonly metrics: readonly MetricsLine[];
+  /**
+   * Appends a line to metrics.jsonl.
+   *
+   * @throws {UserError} If it cannot be written, for instance on a full disk.
+   */
+  log(line: MetricsLine): void;
+  /** Keeps the metrics of the first `step` steps of an interrupted run; those after its checkpoint are made again. */
+  keepMetrics(step: number): Promise<void>;
+  /** Opens its checkpoints for this process to write to. */
+  checkpoints(): Promise<CheckpointStorage>;
+  close(): Promise<void>;
+}
+
+export interface Ports {
+  /** @throws {UserError} If there is no such model. */
+  openModel(pathOrId: string): Promise<StoredModel>;
+  /** The files of a model, whose weights need not be there. @throws {UserError} If there is no such model. */
+  openModelFiles(pathOrId: string): Promise<Directory>;
+  /** @throws {UserError} If there is no such file or split. */
+  openDataset(argument: string, choice: SplitChoice): Promise<Dataset>;
+  /** @throws {UserError} If there is no such directory. */
+  openDirectory(path: string): Promise<Directory>;
+  /** @throws {UserError} If there is no such adapter, or it lacks f16 where that was asked for. */
+  openDevice(options: DeviceOptions): Promise<OpenDevice>;
+  /**
+   * Opens the directory of a new run, or of one to go on with.
+   *
+   * @param resume Whether it may hold an earlier part of the run.
+   * @throws {UserError} If it holds another run or another process is writing to it.
+   */
+  openOutput(path: string, resume: boolean): Promise<RunOutput>;
+  /**
+   * @param path null: the place for caches where the user named none.
+   * @param warn Gets what is wrong with it, a sentence at a time.
+   * @returns null if there is no place for one.
+   */
+  openCache(
+    path: string | null,
+    access: "read" | "write",
+    warn: (text: string) => void,
+  ): NamedCache | null;
+  /** Workers that encode text. @param tokenizer The files of the model that has it. */
+  openEncoder(workers: number, tokenizer: Directory, options: EncodeOptions): Encoder & Disposable;
+  /** Digest of some of a folder's files and their names. */
+  hashFiles(directory: Directory, isPart: (name: string) => boolean): Promise<string>;
+  /** Digest of the code that makes tokens. */
+  hashTokenCode(): Promise<string>;
+  /** Versions of the programs at work, by name. */
+  readonly versions: Readonly<Record<string, string>>;
+  now(): Date;
+  /** Aborted by the first interrupt: finish the step, save, and return. */
+  readonly signal: AbortSignal;
+}

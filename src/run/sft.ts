@@ -1,0 +1,140 @@
+// This module is browser compatible.
+import type { Options, Resolved } from "../config.ts";
+import { type Checkpoint, startSft } from "../engine.ts";
+import { UserError } from "../errors.ts";
+import { cacheKey } from "../formats/cache.ts";
+import type { Directory } from "../formats/files.ts";
+import { readConfig } from "../model/directory.ts";
+import { randomWeights } from "../model/random_weights.ts";
+import { factsOf } from "../report/words.ts";
+import { loadTokenizer } from "../text/tokenizer.ts";
+import type { ModelIdentity } from "../train/identity.ts";
+import { checkBatch, planMemory, releaseScratch, reserveStep } from "../train/memory_plan.ts";
+import { evaluateSft } from "../train/sft.ts";
+import { openCaches } from "./caches.ts";
+import type { Emit } from "./events.ts";
+import { dataOptions, heldOutDataset, openModel } from "./inputs.ts";
+import type { Ports } from "./ports.ts";
+import {
+  resumeRun,
+  RunEvents,
+  runLoop,
+  saveRun,
+  type TrainingResult,
+  type TrainingRun,
+} from "./training_run.ts";
+import { loadSequencesFrom, openTrainingSequences } from "./training_sequences.ts";
+
+/**
+ * Next-token training: where DPO's starting model comes from.
+ *
+ * @param emit Gets what happens, in order.
+ * @throws {UserError} If options, model or data do not fit together.
+ */
+export async function sft(
+  resolved: Resolved<"sft">,
+  ports: Ports,
+  emit: Emit,
+): Promise<TrainingResult> {
+  const { options, origins } = resolved;
+  const startedAt = ports.now();
+  const events = new RunEvents(emit);
+  const source = await ports.openModelFiles(options.model);
+  using stored = options.randomWeights ? null : await openModel(options.model, ports, events.emit);
+  const checkpoint: Checkpoint = stored ?? await freshCheckpoint(source, options);
+  const data = dataOptions(options, checkpoint, options.score);
+  const text = { directory: source, tokenizer: await loadTokenizer(source) };
+  const caches = openCaches(options, "write", ports, events.emit);
+  const rows = await openTrainingSequences(options, text, data, caches);
+  const heldOutNamed = heldOutDataset(options);
+  const heldOut = heldOutNamed && await loadSequencesFrom(heldOutNamed, text, data, caches);
+
+  const device = await ports.openDevice(options);
+  using gpu = device.gpu;
+  const { largest, plan } = rows;
+  const training = await startSft(gpu, checkpoint, rows.rows, options, device.precision);
+  checkBatch(training.model, largest.tokens);
+  const batch = { batchSize: options.perDeviceTrainBatchSize, scope: options.score };
+  const memory = await planMemory(
+    training,
+    largest.rows,
+    async ({ model }) => heldOut && await evaluateSft(model, heldOut.sequences, batch),
+  );
+
+  const output = await ports.openOutput(options.output!, options.resume !== null);
+  try {
+    const run: TrainingRun = {
+      resolved,
+      ports,
+      events,
+      device,
+      training,
+      output,
+      source,
+      model: stored?.identity ?? (() => identityOfRandom(checkpoint)),
+      reference: () => Promise.resolve(null),
+      data: [rows.data().record, ...heldOut ? [heldOut.record] : []],
+      plan,
+      order: rows.order,
+      stream: rows.stream,
+      startedAt,
+      memory,
+    };
+    events.emit({
+      type: "planned",
+      plan: {
+        command: "sft",
+        options,
+        origins,
+        device: factsOf(device),
+        parameters: training.parameters,
+        data: rows.data(),
+        heldOut: heldOut && { data: heldOut.record, strong: null },
+        memory,
+        ...plan,
+        output: output.path,
+      },
+    });
+    const firstStep = await resumeRun(run);
+    const evaluateAt = async (step: number) => {
+      if (!heldOut) return;
+      const metrics = { step, ...await evaluateSft(training.model, heldOut.sequences, batch) };
+      output.log(metrics);
+      events.emit({ type: "evaluated", metrics });
+    };
+    if (firstStep === 0) await evaluateAt(0);
+    releaseScratch(training);
+    if (!rows.stream) reserveStep(training, largest.rows);
+    const steps = await runLoop(run, firstStep);
+    const result = { steps, output: output.path, metrics: output.metrics };
+    if (steps < plan.totalSteps) return { ...result, finished: false };
+    releaseScratch(training);
+    await evaluateAt(steps);
+    if (rows.stream) {
+      const { record } = rows.data();
+      events.emit({ type: "streamed", data: record });
+      run.data[0] = record;
+    }
+    await saveRun(run, []);
+    return { ...result, finished: true };
+  } finally {
+    await rows.stream?.close();
+    await output.close();
+  }
+}
+
+/** Of random weights, which follow from the seed among the options. */
+async function identityOfRandom({ config }: Checkpoint): Promise<ModelIdentity> {
+  return { config: await cacheKey(config), weights: "random" };
+}
+
+async function freshCheckpoint(
+  directory: Directory,
+  { model, seed }: Options<"sft">,
+): Promise<Checkpoint> {
+  const config = await readConfig(directory);
+  if (!await directory.has("tokenizer.json")) {
+    throw new UserError(`Expected a tokenizer.json in ${model} for --random-weights, found none`);
+  }
+  return { config, read: randomWeights(config, seed) };
+}

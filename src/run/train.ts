@@ -1,0 +1,175 @@
+// This module is browser compatible.
+import type { Options, Resolved } from "../config.ts";
+import { suspectedFlips } from "../dpo/label_flips.ts";
+import { startDpo, trainableOf } from "../engine.ts";
+import { evaluationChanges, type MetricsLine, type Sample } from "../report/run_record.ts";
+import { factsOf } from "../report/words.ts";
+import type { StepMetrics } from "../train/loop.ts";
+import { checkBatch, planMemory, releaseScratch, reserveStep } from "../train/memory_plan.ts";
+import { checkFirstStep } from "../train/self_check.ts";
+import { openCaches } from "./caches.ts";
+import type { Emit } from "./events.ts";
+import { type Examination, HeldOut, SAMPLES } from "./held_out.ts";
+import { dataOptions, heldOutDataset, openModel } from "./inputs.ts";
+import type { Ports } from "./ports.ts";
+import { loadReferenceScores } from "./reference_scores.ts";
+import { openTrainingPairs, strongFilter } from "./training_pairs.ts";
+import {
+  resumeRun,
+  RunEvents,
+  runLoop,
+  saveRun,
+  type TrainingResult,
+  type TrainingRun,
+} from "./training_run.ts";
+
+/**
+ * Direct Preference Optimization: from options to a run directory.
+ *
+ * @param emit Gets what happens, in order.
+ * @throws {UserError} If options, models or data do not fit together.
+ */
+export async function train(
+  resolved: Resolved<"train">,
+  ports: Ports,
+  emit: Emit,
+): Promise<TrainingResult> {
+  const { options, origins } = resolved;
+  const startedAt = ports.now();
+  const events = new RunEvents(emit);
+  using model = await openModel(options.model, ports, events.emit);
+  using reference = options.reference === null
+    ? null
+    : await openModel(options.reference, ports, events.emit);
+  const dataFlags = dataOptions(options, model, options.score);
+  const caches = openCaches(options, "write", ports, events.emit);
+  const rows = await openTrainingPairs(resolved, model, dataFlags, caches);
+  const heldOutNamed = heldOutDataset(options);
+  const heldOut = heldOutNamed &&
+    await HeldOut.open(
+      heldOutNamed,
+      model,
+      dataFlags,
+      caches,
+      rows,
+      await strongFilter(resolved),
+    );
+
+  const device = await ports.openDevice(options);
+  using gpu = device.gpu;
+  const { precision } = device;
+  const training = await startDpo(gpu, model, reference, rows.rows, options, precision);
+  const { largest, plan } = rows;
+  checkBatch(training.model, largest.tokens);
+  const memory = await planMemory(
+    training,
+    largest.rows,
+    async (counted) => await heldOut?.rehearse(counted),
+  );
+
+  const output = await ports.openOutput(options.output!, options.resume !== null);
+  try {
+    const { record } = rows.data();
+    const run: TrainingRun = {
+      resolved,
+      ports,
+      events,
+      device,
+      training,
+      output,
+      source: model.directory,
+      model: model.identity,
+      reference: async () => reference && await reference.identity(),
+      data: [record, ...heldOut ? [heldOut.record] : []],
+      plan,
+      order: rows.order,
+      stream: rows.stream,
+      startedAt,
+      memory,
+    };
+    events.emit({
+      type: "planned",
+      plan: {
+        command: "train",
+        options,
+        origins,
+        device: factsOf(device),
+        parameters: training.parameters,
+        layers: { all: model.config.numLayers, frozen: training.model.begin },
+        head: trainableOf(options, model.config).head,
+        data: rows.data(),
+        heldOut: heldOut && { data: heldOut.record, strong: heldOut.strong?.length ?? null },
+        memory,
+        ...plan,
+        output: output.path,
+      },
+    });
+
+    const inMemory = [
+      ...rows.stream ? [] : [{ pairs: rows.rows, record }],
+      ...heldOut ? [heldOut] : [],
+    ];
+    const cached = await loadReferenceScores(caches, inMemory, {
+      policy: training.model,
+      reference: training.run.reference,
+      source: reference ?? model,
+      precision,
+      score: options,
+    });
+    const firstStep = await resumeRun(run);
+    const evaluated = (metrics: MetricsLine) => {
+      output.log(metrics);
+      events.emit({ type: "evaluated", metrics });
+    };
+    let before: Examination | undefined;
+    if (heldOut && firstStep === 0) {
+      before = await heldOut.examine(training, options.reference === null);
+      evaluated({ step: 0, ...before.metrics });
+    }
+    releaseScratch(training);
+    if (!rows.stream) reserveStep(training, largest.rows);
+    const steps = await runLoop(run, firstStep, selfCheck(options, firstStep, events.emit));
+    for (const scores of cached) await scores.save();
+    const result = { steps, output: output.path, metrics: output.metrics };
+    if (steps < plan.totalSteps) return { ...result, finished: false };
+
+    let samples: Sample[] = [];
+    if (heldOut) {
+      releaseScratch(training);
+      const after = await heldOut.examine(training);
+      evaluated({ step: steps, ...after.metrics });
+      const theirs = before && options.reference === null
+        ? before.completions
+        : await heldOut.answer(training.run.reference.model, SAMPLES);
+      samples = heldOut.samples(theirs, after.completions);
+      events.emit({ type: "compared", changes: evaluationChanges(output.metrics), samples });
+    }
+    run.data = inMemory.map(({ record, pairs }) => {
+      const labels = suspectedFlips(training.run.reference, pairs);
+      events.emit({ type: "doubted", path: record.path, labels });
+      return { ...record, audit: { ...record.audit!, suspectedFlips: labels } };
+    });
+    if (rows.stream) {
+      const { record } = rows.data();
+      events.emit({ type: "streamed", data: record });
+      run.data.unshift(record);
+    }
+    await saveRun(run, samples);
+    return { ...result, finished: true };
+  } finally {
+    await rows.stream?.close();
+    await output.close();
+  }
+}
+
+/** Checks the first step that was not skipped, of a run that begins. */
+function selfCheck(options: Options<"train">, firstStep: number, emit: Emit) {
+  const atLn2 = options.reference === null && options.labelSmoothing === 0 &&
+    options.lossType === "sigmoid";
+  let checked = firstStep > 0;
+  return (metrics: StepMetrics) => {
+    if (checked || metrics.skipped) return;
+    emit({ type: "checked", found: checkFirstStep(metrics, atLn2) });
+    checked = true;
+  };
+}
