@@ -3,7 +3,7 @@
 //   dx[m,k] = sum_n dy[m,n] * weight[n,k]
 //
 // Shapes    as matmul_backward_input; dy and weight as textures.
-// Dispatch  (ceil(K / 8 LANES), ceil(M / ITEMS), 1): one subgroup per ITEMS x 8 LANES tile of dx.
+// Dispatch  (ceil(K / 8 LANES), ceil(M / 24), 1): one subgroup per 24 x 8 LANES tile of dx.
 // Writes    overwrites dx, with the bits of matmul_backward_input.
 struct Params { M: u32, N: u32, K: u32, stride: u32 }
 
@@ -20,7 +20,7 @@ fn matmul_backward_input_lanes(
   @builtin(local_invocation_index) lane: u32,
 ) {
   m0 = ITEMS * workgroup.y;
-  multiply(m0, 2u * (LANES * workgroup.x + lane), params.stride / 4u, lane);
+  multiply(m0, 2u * (LANES * workgroup.x + lane), params.K / 4u, params.stride / 4u, lane);
 }
 
 // Four steps n, 0 in those from N on.
@@ -44,10 +44,8 @@ fn weight_row(n: u32, k4: u32) -> vec4<f32> {
 fn high_column4(column4: u32) -> u32 { return column4 + 1u; }
 
 fn store(m: u32, k4: u32, low: vec4<f32>, high: vec4<f32>) {
-  store_columns(m, k4, low);
-  store_columns(m, k4 + 1u, high);
-}
-
-fn store_columns(m: u32, k4: u32, sum: vec4<f32>) {
-  if (m < params.M && k4 < params.K / 4u) { dx[m * (params.K / 4u) + k4] = vec4<result>(sum); }
+  let K4 = params.K / 4u;
+  let row = min(m, params.M - 1u) * K4;
+  dx[row + min(k4 + 1u, K4 - 1u)] = vec4<result>(high);
+  dx[row + k4] = vec4<result>(low);
 }

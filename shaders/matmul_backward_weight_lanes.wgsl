@@ -3,7 +3,7 @@
 //   dweight[n,k] += sum_m dy[m,n] * x[m,k]
 //
 // Shapes    as matmul_backward_weight; dy and x as textures.
-// Dispatch  (ceil(K / 8 LANES), ceil(N / ITEMS), 1): one subgroup per ITEMS x 8 LANES tile of dweight.
+// Dispatch  (ceil(K / 8 LANES), ceil(N / 24), 1): one subgroup per 24 x 8 LANES tile of dweight.
 // Writes    accumulates into dweight, with the bits of matmul_backward_weight.
 struct Params { M: u32, N: u32, K: u32, stride: u32 }
 
@@ -20,7 +20,7 @@ fn matmul_backward_weight_lanes(
   @builtin(local_invocation_index) lane: u32,
 ) {
   n0 = ITEMS * workgroup.y;
-  multiply(n0, 2u * (LANES * workgroup.x + lane), (params.M + 3u) / 4u, lane);
+  multiply(n0, 2u * (LANES * workgroup.x + lane), params.K / 4u, (params.M + 3u) / 4u, lane);
 }
 
 // Four rows n of one of the four steps m; 0 in those from M on.
@@ -45,10 +45,12 @@ fn input_row(m: u32, k4: u32) -> vec4<f32> {
 fn high_column4(column4: u32) -> u32 { return column4 + 1u; }
 
 fn store(n: u32, k4: u32, low: vec4<f32>, high: vec4<f32>) {
-  add_columns(n, k4, low);
-  add_columns(n, k4 + 1u, high);
+  let K4 = params.K / 4u;
+  let row = min(n, params.N - 1u) * K4;
+  add_columns(row + min(k4 + 1u, K4 - 1u), high, n < params.N && k4 + 1u < K4);
+  add_columns(row + k4, low, n < params.N);
 }
 
-fn add_columns(n: u32, k4: u32, sum: vec4<f32>) {
-  if (n < params.N && k4 < params.K / 4u) { dweight[n * (params.K / 4u) + k4] += sum; }
+fn add_columns(at: u32, sum: vec4<f32>, inside: bool) {
+  dweight[at] += select(vec4(0.0), sum, inside);
 }

@@ -3,11 +3,15 @@
 //   y[m,n] = sum_k x[m,k] * weight[n,k]  (+ residual[m,n])
 //
 // Shapes    as matmul_forward; x and weight as textures.
-// Dispatch  (ceil(stride / 8 LANES), ceil(M / ITEMS), 1): one subgroup per ITEMS x 8 LANES tile of y.
+// Dispatch  (ceil(stride / 8 LANES), ceil(M / 24), 1): one subgroup per 24 x 8 LANES tile of y.
 // Writes    overwrites y, with the bits of matmul_forward.
-override RESIDUAL: bool; // add residual; where false, any f32 tensor may be bound in its place
-
-struct Params { M: u32, N: u32, K: u32, stride: u32 }
+struct Params {
+  M: u32,
+  N: u32,
+  K: u32,
+  stride: u32,
+  adds: u32, // 1: add residual; 0: any f32 tensor may be bound in its place. An override would be compiled twice
+}
 
 @group(0) @binding(0) var<uniform> params: Params;
 @group(0) @binding(1) var input: texture_2d<f32>;
@@ -23,7 +27,17 @@ fn matmul_forward_lanes(
   @builtin(local_invocation_index) lane: u32,
 ) {
   m0 = ITEMS * workgroup.y;
-  multiply(m0, 2u * (LANES * workgroup.x + lane), params.K / 4u, lane);
+  let stride4 = params.stride / 4u;
+  let column4 = 2u * (LANES * workgroup.x + lane);
+  multiply(m0, column4, stride4, params.K / 4u, lane);
+  if (params.adds == 0u || column4 >= stride4) { return; }
+  // Behind all stores, in a loop: the loads of every row would take longer to compile than all of the rest.
+  let last4 = min(column4 + 1u, stride4 - 1u);
+  for (var m = m0; m < min(m0 + ITEMS, params.M); m++) {
+    for (var at = m * stride4 + column4; at <= m * stride4 + last4; at++) {
+      output[at] = vec4<result>(vec4<f32>(output[at]) + residual[at]);
+    }
+  }
 }
 
 fn load_item(row: u32, k4: u32) -> vec4<f32> {
@@ -49,14 +63,13 @@ fn weight_steps(n: u32, k4: u32) -> vec4<f32> {
 fn high_column4(column4: u32) -> u32 { return column4 + 1u; }
 
 fn store(m: u32, column4: u32, low: vec4<f32>, high: vec4<f32>) {
-  store_columns(m, column4, low);
-  store_columns(m, column4 + 1u, high);
+  let stride4 = params.stride / 4u;
+  let row = min(m, params.M - 1u) * stride4;
+  store_columns(row, min(column4 + 1u, stride4 - 1u), high);
+  store_columns(row, column4, low);
 }
 
-fn store_columns(m: u32, column4: u32, sum: vec4<f32>) {
-  if (m >= params.M || column4 >= params.stride / 4u) { return; }
-  let at = m * (params.stride / 4u) + column4;
-  var value = select(vec4(0.0), sum, 4u * column4 + vec4(0u, 1u, 2u, 3u) < vec4(params.N));
-  if (RESIDUAL) { value += residual[at]; }
-  output[at] = vec4<result>(value);
+fn store_columns(row: u32, column4: u32, sum: vec4<f32>) {
+  let inside = 4u * column4 + vec4(0u, 1u, 2u, 3u) < vec4(params.N);
+  output[row + column4] = vec4<result>(select(vec4(0.0), sum, inside));
 }

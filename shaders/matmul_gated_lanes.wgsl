@@ -5,11 +5,14 @@
 //
 // Shapes    x (M, K) and weight (2F, K) as textures; gate_up (M, 2F), a row holds gate, then up, and a (M, F), result. K and F
 //           multiples of 4.
-// Dispatch  (ceil(F / 4 LANES), ceil(M / ITEMS), 1): one subgroup; a lane has four gates and their ups of each row.
-// Writes    overwrites a, and gate_up where KEEP, with the bits of matmul_forward and swiglu_forward.
-override KEEP: bool; // whether a backward pass needs gate_up
-
-struct Params { M: u32, F: u32, K: u32 }
+// Dispatch  (ceil(F / 4 LANES), ceil(M / 24), 1): one subgroup; a lane has four gates and their ups of each row.
+// Writes    overwrites a, and gate_up if params.keep, with the bits of matmul_forward and swiglu_forward.
+struct Params {
+  M: u32,
+  F: u32,
+  K: u32,
+  keep: u32, // 1 where a backward pass needs gate_up. An override would be compiled twice
+}
 
 @group(0) @binding(0) var<uniform> params: Params;
 @group(0) @binding(1) var input: texture_2d<f32>;
@@ -25,7 +28,7 @@ fn matmul_gated_lanes(
   @builtin(local_invocation_index) lane: u32,
 ) {
   m0 = ITEMS * workgroup.y;
-  multiply(m0, LANES * workgroup.x + lane, params.K / 4u, lane);
+  multiply(m0, LANES * workgroup.x + lane, params.F / 4u, params.K / 4u, lane);
 }
 
 fn load_item(row: u32, k4: u32) -> vec4<f32> {
@@ -51,12 +54,12 @@ fn weight_steps(n: u32, k4: u32) -> vec4<f32> {
 // From gates to their ups.
 fn high_column4(column4: u32) -> u32 { return column4 + params.F / 4u; }
 
-fn store(m: u32, column4: u32, low: vec4<f32>, high: vec4<f32>) {
+fn store(row: u32, column4: u32, low: vec4<f32>, high: vec4<f32>) {
   let F4 = params.F / 4u;
-  if (m >= params.M || column4 >= F4) { return; }
+  let m = min(row, params.M - 1u);
   let stored_gate = vec4<result>(low);
   let stored_up = vec4<result>(high);
-  if (KEEP) {
+  if (params.keep == 1u) {
     gate_up[m * 2u * F4 + column4] = stored_gate;
     gate_up[m * 2u * F4 + F4 + column4] = stored_up;
   }

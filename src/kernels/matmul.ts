@@ -19,7 +19,14 @@ import type { Gpu } from "../gpu/device.ts";
 import type { Kernel, Variant } from "../gpu/kernel.ts";
 import { label, type Tensor } from "../gpu/tensor.ts";
 import { fitsTexture } from "../gpu/texture.ts";
-import { expectDtype, expectMultiple, expectShape, grid, operandType } from "./shapes.ts";
+import {
+  expectDtype,
+  expectMultiple,
+  expectShape,
+  grid,
+  type Operand,
+  operandType,
+} from "./shapes.ts";
 import { swigluForward } from "./swiglu.ts";
 import { tuned } from "./tuning.ts";
 
@@ -55,6 +62,8 @@ const addPartsKernel: Kernel = {
   writes: ["dx"],
 };
 const ADD_THREADS = 256;
+/** Rows of a subgroup: ITEMS of lane_product.wgsl. */
+const LANE_ROWS = 24;
 /** Steps that a tile takes at a time: DEPTH of tile_product.wgsl. */
 const TILE_STEPS = 16;
 
@@ -70,7 +79,10 @@ function byLanes(kernel: Kernel, code: string): Kernel {
     subgroups: true,
   };
 }
-const forwardLanes = byLanes(forwardKernel, forwardLanesCode);
+const forwardLanes: Kernel = {
+  ...byLanes(forwardKernel, forwardLanesCode),
+  params: { ...params, adds: "u32" },
+};
 const backwardInputLanes = byLanes(backwardInputKernel, backwardInputLanesCode);
 const backwardWeightLanes = byLanes(backwardWeightKernel, backwardWeightLanesCode);
 
@@ -78,37 +90,46 @@ const gatedLanes: Kernel = {
   ...forwardLanes,
   name: "matmul_gated_lanes",
   code: gatedLanesCode + laneProductCode + laneBroadcastCode,
-  params: { M: "u32", F: "u32", K: "u32" },
+  params: { M: "u32", F: "u32", K: "u32", keep: "u32" },
   reads: ["input", "weight"],
   writes: ["gate_up", "a"],
 };
+
+interface ProductDispatch extends Pick<Dispatch, "params" | "tensors"> {
+  types: { lhs: Operand; rhs: Operand; result?: Operand };
+  /** Of tiles: lanes have parameters in their place. */
+  overrides?: Variant["overrides"];
+}
 
 /** A product of two operands with a result of so many rows and columns, perhaps in parts, done as the tuning table says. */
 function dispatchProduct(
   commands: Commands,
   { tiles, lanes, turned = false }: { tiles: Kernel; lanes: Kernel; turned?: boolean },
   [rows, columns]: [number, number],
-  { variant, params, tensors }: { variant: Variant } & Pick<Dispatch, "params" | "tensors">,
+  { types, overrides, params, tensors }: ProductDispatch,
   parts = 1,
 ): void {
   const { gpu } = commands;
   const [left, right] = tensors;
   let choice = tuned(gpu, "product", { rows, columns });
   const lanesCan = parts === 1 && fitsTexture(gpu, left) && fitsTexture(gpu, right);
-  if ("ITEMS" in choice && !lanesCan) choice = { TILE: 64 };
-  if ("ITEMS" in choice) {
-    const { ITEMS } = choice;
+  if (choice === "lanes" && !lanesCan) choice = { TILE: 64 };
+  if (choice === "lanes") {
     const LANES = gpu.info.lanes;
     commands.dispatch(lanes, {
-      variant: { ...variant, constants: { ITEMS, LANES, TURNED: turned ? 1 : 0 } },
+      // A texel is f32 whatever the operands are.
+      variant: {
+        types: types.result && { result: types.result },
+        constants: { LANES, TURNED: turned ? 1 : 0 },
+      },
       params,
       tensors,
-      workgroups: [Math.ceil(columns / 8 / LANES), Math.ceil(rows / ITEMS)],
+      workgroups: [Math.ceil(columns / 8 / LANES), Math.ceil(rows / LANE_ROWS)],
     });
   } else {
     const { TILE } = choice;
     commands.dispatch(tiles, {
-      variant: { ...variant, constants: { TILE } },
+      variant: { overrides, types, constants: { TILE } },
       params,
       tensors,
       workgroups: [Math.ceil(columns / TILE), Math.ceil(rows / TILE), parts],
@@ -127,7 +148,7 @@ export function paddedColumns(N: number): number {
  * @param y Result, f32 or f16 (M, paddedColumns(N)); the padding is set to 0.
  * @param x Activations, f32 or f16 (M, K); K a multiple of 4.
  * @param weight Weights as checkpoints store them, f32 or f16 (N, K).
- * @param residual Added to the product, f32, of y's shape; must not share y's storage.
+ * @param residual Added to the product, f32, of y's shape; y is f32 then, and must not share its storage.
  * @throws {RangeError} If the shapes disagree.
  */
 export function matmulForward(
@@ -143,18 +164,20 @@ export function matmulForward(
   checkWidths("matmul_forward", x, K);
   expectShape("matmul_forward", "weight", weight, [N, K]);
   expectShape("matmul_forward", "y", y, [M, stride]);
-  if (residual) expectShape("matmul_forward", "residual", residual, [M, stride]);
+  if (residual) {
+    expectShape("matmul_forward", "residual", residual, [M, stride]);
+    expectDtype("matmul_forward", "y", y, "f32");
+  }
   const kernels = { tiles: forwardKernel, lanes: forwardLanes };
+  const adds = residual ? 1 : 0;
   dispatchProduct(commands, kernels, [M, stride], {
-    variant: {
-      overrides: { RESIDUAL: residual ? 1 : 0 },
-      types: {
-        lhs: operandType("matmul_forward", x),
-        rhs: operandType("matmul_forward", weight),
-        result: operandType("matmul_forward", y),
-      },
+    types: {
+      lhs: operandType("matmul_forward", x),
+      rhs: operandType("matmul_forward", weight),
+      result: operandType("matmul_forward", y),
     },
-    params: { M, N, K, stride },
+    overrides: { RESIDUAL: adds },
+    params: { M, N, K, stride, adds },
     tensors: [x, weight, residual ?? x, y],
   });
 }
@@ -182,7 +205,7 @@ export function matmulGated(
   const [M, F] = a.shape;
   const [, K] = x.shape;
   const choice = tuned(gpu, "product", { rows: M, columns: 2 * F });
-  if (!("ITEMS" in choice && fitsTexture(gpu, x) && fitsTexture(gpu, weight))) {
+  if (choice !== "lanes" || !fitsTexture(gpu, x) || !fitsTexture(gpu, weight)) {
     matmulForward(commands, gateUp, x, weight);
     swigluForward(commands, a, gateUp);
     return;
@@ -197,17 +220,12 @@ export function matmulGated(
   const LANES = gpu.info.lanes;
   commands.dispatch(gatedLanes, {
     variant: {
-      overrides: { KEEP: keep ? 1 : 0 },
-      types: {
-        lhs: operandType(name, x),
-        rhs: operandType(name, weight),
-        result: operandType(name, a),
-      },
-      constants: { ITEMS: choice.ITEMS, LANES, TURNED: 0 },
+      types: { result: operandType(name, a) },
+      constants: { LANES, TURNED: 0 },
     },
-    params: { M, F, K },
+    params: { M, F, K, keep: keep ? 1 : 0 },
     tensors: [x, weight, gateUp, a],
-    workgroups: [Math.ceil(F / 4 / LANES), Math.ceil(M / choice.ITEMS)],
+    workgroups: [Math.ceil(F / 4 / LANES), Math.ceil(M / LANE_ROWS)],
   });
 }
 
@@ -242,12 +260,10 @@ export function matmulBackwardInput(
     kernels,
     [M, K],
     {
-      variant: {
-        types: {
-          lhs: operandType("matmul_backward_input", dy),
-          rhs: operandType("matmul_backward_input", weight),
-          result: parts ? "f32" : result,
-        },
+      types: {
+        lhs: operandType("matmul_backward_input", dy),
+        rhs: operandType("matmul_backward_input", weight),
+        result: parts ? "f32" : result,
       },
       params: { M, N, K, stride, part: Math.ceil(N / P / TILE_STEPS) * TILE_STEPS },
       tensors: [dy, weight, parts ?? dx],
@@ -290,11 +306,9 @@ export function matmulBackwardWeight(
   expectShape("matmul_backward_weight", "dy", dy, [M, stride]);
   const kernels = { tiles: backwardWeightKernel, lanes: backwardWeightLanes, turned: true };
   dispatchProduct(commands, kernels, [N, K], {
-    variant: {
-      types: {
-        lhs: operandType("matmul_backward_weight", dy),
-        rhs: operandType("matmul_backward_weight", x),
-      },
+    types: {
+      lhs: operandType("matmul_backward_weight", dy),
+      rhs: operandType("matmul_backward_weight", x),
     },
     params: { M, N, K, stride },
     tensors: [dy, x, dweight],

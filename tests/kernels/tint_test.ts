@@ -13,7 +13,6 @@ const CONSTANTS = {
   MATRICES: 2,
   SQUARES: 2,
   TILE: 64,
-  ITEMS: 32,
   TURNED: 0,
   TEXTURE_WIDTH: 8192,
 };
