@@ -4,6 +4,7 @@ import { lackIn } from "./skip.ts";
 
 /** How to get what a machine lacks, by the reason that tests give. */
 const REMEDIES: [lack: RegExp, remedy: string][] = [
+  [/No module named '(torch|numpy)'/, "apt install python3-torch"],
   [/No module named|no python3|cannot import/i, "pip install -r tests/peers.txt (see .ci/run)"],
   [/chromium/, "apt install chromium"],
   [/shader-f16/, "a device with f16, such as Mesa's software Vulkan"],
