@@ -4,6 +4,9 @@ import type { Options } from "../config.ts";
 import { UserError } from "../errors.ts";
 import { openStoredModel } from "../platform/models.ts";
 import { DiskRuns } from "../platform/run_store.ts";
+import { allowedFiles, existsHere } from "../platform/serving/allowed_files.ts";
+import { listen } from "../platform/serving/http_server.ts";
+import { RemoteServing } from "../platform/serving/remote_serving.ts";
 import { SqlitePreferences } from "../platform/sqlite_preferences.ts";
 import { DiskUploads } from "../platform/uploads.ts";
 import { Evaluations } from "../serve/evaluations.ts";
@@ -14,9 +17,6 @@ import { TrainingFiles } from "../serve/training_files.ts";
 import { Trainings } from "../serve/trainings.ts";
 import { stopIdsOf } from "../text/prompt.ts";
 import type { Context } from "./context.ts";
-import { allowedFiles, existsHere } from "./serving/allowed_files.ts";
-import { listen } from "./serving/http_server.ts";
-import { RemoteServing } from "./serving/remote_serving.ts";
 
 /** Names by which this machine reaches itself; another `Host` means that a page was lured here. */
 const OWN_NAMES = ["127.0.0.1", "localhost", "[::1]"];
@@ -35,7 +35,7 @@ export async function run(options: Options<"serve">, context: Context<"serve">):
   const started = await Promise.all(
     named.map(async (place) => ({ ...place, voice: await voiceAt(place.path) })),
   );
-  const allowed = await allowedFiles(options, context);
+  const allowed = await allowedFiles(context.resolved);
   const preferences = await SqlitePreferences.open(options.preferences);
   const serving = await RemoteServing.start({
     device: options,

@@ -1,7 +1,7 @@
 // This module is browser compatible.
 /**
  * What a server needs of models on a GPU, wherever that GPU is: in this thread (local_serving.ts) or in a worker
- * (src/cli/serving/).
+ * (src/platform/serving/).
  *
  * @module
  */

@@ -6,7 +6,7 @@
  */
 import assert from "node:assert/strict";
 import { Buffer } from "node:buffer";
-import { type Page } from "playwright-core";
+import type { Page } from "playwright-core";
 import { openPage } from "./browser.ts";
 
 const [executablePath, address] = Deno.args;

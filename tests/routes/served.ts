@@ -3,7 +3,7 @@ import assert from "node:assert/strict";
 import { createApp } from "../../routes/app.ts";
 import type { AppOptions } from "../../routes/app.ts";
 import { openStoredModel } from "../../src/platform/models.ts";
-import { LocalWorker } from "../../src/cli/serving/local_worker.ts";
+import { LocalWorker } from "../../src/platform/serving/local_worker.ts";
 import { DiskRuns } from "../../src/platform/run_store.ts";
 import { SqlitePreferences } from "../../src/platform/sqlite_preferences.ts";
 import { DiskUploads } from "../../src/platform/uploads.ts";

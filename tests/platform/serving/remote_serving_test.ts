@@ -1,8 +1,8 @@
 import assert from "node:assert/strict";
-import { RemoteServing } from "../../src/cli/serving/remote_serving.ts";
-import { UnavailableError, UserError } from "../../src/errors.ts";
-import { nextEvents } from "../../src/gpu/turns.ts";
-import { GREEDY } from "../../src/kernels/sample.ts";
+import { RemoteServing } from "../../../src/platform/serving/remote_serving.ts";
+import { UnavailableError, UserError } from "../../../src/errors.ts";
+import { nextEvents } from "../../../src/gpu/turns.ts";
+import { GREEDY } from "../../../src/kernels/sample.ts";
 
 const engine = (Deno.env.get("SMOLDPO_ENGINE") ?? "deno") as "deno" | "dawn";
 

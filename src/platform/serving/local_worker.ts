@@ -1,6 +1,6 @@
 import type { Resolved } from "../../config.ts";
-import { localPorts } from "../../platform/local_ports.ts";
-import { openStoredModel } from "../../platform/models.ts";
+import { localPorts } from "../local_ports.ts";
+import { openStoredModel } from "../models.ts";
 import { evaluate } from "../../run/evaluate.ts";
 import { train } from "../../run/train.ts";
 import type { EvaluationResults, Evaluator } from "../../serve/evaluations.ts";

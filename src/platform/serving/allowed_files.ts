@@ -1,8 +1,7 @@
-import type { Options } from "../../config.ts";
+import type { Resolved } from "../../config.ts";
 import { UserError } from "../../errors.ts";
-import { openDataset } from "../../platform/datasets.ts";
+import { openDataset } from "../datasets.ts";
 import { PREFERENCES, type TrainingFile } from "../../serve/training_files.ts";
-import type { Context } from "../context.ts";
 
 /**
  * The datasets of `--training-files`, by name. The shipped ones are left out where they are not.
@@ -10,8 +9,7 @@ import type { Context } from "../context.ts";
  * @throws {UserError} If one is not there, or has no name of its own.
  */
 export async function allowedFiles(
-  { trainingFiles }: Options<"serve">,
-  { resolved }: Context<"serve">,
+  { options: { trainingFiles }, origins }: Resolved<"serve">,
 ): Promise<Map<string, TrainingFile>> {
   const files = new Map<string, TrainingFile>();
   const createdAt = Math.floor(Date.now() / 1000);
@@ -22,7 +20,7 @@ export async function allowedFiles(
         `Expected --training-files as NAME=PATH,... with a name for each (but ${PREFERENCES}), found "${item}"`,
       );
     }
-    const isShipped = resolved.origins.trainingFiles.source === "default";
+    const isShipped = origins.trainingFiles.source === "default";
     if (isShipped && !existsHere(path)) continue;
     await openDataset(path, { split: null, preferred: "train" });
     const bytes = bytesOf(path);

@@ -5,8 +5,8 @@
  *
  * @module
  */
-import { openDevice } from "../../platform/device.ts";
-import { openStoredModel } from "../../platform/models.ts";
+import { openDevice } from "../device.ts";
+import { openStoredModel } from "../models.ts";
 import { deviceInWords, factsOf } from "../../report/words.ts";
 import type { Watch } from "../../serve/job_queue.ts";
 import { LocalWorker } from "./local_worker.ts";
