@@ -1,16 +1,15 @@
+import type { Options } from "../config.ts";
 import { UserError } from "../errors.ts";
 import type { Message } from "../text/chat.ts";
 import { encodeChat } from "../text/prompt.ts";
-import type { Context } from "./context.ts";
+import { openStoredModel } from "../platform/models.ts";
 import type { OpenDevice } from "../run/ports.ts";
-import {
-  answer,
-  type GenerateFlags,
-  harmless,
-  openSpeaker,
-  type Speaker,
-  spoken,
-} from "./speaker.ts";
+import { answer, openSpeaker, type Speaker, spoken } from "../run/speaker.ts";
+import type { Context } from "./context.ts";
+import { harmless } from "./harmless.ts";
+import { printDetails } from "./run_printer.ts";
+
+type GenerateFlags = Options<"generate">;
 
 /** Tokens of a conversation that are remembered, of those that the model allows. */
 const MOST_POSITIONS = 2048;
@@ -31,9 +30,10 @@ export async function converse(
   const paths = options.compare === null
     ? { model: options.model }
     : { policy: options.model, reference: options.compare };
+  const opening = { ports: { openModel: openStoredModel }, emit: printDetails(context) };
   const partners: Partner[] = [];
   for (const [name, path] of Object.entries(paths)) {
-    const speaker = await openSpeaker(path, options, device, context, () => MOST_POSITIONS);
+    const speaker = await openSpeaker(path, options, device, opening, () => MOST_POSITIONS);
     if (!speaker.tokenizer?.chatTemplate || options.chat === false) {
       throw new UserError(
         `Expected a model with a chat template to chat with, found ${path} ` +

@@ -1,23 +1,27 @@
+import type { Options } from "../config.ts";
 import { UserError } from "../errors.ts";
 import { nextTokenProbabilities } from "../generate/generate.ts";
-import { encodeChat, encodeText } from "../text/prompt.ts";
-import type { TextTokenizer } from "../text/tokenizer.ts";
-import { type Context, INTERRUPTED, lineWriter } from "./context.ts";
-import { converse } from "./converse.ts";
 import { openDevice } from "../platform/device.ts";
+import { openStoredModel } from "../platform/models.ts";
 import { deviceInWords, factsOf } from "../report/words.ts";
 import type { OpenDevice } from "../run/ports.ts";
 import {
+  type Answer,
   answer,
-  type GenerateFlags,
-  harmless,
-  jsonOf,
+  answerOf,
+  encodePrompt,
   openSpeaker,
   sampling,
   type Speaker,
   spoken,
-  type Streams,
-} from "./speaker.ts";
+} from "../run/speaker.ts";
+import { type Context, INTERRUPTED, lineWriter } from "./context.ts";
+import { converse } from "./converse.ts";
+import { harmless } from "./harmless.ts";
+import { printDetails } from "./run_printer.ts";
+
+type GenerateFlags = Options<"generate">;
+type Streams = Pick<Context, "stdout" | "stderr" | "signal">;
 
 /** A model, and the prompt in its tokens. */
 interface Asked extends Speaker {
@@ -69,33 +73,12 @@ async function ask(
   context: Pick<Context, "stderr">,
 ): Promise<Asked> {
   let prompt: number[] = [];
-  const speaker = await openSpeaker(path, options, device, context, ({ tokenizer }) => {
+  const opening = { ports: { openModel: openStoredModel }, emit: printDetails(context) };
+  const speaker = await openSpeaker(path, options, device, opening, ({ tokenizer }) => {
     prompt = encodePrompt(options, tokenizer, path);
     return prompt.length + options.maxNewTokens;
   });
   return { ...speaker, prompt };
-}
-
-function encodePrompt(
-  { prompt, promptIds, chat }: GenerateFlags,
-  tokenizer: TextTokenizer | null,
-  path: string,
-): number[] {
-  if (promptIds !== null) return [...promptIds];
-  if (tokenizer === null) {
-    throw new UserError(
-      `Expected a tokenizer.json in ${path} for --prompt, found none: use --prompt-ids`,
-    );
-  }
-  const template = tokenizer.chatTemplate;
-  if (chat && template === null) {
-    throw new UserError(
-      `Expected a chat template in ${path} for --chat, found none: use --no-chat`,
-    );
-  }
-  return template !== null && chat !== false
-    ? encodeChat(tokenizer, [{ role: "user", content: prompt! }])
-    : encodeText(tokenizer, prompt!);
 }
 
 async function showAnswer(
@@ -114,7 +97,7 @@ async function showAnswer(
     live ? write : undefined,
   );
   if (live) stdout.write("\n");
-  else if (options.json) stdout.write(`${JSON.stringify(jsonOf(speaker, completion))}\n`);
+  else if (options.json) stdout.write(`${JSON.stringify(jsonOf(answerOf(speaker, completion)))}\n`);
   else stdout.write(`${spoken(speaker, completion)}\n`);
   stderr.write(`generated  ${note}\n`);
 }
@@ -129,11 +112,15 @@ async function showAnswers(
   for (const [name, speaker] of Object.entries(speakers)) {
     const { completion, note } = await answer(speaker, speaker.prompt, options, context);
     context.stderr.write(`generated  ${note}\n`);
-    json[name] = jsonOf(speaker, completion);
+    json[name] = jsonOf(answerOf(speaker, completion));
     const indented = spoken(speaker, completion).replaceAll("\n", `\n${"".padEnd(COLUMNS)}`);
     texts.push(`${name.padEnd(COLUMNS)}${indented}\n`);
   }
   context.stdout.write(options.json ? `${JSON.stringify(json)}\n` : texts.join(""));
+}
+
+function jsonOf({ text, ids, finishReason }: Answer) {
+  return { text, ids, finish_reason: finishReason };
 }
 
 const COLUMNS = "reference  ".length;

@@ -19,7 +19,11 @@ import type { Ports, StoredModel } from "./ports.ts";
  *
  * @throws {UserError} As {@link Ports.openModel}.
  */
-export async function openModel(path: string, ports: Ports, emit: Emit): Promise<StoredModel> {
+export async function openModel(
+  path: string,
+  ports: Pick<Ports, "openModel">,
+  emit: Emit,
+): Promise<StoredModel> {
   const model = await ports.openModel(path);
   for (const text of model.notes) emit({ type: "noted", subject: "weights", text });
   return model;

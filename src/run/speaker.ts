@@ -1,17 +1,19 @@
+// This module is browser compatible.
+/** A model that answers prompts, as `generate` does it. */
 import type { Options } from "../config.ts";
 import { loadModel } from "../engine.ts";
+import { UserError } from "../errors.ts";
 import type { Completion } from "../generate/batcher.ts";
 import { generate, type SamplingOptions } from "../generate/generate.ts";
 import type { Model } from "../model/model.ts";
-import { stopIdsOf } from "../text/prompt.ts";
+import { encodeChat, encodeText, stopIdsOf } from "../text/prompt.ts";
 import { TextStream } from "../text/text_stream.ts";
 import type { TextTokenizer } from "../text/tokenizer.ts";
-import type { Context } from "./context.ts";
-import { openStoredModel } from "../platform/models.ts";
-import type { OpenDevice, StoredModel } from "../run/ports.ts";
+import type { Emit } from "./events.ts";
+import { openModel } from "./inputs.ts";
+import type { OpenDevice, Ports, StoredModel } from "./ports.ts";
 
-export type GenerateFlags = Options<"generate">;
-export type Streams = Pick<Context, "stdout" | "stderr" | "signal">;
+type GenerateOptions = Options<"generate">;
 
 /** A model that can be asked, and what its prompts are made with. */
 export interface Speaker {
@@ -24,13 +26,12 @@ export interface Speaker {
 /** @param positions Tokens that a prompt and its answer may have together, of those that the model allows. */
 export async function openSpeaker(
   path: string,
-  options: GenerateFlags,
+  options: GenerateOptions,
   { gpu, precision }: OpenDevice,
-  context: Pick<Context, "stderr">,
+  { ports, emit }: { ports: Pick<Ports, "openModel">; emit: Emit },
   positions: (stored: StoredModel) => number,
 ): Promise<Speaker> {
-  using stored = await openStoredModel(path);
-  for (const note of stored.notes) context.stderr.write(`weights    ${note}\n`);
+  using stored = await openModel(path, ports, emit);
   const { config, tokenizer } = stored;
   const model = await loadModel(gpu, stored, {
     precision,
@@ -48,8 +49,8 @@ export async function openSpeaker(
 export async function answer(
   { model, tokenizer, stopIds }: Speaker,
   prompt: readonly number[],
-  options: GenerateFlags,
-  { signal }: Pick<Streams, "signal">,
+  options: GenerateOptions,
+  { signal }: Pick<Ports, "signal">,
   write?: (text: string) => void,
 ): Promise<{ completion: Completion; note: string }> {
   const stream = write && tokenizer ? new TextStream(tokenizer) : null;
@@ -70,7 +71,7 @@ export async function answer(
 }
 
 /** How the options draw tokens. */
-export function sampling(options: GenerateFlags): SamplingOptions {
+export function sampling(options: GenerateOptions): SamplingOptions {
   const { temperature, topK, topP, minP, seed } = options;
   const { repetitionPenalty, frequencyPenalty, presencePenalty } = options;
   return {
@@ -87,17 +88,47 @@ export function sampling(options: GenerateFlags): SamplingOptions {
 
 /** The text of a completion without its end token; its ids where the model has no tokenizer. */
 export function spoken(speaker: Speaker, completion: Completion): string {
-  return jsonOf(speaker, completion).text ?? completion.ids.join(",");
+  return answerOf(speaker, completion).text ?? completion.ids.join(",");
 }
 
-/** A completion as JSON output has it. */
-export function jsonOf({ tokenizer }: Speaker, { ids, finishReason }: Completion) {
+/** What a model answered. */
+export interface Answer {
+  /** Without the token that ended it; null if the model has no tokenizer. */
+  text: string | null;
+  /** Token ids, the one that ended it included. */
+  ids: readonly number[];
+  finishReason: Completion["finishReason"];
+}
+
+export function answerOf({ tokenizer }: Speaker, { ids, finishReason }: Completion): Answer {
   const words = finishReason === "stop" ? ids.slice(0, -1) : ids;
-  return { text: tokenizer?.decode(words) ?? null, ids, finish_reason: finishReason };
+  return { text: tokenizer?.decode(words) ?? null, ids, finishReason };
 }
 
-/** What a model writes must not steer the terminal. */
-export function harmless(text: string): string {
-  // deno-lint-ignore no-control-regex -- these are the ones to be found
-  return text.replace(/[\x00-\x08\x0b-\x1f\x7f-\x9f]/g, "\ufffd");
+/**
+ * The tokens of the prompt that the options have, in the chat template if there is one.
+ *
+ * @param path How messages call the model.
+ * @throws {UserError} If the model has no tokenizer for a text, or no chat template where one was asked for.
+ */
+export function encodePrompt(
+  { prompt, promptIds, chat }: GenerateOptions,
+  tokenizer: TextTokenizer | null,
+  path: string,
+): number[] {
+  if (promptIds !== null) return [...promptIds];
+  if (tokenizer === null) {
+    throw new UserError(
+      `Expected a tokenizer.json in ${path} for --prompt, found none: use --prompt-ids`,
+    );
+  }
+  const template = tokenizer.chatTemplate;
+  if (chat && template === null) {
+    throw new UserError(
+      `Expected a chat template in ${path} for --chat, found none: use --no-chat`,
+    );
+  }
+  return template !== null && chat !== false
+    ? encodeChat(tokenizer, [{ role: "user", content: prompt! }])
+    : encodeText(tokenizer, prompt!);
 }

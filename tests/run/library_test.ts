@@ -1,0 +1,41 @@
+import assert from "node:assert/strict";
+import { resolve } from "node:path";
+import { generate, type Given, score, train, UserError } from "../../src/mod.ts";
+import { inTemporaryDirectory } from "../e2e/command.ts";
+
+Deno.test("a program of a dozen lines aligns the shipped model", () =>
+  inTemporaryDirectory(async (path) => {
+    const program = resolve("tests/run/library_example.ts");
+    await Deno.symlink(resolve("fixtures"), `${path}/fixtures`);
+    const { code, stdout, stderr } = await new Deno.Command(Deno.execPath(), {
+      args: ["run", "-q", "--no-prompt", "--config", resolve("deno.json"), "-P=train", program],
+      cwd: path,
+    }).output();
+    const [said, errors] = [stdout, stderr].map((bytes) => new TextDecoder().decode(bytes));
+    assert.equal(code, 0, errors);
+    const [, before, after, json] = /^before: (.+?)$.*^after: (.+?)$.*^metrics: (.+?)$/ms.exec(
+      said,
+    )!;
+    assert.equal(before, "Berries.");
+    assert.match(after, /^Good question!/);
+    assert.equal(said.match(/^step \d+: 0\.6/gm)?.length, 12);
+    assert.equal(JSON.parse(json)["eval_rewards/accuracies"], 1);
+    const [run] = await Array.fromAsync(Deno.readDir(`${path}/runs`));
+    const record = JSON.parse(await Deno.readTextFile(`${path}/runs/${run.name}/run.json`));
+    assert.equal(record.options.maxSteps, 12);
+    assert.equal(record.origins.maxSteps.source, "flag");
+  }));
+
+Deno.test("the manual has the same program", async () => {
+  const program = await Deno.readTextFile("tests/run/library_example.ts");
+  assert.ok((await Deno.readTextFile("docs/training.md")).includes(program));
+});
+
+Deno.test("a program's mistakes are the user's errors, as on the command line", async () => {
+  await assert.rejects(
+    async () => await train({ betta: 1 } as Given<"train">),
+    (error) => error instanceof UserError && /--betta: did you mean --beta\?/.test(error.message),
+  );
+  await assert.rejects(generate({}), /Expected a prompt or promptIds to continue, found neither/);
+  await assert.rejects(score({ dataset: "nowhere.jsonl" }), /nowhere\.jsonl/);
+});
