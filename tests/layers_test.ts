@@ -78,6 +78,13 @@ Deno.test("routes do without the edges", async () => {
   assert.ok(routes.length > 10);
 });
 
+Deno.test("nothing below the command line prints", () => {
+  const printing = sources.filter((path) =>
+    roomOf(path) !== "cli" && /\bconsole\.|\bDeno\.std(?:out|err)\b/.test(texts.get(path)!)
+  );
+  assert.deepEqual(printing, []);
+});
+
 Deno.test("what says that it is browser compatible is all but the edges", () => {
   const mark = "// This module is browser compatible.\n";
   const marked = sources.filter((path) => texts.get(path)!.startsWith(mark));
