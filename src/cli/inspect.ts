@@ -31,13 +31,11 @@ export async function run(
   context: Context<"inspect">,
 ): Promise<number> {
   const { stdout } = context;
+  if (options.audit) return await showAudit(options, context);
   const { directory } = await locateModel(options.model);
   const tokenizer = await loadTokenizer(directory);
   const config = await readConfig(directory);
   const data = dataOptions(options, { config }, options.score);
-  if (options.audit) {
-    return await showAudit(options, { config, directory, tokenizer }, data, context);
-  }
   const colored = stdout.columns() !== null && !Deno.noColor;
   const { path, ...split } = mainDataset(options, "train");
   let index = 0, shown = 0;
