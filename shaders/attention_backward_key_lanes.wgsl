@@ -6,7 +6,7 @@
 // over the rows i that see key j, in every query head of the key head: the heads one after the other, a head's rows one by one.
 //
 // Shapes    as attention_backward_key; qkv, dout, lse and delta as textures.
-// Dispatch  (key tiles, NKV), tiles in x and z: one subgroup; a lane has two of the tile's keys at a time.
+// Dispatch  (key tiles, NKV), tiles in x and z: one subgroup; a lane has two of the tile's keys at a time, one of wide heads.
 // Writes    overwrites the key and value heads of dqkv; computes in f32, in a fixed order.
 // Source    Dao 2023, arXiv:2307.08691, algorithm 2.
 struct Params { tiles: u32, NH: u32, NKV: u32, scale: f32 }
@@ -59,7 +59,7 @@ fn attention_backward_key_lanes(
   let kv_head = workgroup.y;
   let group = params.NH / params.NKV;
   let key_count = keys_rows[1];
-  for (var first = 0u; first < key_count; first += 2u * LANES) {
+  for (var first = 0u; first < key_count; first += select(2u, 1u, WIDE) * LANES) {
     let index = first + lane + LANES * vec2(0u, 1u);
     let keys = keys_rows[0] + min(index, vec2(key_count - 1u));
     let key_at = keys * row_stride() + (params.NH + kv_head) * HS4;
@@ -73,11 +73,11 @@ fn attention_backward_key_lanes(
         let row_lse = scalar(lse, at);
         let row_delta = scalar(delta, at);
         k0 = add_row(k0, q, upstream, row_lse, row_delta, row >= keys[0]);
-        k1 = add_row(k1, q, upstream, row_lse, row_delta, row >= keys[1]);
+        if (!WIDE) { k1 = add_row(k1, q, upstream, row_lse, row_delta, row >= keys[1]); }
       }
     }
     if (index[0] < key_count) { store_key(key_at[0], k0); }
-    if (index[1] < key_count) { store_key(key_at[1], k1); }
+    if (!WIDE && index[1] < key_count) { store_key(key_at[1], k1); }
   }
 }
 

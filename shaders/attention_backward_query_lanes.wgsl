@@ -7,7 +7,7 @@
 // Keys pass one by one.
 //
 // Shapes    as attention_backward_query; qkv, out and dout as textures.
-// Dispatch  (query tiles, NH), tiles in x and z: one subgroup; a lane has two of the tile's rows at a time.
+// Dispatch  (query tiles, NH), tiles in x and z: one subgroup; a lane has two of the tile's rows at a time, one of wide heads.
 // Writes    overwrites the query heads of dqkv, and delta; computes in f32, in a fixed order.
 // Source    Dao 2023, arXiv:2307.08691, algorithm 2, split so that every sum has one owner: no atomics.
 struct Params { tiles: u32, NH: u32, NKV: u32, scale: f32 }
@@ -30,6 +30,8 @@ fn load(source: u32, i: u32) -> vec4<f32> {
   if (source == DOUT) { return textureLoad(dout, texel(i), 0); }
   return textureLoad(qkv, texel(i), 0);
 }
+
+const ROWS = select(2u, 1u, WIDE) * LANES; // of all lanes
 
 struct Row { q: Head, dout: Head, dq: Head, lse: f32, delta: f32 }
 
@@ -62,7 +64,7 @@ fn attention_backward_query_lanes(
   let key_column = (params.NH + head / (params.NH / params.NKV)) * HS4;
   let value_column = key_column + params.NKV * HS4;
   let row_count = rows_keys[1];
-  for (var first = 0u; first < row_count; first += 2u * LANES) {
+  for (var first = 0u; first < row_count; first += ROWS) {
     let rows = first + lane + LANES * vec2(0u, 1u);
     let query_rows = rows_keys[0] + min(rows, vec2(row_count - 1u));
     let query_at = query_rows * row_stride() + head * HS4;
@@ -72,18 +74,18 @@ fn attention_backward_query_lanes(
     for (var range = 0u; range < 2u; range++) { // the prefix, then the branch
       let begin = select(rows_keys[2], branch[0], range == 1u);
       // No row of this turn sees a later key.
-      let last = min(row_count, first + 2u * LANES);
+      let last = min(row_count, first + ROWS);
       let end = select(rows_keys[3], branch[1] + last, range == 1u);
       let limit = select(vec2(end), branch[1] + rows + 1u, range == 1u);
       for (var key = begin; key < end; key++) {
         let k = shared_head(QKV, key * row_stride() + key_column, lane);
         let v = shared_head(QKV, key * row_stride() + value_column, lane);
         r0 = add_key(r0, k, v, key < limit[0]);
-        r1 = add_key(r1, k, v, key < limit[1]);
+        if (!WIDE) { r1 = add_key(r1, k, v, key < limit[1]); }
       }
     }
     if (rows[0] < row_count) { store_row(query_at[0], head_at[0], r0); }
-    if (rows[1] < row_count) { store_row(query_at[1], head_at[1], r1); }
+    if (!WIDE && rows[1] < row_count) { store_row(query_at[1], head_at[1], r1); }
   }
 }
 

@@ -6,7 +6,7 @@
 // Keys pass one by one, with a running maximum and sum, so a row's result depends on its own tree alone.
 //
 // Shapes    as attention_forward; qkv as a texture.
-// Dispatch  (query tiles, NH), tiles in x and z: one subgroup; a lane has four of the tile's rows at a time.
+// Dispatch  (query tiles, NH), tiles in x and z: one subgroup; a lane has four of the tile's rows at a time, two of wide heads.
 // Writes    overwrites out and lse of the tiles' rows; computes in f32, in a fixed order.
 // Source    Dao 2023, arXiv:2307.08691, algorithm 1; the trees: arXiv:2410.20305.
 struct Params { tiles: u32, NH: u32, NKV: u32, scale: f32 }
@@ -54,7 +54,7 @@ fn attention_forward_lanes(
   let key_column = (params.NH + head / (params.NH / params.NKV)) * HS4;
   let value_column = key_column + params.NKV * HS4;
   let row_count = rows_keys[1];
-  for (var first = 0u; first < row_count; first += 4u * LANES) {
+  for (var first = 0u; first < row_count; first += select(4u, 2u, WIDE) * LANES) {
     let rows = first + lane + LANES * vec4(0u, 1u, 2u, 3u);
     let query_rows = rows_keys[0] + min(rows, vec4(row_count - 1u));
     let query_at = query_rows * row_stride() + head * HS4;
@@ -71,15 +71,17 @@ fn attention_forward_lanes(
         let v = shared_head(QKV, key * row_stride() + value_column, lane);
         r0 = add_key(r0, k, v, key < limit[0]);
         r1 = add_key(r1, k, v, key < limit[1]);
-        r2 = add_key(r2, k, v, key < limit[2]);
-        r3 = add_key(r3, k, v, key < limit[3]);
+        if (!WIDE) {
+          r2 = add_key(r2, k, v, key < limit[2]);
+          r3 = add_key(r3, k, v, key < limit[3]);
+        }
       }
     }
     let out_at = query_rows * params.NH + head;
     if (rows[0] < row_count) { store_row(out_at[0], r0); }
     if (rows[1] < row_count) { store_row(out_at[1], r1); }
-    if (rows[2] < row_count) { store_row(out_at[2], r2); }
-    if (rows[3] < row_count) { store_row(out_at[3], r3); }
+    if (!WIDE && rows[2] < row_count) { store_row(out_at[2], r2); }
+    if (!WIDE && rows[3] < row_count) { store_row(out_at[3], r3); }
   }
 }
 

@@ -4,6 +4,7 @@
 // A workgroup is one subgroup. A lane has rows of its own; the row that they all meet next is loaded together. A kernel has
 // load(source, i), for vec4 i of one of its inputs, and store(i, value), for vec4 i of its result.
 const HS4 = HEAD_SIZE / 4u;
+const WIDE = HEAD_SIZE > 64u; // a lane has half as many rows then: the code of all would take seconds to compile
 const BLOCKS = (HS4 + 3u) / 4u;
 
 // The columns of matrix b are the head's vec4s 4 b to 4 b + 3; 0 from HS4 on.
