@@ -40,25 +40,7 @@ fn matmul_forward_lanes(
   }
 }
 
-fn load_item(row: u32, k4: u32) -> vec4<f32> {
-  let m = min(m0 + row, params.M - 1u);
-  return textureLoad(input, texel(m * (params.K / 4u) + k4), 0);
-}
-
-// Four steps by four columns n, anything in those from N on.
-fn right_block(k4: u32, column4: u32) -> mat4x4<f32> {
-  let n = 4u * column4;
-  return transpose(mat4x4(
-    weight_steps(n, k4),
-    weight_steps(n + 1u, k4),
-    weight_steps(n + 2u, k4),
-    weight_steps(n + 3u, k4),
-  ));
-}
-
-fn weight_steps(n: u32, k4: u32) -> vec4<f32> {
-  return textureLoad(weight, texel(min(n, params.N - 1u) * (params.K / 4u) + k4), 0);
-}
+fn weight_rows() -> u32 { return params.N; }
 
 fn high_column4(column4: u32) -> u32 { return column4 + 1u; }
 

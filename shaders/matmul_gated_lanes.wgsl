@@ -31,25 +31,7 @@ fn matmul_gated_lanes(
   multiply(m0, LANES * workgroup.x + lane, params.F / 4u, params.K / 4u, lane);
 }
 
-fn load_item(row: u32, k4: u32) -> vec4<f32> {
-  let m = min(m0 + row, params.M - 1u);
-  return textureLoad(input, texel(m * (params.K / 4u) + k4), 0);
-}
-
-// Four steps by four rows of the weight.
-fn right_block(k4: u32, column4: u32) -> mat4x4<f32> {
-  let n = 4u * column4;
-  return transpose(mat4x4(
-    weight_steps(n, k4),
-    weight_steps(n + 1u, k4),
-    weight_steps(n + 2u, k4),
-    weight_steps(n + 3u, k4),
-  ));
-}
-
-fn weight_steps(n: u32, k4: u32) -> vec4<f32> {
-  return textureLoad(weight, texel(min(n, 2u * params.F - 1u) * (params.K / 4u) + k4), 0);
-}
+fn weight_rows() -> u32 { return 2u * params.F; }
 
 // From gates to their ups.
 fn high_column4(column4: u32) -> u32 { return column4 + params.F / 4u; }

@@ -12,6 +12,7 @@ import backwardWeightLanesCode from "../../shaders/matmul_backward_weight_lanes.
 };
 import addPartsCode from "../../shaders/matmul_add_parts.wgsl" with { type: "text" };
 import laneBroadcastCode from "../../shaders/lane_broadcast.wgsl" with { type: "text" };
+import laneOperandsCode from "../../shaders/lane_operands.wgsl" with { type: "text" };
 import laneProductCode from "../../shaders/lane_product.wgsl" with { type: "text" };
 import tileCode from "../../shaders/tile_product.wgsl" with { type: "text" };
 import type { Commands, Dispatch } from "../gpu/commands.ts";
@@ -80,7 +81,7 @@ function byLanes(kernel: Kernel, code: string): Kernel {
   };
 }
 const forwardLanes: Kernel = {
-  ...byLanes(forwardKernel, forwardLanesCode),
+  ...byLanes(forwardKernel, forwardLanesCode + laneOperandsCode),
   params: { ...params, adds: "u32" },
 };
 const backwardInputLanes = byLanes(backwardInputKernel, backwardInputLanesCode);
@@ -89,7 +90,7 @@ const backwardWeightLanes = byLanes(backwardWeightKernel, backwardWeightLanesCod
 const gatedLanes: Kernel = {
   ...forwardLanes,
   name: "matmul_gated_lanes",
-  code: gatedLanesCode + laneProductCode + laneBroadcastCode,
+  code: gatedLanesCode + laneOperandsCode + laneProductCode + laneBroadcastCode,
   params: { M: "u32", F: "u32", K: "u32", keep: "u32" },
   reads: ["input", "weight"],
   writes: ["gate_up", "a"],

@@ -20,6 +20,7 @@ const REDUCTIONS = ["reduce.wgsl", "reduce_subgroup.wgsl", "reduce_lanes.wgsl"];
 /** What stands behind kernels that use it, by a name that shows that they do. */
 const SHARED: [RegExp, string][] = [
   [/\bstore_sums\(/, "tile_product.wgsl"],
+  [/\bweight_rows\(/, "lane_operands.wgsl"],
   [/\bmultiply\(/, "lane_product.wgsl"],
   [/\bstore_head\(/, "lane_head.wgsl"],
   [/\bblock0\(/, "lane_broadcast.wgsl"],

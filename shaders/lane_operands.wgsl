@@ -1,0 +1,21 @@
+// lane_operands: what matmul_forward_lanes and matmul_gated_lanes read of x (M, K) and of a weight with weight_rows() rows of K,
+// for lane_product. No kernel of its own: it stands between them and that.
+fn load_item(row: u32, k4: u32) -> vec4<f32> {
+  let m = min(m0 + row, params.M - 1u);
+  return textureLoad(input, texel(m * (params.K / 4u) + k4), 0);
+}
+
+// Four steps by four columns of the result, which are rows of the weight; anything in those that it does not have.
+fn right_block(k4: u32, column4: u32) -> mat4x4<f32> {
+  let n = 4u * column4;
+  return transpose(mat4x4(
+    weight_steps(n, k4),
+    weight_steps(n + 1u, k4),
+    weight_steps(n + 2u, k4),
+    weight_steps(n + 3u, k4),
+  ));
+}
+
+fn weight_steps(n: u32, k4: u32) -> vec4<f32> {
+  return textureLoad(weight, texel(min(n, weight_rows() - 1u) * (params.K / 4u) + k4), 0);
+}
