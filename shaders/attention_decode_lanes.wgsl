@@ -50,7 +50,7 @@ fn attention_decode_lanes(
     let before = maximum;
     maximum = max(maximum, subgroupMax(s));
     let rescale = exp(before - maximum);
-    let p = select(0.0, exp(s - maximum), inside);
+    let p = exp(s - maximum); // 0 outside: a key of the block is inside
     sum = fma(sum, rescale, p);
     o = add_head(scale_head(o, rescale), p, own_head(CACHE, key_at + value));
   }

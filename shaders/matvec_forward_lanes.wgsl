@@ -67,7 +67,7 @@ fn add_squares(sums: Items, x: Items) -> Items {
   return squares;
 }
 
-// Four steps by four columns from n on, 0 outside.
+// Four steps by four columns from n on, 0 in those from `end` on; anything in steps from K on, where x is 0.
 fn right_block(n: u32, end: u32, k4: u32) -> mat4x4<f32> {
   return transpose(mat4x4(
     weight_steps(n, end, k4),
@@ -79,7 +79,7 @@ fn right_block(n: u32, end: u32, k4: u32) -> mat4x4<f32> {
 
 fn weight_steps(n: u32, end: u32, k4: u32) -> vec4<f32> {
   let steps = textureLoad(weight, texel(min(n, end - 1u) * K4() + min(k4, K4() - 1u)), 0);
-  return select(vec4(0.0), steps, n < end && k4 < K4());
+  return select(vec4(0.0), steps, n < end);
 }
 
 fn add_step(sums: Sums, rows: mat4x4<f32>, first: mat4x4<f32>, second: mat4x4<f32>) -> Sums {

@@ -7,6 +7,7 @@ import {
   readTensor,
   rowsFrom,
   type Tensor,
+  view,
   writeTensor,
 } from "../../src/gpu/tensor.ts";
 import { TEXTURE_WIDTH } from "../../src/gpu/texture.ts";
@@ -76,6 +77,16 @@ Deno.test("a texture is renewed whichever way its tensor was written", async () 
   assert.equal(await read(), 3);
   commands.clear(x);
   assert.equal(await read(), 0);
+});
+
+Deno.test("a texture is renewed where more of its tensor is read than before", async () => {
+  const x = upload(values(1, 64), [64]);
+  const y = createTensor(gpu, "y", "f32", [64]);
+  const commands = new Commands(gpu);
+  record(commands, y, view(x, [4]));
+  record(commands, y, x);
+  commands.submit();
+  assert.deepEqual(await readTensor(gpu, y), values(1, 64));
 });
 
 Deno.test("rows that are bound apart share what was written", async () => {
