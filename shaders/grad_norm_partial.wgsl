@@ -10,7 +10,7 @@ override WORKGROUP: u32; // threads per workgroup; a power of two
 struct Params { length: u32, first: u32 }
 
 @group(0) @binding(0) var<uniform> params: Params;
-@group(0) @binding(1) var<storage, read> gradient: array<f32>;
+@group(0) @binding(1) var<storage, read> gradient: array<vec4<f32>>;
 @group(0) @binding(2) var<storage, read_write> partials: array<f32>;
 
 @compute @workgroup_size(WORKGROUP)
@@ -23,10 +23,12 @@ fn grad_norm_partial(
   var sum = 0.0;
   for (
     var i = workgroup.x * WORKGROUP + thread;
-    i < params.length;
+    4u * i < params.length;
     i += WORKGROUP * workgroups.x
   ) {
-    sum += gradient[i] * gradient[i];
+    let inside = 4u * i + vec4(0u, 1u, 2u, 3u) < vec4(params.length);
+    let values = select(vec4(0.0), gradient[i], inside);
+    sum += dot(values, values);
   }
   sum = reduce_sum(sum, place);
   if (thread == 0u) { partials[params.first + workgroup.x] = sum; }

@@ -3,6 +3,7 @@ import type { PreferencePair } from "../data/pairs.ts";
 import { Commands } from "../gpu/commands.ts";
 import { readTensor } from "../gpu/tensor.ts";
 import { PAIR_METRICS } from "../kernels/dpo_loss.ts";
+import { tuned } from "../kernels/tuning.ts";
 import { uploadBatch } from "../model/batch.ts";
 import { mostTokensTogether, reserveForward, topForward, trunkForward } from "../model/forward.ts";
 import { headForward } from "../model/head.ts";
@@ -13,16 +14,8 @@ import { PairMetrics } from "./metrics.ts";
 import { packPairs, scoredTokens, type ScoreOptions, treeTokens } from "./pack.ts";
 import type { Reference } from "./reference.ts";
 
-/** Tokens that a forward pass without backward takes at a time, if the device binds buffers that large. */
-const MOST_TOKENS = 4096;
-/** The same on a CPU, which is as quick with few, and where a kernel over many would last a second. */
-const MOST_TOKENS_SOFTWARE = 512;
-
 function tokensPerBatch({ gpu, weights }: Model): number {
-  return Math.min(
-    gpu.info.software ? MOST_TOKENS_SOFTWARE : MOST_TOKENS,
-    mostTokensTogether(gpu, weights),
-  );
+  return Math.min(tuned(gpu, "scoredTokens"), mostTokensTogether(gpu, weights));
 }
 
 /** Consecutive pairs that a model scores together, up to a number of tokens. */

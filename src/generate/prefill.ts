@@ -7,6 +7,7 @@ import { embeddingForward } from "../kernels/embedding.ts";
 import { matmulForward, matmulGated } from "../kernels/matmul.ts";
 import { rmsnormForward } from "../kernels/rmsnorm.ts";
 import { ropeForward } from "../kernels/rope.ts";
+import { tuned } from "../kernels/tuning.ts";
 import {
   headsOf,
   type LayerActivations,
@@ -19,9 +20,6 @@ import type { Sequence } from "./sequences.ts";
 
 /** A prompt, the first of its rows in the cache, and how much of it is in the cache somewhere already. */
 type Prompt = Pick<Sequence, "prompt" | "firstRow" | "known">;
-
-/** Tokens computed together; a longer prompt is computed alone. A CPU is as quick with few, and lets others have a turn. */
-const CHUNK_TOKENS = { hardware: 2048, software: 512 };
 
 /**
  * Lengths at which a known beginning may end. Attention takes keys in blocks from the first on: with whole blocks known, the
@@ -42,8 +40,9 @@ export function prefill(
   y: Tensor,
   sequences: readonly Prompt[],
 ): void {
+  // A longer prompt is computed alone.
   const chunkTokens = Math.min(
-    CHUNK_TOKENS[model.gpu.info.software ? "software" : "hardware"],
+    tuned(model.gpu, "prefilledTokens"),
     mostTokensTogether(model.gpu, model.weights),
   );
   let first = 0;

@@ -6,7 +6,7 @@ import type { Commands } from "../gpu/commands.ts";
 import type { Kernel } from "../gpu/kernel.ts";
 import type { Tensor } from "../gpu/tensor.ts";
 import { expectMultiple, expectShape, grid } from "./shapes.ts";
-import { threadsPerRow } from "./tuning.ts";
+import { reducingThreads } from "./tuning.ts";
 
 const params = { R: "u32", V: "u32", stride: "u32", first_row: "u32" } as const;
 
@@ -72,7 +72,7 @@ export function logprobForward(
   expectShape("logprob_forward", "lse", lse, [rowScored.shape[0], 2]);
   expectShape("logprob_forward", "logprob", logprob, [scored.shape[0]]);
   commands.dispatch(forwardKernel, {
-    variant: { overrides: { WORKGROUP: threadsPerRow(commands.gpu, "logprob") } },
+    variant: { overrides: { WORKGROUP: reducingThreads(commands.gpu, "logprob") } },
     params: { R, V, stride, first_row: firstRow },
     tensors: [logits, rowScored, scored, lse, logprob],
     workgroups: grid(R),
@@ -98,7 +98,7 @@ export function logprobBackward(
   expectMultiple("logprob_backward", "stride", stride, 4);
   expectShape("logprob_backward", "lse", lse, [rowScored.shape[0], 2]);
   commands.dispatch(backwardKernel, {
-    variant: { overrides: { WORKGROUP: threadsPerRow(commands.gpu, "logprob") } },
+    variant: { overrides: { WORKGROUP: reducingThreads(commands.gpu, "logprob") } },
     params: { R, V, stride, first_row: firstRow },
     tensors: [lse, rowScored, scored, dscore, logits],
     workgroups: grid(R),

@@ -6,6 +6,7 @@ import type { Commands } from "../gpu/commands.ts";
 import type { Kernel } from "../gpu/kernel.ts";
 import { elementCount, type Tensor } from "../gpu/tensor.ts";
 import { expectShape, grid } from "./shapes.ts";
+import { reducingThreads } from "./tuning.ts";
 
 const partialKernel: Kernel = {
   name: "grad_norm_partial",
@@ -67,7 +68,7 @@ export function gradNormPartial(
   first: number,
 ): void {
   commands.dispatch(partialKernel, {
-    variant: { overrides: { WORKGROUP: THREADS } },
+    variant: { overrides: { WORKGROUP: reducingThreads(commands.gpu, "gradNorm") } },
     params: { length: elementCount(gradient.shape), first },
     tensors: [gradient, partials],
     workgroups: [partialCount(gradient)],

@@ -6,7 +6,7 @@ import type { Commands } from "../gpu/commands.ts";
 import type { Kernel } from "../gpu/kernel.ts";
 import type { Tensor } from "../gpu/tensor.ts";
 import { expectShape, grid, operandType } from "./shapes.ts";
-import { threadsPerRow } from "./tuning.ts";
+import { reducingThreads } from "./tuning.ts";
 
 const forwardKernel: Kernel = {
   name: "rmsnorm_forward",
@@ -57,7 +57,7 @@ export function rmsnormForward(
   expectShape("rmsnorm_forward", "rstd", rstd, [N]);
   commands.dispatch(forwardKernel, {
     variant: {
-      overrides: { WORKGROUP: threadsPerRow(commands.gpu, "rmsnorm") },
+      overrides: { WORKGROUP: reducingThreads(commands.gpu, "rmsnorm") },
       types: { operand: operandType("rmsnorm_forward", y) },
     },
     params: { N, C, eps },
@@ -88,7 +88,7 @@ export function rmsnormBackward(
   expectShape("rmsnorm_backward", "rstd", rstd, [N]);
   commands.dispatch(backwardKernel, {
     variant: {
-      overrides: { WORKGROUP: threadsPerRow(commands.gpu, "rmsnorm") },
+      overrides: { WORKGROUP: reducingThreads(commands.gpu, "rmsnorm") },
       types: { operand: operandType("rmsnorm_backward", dy) },
     },
     params: { N, C },

@@ -4,7 +4,7 @@ import type { Commands } from "../gpu/commands.ts";
 import type { Kernel } from "../gpu/kernel.ts";
 import type { Tensor } from "../gpu/tensor.ts";
 import { expectDtype, expectShape } from "./shapes.ts";
-import { threadsPerRow } from "./tuning.ts";
+import { reducingThreads } from "./tuning.ts";
 
 const kernel: Kernel = {
   name: "sample",
@@ -89,7 +89,7 @@ export function sample(
   expectShape("sample", "positions", positions, [B]);
   expectShape("sample", "next", next, [B]);
   commands.dispatch(kernel, {
-    variant: { overrides: { WORKGROUP: threadsPerRow(commands.gpu, "sample") } },
+    variant: { overrides: { WORKGROUP: reducingThreads(commands.gpu, "sample") } },
     params: { V, stride, said_stride },
     tensors: [settings, positions, logits, said, next],
     workgroups: [B],

@@ -3,7 +3,7 @@ import code from "../../shaders/token_logprobs.wgsl" with { type: "text" };
 import type { Commands } from "../gpu/commands.ts";
 import type { Kernel } from "../gpu/kernel.ts";
 import type { Tensor } from "../gpu/tensor.ts";
-import { threadsPerRow } from "./tuning.ts";
+import { reducingThreads } from "./tuning.ts";
 import { expectDtype, expectShape } from "./shapes.ts";
 
 const kernel: Kernel = {
@@ -56,7 +56,7 @@ export function tokenLogprobs(
     );
   }
   commands.dispatch(kernel, {
-    variant: { overrides: { WORKGROUP: threadsPerRow(commands.gpu, "sample") } },
+    variant: { overrides: { WORKGROUP: reducingThreads(commands.gpu, "sample") } },
     params: { V, stride, TOP: top, STEPS, step },
     tensors: [logits, chosen, out],
     workgroups: [B],

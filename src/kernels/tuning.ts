@@ -35,7 +35,7 @@ const tiles = ({ rows, columns }: Required<Sizes>, size: number) =>
   Math.ceil(rows / size) * Math.ceil(columns / size);
 
 /** So many, or as many as the device has for a workgroup; or one subgroup, which needs no barriers. */
-export type ThreadsChoice = 64 | 128 | 512 | 1024 | "lanes";
+export type ThreadsChoice = 64 | 128 | 256 | 512 | 1024 | "lanes";
 
 export interface Choices {
   /** The three matrix products of training, and prefilling. */
@@ -50,10 +50,14 @@ export interface Choices {
   sumParts: 1 | 8;
   /** Bytes of logits that the head computes at a time, within what a device can bind. */
   logitsBytes: number;
-  /** Threads for a row in kernels that reduce rows; see {@link threadsPerRow}. */
+  /** Tokens that a forward pass without backward takes at a time, and those of prompts, if the device binds so many. */
+  scoredTokens: number;
+  prefilledTokens: number;
+  /** Threads that reduce a row, or a part of a gradient; see {@link reducingThreads}. */
   rmsnorm: ThreadsChoice;
   logprob: ThreadsChoice;
   sample: ThreadsChoice;
+  gradNorm: ThreadsChoice;
 }
 
 export const TUNING: { [Kernel in keyof Choices]: Row<Choices[Kernel]>[] } = {
@@ -97,6 +101,15 @@ export const TUNING: { [Kernel in keyof Choices]: Row<Choices[Kernel]>[] } = {
     { devices: ["gpu"], choice: 2 ** 28 },
     { devices: ["lanes", "cpu"], choice: 2 ** 27 },
   ],
+  scoredTokens: [
+    { devices: ["gpu"], choice: 4096 },
+    // A CPU is as quick with few (RESULTS.md, "Training beside answers"), and a kernel over many would last a second.
+    { devices: ["lanes", "cpu"], choice: 512 },
+  ],
+  prefilledTokens: [
+    { devices: ["gpu"], choice: 2048 },
+    { devices: ["lanes", "cpu"], choice: 512 }, // as quick with few, and others have their turn
+  ],
   rmsnorm: [
     { devices: ["lanes"], choice: "lanes" },
     { devices: ["gpu", "cpu"], choice: 64 },
@@ -112,6 +125,10 @@ export const TUNING: { [Kernel in keyof Choices]: Row<Choices[Kernel]>[] } = {
     { devices: ["cpu"], choice: 64 },
     // A row has one workgroup, so a GPU gets the largest it takes.
     { devices: ["gpu"], choice: 1024 },
+  ],
+  gradNorm: [
+    { devices: ["lanes"], choice: "lanes" },
+    { devices: ["gpu", "cpu"], choice: 256 },
   ],
 };
 
@@ -136,8 +153,11 @@ export function tuned<Kernel extends keyof Choices>(
     )!.choice;
 }
 
-/** Threads of a workgroup that has a row. */
-export function threadsPerRow(gpu: Gpu, kernel: "rmsnorm" | "logprob" | "sample"): number {
+/** Threads of a workgroup that reduces to one number. */
+export function reducingThreads(
+  gpu: Gpu,
+  kernel: "rmsnorm" | "logprob" | "sample" | "gradNorm",
+): number {
   const choice = tuned(gpu, kernel);
   if (choice === "lanes") return gpu.info.lanes;
   const most = gpu.device.limits.maxComputeInvocationsPerWorkgroup;

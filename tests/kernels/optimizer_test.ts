@@ -10,7 +10,17 @@ import {
   STATE_WORDS,
 } from "../../src/kernels/optimizer.ts";
 import * as reference from "../reference/adamw.ts";
-import { assertClose, gpu, lackOfF16, output, read, run, upload, values } from "./harness.ts";
+import {
+  assertClose,
+  forEachVariant,
+  gpu,
+  lackOfF16,
+  output,
+  read,
+  run,
+  upload,
+  values,
+} from "./harness.ts";
 import { unless } from "../skip.ts";
 
 const options = {
@@ -46,29 +56,30 @@ function norm(
   return tensors;
 }
 
-Deno.test("grad_norm equals the norm of all tensors together, and clips as PyTorch does", async () => {
-  const gradients = [1, 4095, 4097, 70001].map((length, i) => values(i, length));
-  const expected = Math.hypot(...gradients.map((gradient) => Math.hypot(...gradient))) / 4;
-  for (const maxNorm of [0, 1, 1e6]) {
-    const state = newState(4);
-    norm(gradients, state, maxNorm);
-    const found = await readTensor(gpu, state);
-    const clip = maxNorm === 0 ? 1 : Math.min(1, maxNorm / (expected + 1e-6));
-    assertClose([found[STATE.norm]], [expected], { absolute: 0, relative: 1e-6, name: "norm" });
-    assertClose([found[STATE.multiplier]], [clip / 4], {
-      absolute: 0,
-      relative: 2e-6,
-      name: "multiplier",
-    });
-    const bias = [found[STATE.bias1], found[STATE.bias2]];
-    assertClose(bias, [1 - options.beta1, 1 - options.beta2], {
-      absolute: 0,
-      relative: 1e-6,
-      name: "bias",
-    });
-    assert.equal((await readTensorU32(gpu, state))[STATE.step], 1);
-  }
-});
+Deno.test("grad_norm equals the norm of all tensors together, and clips as PyTorch does", () =>
+  forEachVariant("gradNorm", async () => {
+    const gradients = [1, 4095, 4097, 70001].map((length, i) => values(i, length));
+    const expected = Math.hypot(...gradients.map((gradient) => Math.hypot(...gradient))) / 4;
+    for (const maxNorm of [0, 1, 1e6]) {
+      const state = newState(4);
+      norm(gradients, state, maxNorm);
+      const found = await readTensor(gpu, state);
+      const clip = maxNorm === 0 ? 1 : Math.min(1, maxNorm / (expected + 1e-6));
+      assertClose([found[STATE.norm]], [expected], { absolute: 0, relative: 1e-6, name: "norm" });
+      assertClose([found[STATE.multiplier]], [clip / 4], {
+        absolute: 0,
+        relative: 2e-6,
+        name: "multiplier",
+      });
+      const bias = [found[STATE.bias1], found[STATE.bias2]];
+      assertClose(bias, [1 - options.beta1, 1 - options.beta2], {
+        absolute: 0,
+        relative: 1e-6,
+        name: "bias",
+      });
+      assert.equal((await readTensorU32(gpu, state))[STATE.step], 1);
+    }
+  }));
 
 Deno.test("an overflow skips the step and halves a dynamic loss scale", async () => {
   for (const bad of [Infinity, NaN]) {
