@@ -8,7 +8,7 @@
 //
 // Shapes    qkv, dqkv (N, (NH + 2 NKV) HS), dout (N, NH HS) operand; lse, delta (N, NH) f32. key_tiles (n, 4) u32:
 //           firstRow, rowCount <= 32, queryEnd, 0; its key row k is seen by the rows [k, queryEnd).
-// Dispatch  (key tiles, NKV), tiles in x and z: 64 threads, 8 x 8; each has 4 keys by 4 rows of p, and 4 keys by every eighth vec4 of dk, dv.
+// Dispatch  (key tiles, NKV), tiles in x and z: 64 threads, 8 x 8 (attention_tile.wgsl); each has 4 keys by 4 rows of p, and 4 keys by every eighth vec4 of dk, dv.
 // Writes    overwrites the key and value heads of dqkv; computes in f32, in a fixed order.
 // Source    Dao 2023, arXiv:2307.08691, algorithm 2.
 
@@ -22,32 +22,7 @@ struct Params { tiles: u32, NH: u32, NKV: u32, scale: f32 }
 @group(0) @binding(5) var<storage, read> key_tiles: array<vec4<u32>>;
 @group(0) @binding(6) var<storage, read_write> dqkv: array<vec4<operand>>;
 
-const TILE = 32u;
-const HS4 = HEAD_SIZE / 4u;
-const PARTS = (HS4 + 15u) / 16u; // a head over 64 elements passes through workgroup memory in two halves
-const PART4 = HS4 / PARTS;
-const PITCH = PART4 | 1u; // odd, so that eight rows lie in eight banks
-const OF_ROW = vec4(0u, 8u, 16u, 24u); // the four keys, or rows, of a thread lie eight apart
-
-var<workgroup> tile: array<vec4<f32>, TILE * PITCH>; // queries, then dout, then queries again
-var<workgroup> weights: array<vec4<f32>, TILE * 9u>; // by key: p, then ds, of rows x, x + 8, x + 16, x + 24
-
-fn row_stride() -> u32 { return (params.NH + 2u * params.NKV) * HS4; }
-
-// Rows first.. of a part of a query head; rows from end on count as zero.
-fn load_queries(first: u32, end: u32, column: u32, x: u32, y: u32) {
-  let rows = first + y + OF_ROW;
-  let at = min(rows, vec4(end - 1u)) * row_stride() + column;
-  let there = vec4<f32>(rows < vec4(end));
-  for (var c = x; c < PART4; c += 8u) {
-    tile[y * PITCH + c] = vec4<f32>(qkv[at[0] + c]) * there[0];
-    tile[(y + 8u) * PITCH + c] = vec4<f32>(qkv[at[1] + c]) * there[1];
-    tile[(y + 16u) * PITCH + c] = vec4<f32>(qkv[at[2] + c]) * there[2];
-    tile[(y + 24u) * PITCH + c] = vec4<f32>(qkv[at[3] + c]) * there[3];
-  }
-}
-
-// The same for dout.
+// What load_tile does, for rows of dout.
 fn load_upstream(first: u32, end: u32, column: u32, x: u32, y: u32) {
   let rows = first + y + OF_ROW;
   let at = min(rows, vec4(end - 1u)) * params.NH * HS4 + column;
@@ -58,59 +33,6 @@ fn load_upstream(first: u32, end: u32, column: u32, x: u32, y: u32) {
     tile[(y + 16u) * PITCH + c] = vec4<f32>(dout[at[2] + c]) * there[2];
     tile[(y + 24u) * PITCH + c] = vec4<f32>(dout[at[3] + c]) * there[3];
   }
-}
-
-// Column r of the result: column r of sum, plus sum_j a[j] * b[r][j].
-fn add_product(sum: mat4x4<f32>, a: mat4x4<f32>, b: mat4x4<f32>) -> mat4x4<f32> {
-  return mat4x4(
-    sum[0] + a[0] * b[0].x + a[1] * b[0].y + a[2] * b[0].z + a[3] * b[0].w,
-    sum[1] + a[0] * b[1].x + a[1] * b[1].y + a[2] * b[1].z + a[3] * b[1].w,
-    sum[2] + a[0] * b[2].x + a[1] * b[2].y + a[2] * b[2].z + a[3] * b[2].w,
-    sum[3] + a[0] * b[3].x + a[1] * b[3].y + a[2] * b[3].z + a[3] * b[3].w,
-  );
-}
-
-// Adds the dot products of four keys, or values, at these places of qkv, with the thread's four rows of the tile.
-fn add_scores(sum: mat4x4<f32>, at: vec4<u32>, x: u32) -> mat4x4<f32> {
-  var s = sum;
-  for (var c = 0u; c < PART4; c++) {
-    let rows = mat4x4(
-      tile[x * PITCH + c],
-      tile[(x + 8u) * PITCH + c],
-      tile[(x + 16u) * PITCH + c],
-      tile[(x + 24u) * PITCH + c],
-    );
-    let keys = mat4x4(
-      vec4<f32>(qkv[at[0] + c]),
-      vec4<f32>(qkv[at[1] + c]),
-      vec4<f32>(qkv[at[2] + c]),
-      vec4<f32>(qkv[at[3] + c]),
-    );
-    s = add_product(s, transpose(rows), keys);
-  }
-  return s;
-}
-
-// Adds the tile's rows, weighted, to the thread's four keys of vec4 c.
-fn add_rows(sum: mat4x4<f32>, c: u32, y: u32) -> mat4x4<f32> {
-  if (c >= PART4) { return sum; }
-  var d = sum;
-  for (var j = 0u; j < 8u; j++) {
-    let rows = mat4x4(
-      tile[j * PITCH + c],
-      tile[(j + 8u) * PITCH + c],
-      tile[(j + 16u) * PITCH + c],
-      tile[(j + 24u) * PITCH + c],
-    );
-    let of_keys = mat4x4(
-      weights[y * 9u + j],
-      weights[(y + 8u) * 9u + j],
-      weights[(y + 16u) * 9u + j],
-      weights[(y + 24u) * 9u + j],
-    );
-    d = add_product(d, rows, of_keys);
-  }
-  return d;
 }
 
 @compute @workgroup_size(64)
@@ -151,7 +73,7 @@ fn attention_backward_key(
       var p = mat4x4<f32>();
       for (var part = 0u; part < PARTS; part++) {
         workgroupBarrier();
-        load_queries(first, end, head * HS4 + part * PART4, x, y);
+        load_tile(first, end, head * HS4 + part * PART4, x, y);
         workgroupBarrier();
         p = add_scores(p, key_at + part * PART4, x);
       }
@@ -166,15 +88,15 @@ fn attention_backward_key(
       load_upstream(first, end, head * HS4, x, y);
       workgroupBarrier();
       var dp = add_scores(mat4x4<f32>(), value_at, x);
-      dv0 = add_rows(dv0, x, y);
-      dv1 = add_rows(dv1, x + 8u, y);
+      dv0 = add_weighted(dv0, x, y);
+      dv1 = add_weighted(dv1, x + 8u, y);
       workgroupBarrier();
       if (PARTS == 2u) {
         load_upstream(first, end, head * HS4 + PART4, x, y);
         workgroupBarrier();
         dp = add_scores(dp, value_at + PART4, x);
-        dv2 = add_rows(dv2, x, y);
-        dv3 = add_rows(dv3, x + 8u, y);
+        dv2 = add_weighted(dv2, x, y);
+        dv3 = add_weighted(dv3, x + 8u, y);
         workgroupBarrier();
       }
       let ds = mat4x4(
@@ -184,16 +106,16 @@ fn attention_backward_key(
         p[3] * (dp[3] - row_delta),
       );
       keep_weights(ds, x, y);
-      load_queries(first, end, head * HS4, x, y);
+      load_tile(first, end, head * HS4, x, y);
       workgroupBarrier();
-      dk0 = add_rows(dk0, x, y);
-      dk1 = add_rows(dk1, x + 8u, y);
+      dk0 = add_weighted(dk0, x, y);
+      dk1 = add_weighted(dk1, x + 8u, y);
       if (PARTS == 2u) {
         workgroupBarrier();
-        load_queries(first, end, head * HS4 + PART4, x, y);
+        load_tile(first, end, head * HS4 + PART4, x, y);
         workgroupBarrier();
-        dk2 = add_rows(dk2, x, y);
-        dk3 = add_rows(dk3, x + 8u, y);
+        dk2 = add_weighted(dk2, x, y);
+        dk3 = add_weighted(dk3, x + 8u, y);
       }
     }
   }
@@ -225,13 +147,6 @@ fn attention_backward_key(
 fn softmax(s: vec4<f32>, row_lse: vec4<f32>, rows: vec4<u32>, key: u32, end: u32) -> vec4<f32> {
   let seen = (rows >= vec4(key)) & (rows < vec4(end));
   return select(vec4(0.0), exp(s * params.scale - row_lse), seen);
-}
-
-fn keep_weights(w: mat4x4<f32>, x: u32, y: u32) {
-  weights[y * 9u + x] = w[0];
-  weights[(y + 8u) * 9u + x] = w[1];
-  weights[(y + 16u) * 9u + x] = w[2];
-  weights[(y + 24u) * 9u + x] = w[3];
 }
 
 fn store(at: u32, x: u32, v0: vec4<f32>, v1: vec4<f32>, v2: vec4<f32>, v3: vec4<f32>) {

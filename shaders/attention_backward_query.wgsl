@@ -10,7 +10,7 @@
 //
 // Shapes    qkv, dqkv (N, (NH + 2 NKV) HS), out, dout (N, NH HS) operand; lse, delta (N, NH) f32; query_tiles (n, 8) u32
 //           and the keys that a row sees as in attention_forward.
-// Dispatch  (query tiles, NH), tiles in x and z: 64 threads, 8 x 8; each has 4 rows by 4 keys of ds, and 4 rows by every eighth vec4 of dq.
+// Dispatch  (query tiles, NH), tiles in x and z: 64 threads, 8 x 8 (attention_tile.wgsl); each has 4 rows by 4 keys of ds, and 4 rows by every eighth vec4 of dq.
 // Writes    overwrites the query heads of dqkv, and delta; computes in f32, in a fixed order.
 // Source    Dao 2023, arXiv:2307.08691, algorithm 2, split so that every sum has one owner: no atomics.
 
@@ -25,68 +25,9 @@ struct Params { tiles: u32, NH: u32, NKV: u32, scale: f32 }
 @group(0) @binding(6) var<storage, read_write> dqkv: array<vec4<operand>>;
 @group(0) @binding(7) var<storage, read_write> delta: array<f32>;
 
-const TILE = 32u;
-const HS4 = HEAD_SIZE / 4u;
-const PARTS = (HS4 + 15u) / 16u; // a head over 64 elements passes through workgroup memory in two halves
-const PART4 = HS4 / PARTS;
-const PITCH = PART4 | 1u; // odd, so that eight rows lie in eight banks
-const OF_ROW = vec4(0u, 8u, 16u, 24u); // the four rows, or keys, of a thread lie eight apart
-
-var<workgroup> tile: array<vec4<f32>, TILE * PITCH>; // values, then keys
-var<workgroup> weights: array<vec4<f32>, TILE * 9u>; // by row: ds of keys x, x + 8, x + 16, x + 24
 var<workgroup> shares: array<vec4<f32>, 64>; // of the four rows' delta, from every thread
 
-fn row_stride() -> u32 { return (params.NH + 2u * params.NKV) * HS4; }
-
-// Rows first.. of a part of a key or value head; rows from end on count as zero.
-fn load_tile(first: u32, end: u32, column: u32, x: u32, y: u32) {
-  let rows = first + y + OF_ROW;
-  let at = min(rows, vec4(end - 1u)) * row_stride() + column;
-  let there = vec4<f32>(rows < vec4(end));
-  for (var c = x; c < PART4; c += 8u) {
-    tile[y * PITCH + c] = vec4<f32>(qkv[at[0] + c]) * there[0];
-    tile[(y + 8u) * PITCH + c] = vec4<f32>(qkv[at[1] + c]) * there[1];
-    tile[(y + 16u) * PITCH + c] = vec4<f32>(qkv[at[2] + c]) * there[2];
-    tile[(y + 24u) * PITCH + c] = vec4<f32>(qkv[at[3] + c]) * there[3];
-  }
-}
-
-// Column r of the result: column r of sum, plus sum_j a[j] * b[r][j].
-fn add_product(sum: mat4x4<f32>, a: mat4x4<f32>, b: mat4x4<f32>) -> mat4x4<f32> {
-  return mat4x4(
-    sum[0] + a[0] * b[0].x + a[1] * b[0].y + a[2] * b[0].z + a[3] * b[0].w,
-    sum[1] + a[0] * b[1].x + a[1] * b[1].y + a[2] * b[1].z + a[3] * b[1].w,
-    sum[2] + a[0] * b[2].x + a[1] * b[2].y + a[2] * b[2].z + a[3] * b[2].w,
-    sum[3] + a[0] * b[3].x + a[1] * b[3].y + a[2] * b[3].z + a[3] * b[3].w,
-  );
-}
-
-// Vec4 c of the thread's four keys, or values, turned: column i holds element i of each.
-fn tile_columns(c: u32, x: u32) -> mat4x4<f32> {
-  return transpose(mat4x4(
-    tile[x * PITCH + c],
-    tile[(x + 8u) * PITCH + c],
-    tile[(x + 16u) * PITCH + c],
-    tile[(x + 24u) * PITCH + c],
-  ));
-}
-
-// Adds the dot products of four query rows, at these places of qkv, with the thread's four keys of the tile.
-fn add_scores(sum: mat4x4<f32>, at: vec4<u32>, x: u32) -> mat4x4<f32> {
-  var s = sum;
-  for (var c = 0u; c < PART4; c++) {
-    let q = mat4x4(
-      vec4<f32>(qkv[at[0] + c]),
-      vec4<f32>(qkv[at[1] + c]),
-      vec4<f32>(qkv[at[2] + c]),
-      vec4<f32>(qkv[at[3] + c]),
-    );
-    s = add_product(s, tile_columns(c, x), q);
-  }
-  return s;
-}
-
-// The same for four rows of dout with the thread's four values of the tile.
+// What add_scores does, for four rows of dout with the thread's four values of the tile.
 fn add_upstream(sum: mat4x4<f32>, at: vec4<u32>, x: u32) -> mat4x4<f32> {
   var dp = sum;
   for (var c = 0u; c < PART4; c++) {
@@ -99,28 +40,6 @@ fn add_upstream(sum: mat4x4<f32>, at: vec4<u32>, x: u32) -> mat4x4<f32> {
     dp = add_product(dp, tile_columns(c, x), d);
   }
   return dp;
-}
-
-// Adds the tile's keys, weighted, to the thread's four rows of vec4 c.
-fn add_keys(sum: mat4x4<f32>, c: u32, y: u32) -> mat4x4<f32> {
-  if (c >= PART4) { return sum; }
-  var dq = sum;
-  for (var j = 0u; j < 8u; j++) {
-    let k = mat4x4(
-      tile[j * PITCH + c],
-      tile[(j + 8u) * PITCH + c],
-      tile[(j + 16u) * PITCH + c],
-      tile[(j + 24u) * PITCH + c],
-    );
-    let ds = mat4x4(
-      weights[y * 9u + j],
-      weights[(y + 8u) * 9u + j],
-      weights[(y + 16u) * 9u + j],
-      weights[(y + 24u) * 9u + j],
-    );
-    dq = add_product(dq, k, ds);
-  }
-  return dq;
 }
 
 @compute @workgroup_size(64)
@@ -190,20 +109,23 @@ fn attention_backward_query(
         exp(s[2] * params.scale - row_lse[2]) * (dp[2] - row_delta[2]),
         exp(s[3] * params.scale - row_lse[3]) * (dp[3] - row_delta[3]),
       );
-      weights[y * 9u + x] = select(vec4(0.0), ds[0], keys < vec4(limit[0]));
-      weights[(y + 8u) * 9u + x] = select(vec4(0.0), ds[1], keys < vec4(limit[1]));
-      weights[(y + 16u) * 9u + x] = select(vec4(0.0), ds[2], keys < vec4(limit[2]));
-      weights[(y + 24u) * 9u + x] = select(vec4(0.0), ds[3], keys < vec4(limit[3]));
+      let seen = mat4x4(
+        select(vec4(0.0), ds[0], keys < vec4(limit[0])),
+        select(vec4(0.0), ds[1], keys < vec4(limit[1])),
+        select(vec4(0.0), ds[2], keys < vec4(limit[2])),
+        select(vec4(0.0), ds[3], keys < vec4(limit[3])),
+      );
+      keep_weights(seen, x, y);
       workgroupBarrier();
       if (PARTS == 2u) {
-        dq2 = add_keys(dq2, x, y);
-        dq3 = add_keys(dq3, x + 8u, y);
+        dq2 = add_weighted(dq2, x, y);
+        dq3 = add_weighted(dq3, x + 8u, y);
         workgroupBarrier();
         load_tile(first, end, key_column, x, y);
         workgroupBarrier();
       }
-      dq0 = add_keys(dq0, x, y);
-      dq1 = add_keys(dq1, x + 8u, y);
+      dq0 = add_weighted(dq0, x, y);
+      dq1 = add_weighted(dq1, x + 8u, y);
     }
   }
 

@@ -10,7 +10,7 @@
 //           h / (NH / NKV). out (N, NH HS) operand; lse (N, NH) f32. query_tiles (n, 8) u32: firstRow, rowCount <= 32,
 //           prefixBegin, prefixEnd, branchBegin, diagonal, 0, 0; its row r sees [prefixBegin, prefixEnd) and
 //           [branchBegin, diagonal + r].
-// Dispatch  (query tiles, NH), tiles in x and z: 64 threads, 8 x 8; each has 4 rows by 4 keys of s, and 4 rows by every eighth vec4 of out.
+// Dispatch  (query tiles, NH), tiles in x and z: 64 threads, 8 x 8 (attention_tile.wgsl); each has 4 rows by 4 keys of s, and 4 rows by every eighth vec4 of out.
 // Writes    overwrites out and lse of the tiles' rows; computes in f32, in a fixed order.
 // Source    Dao 2023, arXiv:2307.08691, algorithm 1; the trees: arXiv:2410.20305.
 
@@ -22,85 +22,9 @@ struct Params { tiles: u32, NH: u32, NKV: u32, scale: f32 }
 @group(0) @binding(3) var<storage, read_write> out: array<vec4<operand>>;
 @group(0) @binding(4) var<storage, read_write> lse: array<f32>;
 
-const TILE = 32u;
-const HS4 = HEAD_SIZE / 4u;
-const PARTS = (HS4 + 15u) / 16u; // a head over 64 elements passes through workgroup memory in two halves
-const PART4 = HS4 / PARTS;
-const PITCH = PART4 | 1u; // odd, so that eight rows lie in eight banks
 const LOWEST = -3.0e38;
-const OF_ROW = vec4(0u, 8u, 16u, 24u); // the four rows, or keys, of a thread lie eight apart
 
-var<workgroup> tile: array<vec4<f32>, TILE * PITCH>; // keys, then values
-var<workgroup> weights: array<vec4<f32>, TILE * 9u>; // by row: exp(s - maximum) of keys x, x + 8, x + 16, x + 24
 var<workgroup> shares: array<vec4<f32>, 64>; // of the four rows, from every thread
-
-fn row_stride() -> u32 { return (params.NH + 2u * params.NKV) * HS4; }
-
-// Rows first.. of a part of a key or value head; rows from end on count as zero.
-fn load_tile(first: u32, end: u32, column: u32, x: u32, y: u32) {
-  let rows = first + y + OF_ROW;
-  let at = min(rows, vec4(end - 1u)) * row_stride() + column;
-  let there = vec4<f32>(rows < vec4(end));
-  for (var c = x; c < PART4; c += 8u) {
-    tile[y * PITCH + c] = vec4<f32>(qkv[at[0] + c]) * there[0];
-    tile[(y + 8u) * PITCH + c] = vec4<f32>(qkv[at[1] + c]) * there[1];
-    tile[(y + 16u) * PITCH + c] = vec4<f32>(qkv[at[2] + c]) * there[2];
-    tile[(y + 24u) * PITCH + c] = vec4<f32>(qkv[at[3] + c]) * there[3];
-  }
-}
-
-// Column r of the result: column r of sum, plus sum_j a[j] * b[r][j].
-fn add_product(sum: mat4x4<f32>, a: mat4x4<f32>, b: mat4x4<f32>) -> mat4x4<f32> {
-  return mat4x4(
-    sum[0] + a[0] * b[0].x + a[1] * b[0].y + a[2] * b[0].z + a[3] * b[0].w,
-    sum[1] + a[0] * b[1].x + a[1] * b[1].y + a[2] * b[1].z + a[3] * b[1].w,
-    sum[2] + a[0] * b[2].x + a[1] * b[2].y + a[2] * b[2].z + a[3] * b[2].w,
-    sum[3] + a[0] * b[3].x + a[1] * b[3].y + a[2] * b[3].z + a[3] * b[3].w,
-  );
-}
-
-// Adds the dot products of four query rows, at these places of qkv, with the thread's four keys of the tile.
-fn add_scores(sum: mat4x4<f32>, at: vec4<u32>, x: u32) -> mat4x4<f32> {
-  var s = sum;
-  for (var c = 0u; c < PART4; c++) {
-    let k = mat4x4(
-      tile[x * PITCH + c],
-      tile[(x + 8u) * PITCH + c],
-      tile[(x + 16u) * PITCH + c],
-      tile[(x + 24u) * PITCH + c],
-    );
-    let q = mat4x4(
-      vec4<f32>(qkv[at[0] + c]),
-      vec4<f32>(qkv[at[1] + c]),
-      vec4<f32>(qkv[at[2] + c]),
-      vec4<f32>(qkv[at[3] + c]),
-    );
-    s = add_product(s, transpose(k), q);
-  }
-  return s;
-}
-
-// Adds the tile's values, weighted, to the thread's four rows of vec4 c.
-fn add_values(sum: mat4x4<f32>, c: u32, y: u32) -> mat4x4<f32> {
-  if (c >= PART4) { return sum; }
-  var o = sum;
-  for (var j = 0u; j < 8u; j++) {
-    let v = mat4x4(
-      tile[j * PITCH + c],
-      tile[(j + 8u) * PITCH + c],
-      tile[(j + 16u) * PITCH + c],
-      tile[(j + 24u) * PITCH + c],
-    );
-    let p = mat4x4(
-      weights[y * 9u + j],
-      weights[(y + 8u) * 9u + j],
-      weights[(y + 16u) * 9u + j],
-      weights[(y + 24u) * 9u + j],
-    );
-    o = add_product(o, v, p);
-  }
-  return o;
-}
 
 fn scale_rows(o: mat4x4<f32>, by: vec4<f32>) -> mat4x4<f32> {
   return mat4x4(o[0] * by[0], o[1] * by[1], o[2] * by[2], o[3] * by[3]);
@@ -162,21 +86,18 @@ fn attention_forward(
         exp(s[2] - maximum[2]),
         exp(s[3] - maximum[3]),
       );
-      weights[y * 9u + x] = p[0];
-      weights[(y + 8u) * 9u + x] = p[1];
-      weights[(y + 16u) * 9u + x] = p[2];
-      weights[(y + 24u) * 9u + x] = p[3];
+      keep_weights(p, x, y);
       sum = sum * rescale + vec4(1.0) * p;
       load_tile(first, end, value_column, x, y);
       workgroupBarrier();
-      o0 = add_values(scale_rows(o0, rescale), x, y);
-      o1 = add_values(scale_rows(o1, rescale), x + 8u, y);
+      o0 = add_weighted(scale_rows(o0, rescale), x, y);
+      o1 = add_weighted(scale_rows(o1, rescale), x + 8u, y);
       if (PARTS == 2u) {
         workgroupBarrier();
         load_tile(first, end, value_column + PART4, x, y);
         workgroupBarrier();
-        o2 = add_values(scale_rows(o2, rescale), x, y);
-        o3 = add_values(scale_rows(o3, rescale), x + 8u, y);
+        o2 = add_weighted(scale_rows(o2, rescale), x, y);
+        o3 = add_weighted(scale_rows(o3, rescale), x + 8u, y);
       }
     }
   }

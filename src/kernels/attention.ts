@@ -9,6 +9,7 @@ import backwardQueryLanesCode from "../../shaders/attention_backward_query_lanes
   type: "text",
 };
 import forwardLanesCode from "../../shaders/attention_forward_lanes.wgsl" with { type: "text" };
+import tileCode from "../../shaders/attention_tile.wgsl" with { type: "text" };
 import laneBroadcastCode from "../../shaders/lane_broadcast.wgsl" with { type: "text" };
 import laneHeadCode from "../../shaders/lane_head.wgsl" with { type: "text" };
 import type { Commands } from "../gpu/commands.ts";
@@ -23,7 +24,7 @@ const params = { tiles: "u32", NH: "u32", NKV: "u32", scale: "f32" } as const;
 
 const forwardKernel: Kernel = {
   name: "attention_forward",
-  code: forwardCode,
+  code: forwardCode + tileCode,
   params,
   reads: ["qkv", "query_tiles"],
   writes: ["out", "lse"],
@@ -31,7 +32,7 @@ const forwardKernel: Kernel = {
 
 const backwardQueryKernel: Kernel = {
   name: "attention_backward_query",
-  code: backwardQueryCode,
+  code: backwardQueryCode + tileCode,
   params,
   reads: ["qkv", "out", "dout", "lse", "query_tiles"],
   writes: ["dqkv", "delta"],
@@ -39,7 +40,7 @@ const backwardQueryKernel: Kernel = {
 
 const backwardKeyKernel: Kernel = {
   name: "attention_backward_key",
-  code: backwardKeyCode,
+  code: backwardKeyCode + tileCode,
   params,
   reads: ["qkv", "dout", "lse", "delta", "key_tiles"],
   writes: ["dqkv"],

@@ -20,6 +20,7 @@ const REDUCTIONS = ["reduce.wgsl", "reduce_subgroup.wgsl", "reduce_lanes.wgsl"];
 /** What stands behind kernels that use it, by a name that shows that they do. */
 const SHARED: [RegExp, string][] = [
   [/\bstore_sums\(/, "tile_product.wgsl"],
+  [/\bkeep_weights\(/, "attention_tile.wgsl"],
   [/\bweight_rows\(/, "lane_operands.wgsl"],
   [/\bmultiply\(/, "lane_product.wgsl"],
   [/\bstore_head\(/, "lane_head.wgsl"],
@@ -63,7 +64,8 @@ Deno.test({
       }
       return errors;
     };
-    const names = (await Array.fromAsync(Deno.readDir(SHADERS))).map(({ name }) => name);
+    const names = (await Array.fromAsync(Deno.readDir(SHADERS))).map(({ name }) => name)
+      .filter((name) => name.endsWith(".wgsl"));
     assert.ok(names.length > 20, `expected the kernels, found ${names}`);
     const read = (name: string) => Deno.readTextFile(new URL(name, SHADERS));
     const reductions = await Promise.all(REDUCTIONS.map(read));
