@@ -6,7 +6,7 @@
 // Shapes    x (M, K) and weight (2F, K) as textures; gate_up (M, 2F), a row holds gate, then up, and a (M, F), result. K and F
 //           multiples of 4.
 // Dispatch  (ceil(F / 4 LANES), ceil(M / 24), 1): one subgroup; a lane has four gates and their ups of each row.
-// Writes    overwrites a, and gate_up if params.keep, with the bits of matmul_forward and swiglu_forward.
+// Writes    overwrites a, and gate_up if params.keep, with the bits of matmul_forward and swiglu_forward at f32.
 struct Params {
   M: u32,
   F: u32,

@@ -185,7 +185,7 @@ export function matmulForward(
 
 /**
  * A linear layer to gates and ups, and the gated activation behind it: {@link matmulForward}, then swigluForward, with their
- * bits.
+ * bits at f32.
  *
  * @param a silu(gate) * up, f32 or f16 (M, F).
  * @param gateUp The layer's result, of a's type (M, 2F), a row holds gate, then up; F a multiple of 4.
