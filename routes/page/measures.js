@@ -1,4 +1,4 @@
-/** What is told of a training at first sight, under the names of metrics.jsonl. */
+/** The measures that a training shows first, under the names of metrics.jsonl. */
 export const MEASURES = [
   { metric: "loss", title: "Loss" },
   { metric: "rewards/accuracies", title: "Reward accuracy", range: [0, 1.05] },
@@ -6,7 +6,7 @@ export const MEASURES = [
 ];
 
 /**
- * @param {object | null} final What is told, as far as it was measured.
+ * @param {object | null} final The measures at the end, as far as there are any.
  * @param {object | null} first What was measured before, if it was.
  * @returns {string} Such as `loss 0.693 → 0.547 · reward accuracy 0.500 → 1.00`.
  */

@@ -4,7 +4,7 @@ import type { StepMetrics } from "../train/loop.ts";
 import type { Context, Output } from "./context.ts";
 import { clock, Progress } from "./progress.ts";
 
-/** Steps after which the time of the others is told. */
+/** Steps after which the time for the others is printed. */
 const TIMED_STEPS = 3;
 
 export interface PrinterOptions {

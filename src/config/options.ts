@@ -625,7 +625,7 @@ export const OPTIONS = {
   ...MACHINE,
 } satisfies Record<string, OptionSpec>;
 
-/** The options that are rules of the strong-preference filter, in the order in which they are told. */
+/** The options that are rules of the strong-preference filter, in the order in which they are reported. */
 export const FILTER_RULES = [
   "minChars",
   "minDifference",

@@ -49,7 +49,7 @@ export interface TrainingData {
   record: DataRecord;
   /** Of all rows, what pairs share counted once, and without sharing; null of a stream, which is not known in advance. */
   tokens: { together: number; apart: number } | null;
-  /** Rows in memory that the next one of a stream is drawn from. */
+  /** Size of a stream's shuffle buffer, in rows; null of a dataset in memory. */
   bufferRows: number | null;
 }
 
