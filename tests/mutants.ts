@@ -1,0 +1,160 @@
+/**
+ * Shows that tests notice: makes one small edit after the other in a checkout of its own, runs the nearest tests, and
+ * prints whether they fail. No part of `.ci/run`: it takes minutes. Exits with 1 if a mutant lives.
+ *
+ *     deno run -P=test tests/mutants.ts [part of a file's name ...]
+ *
+ * Commit first: the checkout has what is committed.
+ *
+ * @module
+ */
+import { join } from "node:path";
+
+interface Mutant {
+  file: string;
+  from: string;
+  to: string;
+  tests: string[];
+}
+
+const kernels = (name: string) => [`tests/kernels/${name}_test.ts`];
+const mutant = (file: string, from: string, to: string, tests: string[]): Mutant => ({
+  file,
+  from,
+  to,
+  tests,
+});
+
+const MUTANTS: Mutant[] = [
+  // The optimizer, the losses, sampling.
+  mutant("shaders/adamw.wgsl", "+ params.eps", "+ 1e-8", kernels("optimizer")),
+  mutant("shaders/grad_norm.wgsl", "max(1.0, scale / 2.0)", "scale / 2.0", kernels("optimizer")),
+  mutant(
+    "shaders/grad_norm.wgsl",
+    "min(LARGEST_SCALE, 2.0 * scale)",
+    "2.0 * scale",
+    kernels("optimizer"),
+  ),
+  mutant(
+    "shaders/grad_norm_partial.wgsl",
+    "select(vec4(0.0), gradient[i], inside)",
+    "gradient[i]",
+    [
+      "tests/kernels/optimizer_test.ts",
+    ],
+  ),
+  mutant(
+    "shaders/dpo_loss.wgsl",
+    "min(z, 0.0) - log(1.0 + exp(-abs(z)))",
+    "-log(1.0 + exp(-z))",
+    kernels("dpo_loss"),
+  ),
+  mutant("shaders/logprob_forward.wgsl", "own_sum * exp(before - own)", "own_sum", [
+    "tests/kernels/logprob_test.ts",
+  ]),
+  mutant("shaders/rmsnorm_forward.wgsl", "+ params.eps", "+ 0.0", kernels("rmsnorm")),
+  // Edges of the matrix products, in tiles and by lanes.
+  mutant(
+    "shaders/matmul_backward_input.wgsl",
+    "min(params.N, (workgroup.z + 1u) * params.part)",
+    "params.N",
+    kernels("matmul"),
+  ),
+  mutant(
+    "shaders/matmul_forward_lanes.wgsl",
+    "select(vec4(0.0), sum, inside)",
+    "sum",
+    kernels("matmul"),
+  ),
+  mutant(
+    "shaders/matmul_backward_weight_lanes.wgsl",
+    "select(vec4(0.0), rows, m < params.M)",
+    "rows",
+    kernels("matmul"),
+  ),
+  mutant(
+    "shaders/matmul_backward_weight_lanes.wgsl",
+    "select(vec4(0.0), sum, inside)",
+    "sum",
+    kernels("matmul"),
+  ),
+  mutant("shaders/matmul_gated_lanes.wgsl", "min(row, params.M - 1u)", "row", kernels("matmul")),
+  mutant("shaders/matvec_forward_lanes.wgsl", "+ params.eps", "+ 0.0", kernels("matvec")),
+  // Which keys a row sees.
+  mutant(
+    "shaders/attention_forward_lanes.wgsl",
+    "key < limit[1]",
+    "key <= limit[1]",
+    kernels("attention"),
+  ),
+  mutant(
+    "shaders/attention_backward_query_lanes.wgsl",
+    "key < limit[0]",
+    "key <= limit[0]",
+    kernels("attention"),
+  ),
+  mutant(
+    "shaders/attention_backward_key_lanes.wgsl",
+    "row >= keys[0]",
+    "row > keys[0]",
+    kernels("attention"),
+  ),
+  // When a texture is renewed.
+  mutant("src/gpu/texture.ts", "entry.copiedBytes >= bytes", "true", ["tests/gpu/texture_test.ts"]),
+  mutant(
+    "src/gpu/texture.ts",
+    "(entry.copiedBy === encoding || entry.copiedBy?.finished)",
+    "true",
+    ["tests/gpu/texture_test.ts"],
+  ),
+  mutant(
+    "src/gpu/encoding.ts",
+    "for (const content of this.#written) content.version++;",
+    "",
+    ["tests/gpu/texture_test.ts"],
+  ),
+  mutant("src/gpu/workspace.ts", "found.dtype === dtype && ", "", ["tests/gpu"]),
+  // The loop, and what is said of data.
+  mutant("src/train/loop.ts", "SKIPS_AT_FLOOR = 3", "SKIPS_AT_FLOOR = 100000", [
+    "tests/train/failures_test.ts",
+  ]),
+  mutant("src/dpo/label_flips.ts", "const MARGIN = 1;", "const MARGIN = 0;", [
+    "tests/dpo",
+    "tests/e2e/label_flips_test.ts",
+  ]),
+];
+
+async function execute(program: string, args: string[], cwd: string): Promise<boolean> {
+  const options = { args, cwd, stdout: "null", stderr: "null" } as const;
+  return (await new Deno.Command(program, options).output()).success;
+}
+
+const root = join(import.meta.dirname!, "..");
+const tree = join(await Deno.makeTempDir(), "tree");
+if (!await execute("git", ["worktree", "add", "--detach", tree], root)) {
+  throw new Error(`Expected git to make a worktree at ${tree}: run this in a git checkout`);
+}
+const test = (files: string[]) =>
+  execute(Deno.execPath(), ["test", "-q", "--no-check", "-P=test", ...files], tree);
+const chosen = MUTANTS.filter(({ file }) =>
+  Deno.args.length === 0 || Deno.args.some((part) => file.includes(part))
+);
+let alive = 0;
+try {
+  if (!await test([...new Set(chosen.flatMap(({ tests }) => tests))])) {
+    throw new Error("Expected the tests to pass without a mutant: mend them first");
+  }
+  for (const { file, from, to, tests } of chosen) {
+    const path = join(tree, file);
+    const text = await Deno.readTextFile(path);
+    if (!text.includes(from)) throw new Error(`Expected "${from}" in ${file}: mend the list`);
+    await Deno.writeTextFile(path, text.replace(from, to));
+    const lives = await test(tests);
+    await Deno.writeTextFile(path, text);
+    alive += Number(lives);
+    console.log(`${lives ? "LIVES " : "killed"}  ${file}: ${from} -> ${to || "nothing"}`);
+  }
+} finally {
+  await execute("git", ["worktree", "remove", "--force", tree], root);
+}
+Deno.exit(alive === 0 ? 0 : 1);
