@@ -197,10 +197,11 @@ async function runs() {
   const differences = await rowsOf("#comparison-options");
 
   const checkpoint = trained.locator("details li").first();
-  await trained.locator("summary").click();
+  // By key, as a click misses a button that moves while charts are drawn.
+  await trained.locator("summary").press("Enter");
   const offered = page.locator("#chat [name=model] option");
   const toggle = async (state: "attached" | "detached") => {
-    await checkpoint.locator(".serve").click();
+    await checkpoint.locator(".serve").press("Enter");
     await offered.filter({ hasText: ":step-3" }).waitFor({ state });
     return await offered.allTextContents();
   };
