@@ -1,8 +1,8 @@
 // lane_broadcast: up to 32 vec4s that the lanes of a subgroup loaded together, for all of them. No kernel of its own: it stands
 // behind those for software adapters, whose workgroup is one subgroup of LANES.
 //
-// On a CPU a load costs as much as hundreds of products, from workgroup memory as from storage, and a broadcast next to nothing
-// (tests/bench/LOG.md).
+// On a CPU a load costs as much as a hundred products or more, from workgroup memory as from storage, and a broadcast a fourth
+// of a load or less (tests/bench/LOG.md).
 
 // Item i is in lane i % LANES, at i / LANES.
 alias Items = array<vec4<f32>, 8>;

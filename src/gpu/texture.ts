@@ -1,7 +1,7 @@
 // This module is browser compatible.
 /**
- * Tensors as textures. A CPU adapter takes a tenth of the time to load a texel that it takes for a vec4 of a buffer
- * (tests/bench/LOG.md). So there, kernels read some tensors as textures. Such a tensor gets one, a copy that is renewed when
+ * Tensors as textures. On some processors a CPU adapter loads a texel in a tenth of the time of a vec4 of a buffer, on
+ * others in the same time (tests/bench/LOG.md). So there, kernels read some tensors as textures. Such a tensor gets one, a copy that is renewed when
  * it is read and the tensor was written since.
  *
  * Texel i holds elements 4 i to 4 i + 3 and lies in column i % {@link TEXTURE_WIDTH}, row i / TEXTURE_WIDTH, whatever the

@@ -1,7 +1,8 @@
 // This module is browser compatible.
 /**
- * Which variant of a kernel a device gets, at which sizes, and the measurement that says so: the one place where kinds of
- * devices are told apart. Every row is tested (tests/kernels), whatever device runs the tests.
+ * Which variant of a kernel a device gets, at which sizes, and the measurement that says so: the one place where
+ * kernels tell kinds of devices apart. The kernel tests run every variant that their device can run; those by lanes need a
+ * software adapter with subgroups.
  *
  * @module
  */
