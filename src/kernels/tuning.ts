@@ -7,6 +7,7 @@
  * @module
  */
 import type { Gpu } from "../gpu/device.ts";
+import type { Operand } from "./shapes.ts";
 
 /**
  * `gpu`: hardware. `lanes`: a software adapter such as lavapipe whose subgroups have a known size, for which kernels with
@@ -51,6 +52,8 @@ export interface Choices {
   sumParts: 1 | 8;
   /** Bytes of logits that the head computes at a time, within what a device can bind. */
   logitsBytes: number;
+  /** What operands are stored as where the user leaves it open and the device has f16. */
+  precision: Operand;
   /** Tokens that a forward pass without backward takes at a time, and those of prompts, if the device binds so many. */
   scoredTokens: number;
   prefilledTokens: number;
@@ -101,6 +104,10 @@ export const TUNING: { [Kernel in keyof Choices]: Row<Choices[Kernel]>[] } = {
     // a 218 ms step on an H100.
     { devices: ["gpu"], choice: 2 ** 28 },
     { devices: ["lanes", "cpu"], choice: 2 ** 27 },
+  ],
+  precision: [
+    { devices: ["gpu"], choice: "f16" },
+    { devices: ["lanes", "cpu"], choice: "f32" }, // f16 is no faster there (LOG.md, "Half precision")
   ],
   scoredTokens: [
     { devices: ["gpu"], choice: 4096 },

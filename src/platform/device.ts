@@ -1,6 +1,7 @@
 import { UserError } from "../errors.ts";
 import { adapterName, type Gpu, listAdapters, openGpu } from "../gpu/device.ts";
 import type { Operand } from "../kernels/shapes.ts";
+import { tuned } from "../kernels/tuning.ts";
 import { ensureAdapter } from "./adapter_setup.ts";
 import { loadEngine, mapsWithinCall } from "./engine.ts";
 import type { DeviceOptions, OpenDevice } from "../run/ports.ts";
@@ -57,7 +58,7 @@ function choosePrecision(gpu: Gpu, wish: "auto" | Operand): Omit<OpenDevice, "gp
   }
   if (wish !== "auto") return { precision: wish, precisionReason: "you asked for it" };
   if (!features.f16) return { precision: "f32", precisionReason: "the device lacks shader-f16" };
-  if (info.software) {
+  if (tuned(gpu, "precision") === "f32") {
     return { precision: "f32", precisionReason: "a CPU gains nothing from f16" };
   }
   return { precision: "f16", precisionReason: "the device has shader-f16" };
