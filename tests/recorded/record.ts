@@ -1,0 +1,141 @@
+/**
+ * What each kind of device is given for the work of a small model: every generated WGSL text by its hash, and every
+ * command. A change that claims to leave the arithmetic alone leaves these files alone. One that changes them on purpose
+ * writes them anew, to be read as a diff:
+ *
+ *     deno run -P=test tests/recorded/record.ts
+ *
+ * @module
+ */
+import { resolveOptions } from "../../src/config.ts";
+import type { PreferencePair, TokenSequence } from "../../src/data/pairs.ts";
+import { scorePairs } from "../../src/dpo/evaluate.ts";
+import { type Checkpoint, loadModel, startDpo, startSft, type Training } from "../../src/engine.ts";
+import { Decoder } from "../../src/generate/decoder.ts";
+import { KNOWN_STEP } from "../../src/generate/prefill.ts";
+import { promptLogprobs } from "../../src/generate/prompt_logprobs.ts";
+import type { Sequence } from "../../src/generate/sequences.ts";
+import { Readback } from "../../src/gpu/readback.ts";
+import { GREEDY } from "../../src/kernels/sample.ts";
+import type { Operand } from "../../src/kernels/shapes.ts";
+import type { DeviceClass } from "../../src/kernels/tuning.ts";
+import { parseLlamaConfig } from "../../src/model/config.ts";
+import { checkpointTensors } from "../../src/model/params.ts";
+import { trainingStep } from "../../src/train/step.ts";
+import { type DeviceKind, recordingGpu } from "./device.ts";
+
+const KINDS: Record<DeviceClass, DeviceKind> = {
+  gpu: { features: ["shader-f16", "subgroups"], info: { software: false, lanes: 32 } },
+  lanes: { features: ["shader-f16", "subgroups"], info: { software: true, lanes: 8 } },
+  cpu: { features: [], info: { software: true, lanes: 0 } },
+};
+
+const RECORDED: [DeviceClass, Operand][] = [
+  ["gpu", "f32"],
+  ["gpu", "f16"],
+  ["lanes", "f32"],
+  ["cpu", "f32"],
+];
+
+/** Small, with a vocabulary so large that a GPU cuts the head's sums; weights and results are all zeros. */
+const config = parseLlamaConfig({
+  model_type: "llama",
+  hidden_size: 64,
+  num_hidden_layers: 2,
+  num_attention_heads: 4,
+  num_key_value_heads: 2,
+  intermediate_size: 96,
+  vocab_size: 20000,
+  tie_word_embeddings: true,
+});
+const shapes = new Map(checkpointTensors(config).map(({ name, shape }) => [name, shape]));
+const checkpoint: Checkpoint = {
+  config,
+  async *read(name) {
+    yield await Promise.resolve(
+      new Float32Array(shapes.get(name)!.reduce((product, size) => product * size)),
+    );
+  },
+};
+
+const ids = (length: number, first = 1) => Array.from({ length }, (_, i) => first + i);
+const side = (promptLength: number, length: number, first: number): TokenSequence => ({
+  ids: Uint32Array.of(...ids(promptLength), ...ids(length, first)),
+  promptLength,
+});
+const pairs: PreferencePair[] = [
+  { index: 0, chosen: side(7, 40, 100), rejected: side(7, 70, 200) },
+  { index: 1, chosen: side(5, 3, 100), rejected: side(5, 9, 200) },
+  { index: 2, chosen: side(3, 2, 100), rejected: side(3, 1, 200) },
+];
+
+/** Two micro-batches. */
+const BATCHES = { "max-length": "128", "batch-size": "2", "gradient-accumulation-steps": "2" };
+
+/** The files' texts by their names. */
+export async function record(): Promise<Map<string, string>> {
+  const texts = new Map<string, string>();
+  for (const [kind, precision] of RECORDED) {
+    texts.set(`${kind}-${precision}.txt`, await recordKind(KINDS[kind], precision));
+  }
+  return texts;
+}
+
+async function recordKind(kind: DeviceKind, precision: Operand): Promise<string> {
+  const { gpu, notes } = recordingGpu(kind);
+  const sections: string[] = [];
+  const section = async (title: string, work: () => unknown) => {
+    notes.commands.length = 0;
+    await work();
+    sections.push([`${title}: ${notes.commands.length} commands`, ...notes.commands].join("\n"));
+  };
+  const step = ({ model, optimizer, steps }: Training) => {
+    const readback = new Readback(gpu);
+    const { microBatches } = steps(Uint32Array.from(pairs.keys()), readback);
+    trainingStep(model, optimizer, microBatches, 1e-3, readback);
+  };
+
+  const dpo = options("train", { "train-final-norm": "true", "train-embeddings": "true" });
+  const preference = await startDpo(gpu, checkpoint, null, pairs, dpo, precision);
+  await section("A step on pairs, everything trains", () => step(preference));
+  const sft = options("sft", { "train-layers": "1", "head": "frozen" });
+  const rows = pairs.map(({ index, chosen }) => ({ index, ...chosen }));
+  const text = await startSft(gpu, checkpoint, rows, sft, precision);
+  await section("A step on text, one layer trains", () => step(text));
+
+  const model = await loadModel(gpu, checkpoint, { precision, positions: 128 });
+  await section("Scores of pairs", () => Array.fromAsync(scorePairs(model, pairs)));
+  using decoder = new Decoder(model, 256, 2);
+  const sequences = [sequence(0, null), sequence(1, 2)];
+  await section("Two prompts, one of which begins like the other", async () => {
+    await decoder.begin(sequences.slice(0, 1));
+    await decoder.begin(sequences.slice(1));
+  });
+  for (const { ids } of sequences) ids.push(1);
+  await section("Two further tokens of both", () => decoder.next(sequences, 2));
+  await section("Likelihoods of a prompt", () => promptLogprobs(model, ids(9), 2));
+  return [["Shaders", ...notes.shaders.toSorted()].join("\n"), ...sections].join("\n\n") + "\n";
+}
+
+function options<C extends "train" | "sft">(command: C, flags: Record<string, string>) {
+  return resolveOptions(command, { flags: Object.entries({ ...BATCHES, ...flags }) }).options;
+}
+
+/** The second one takes the beginning of the first one from the cache. */
+function sequence(slot: number, topLogprobs: number | null): Sequence {
+  return {
+    prompt: ids(KNOWN_STEP + 9),
+    ids: [],
+    slot,
+    firstRow: 128 * slot,
+    ...slot > 0 && { known: { firstRow: 0, length: KNOWN_STEP } },
+    sampling: GREEDY,
+    topLogprobs,
+  };
+}
+
+if (import.meta.main) {
+  for (const [name, text] of await record()) {
+    await Deno.writeTextFile(new URL(name, import.meta.url), text);
+  }
+}
