@@ -76,8 +76,11 @@ export function zeroGradients(commands: Commands, weights: Weights): void {
   for (const { gradient } of trainedParameters(weights)) commands.clear(gradient);
 }
 
-/** Global norm, clipping, overflow check and AdamW for every trained parameter, without the CPU. */
-export function optimizerStep(
+/**
+ * Updates what trains by its gradients, without the CPU: global norm, clipping, overflow check, AdamW, and the operands that
+ * are copies of the weights.
+ */
+export function update(
   commands: Commands,
   weights: Weights,
   { options, state, moments, partials, dynamic }: Optimizer,

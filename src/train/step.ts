@@ -10,8 +10,8 @@ import { type Model, scoreTensor } from "../model/model.ts";
 import {
   type Optimizer,
   type OptimizerReport,
-  optimizerStep,
   reportState,
+  update,
   zeroGradients,
 } from "./optimizer.ts";
 
@@ -29,8 +29,8 @@ export interface TrainingBatch {
 }
 
 /**
- * One optimizer step: for each micro-batch forward, loss and backward, then the update. The CPU only records; nothing here
- * waits for the GPU.
+ * One optimizer step: the gradients of all micro-batches, then the update. The CPU only records; nothing here waits for the
+ * GPU.
  *
  * @returns Reads the state after the step, once the readback has been fetched.
  */
@@ -42,8 +42,23 @@ export function trainingStep(
   readback: Readback,
   observer?: DispatchObserver,
 ): () => OptimizerReport {
+  const commands = new Commands(model.gpu, observer);
+  accumulate(commands, model, microBatches, readback);
+  // Machines that train one model together would sum their gradients here.
+  update(commands, model.weights, optimizer, learningRate);
+  const report = reportState(commands, optimizer, readback);
+  commands.submit();
+  return report;
+}
+
+/** Sets the gradients to zero and adds those of the micro-batches: of each one forward, loss and backward. */
+export function accumulate(
+  commands: Commands,
+  model: Model,
+  microBatches: readonly TrainingBatch[],
+  readback: Readback,
+): void {
   const { gpu, runtime, weights, begin } = model;
-  const commands = new Commands(gpu, observer);
   zeroGradients(commands, weights);
   for (const [index, micro] of microBatches.entries()) {
     if (index > 0) commands.submit(); // before its metadata is overwritten
@@ -66,9 +81,4 @@ export function trainingStep(
 
     micro.report(commands, readback);
   }
-  // Update: gradient norm, clipping, overflow check, AdamW.
-  optimizerStep(commands, weights, optimizer, learningRate);
-  const report = reportState(commands, optimizer, readback);
-  commands.submit();
-  return report;
 }
