@@ -13,9 +13,6 @@
 override WORKGROUP: u32;
 
 struct Params { length4: u32, lr: f32, beta1: f32, beta2: f32, eps: f32, weight_decay: f32 }
-struct State {
-  loss_scale: f32, clean_steps: u32, step: u32, skipped: u32, multiplier: f32, norm: f32, bias1: f32, bias2: f32,
-}
 
 @group(0) @binding(0) var<uniform> params: Params;
 @group(0) @binding(1) var<storage, read> gradient: array<vec4<f32>>;

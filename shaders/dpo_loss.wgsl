@@ -20,7 +20,6 @@ override LOSS: u32;
 const IPO = 2u;
 
 struct Params { first: u32, count: u32, beta: f32, label_smoothing: f32, gradient_scale: f32 }
-struct State { loss_scale: f32 }
 
 @group(0) @binding(0) var<uniform> params: Params;
 @group(0) @binding(1) var<storage, read> scores: array<vec4<f32>>;

@@ -7,23 +7,13 @@
 //
 // After GROWTH_INTERVAL steps without overflow a dynamic loss scale doubles (Micikevicius et al. 2018, arXiv:1710.03740).
 //
-// Shapes    partials (count) f32; state: see src/kernels/optimizer.ts.
+// Shapes    partials (count) f32; state: see src/kernels/state.ts.
 // Dispatch  (1, 1, 1).
 // Writes    updates state.
 override WORKGROUP: u32; // threads; a power of two
 override DYNAMIC: bool; // adapt the loss scale; false keeps it
 
 struct Params { count: u32, max_norm: f32, log_beta1: f32, log_beta2: f32 }
-struct State {
-  loss_scale: f32,
-  clean_steps: u32, // since the last overflow or growth
-  step: u32, // updates made, this one included unless skipped
-  skipped: u32, // steps skipped so far
-  multiplier: f32, // turns a stored gradient into the clipped one; 0 where the step is skipped
-  norm: f32, // before clipping
-  bias1: f32,
-  bias2: f32,
-}
 
 @group(0) @binding(0) var<uniform> params: Params;
 @group(0) @binding(1) var<storage, read> partials: array<f32>;

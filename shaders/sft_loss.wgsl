@@ -6,7 +6,6 @@
 // Dispatch  one thread per sequence: (ceil(count / 64), 1, 1), from sequence `first`.
 // Writes    overwrites dscore of its sequences, with the loss scale.
 struct Params { first: u32, count: u32 }
-struct State { loss_scale: f32 }
 
 @group(0) @binding(0) var<uniform> params: Params;
 @group(0) @binding(1) var<storage, read> state: State;

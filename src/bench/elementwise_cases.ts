@@ -1,6 +1,7 @@
 // This module is browser compatible.
 import { embeddingBackward, embeddingForward, groupById } from "../kernels/embedding.ts";
-import { adamw, STATE, STATE_WORDS } from "../kernels/optimizer.ts";
+import { adamw } from "../kernels/optimizer.ts";
+import { STATE, STATE_WORDS } from "../kernels/state.ts";
 import { rmsnormBackward, rmsnormBackwardWeight, rmsnormForward } from "../kernels/rmsnorm.ts";
 import { ropeForward } from "../kernels/rope.ts";
 import { swigluBackward, swigluForward } from "../kernels/swiglu.ts";

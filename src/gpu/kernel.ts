@@ -8,6 +8,9 @@ import { BindGroups } from "./bind_groups.ts";
 import type { Gpu } from "./device.ts";
 import { TEXTURE_WIDTH } from "./texture.ts";
 
+/** The fields of a struct, in order; all are 4 bytes wide. */
+export type Fields = Readonly<Record<string, "u32" | "f32">>;
+
 /**
  * A WGSL file and how it is bound: group 0 holds the `Params` uniform at binding 0, then the inputs, then the outputs.
  * The entry point is the kernel's name, which is the file's stem.
@@ -15,14 +18,15 @@ import { TEXTURE_WIDTH } from "./texture.ts";
 export interface Kernel {
   name: string;
   code: string;
-  /** The fields of `Params`, in order; all are 4 bytes wide. */
-  params: Readonly<Record<string, "u32" | "f32">>;
+  params: Fields;
   reads: readonly string[];
   writes: readonly string[];
   /** Those of the inputs that the code reads as textures, f32 or f16; see texture.ts. */
   textures?: readonly string[];
   /** Whether the code has subgroup operations of its own. */
   subgroups?: boolean;
+  /** Structs that the code takes from tables: they are declared in front of it. */
+  structs?: Readonly<Record<string, Fields>>;
   /** What the code calls reduce_sum and reduce_max with, if it does: shaders/reduce.wgsl comes with it. */
   reduces?: "f32" | "vec3<f32>" | "vec4<f32>";
 }
@@ -145,6 +149,10 @@ function prelude(gpu: Gpu, kernel: Kernel, variant: Variant): string {
   if (kernel.subgroups || kernel.reduces && gpu.features.subgroups) text += gpu.subgroupDirective;
   if (kernel.reduces) text += `alias reduced = ${kernel.reduces}; `;
   if (kernel.textures) text += `const TEXTURE_WIDTH = ${TEXTURE_WIDTH}u; `;
+  for (const [name, fields] of Object.entries(kernel.structs ?? {})) {
+    const members = Object.entries(fields).map(([field, type]) => `${field}: ${type}`);
+    text += `struct ${name} { ${members.join(", ")} } `;
+  }
   for (const [name, type] of types) text += `alias ${name} = ${type}; `;
   for (const [name, value] of Object.entries(variant.constants ?? {})) {
     text += `const ${name} = ${value}u; `;

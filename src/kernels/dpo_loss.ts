@@ -4,6 +4,7 @@ import type { Commands } from "../gpu/commands.ts";
 import type { Kernel } from "../gpu/kernel.ts";
 import type { Tensor } from "../gpu/tensor.ts";
 import { expectShape } from "./shapes.ts";
+import { STATE_FIELDS } from "./state.ts";
 
 const kernel: Kernel = {
   name: "dpo_loss",
@@ -17,6 +18,7 @@ const kernel: Kernel = {
   },
   reads: ["scores", "reference", "state"],
   writes: ["dscore", "metrics"],
+  structs: { State: STATE_FIELDS },
 };
 
 /** Columns of the metrics of a pair; `delta` is the difference of its rewards over beta. */

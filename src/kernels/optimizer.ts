@@ -6,6 +6,7 @@ import type { Commands } from "../gpu/commands.ts";
 import type { Kernel } from "../gpu/kernel.ts";
 import { elementCount, type Tensor } from "../gpu/tensor.ts";
 import { expectShape, grid } from "./shapes.ts";
+import { STATE_FIELDS, STATE_WORDS } from "./state.ts";
 import { reducingThreads } from "./tuning.ts";
 
 const partialKernel: Kernel = {
@@ -22,6 +23,7 @@ const gradNormKernel: Kernel = {
   params: { count: "u32", max_norm: "f32", log_beta1: "f32", log_beta2: "f32" },
   reads: ["partials"],
   writes: ["state"],
+  structs: { State: STATE_FIELDS },
   reduces: "f32",
 };
 const adamwKernel: Kernel = {
@@ -36,21 +38,9 @@ const adamwKernel: Kernel = {
     weight_decay: "f32",
   },
   reads: ["gradient", "state"],
+  structs: { State: STATE_FIELDS },
   writes: ["weight", "m", "v"],
 };
-
-/** Words of the optimizer's state tensor, as `State` in shaders/grad_norm.wgsl: f32 but for the three counters, u32. */
-export const STATE = {
-  lossScale: 0,
-  cleanSteps: 1,
-  step: 2,
-  skipped: 3,
-  multiplier: 4,
-  norm: 5,
-  bias1: 6,
-  bias2: 7,
-} as const;
-export const STATE_WORDS = 8;
 
 const THREADS = 256;
 const MAX_PARTIALS = 256;

@@ -3,6 +3,7 @@ import code from "../../shaders/sft_loss.wgsl" with { type: "text" };
 import type { Commands } from "../gpu/commands.ts";
 import type { Kernel } from "../gpu/kernel.ts";
 import type { Tensor } from "../gpu/tensor.ts";
+import { STATE_FIELDS } from "./state.ts";
 
 const kernel: Kernel = {
   name: "sft_loss",
@@ -10,6 +11,7 @@ const kernel: Kernel = {
   params: { first: "u32", count: "u32" },
   reads: ["state"],
   writes: ["dscore"],
+  structs: { State: STATE_FIELDS },
 };
 
 /**

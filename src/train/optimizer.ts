@@ -4,14 +4,8 @@ import type { StandIn } from "../gpu/counting_gpu.ts";
 import type { Gpu } from "../gpu/device.ts";
 import type { Readback } from "../gpu/readback.ts";
 import { createTensor, type Tensor, writeTensor } from "../gpu/tensor.ts";
-import {
-  adamw,
-  gradNorm,
-  gradNormPartial,
-  partialCount,
-  STATE,
-  STATE_WORDS,
-} from "../kernels/optimizer.ts";
+import { adamw, gradNorm, gradNormPartial, partialCount } from "../kernels/optimizer.ts";
+import { STATE, STATE_WORDS } from "../kernels/state.ts";
 import { refreshOperands, trainedParameters, type Weights } from "../model/weights.ts";
 
 /** AdamW's options that stay the same over a run. */
@@ -128,6 +122,6 @@ export function reportState(
   return () => {
     const floats = new Float32Array(data);
     const skipped = new Uint32Array(data)[STATE.skipped];
-    return { norm: floats[STATE.norm], lossScale: floats[STATE.lossScale], skipped };
+    return { norm: floats[STATE.norm], lossScale: floats[STATE.loss_scale], skipped };
   };
 }

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { LOSS_TYPES, LOSSES } from "../../src/dpo/losses.ts";
 import { dpoLoss } from "../../src/kernels/dpo_loss.ts";
-import { STATE_WORDS } from "../../src/kernels/optimizer.ts";
+import { STATE_WORDS } from "../../src/kernels/state.ts";
 import { assertClose, output, read, run, upload, values } from "./harness.ts";
 
 const P = 67; // just over one workgroup
@@ -15,7 +15,9 @@ for (const [loss, name] of LOSS_TYPES.entries()) {
     scores.set([1000, 0, 0, 0, -1000], 0);
     scores.set([-1000, 0, 0, 0, 1000], 8 * (P - 1));
     const options = { beta: 0.1, labelSmoothing: 0.2 };
-    const state = upload(Float32Array.of(lossScale, ...new Array(STATE_WORDS - 1).fill(0)), [8]);
+    const state = upload(Float32Array.of(lossScale, ...new Array(STATE_WORDS - 1).fill(0)), [
+      STATE_WORDS,
+    ]);
     const dscore = output([2 * P]);
     const metrics = output([P, 8]);
     run((commands) => {

@@ -1,14 +1,8 @@
 import assert from "node:assert/strict";
 import { readTensor, readTensorU32 } from "../../src/gpu/tensor.ts";
 import { convert } from "../../src/kernels/convert.ts";
-import {
-  adamw,
-  gradNorm,
-  gradNormPartial,
-  partialCount,
-  STATE,
-  STATE_WORDS,
-} from "../../src/kernels/optimizer.ts";
+import { adamw, gradNorm, gradNormPartial, partialCount } from "../../src/kernels/optimizer.ts";
+import { STATE, STATE_WORDS } from "../../src/kernels/state.ts";
 import * as reference from "../reference/adamw.ts";
 import {
   assertClose,
@@ -90,7 +84,7 @@ Deno.test("an overflow skips the step and halves a dynamic loss scale", async ()
     const words = await readTensorU32(gpu, state);
     assert.equal(words[STATE.skipped], 1);
     assert.equal(words[STATE.step], 0);
-    assert.equal((await readTensor(gpu, state))[STATE.lossScale], 512);
+    assert.equal((await readTensor(gpu, state))[STATE.loss_scale], 512);
     const before = values(2, 5000);
     const [weight, m, v] = [upload(before, [5000]), upload(before, [5000]), upload(before, [5000])];
     run((commands) => adamw(commands, weight, m, v, tensor, state, options));
@@ -102,10 +96,10 @@ Deno.test("a dynamic loss scale doubles after 2,000 clean steps, a static one st
   for (const [dynamic, expected] of [[true, 2048], [false, 1024]] as const) {
     const state = newState(1024);
     const words = new Uint32Array(await readTensorU32(gpu, state));
-    words[STATE.cleanSteps] = 1999;
+    words[STATE.clean_steps] = 1999;
     gpu.device.queue.writeBuffer(state.storage.buffer, 0, words);
     norm([values(1, 10)], state, 0, dynamic);
-    assert.equal((await readTensor(gpu, state))[STATE.lossScale], expected);
+    assert.equal((await readTensor(gpu, state))[STATE.loss_scale], expected);
   }
 });
 
@@ -113,10 +107,10 @@ Deno.test("a dynamic loss scale stays between 1 and 2^24", async () => {
   for (const [scale, gradient] of [[1, Infinity], [2 ** 24, 1]] as const) {
     const state = newState(scale);
     const words = new Uint32Array(await readTensorU32(gpu, state));
-    words[STATE.cleanSteps] = 1999;
+    words[STATE.clean_steps] = 1999;
     gpu.device.queue.writeBuffer(state.storage.buffer, 0, words);
     norm([Float32Array.of(gradient)], state, 0, true);
-    assert.equal((await readTensor(gpu, state))[STATE.lossScale], scale);
+    assert.equal((await readTensor(gpu, state))[STATE.loss_scale], scale);
   }
 });
 

@@ -5,7 +5,7 @@ import type { PreferencePair, TokenSequence } from "../../src/data/pairs.ts";
 import type { Checkpoint, Training } from "../../src/engine.ts";
 import { Readback } from "../../src/gpu/readback.ts";
 import { readTensor, readTensorU32 } from "../../src/gpu/tensor.ts";
-import { STATE } from "../../src/kernels/optimizer.ts";
+import { STATE } from "../../src/kernels/state.ts";
 import { type LlamaConfig, parseLlamaConfig } from "../../src/model/config.ts";
 import { checkpointTensors } from "../../src/model/params.ts";
 import { randomWeights } from "../../src/model/random_weights.ts";
@@ -143,7 +143,7 @@ export async function takeStep(
   const readback = new Readback(gpu);
   const scale = new Float32Array(
     (await readTensorU32(gpu, optimizer.state)).buffer,
-  )[STATE.lossScale];
+  )[STATE.loss_scale];
   const { microBatches, metrics } = steps(Uint32Array.from(rows), readback);
   trainingStep(model, optimizer, microBatches, learningRate, readback);
   await readback.fetch();
