@@ -25,6 +25,8 @@ export function startChat() {
   const send = form.querySelector("[type=submit]");
   const selects = [form.elements.model, form.elements.beside];
   let models = [];
+  /** Resolves with the first list of models. */
+  const offered = Promise.withResolvers();
   /** What each side has been told and has answered. */
   let histories = [[], []];
   /** Aborts the answers in work; null: there are none. */
@@ -82,10 +84,11 @@ export function startChat() {
     stop.disabled = !busy;
   }
 
-  form.addEventListener("submit", (event) => {
+  form.addEventListener("submit", async (event) => {
     event.preventDefault();
     const { prompt } = form.elements;
-    if (controller !== null || models.length === 0 || prompt.value.trim() === "") return;
+    await offered.promise; // who writes faster than the server lists its models loses nothing
+    if (controller !== null || prompt.value.trim() === "") return;
     ask(prompt.value);
     prompt.value = "";
   });
@@ -104,9 +107,9 @@ export function startChat() {
   followBottom(turns);
 
   return {
-    offer(offered) {
+    offer(listed) {
       const first = models.length === 0;
-      models = offered;
+      models = listed;
       const chosen = selects.map(({ value }) => value);
       const choices = models.map(({ id }) => [id, titleOf(id)]);
       offer(selects[0], choices);
@@ -114,6 +117,7 @@ export function startChat() {
       if (first) {
         selects[1].value = models[1]?.id ?? NONE;
         remember(form);
+        offered.resolve();
       } else if (selects.some(({ value }, side) => value !== chosen[side])) beginAnew();
     },
     compare(id, beside = models.find((model) => model.id === id)?.root) {

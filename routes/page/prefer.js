@@ -14,6 +14,8 @@ export function startPrefer() {
   const stop = byId("prefer-stop");
   const candidates = byId("candidates");
   const pairs = startPairs();
+  /** Resolves with the first list of models. */
+  const offered = Promise.withResolvers();
   /** Aborts the drawing; null: there is none. */
   let controller = null;
   /** The two answers that wait for a decision, with their prompt and model; null: there are none. */
@@ -86,11 +88,11 @@ export function startPrefer() {
     for (const button of candidates.querySelectorAll("button")) button.disabled = !canKeep();
   }
 
-  form.addEventListener("submit", (event) => {
+  form.addEventListener("submit", async (event) => {
     event.preventDefault();
+    await offered.promise; // who writes faster than the server lists its models loses nothing
     const prompt = form.elements.prompt.value;
-    const none = byId("prefer-model").length === 0; // no list of models has come yet
-    if (!none && !draw.disabled && prompt.trim() !== "") drawTwo(prompt);
+    if (!draw.disabled && prompt.trim() !== "") drawTwo(prompt);
   });
   sendOnEnter(form);
   stop.addEventListener("click", () => controller?.abort());
@@ -114,7 +116,9 @@ export function startPrefer() {
       const select = byId("prefer-model");
       const first = select.length === 0;
       offer(select, models.map(({ id }) => [id, id]));
-      if (first) remember(form);
+      if (!first) return;
+      remember(form);
+      offered.resolve();
     },
   };
 }

@@ -1,5 +1,5 @@
 /** Debian's Chromium in front of the page. Playwright asks for more than tests may do: whoever uses this is a process of its own. */
-import { chromium, type Page } from "playwright-core"; // drives the Chromium that is installed; brings none of its own
+import { chromium, type Locator, type Page } from "playwright-core"; // drives the Chromium that is installed; brings none of its own
 
 export interface Opened extends AsyncDisposable {
   page: Page;
@@ -37,4 +37,10 @@ export async function openPage(executablePath: string, address: string): Promise
   });
   await page.goto(`http://${address}/`);
   return { page, complaints, strayRequests, [Symbol.asyncDispose]: () => browser.close() };
+}
+
+/** Presses a button by its key: a click misses one that moves meanwhile, as texts come and charts are drawn. */
+export async function press(button: Locator): Promise<void> {
+  await button.and(button.page().locator(":enabled")).waitFor(); // a key on a disabled one is lost
+  await button.press("Enter");
 }

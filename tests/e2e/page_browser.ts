@@ -7,7 +7,7 @@
 import assert from "node:assert/strict";
 import { Buffer } from "node:buffer";
 import type { Page } from "playwright-core";
-import { openPage } from "./browser.ts";
+import { openPage, press } from "./browser.ts";
 
 const [executablePath, address] = Deno.args;
 await using opened = await openPage(executablePath, address);
@@ -31,6 +31,7 @@ async function chat() {
     const before = await page.locator("#chat .answer").count();
     await page.fill("#chat textarea", text);
     await page.press("#chat textarea", "Enter");
+    firstSent.resolve();
     await page.locator("#chat .answer").nth(before).waitFor();
   };
   await page.fill("#chat [name=temperature]", "0");
@@ -53,7 +54,7 @@ async function chat() {
   await page.waitForSelector("#chat-stop:disabled");
   const stopped = await page.locator("#chat .answer .facts").nth(2).textContent();
   await page.unrouteAll();
-  await page.click("#chat-clear");
+  await press(page.locator("#chat-clear"));
   assert.equal(await page.locator("#chat .answer").count(), 0);
 
   // The policy alone, which knows nothing of what it said beside the other.
@@ -95,7 +96,7 @@ async function chat() {
 async function prefer() {
   const draw = async () => {
     for (let tries = 0; tries < 10; tries++) {
-      await page.click("#prefer [type=submit]");
+      await press(page.locator("#prefer [type=submit]"));
       await page.waitForSelector("#candidates button:enabled, #notice:not(:empty)");
       if (await page.locator("#candidates button").first().isEnabled()) break; // else both were the same
     }
@@ -109,7 +110,7 @@ async function prefer() {
   const counted = (text: string) => page.locator("#pair-count").filter({ hasText: text }).waitFor();
   const exported = async () => {
     const download = page.waitForEvent("download");
-    await page.click("#pairs-export");
+    await press(page.locator("#pairs-export"));
     return await Deno.readTextFile(await (await download).path());
   };
 
@@ -126,10 +127,10 @@ async function prefer() {
   const kept = await shown();
 
   const oldest = page.locator("#pairs li").nth(1);
-  await oldest.locator(".swap").click();
+  await press(oldest.locator(".swap"));
   await oldest.locator(".chosen .text").filter({ hasText: first[0] }).waitFor();
   const swapped = await shown();
-  await page.locator("#pairs li").nth(0).locator(".delete").click();
+  await press(page.locator("#pairs li").nth(0).locator(".delete"));
   await counted("1 pair");
   await page.keyboard.press("Enter"); // on Undo
   await counted("2 pairs");
@@ -156,6 +157,12 @@ async function prefer() {
   return { first, second, kept, swapped, undone, dataset, notice, notices };
 }
 
+// The first message is sent before the list of models has come.
+const firstSent = Promise.withResolvers<void>();
+await page.route("**/v1/models", async (route) => {
+  await firstSent.promise;
+  await route.continue();
+});
 await page.fill("#key-dialog input", "wrong");
 const refused = page.waitForResponse((response) => response.status() === 401);
 await page.press("#key-dialog input", "Enter");
