@@ -5,7 +5,7 @@
  * @module
  */
 import { Buffer } from "node:buffer";
-import { openPage } from "./browser.ts";
+import { openPage, press } from "./browser.ts";
 
 const [executablePath, address] = Deno.args;
 await using opened = await openPage(executablePath, address);
@@ -14,6 +14,8 @@ const headers = { authorization: "Bearer secret" };
 
 const PROMPTS = ["What should I feed a quazzit?", "How does the frindle sound?"];
 const PAIRS = 8;
+/** Enough that a fast machine is still training when the page is loaded again and the pause comes. */
+const STEPS = 24;
 
 const tab = (name: string) => page.click(`nav a[href='#${name}']`);
 const facts = async (text: string | RegExp) => {
@@ -88,19 +90,19 @@ async function train() {
     const [name, value] of Object.entries({
       beta: "0.2",
       learning_rate: "1e-4",
-      max_steps: "8",
+      max_steps: `${STEPS}`,
       batch_size: "4",
-      others: "save_steps=3",
+      others: "save_steps=12",
       suffix: "loop",
     })
   ) await page.fill(`#train [name=${name}]`, value);
   const command = page.locator("#train-command");
-  await command.filter({ hasText: "--save-steps 3" }).waitFor();
+  await command.filter({ hasText: "--save-steps 12" }).waitFor();
   const line = await command.textContent();
   await page.fill("#train [name=others]", "sav_steps=3");
   await command.and(page.locator(".failed")).waitFor();
   const misspelt = await command.textContent();
-  await page.fill("#train [name=others]", "save_steps=3");
+  await page.fill("#train [name=others]", "save_steps=12");
 
   // The first stream breaks off behind its first event.
   await page.route("**/events", async (route) => {
@@ -112,15 +114,15 @@ async function train() {
   const again = page.waitForRequest((request) => "last-event-id" in request.headers());
   await page.press("#train [name=suffix]", "Enter");
   const lastEventId = (await again).headers()["last-event-id"];
-  await facts(/step [2-5] of 8/);
+  await facts(/step ([2-9]|1\d) of 24/);
   const early = await curve();
   await page.reload();
-  await facts(/step [3-7] of 8/);
+  await facts(/step ([3-9]|1\d|2[0-3]) of 24/);
   const linesAfterReload = await page.textContent("#job-lines");
-  await page.click("#job-pause");
+  await press(page.locator("#job-pause"));
   await facts("paused");
-  await page.click("#job-resume");
-  await facts("succeeded · step 8 of 8");
+  await press(page.locator("#job-resume"));
+  await facts("succeeded · step 24 of 24");
   const late = await curve();
   return { refusal, line, misspelt, lastEventId, early, late, linesAfterReload };
 }
@@ -130,7 +132,7 @@ async function beginTraining(suffix: string, steps: number) {
   await tab("train");
   await page.fill("#train [name=max_steps]", `${steps}`);
   await page.fill("#train [name=suffix]", suffix);
-  await page.click("#train [type=submit]");
+  await press(page.locator("#train [type=submit]"));
   await page.locator("#job-title", { hasText: suffix }).waitFor();
 }
 
@@ -144,7 +146,7 @@ async function trainShortly() {
 async function cancel() {
   await beginTraining("unwanted", 1000);
   await facts(/step [1-9]\d* of 1000/);
-  await page.click("#job-cancel");
+  await press(page.locator("#job-cancel"));
   await facts("cancelled");
   const listed = page.locator("#jobs li", { hasText: "unwanted" });
   await listed.filter({ hasText: "cancelled" }).waitFor(); // it follows a moment later
@@ -156,7 +158,7 @@ async function cancel() {
 }
 
 async function chat() {
-  await page.click("#job-compare");
+  await press(page.locator("#job-compare"));
   await page.locator("#chat").waitFor();
   const selected = await page.locator("#chat .settings select").evaluateAll((all) =>
     all.map((select) => (select as unknown as { value: string }).value)
@@ -174,14 +176,14 @@ async function chat() {
 }
 
 async function runs() {
-  await page.click("#job-run");
+  await press(page.locator("#job-run"));
   const entries = page.locator("#run-list > li");
   await entries.nth(1).waitFor();
   await page.locator("#run-list .report:focus").waitFor();
   const names = await textsOf("#run-list .name");
   const measures = await textsOf("#run-list .measures");
   const trained = entries.nth(1);
-  await trained.locator(".report").click();
+  await press(trained.locator(".report"));
   await page.locator("#report-dialog").waitFor();
   const report = page.frameLocator("#report-frame").locator("body");
   const title = await report.locator("h1").textContent();
@@ -197,12 +199,11 @@ async function runs() {
   const differences = await rowsOf("#comparison-options");
 
   const checkpoint = trained.locator("details li").first();
-  // By key, as a click misses a button that moves while charts are drawn.
   await trained.locator("summary").press("Enter");
   const offered = page.locator("#chat [name=model] option");
   const toggle = async (state: "attached" | "detached") => {
-    await checkpoint.locator(".serve").press("Enter");
-    await offered.filter({ hasText: ":step-3" }).waitFor({ state });
+    await press(checkpoint.locator(".serve"));
+    await offered.filter({ hasText: ":step-12" }).waitFor({ state });
     return await offered.allTextContents();
   };
   const served = await toggle("attached");

@@ -32,12 +32,12 @@ Deno.test(
       );
 
     assert.match(training.refusal, /broken.jsonl, line 1/);
-    assert.match(training.line, /^deno task train .*--beta 0.2.* --max-steps 8/);
+    assert.match(training.line, /^deno task train .*--beta 0.2.* --max-steps 24/);
     assert.match(training.misspelt, /save_steps|save-steps/);
     assert.match(training.lastEventId, /-0$/);
     const { early, late } = training;
     assert.ok(early.step < late.step, `step ${early.step}, then ${late.step}`);
-    assert.equal(late.step, 8);
+    assert.equal(late.step, 24);
     for (const { pixels } of [early, late]) assert.ok(pixels > 100, `${pixels} pixels of a curve`);
     assert.match(training.linesAfterReload, /^Created fine-tuning job/);
 
@@ -62,8 +62,8 @@ Deno.test(
     assert.equal(runs.width, "992px");
     assert.deepEqual(runs.compared[0], ["", "A first", "A final", "B first", "B final"]);
     assert.ok(runs.compared.some(([name]: string[]) => name === "rewards/margins"));
-    assert.ok(runs.differences.some((row: string[]) => `${row}` === "max_steps,3,8"));
-    const checkpoints = runs.served.filter((name: string) => /:step-3$/.test(name));
+    assert.ok(runs.differences.some((row: string[]) => `${row}` === "max_steps,3,24"));
+    const checkpoints = runs.served.filter((name: string) => /:step-12$/.test(name));
     assert.equal(checkpoints.length, 1);
     assert.deepEqual(runs.unloaded, runs.served.filter((name: string) => name !== checkpoints[0]));
 
