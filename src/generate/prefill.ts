@@ -1,21 +1,20 @@
 // This module is browser compatible.
 import { Commands } from "../gpu/commands.ts";
-import { type Tensor, view, writeTensor } from "../gpu/tensor.ts";
+import { type Tensor, writeTensor } from "../gpu/tensor.ts";
 import { ATTENTION_TILE_ROWS, attentionForward } from "../kernels/attention.ts";
 import { kvCacheRead, kvCacheWrite } from "../kernels/attention_decode.ts";
-import { embeddingForward } from "../kernels/embedding.ts";
-import { matmulForward, matmulGated } from "../kernels/matmul.ts";
-import { rmsnormForward } from "../kernels/rmsnorm.ts";
 import { ropeForward } from "../kernels/rope.ts";
 import { tuned } from "../kernels/tuning.ts";
 import {
+  type Attention,
+  embed,
   headsOf,
-  type LayerActivations,
   layerActivations,
-  layerOperands,
+  layersForward,
   mostTokensTogether,
 } from "../model/forward.ts";
 import type { Model } from "../model/model.ts";
+import { forManyRows } from "../model/operators.ts";
 import type { Sequence } from "./sequences.ts";
 
 /** A prompt, the first of its rows in the cache, and how much of it is in the cache somewhere already. */
@@ -115,25 +114,28 @@ function prefillChunk(
     return tensor;
   };
   const tokens = put("tokens", layout.tokens);
-  const { queryTiles } = layout;
-  const batch = {
-    positions: put("positions", layout.positions),
-    queryTiles: put("query tiles", queryTiles, [queryTiles.length / 8, 8]),
-    source: layout.source.length > 0 ? put("source", layout.source) : null,
-    target: put("target", layout.target),
-  };
+  const positions = put("positions", layout.positions);
+  const queryTiles = put("query tiles", layout.queryTiles, [layout.queryTiles.length / 8, 8]);
+  const source = layout.source.length > 0 ? put("source", layout.source) : null;
+  const target = put("target", layout.target);
 
   const commands = new Commands(gpu);
+  const heads = headsOf(weights);
   const [M] = tokens.shape;
-  let x = view(layerActivations(runtime, weights, layout.target.length, 0, false).x, [
-    M,
-    weights.config.hiddenSize,
-  ]);
-  embeddingForward(commands, x, weights.parameters.get("embed_tokens")!.operand, tokens);
-  for (const [layer, keysAndValues] of cache.entries()) {
-    const act = layerActivations(runtime, weights, layout.target.length, layer, false);
-    x = prefillLayer(commands, model, layer, keysAndValues, { ...act, x }, batch);
-  }
+  const [N] = target.shape;
+  // The layers compute the new rows, but queries also see the known ones, which lie behind them.
+  const attention: Attention = ({ qkv }, layer) => {
+    const all = layerActivations(runtime, weights, N, layer, false);
+    ropeForward(commands, qkv, runtime.ropeTable, positions, heads);
+    if (source) kvCacheRead(commands, all.qkv, cache[layer], source, M);
+    attentionForward(commands, all.attention, all.lse, all.qkv, queryTiles, heads);
+    kvCacheWrite(commands, cache[layer], all.qkv, target);
+  };
+  layerActivations(runtime, weights, N, 0, false); // as large as attention needs them
+  const { x: embedded } = layerActivations(runtime, weights, M, 0, false);
+  embed(commands, weights, embedded, tokens);
+  const pass = { operators: forManyRows(commands, false), attention, keep: false };
+  const { y: x } = layersForward(runtime, weights, pass, embedded);
   const bytes = 4 * weights.config.hiddenSize;
   let end = 0;
   for (const [i, { prompt, known }] of prompts.entries()) {
@@ -142,42 +144,4 @@ function prefillChunk(
     commands.copy(y, x, { sourceByte, targetByte: (firstSequence + i) * bytes, bytes });
   }
   commands.submit();
-}
-
-/**
- * layerForward for the new rows, which also see known ones.
- *
- * @param act With room for all rows; x has the new ones.
- * @returns The layer's output for the new rows.
- */
-function prefillLayer(
-  commands: Commands,
-  { runtime, weights }: Model,
-  layer: number,
-  cache: Tensor,
-  act: LayerActivations,
-  { positions, queryTiles, source, target }: {
-    positions: Tensor;
-    queryTiles: Tensor;
-    source: Tensor | null;
-    target: Tensor;
-  },
-): Tensor {
-  const w = layerOperands(weights, layer);
-  const heads = headsOf(weights);
-  const eps = weights.config.rmsNormEps;
-  const [M] = act.x.shape;
-  const fresh = (tensor: Tensor) => view(tensor, [M, ...tensor.shape.slice(1)]);
-  const [h, qkv, mid, y] = [act.h, act.qkv, act.mid, act.y].map(fresh);
-  rmsnormForward(commands, h, fresh(act.rstdAttention), act.x, w.attentionNorm, eps);
-  matmulForward(commands, qkv, h, w.qkv);
-  ropeForward(commands, qkv, runtime.ropeTable, positions, heads);
-  if (source) kvCacheRead(commands, act.qkv, cache, source, M);
-  attentionForward(commands, act.attention, act.lse, act.qkv, queryTiles, heads);
-  kvCacheWrite(commands, cache, act.qkv, target);
-  matmulForward(commands, mid, fresh(act.attention), w.o, act.x);
-  rmsnormForward(commands, h, fresh(act.rstdMlp), mid, w.mlpNorm, eps);
-  matmulGated(commands, fresh(act.a), fresh(act.gateUp), h, w.gateUp, false);
-  matmulForward(commands, y, fresh(act.a), w.down, mid);
-  return y;
 }

@@ -1,9 +1,6 @@
 // This module is browser compatible.
 import { Commands } from "../gpu/commands.ts";
-import { readTensorU32, view, writeTensor } from "../gpu/tensor.ts";
-import { embeddingForward } from "../kernels/embedding.ts";
-import { matmulForward, paddedColumns } from "../kernels/matmul.ts";
-import { rmsnormForward } from "../kernels/rmsnorm.ts";
+import { readTensorU32, writeTensor } from "../gpu/tensor.ts";
 import {
   logprobWords,
   readTokenLogprobs,
@@ -13,7 +10,7 @@ import {
 import { packTokens } from "../model/batch.ts";
 import { nonFiniteError } from "../model/finite.ts";
 import { topForward, trunkForward } from "../model/forward.ts";
-import { headParameter } from "../model/head.ts";
+import { headOf, headRows, logitsForward } from "../model/head.ts";
 import type { Model } from "../model/model.ts";
 import { MOST_TOP_LOGPROBS } from "./decoder.ts";
 import { checkPrompt } from "./sequences.ts";
@@ -34,7 +31,7 @@ export async function promptLogprobs(
 ): Promise<TokenLogprobs[]> {
   checkPrompt(model, { prompt, maxNewTokens: 0 }, Infinity);
   const { gpu, runtime, weights } = model;
-  const { hiddenSize: C, vocabSize: V, rmsNormEps } = weights.config;
+  const { vocabSize: V } = weights.config;
   const told = Math.min(top, MOST_TOP_LOGPROBS, V);
   const rows = prompt.length - 1;
   if (rows === 0) return [];
@@ -56,26 +53,15 @@ export async function promptLogprobs(
   const commands = new Commands(gpu);
   const trunk = trunkForward(commands, runtime, weights, batch, 0);
   const { y } = topForward(commands, runtime, weights, batch, trunk, 0, false);
-  const norm = weights.parameters.get("norm")!.operand;
   for (let first = 0; first < rows; first += runtime.headRows) {
     const count = Math.min(runtime.headRows, rows - first);
-    const scratch = (name: string, dtype: "f32" | "f16", columns: number) =>
-      view(runtime.workspace.get(`head ${name}`, dtype, [runtime.headRows, columns]), [
-        count,
-        columns,
-      ]);
-    const x = scratch("x", "f32", C);
-    const h = scratch("h", weights.precision, C);
-    const logits = scratch("logits", "f32", paddedColumns(V));
-    const rstd = view(runtime.workspace.get("head rstd", "f32", [runtime.headRows]), [count]);
+    const scratch = headRows(runtime, weights, count);
     const indices = Uint32Array.from({ length: count }, (_, i) => first + i);
     commands.submit(); // before the lists of rows are overwritten
-    embeddingForward(commands, x, y, put("rows", indices));
-    rmsnormForward(commands, h, rstd, x, norm, rmsNormEps);
-    matmulForward(commands, logits, h, headParameter(weights).operand);
+    logitsForward(commands, headOf(weights), scratch, y, put("rows", indices));
     const chosen = put("chosen", Uint32Array.from(indices, (row) => prompt[row + 1]));
     const part = runtime.workspace.get("prompt part", "u32", [count, 1, words]);
-    tokenLogprobs(commands, part, logits, chosen, { V, top: told });
+    tokenLogprobs(commands, part, scratch.logits, chosen, { V, top: told });
     commands.copy(out, part, { targetByte: 4 * words * first });
   }
   commands.submit();

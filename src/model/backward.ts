@@ -3,12 +3,10 @@ import type { Commands } from "../gpu/commands.ts";
 import type { Tensor } from "../gpu/tensor.ts";
 import { attentionBackward } from "../kernels/attention.ts";
 import { embeddingBackward } from "../kernels/embedding.ts";
-import { matmulBackwardInput, matmulBackwardWeight } from "../kernels/matmul.ts";
-import { rmsnormBackward, rmsnormBackwardWeight, rmsnormForward } from "../kernels/rmsnorm.ts";
 import { ropeBackward } from "../kernels/rope.ts";
 import { swigluBackward, swigluForward } from "../kernels/swiglu.ts";
 import type { GpuBatch } from "./batch.ts";
-import { headsOf, type LayerActivations, layerOperands, type Runtime } from "./forward.ts";
+import { decoderLayer, headsOf, type LayerActivations, type Runtime } from "./forward.ts";
 import type { Weights } from "./weights.ts";
 
 /**
@@ -26,42 +24,32 @@ export function layerBackward(
   act: LayerActivations,
   dx: Tensor,
 ): void {
-  const w = layerOperands(weights, layer);
-  const gradient = (name: string) => weights.parameters.get(`layers.${layer}.${name}`)!.gradient;
+  const parts = decoderLayer(weights, layer);
   const heads = headsOf(weights);
-  const eps = weights.config.rmsNormEps;
   // Gradients take the scratch of the forward pass without kept activations, which the trunk has done with.
   const like = (name: string, tensor: Tensor) =>
     runtime.workspace.get(name, tensor.dtype, [...tensor.shape]);
   const dh = like("dh", act.h);
-  const weightGradient = (name: string, dy: Tensor, input: Tensor) => {
-    const dweight = gradient(name);
-    if (dweight) matmulBackwardWeight(commands, dweight, dy, input);
-  };
-  const gainGradient = (name: string, x: Tensor, rstd: Tensor) => {
-    const dweight = gradient(name);
-    if (dweight) rmsnormBackwardWeight(commands, dweight, dh, x, rstd);
-  };
 
   // y = mid + a W_down^T
   const da = like("da", act.a);
-  matmulBackwardInput(commands, da, dx, w.down);
+  parts.down.backwardInput(commands, da, dx);
   swigluForward(commands, act.a, act.gateUp);
-  weightGradient("down_proj", dx, act.a);
+  parts.down.backwardWeight(commands, dx, act.a);
   // a = silu(gate) * up;  gate, up = h W_gate_up^T
   const dgateUp = like("gate up", act.gateUp);
   swigluBackward(commands, dgateUp, da, act.gateUp);
-  matmulBackwardInput(commands, dh, dgateUp, w.gateUp);
+  parts.gateUp.backwardInput(commands, dh, dgateUp);
   // h = rmsnorm(mid)
-  rmsnormForward(commands, act.h, act.rstdMlp, act.mid, w.mlpNorm, eps);
-  weightGradient("gate_up_proj", dgateUp, act.h);
-  gainGradient("post_attention_layernorm", act.mid, act.rstdMlp);
-  rmsnormBackward(commands, dx, dh, act.mid, w.mlpNorm, act.rstdMlp);
+  parts.mlpNorm.forward(commands, act.h, act.rstdMlp, act.mid);
+  parts.gateUp.backwardWeight(commands, dgateUp, act.h);
+  parts.mlpNorm.backwardWeight(commands, dh, act.mid, act.rstdMlp);
+  parts.mlpNorm.backwardInput(commands, dx, dh, act.mid, act.rstdMlp);
 
   // mid = x + attention W_o^T
   const dattention = like("attention", act.attention);
-  matmulBackwardInput(commands, dattention, dx, w.o);
-  weightGradient("o_proj", dx, act.attention);
+  parts.o.backwardInput(commands, dattention, dx);
+  parts.o.backwardWeight(commands, dx, act.attention);
   // attention(rope(q), rope(k), v);  q, k, v = h W_qkv^T
   const dqkv = like("qkv", act.qkv);
   attentionBackward(
@@ -77,12 +65,12 @@ export function layerBackward(
     heads,
   );
   ropeBackward(commands, dqkv, runtime.ropeTable, batch.positions, heads);
-  matmulBackwardInput(commands, dh, dqkv, w.qkv);
+  parts.qkv.backwardInput(commands, dh, dqkv);
   // h = rmsnorm(x)
-  rmsnormForward(commands, act.h, act.rstdAttention, act.x, w.attentionNorm, eps);
-  weightGradient("qkv_proj", dqkv, act.h);
-  gainGradient("input_layernorm", act.x, act.rstdAttention);
-  rmsnormBackward(commands, dx, dh, act.x, w.attentionNorm, act.rstdAttention);
+  parts.attentionNorm.forward(commands, act.h, act.rstdAttention, act.x);
+  parts.qkv.backwardWeight(commands, dqkv, act.h);
+  parts.attentionNorm.backwardWeight(commands, dh, act.x, act.rstdAttention);
+  parts.attentionNorm.backwardInput(commands, dx, dh, act.x, act.rstdAttention);
 }
 
 /**

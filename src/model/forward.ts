@@ -6,10 +6,11 @@ import type { Workspace } from "../gpu/workspace.ts";
 import { attentionForward } from "../kernels/attention.ts";
 import { embeddingForward } from "../kernels/embedding.ts";
 import { type Heads, rowElements } from "../kernels/heads.ts";
-import { matmulForward, matmulGated } from "../kernels/matmul.ts";
-import { rmsnormForward } from "../kernels/rmsnorm.ts";
 import { ropeForward } from "../kernels/rope.ts";
 import type { GpuBatch } from "./batch.ts";
+import { type Linear, linearOf } from "./linear.ts";
+import { type Norm, normOf } from "./norm.ts";
+import { forManyRows, type Operators } from "./operators.ts";
 import type { Weights } from "./weights.ts";
 
 /** Where the model runs: scratch memory and the table of rotary angles, shared by policy and reference. */
@@ -91,44 +92,100 @@ export function layerActivations(
   };
 }
 
-/** The weights of one decoder layer, as GEMM operands. */
-export function layerOperands(weights: Weights, layer: number) {
-  const get = (name: string) => weights.parameters.get(`layers.${layer}.${name}`)!.operand;
+/** What a decoder layer is made of. */
+export interface DecoderLayer {
+  attentionNorm: Norm;
+  qkv: Linear;
+  o: Linear;
+  mlpNorm: Norm;
+  gateUp: Linear;
+  down: Linear;
+}
+
+export function decoderLayer(weights: Weights, layer: number): DecoderLayer {
+  const name = (part: string) => `layers.${layer}.${part}`;
   return {
-    attentionNorm: get("input_layernorm"),
-    qkv: get("qkv_proj"),
-    o: get("o_proj"),
-    mlpNorm: get("post_attention_layernorm"),
-    gateUp: get("gate_up_proj"),
-    down: get("down_proj"),
+    attentionNorm: normOf(weights, name("input_layernorm")),
+    qkv: linearOf(weights, name("qkv_proj")),
+    o: linearOf(weights, name("o_proj")),
+    mlpNorm: normOf(weights, name("post_attention_layernorm")),
+    gateUp: linearOf(weights, name("gate_up_proj")),
+    down: linearOf(weights, name("down_proj")),
   };
 }
 
 /**
- * One decoder layer, from `act.x` to `act.y` (Touvron et al. 2023, arXiv:2302.13971).
- *
- * @param keep Whether a backward pass follows.
+ * What attention does in a layer, from the projections in `act.qkv` to `act.attention`: over a packed batch, filling a cache
+ * of keys and values, or reading one.
  */
+export type Attention = (act: LayerActivations, layer: number) => void;
+
+/** One decoder layer, from `act.x` to `act.y` (Touvron et al. 2023, arXiv:2302.13971). */
 export function layerForward(
-  commands: Commands,
+  { norm, linear, gated }: Operators,
+  parts: DecoderLayer,
+  attention: Attention,
+  act: LayerActivations,
+  layer: number,
+): void {
+  const h = norm(parts.attentionNorm, act.h, act.rstdAttention, act.x);
+  linear(parts.qkv, act.qkv, h);
+  attention(act, layer);
+  linear(parts.o, act.mid, { rows: act.attention }, act.x);
+  const g = norm(parts.mlpNorm, act.h, act.rstdMlp, act.mid);
+  gated(parts.gateUp, act.a, act.gateUp, g);
+  linear(parts.down, act.y, { rows: act.a }, act.mid);
+}
+
+/** How a forward pass goes through the layers. */
+export interface Pass {
+  operators: Operators;
+  attention: Attention;
+  /** Whether each layer's activations are to stay, so that a backward pass can follow. */
+  keep: boolean;
+}
+
+/**
+ * The layers from `begin` up to `end`.
+ *
+ * @param x f32 (N, C).
+ * @param y Receives the result; else it is in the last layer's buffer.
+ * @returns Activations by layer (the same buffers over and over without `keep`) and the residual stream behind them.
+ */
+export function layersForward(
   runtime: Runtime,
   weights: Weights,
-  layer: number,
-  batch: Pick<GpuBatch, "positions" | "queryTiles">,
-  act: LayerActivations,
+  { operators, attention, keep }: Pass,
+  x: Tensor,
+  [begin, end]: [begin: number, end: number] = [0, weights.config.numLayers],
+  y?: Tensor,
+): { activations: LayerActivations[]; y: Tensor } {
+  const activations: LayerActivations[] = [];
+  let stream = x;
+  for (let layer = begin; layer < end; layer++) {
+    const act = { ...layerActivations(runtime, weights, x.shape[0], layer, keep), x: stream };
+    if (y && layer === end - 1) act.y = y;
+    layerForward(operators, decoderLayer(weights, layer), attention, act, layer);
+    activations.push(act);
+    stream = act.y;
+  }
+  return { activations, y: stream };
+}
+
+/** The pass of training and scoring: attention over a packed batch. */
+function packedPass(
+  commands: Commands,
+  { ropeTable }: Runtime,
+  weights: Weights,
+  { positions, queryTiles }: TokenBatch,
   keep: boolean,
-): void {
-  const w = layerOperands(weights, layer);
+): Pass {
   const heads = headsOf(weights);
-  const eps = weights.config.rmsNormEps;
-  rmsnormForward(commands, act.h, act.rstdAttention, act.x, w.attentionNorm, eps);
-  matmulForward(commands, act.qkv, act.h, w.qkv);
-  ropeForward(commands, act.qkv, runtime.ropeTable, batch.positions, heads);
-  attentionForward(commands, act.attention, act.lse, act.qkv, batch.queryTiles, heads);
-  matmulForward(commands, act.mid, act.attention, w.o, act.x);
-  rmsnormForward(commands, act.h, act.rstdMlp, act.mid, w.mlpNorm, eps);
-  matmulGated(commands, act.a, act.gateUp, act.h, w.gateUp, keep);
-  matmulForward(commands, act.y, act.a, w.down, act.mid);
+  const attention: Attention = ({ qkv, attention, lse }) => {
+    ropeForward(commands, qkv, ropeTable, positions, heads);
+    attentionForward(commands, attention, lse, qkv, queryTiles, heads);
+  };
+  return { operators: forManyRows(commands, keep), attention, keep };
 }
 
 /** Makes the buffers of forward passes without a backward pass over up to N tokens, so that none grows in between. */
@@ -156,19 +213,17 @@ export function trunkForward(
   name = "trunk",
 ): Tensor {
   const N = batch.tokens.shape[0];
-  const C = weights.config.hiddenSize;
-  const trunk = runtime.workspace.get(name, "f32", [N, C]);
-  const embedding = weights.parameters.get("embed_tokens")!.operand;
-  let x = end === 0 ? trunk : layerActivations(runtime, weights, N, 0, false).x;
-  embeddingForward(commands, x, embedding, batch.tokens);
-  for (let layer = 0; layer < end; layer++) {
-    const act = layerActivations(runtime, weights, N, layer, false);
-    act.x = x;
-    if (layer === end - 1) act.y = trunk;
-    layerForward(commands, runtime, weights, layer, batch, act, false);
-    x = act.y;
-  }
+  const trunk = runtime.workspace.get(name, "f32", [N, weights.config.hiddenSize]);
+  const x = end === 0 ? trunk : layerActivations(runtime, weights, N, 0, false).x;
+  embed(commands, weights, x, batch.tokens);
+  const pass = packedPass(commands, runtime, weights, batch, false);
+  layersForward(runtime, weights, pass, x, [0, end], trunk);
   return trunk;
+}
+
+/** The tokens' rows of the embedding, into x, f32 (N, C). */
+export function embed(commands: Commands, weights: Weights, x: Tensor, tokens: Tensor): void {
+  embeddingForward(commands, x, weights.parameters.get("embed_tokens")!.operand, tokens);
 }
 
 /**
@@ -176,7 +231,7 @@ export function trunkForward(
  *
  * @param trunk What {@link trunkForward} returned for `begin`.
  * @param keep Whether a backward pass follows.
- * @returns Activations by layer (the same buffers over and over without `keep`) and the residual stream at the end.
+ * @returns See {@link layersForward}.
  */
 export function topForward(
   commands: Commands,
@@ -187,15 +242,6 @@ export function topForward(
   begin: number,
   keep: boolean,
 ): { activations: LayerActivations[]; y: Tensor } {
-  const N = batch.tokens.shape[0];
-  const activations: LayerActivations[] = [];
-  let x = trunk;
-  for (let layer = begin; layer < weights.config.numLayers; layer++) {
-    const act = layerActivations(runtime, weights, N, layer, keep);
-    act.x = x;
-    layerForward(commands, runtime, weights, layer, batch, act, keep);
-    activations.push(act);
-    x = act.y;
-  }
-  return { activations, y: x };
+  const pass = packedPass(commands, runtime, weights, batch, keep);
+  return layersForward(runtime, weights, pass, trunk, [begin, weights.config.numLayers]);
 }

@@ -4,17 +4,12 @@ import type { Gpu } from "../gpu/device.ts";
 import { mostTensorBytes, rowsFrom, type Tensor, view, writeTensor } from "../gpu/tensor.ts";
 import { embeddingBackward, embeddingForward } from "../kernels/embedding.ts";
 import { logprobBackward, logprobForward, sequenceScore } from "../kernels/logprob.ts";
-import {
-  matmulBackwardInput,
-  matmulBackwardWeight,
-  matmulForward,
-  paddedColumns,
-  sumParts,
-} from "../kernels/matmul.ts";
-import { rmsnormBackward, rmsnormBackwardWeight, rmsnormForward } from "../kernels/rmsnorm.ts";
+import { paddedColumns, sumParts } from "../kernels/matmul.ts";
 import { tuned } from "../kernels/tuning.ts";
 import type { GpuBatch, HeadGroup } from "./batch.ts";
 import type { Runtime } from "./forward.ts";
+import { type Linear, linearOf } from "./linear.ts";
+import { type Norm, normOf } from "./norm.ts";
 import type { Weights } from "./weights.ts";
 
 /** More rows than this gain nothing and cost scratch memory where the vocabulary is small. */
@@ -41,9 +36,19 @@ export function headState({ workspace }: Runtime, batch: GpuBatch): HeadState {
   };
 }
 
-interface Chunk {
-  firstRow: number;
-  rows: Tensor;
+/** What the head is made of. Its matrix is the embedding where the model is tied. */
+export interface Head {
+  norm: Norm;
+  linear: Linear;
+}
+
+export function headOf(weights: Weights): Head {
+  const matrix = weights.parameters.has("lm_head") ? "lm_head" : "embed_tokens";
+  return { norm: normOf(weights, "norm"), linear: linearOf(weights, matrix) };
+}
+
+/** Scratch for some rows of the head. */
+export interface HeadRows {
   /** Gathered residual stream, its norm, and the logits. */
   x: Tensor;
   h: Tensor;
@@ -51,49 +56,70 @@ interface Chunk {
   logits: Tensor;
 }
 
-function* chunksOf(
+/** @param count At most `runtime.headRows`. */
+export function headRows(
   { workspace, headRows: most }: Runtime,
+  { config, precision }: Weights,
+  count: number,
+): HeadRows {
+  const whole = (name: string, dtype: "f32" | "f16", columns: number) =>
+    view(workspace.get(`head ${name}`, dtype, [most, columns]), [count, columns]);
+  return {
+    x: whole("x", "f32", config.hiddenSize),
+    h: whole("h", precision, config.hiddenSize),
+    rstd: view(workspace.get("head rstd", "f32", [most]), [count]),
+    logits: whole("logits", "f32", paddedColumns(config.vocabSize)),
+  };
+}
+
+/**
+ * The logits of some rows.
+ *
+ * @param y The end of the residual stream, f32 (N, C).
+ * @param rows Which rows of it, u32 (count).
+ */
+export function logitsForward(
+  commands: Commands,
+  { norm, linear }: Head,
+  { x, h, rstd, logits }: HeadRows,
+  y: Tensor,
+  rows: Tensor,
+): void {
+  embeddingForward(commands, x, y, rows);
+  norm.forward(commands, h, rstd, x);
+  linear.forward(commands, logits, h);
+}
+
+interface Chunk extends HeadRows {
+  firstRow: number;
+  rows: Tensor;
+}
+
+function* chunksOf(
+  runtime: Runtime,
   weights: Weights,
   batch: GpuBatch,
   group: HeadGroup,
-) {
-  const { hiddenSize: C, vocabSize: V } = weights.config;
+): Generator<Chunk> {
+  const { workspace: { gpu }, headRows: most } = runtime;
   const end = group.firstRow + group.rowCount;
   for (let firstRow = group.firstRow; firstRow < end; firstRow += most) {
     const count = Math.min(most, end - firstRow);
-    const whole = (name: string, dtype: "f32" | "f16", columns: number) =>
-      view(workspace.get(`head ${name}`, dtype, [most, columns]), [count, columns]);
-    const chunk: Chunk = {
-      firstRow,
-      rows: rowsFrom(workspace.gpu, batch.rows, firstRow, count),
-      x: whole("x", "f32", C),
-      h: whole("h", weights.precision, C),
-      rstd: view(workspace.get("head rstd", "f32", [most]), [count]),
-      logits: whole("logits", "f32", paddedColumns(V)),
-    };
-    yield chunk;
+    const rows = rowsFrom(gpu, batch.rows, firstRow, count);
+    yield { ...headRows(runtime, weights, count), firstRow, rows };
   }
-}
-
-/** The matrix of the head: the embedding where the model is tied. */
-export function headParameter(weights: Weights) {
-  return weights.parameters.get("lm_head") ?? weights.parameters.get("embed_tokens")!;
 }
 
 function chunkForward(
   commands: Commands,
   weights: Weights,
   batch: GpuBatch,
-  state: HeadState,
+  { lse, logprob }: HeadState,
   y: Tensor,
   chunk: Chunk,
 ): void {
-  const { rmsNormEps, vocabSize: V } = weights.config;
-  const norm = weights.parameters.get("norm")!;
-  embeddingForward(commands, chunk.x, y, chunk.rows);
-  rmsnormForward(commands, chunk.h, chunk.rstd, chunk.x, norm.operand, rmsNormEps);
-  matmulForward(commands, chunk.logits, chunk.h, headParameter(weights).operand);
-  const { lse, logprob } = state;
+  const { vocabSize: V } = weights.config;
+  logitsForward(commands, headOf(weights), chunk, y, chunk.rows);
   logprobForward(commands, lse, logprob, chunk.logits, batch, { V, firstRow: chunk.firstRow });
 }
 
@@ -167,20 +193,19 @@ function chunkBackward(
 ): void {
   const { workspace, headRows: most } = runtime;
   const { vocabSize: V } = weights.config;
-  const head = headParameter(weights);
-  const norm = weights.parameters.get("norm")!;
+  const { norm, linear } = headOf(weights);
   const [count, C] = chunk.x.shape;
   logprobBackward(commands, chunk.logits, state.lse, dscore, batch, {
     V,
     firstRow: chunk.firstRow,
   });
-  if (head.gradient) matmulBackwardWeight(commands, head.gradient, chunk.logits, chunk.h);
+  linear.backwardWeight(commands, chunk.logits, chunk.h);
   const dh = view(workspace.get("head dh", weights.precision, [most, C]), [count, C]);
-  matmulBackwardInput(commands, dh, chunk.logits, head.operand, sumScratch(runtime, V, count, C));
-  if (norm.gradient) rmsnormBackwardWeight(commands, norm.gradient, dh, chunk.x, chunk.rstd);
+  linear.backwardInput(commands, dh, chunk.logits, sumScratch(runtime, V, count, C));
+  norm.backwardWeight(commands, dh, chunk.x, chunk.rstd);
   const dx = view(workspace.get("head dx", "f32", [most, C]), [count, C]);
   commands.clear(dx);
-  rmsnormBackward(commands, dx, dh, chunk.x, norm.operand, chunk.rstd);
+  norm.backwardInput(commands, dx, dh, chunk.x, chunk.rstd);
   // Rows are distinct, so each one's gradient goes to one place.
   embeddingBackward(commands, dy, dx, {
     ids: chunk.rows,
