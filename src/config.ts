@@ -7,6 +7,8 @@
  */
 import { UserError } from "./errors.ts";
 import type { Command } from "./config/kinds.ts";
+import { LOSS_OPTIONS, type LossOption } from "./losses/loss.ts";
+import { LOSSES, type LossType, readersOf } from "./losses/losses.ts";
 import { FILTER_RULES, type OptionName, type Options, type OptionValue } from "./config/options.ts";
 import { PRESETS } from "./config/presets.ts";
 import { findOption, kebabCase, optionNames, parseValue, specOf } from "./config/values.ts";
@@ -159,8 +161,10 @@ function* automatic(
       yield ["evalDataset", { value: "fixtures/pairs/eval.jsonl", because }];
     }
   }
-  if (values.lossType === "ipo" && !isGiven("logprob") && values.logprob !== "mean") {
-    yield ["logprob", { value: "mean", because: "TRL's ipo is per token" }];
+  const loss = "lossType" in values ? LOSSES[values.lossType as LossType] : undefined;
+  if (loss?.logprob && !isGiven("logprob") && values.logprob !== loss.logprob) {
+    const because = `TRL's ${values.lossType} is per token`;
+    yield ["logprob", { value: loss.logprob, because }];
   }
   if ("trainLayers" in values && values.trainLayers !== "all") {
     const because = "layers above the embedding are frozen";
@@ -181,14 +185,25 @@ function timestamp(date: Date): string {
   return date.toISOString().replace(/\..*/, "").replace(/[-:]/g, "").replace("T", "-");
 }
 
+type Refuse = (expected: string, found: string) => void;
+
+/** Refuses options of other losses than the chosen one; a value that is the default changes nothing. */
+function refuseUnread(values: Values, refuse: Refuse): void {
+  const type = values.lossType as LossType;
+  for (const option of Object.keys(LOSS_OPTIONS) as LossOption[]) {
+    if (option === "beta" || LOSSES[type].reads.includes(option)) continue;
+    if (values[option] !== specOf(option).default) {
+      refuse(`--${kebabCase(option)} only with --loss-type ${readersOf(option)}`, type);
+    }
+  }
+}
+
 function refuseContradictions(values: Values, origins: Origins): void {
   const given = (name: OptionName) => givenByUser(origins, name);
-  const refuse = (expected: string, found: string) => {
+  const refuse: Refuse = (expected, found) => {
     throw new UserError(`Expected ${expected}, found ${found}`);
   };
-  if (values.labelSmoothing && !["sigmoid", "robust"].includes(values.lossType as string)) {
-    refuse("--label-smoothing only with --loss-type sigmoid or robust", `${values.lossType}`);
-  }
+  if ("lossType" in values) refuseUnread(values, refuse);
   for (const rule of FILTER_RULES) {
     if (values.filter === "none" && given(rule)) {
       refuse(`--${kebabCase(rule)} only with --filter strong`, "no filter");

@@ -188,17 +188,10 @@ export async function startDpo(
   const sharesTrunk = !reference && trunkIsFrozen(trainable);
   const score: ScoreOptions = { scope: options.score, reduction: options.logprob };
   const assemble = (
-    { model, optimizer, reference, trunkCache }: Omit<DpoRun, "lossType" | "loss">,
+    { model, optimizer, reference, trunkCache }: Omit<DpoRun, "loss">,
     pairs: readonly PreferencePair[],
   ): DpoTraining => {
-    const run: DpoRun = {
-      model,
-      optimizer,
-      reference,
-      trunkCache,
-      lossType: options.lossType,
-      loss: { beta: options.beta, labelSmoothing: options.labelSmoothing },
-    };
+    const run: DpoRun = { model, optimizer, reference, trunkCache, loss: options };
     const runtimes = new Set([model.runtime, reference.model.runtime]);
     return {
       model,
@@ -208,7 +201,7 @@ export async function startDpo(
       workspaces: Array.from(runtimes, ({ workspace }) => workspace),
       steps: dpoSteps(run, pairs, { ...score, batchSize: options.perDeviceTrainBatchSize }),
       evaluate: (heldOut, isReference) =>
-        evaluate(model, reference, heldOut, { ...score, ...run, isReference }),
+        evaluate(model, reference, heldOut, { ...score, loss: options, isReference }),
       counted: (rows) => {
         const counting = countingGpu(gpu);
         const standIn = standIns(counting);

@@ -21,6 +21,7 @@ const FLOORS = [
   ["formats"],
   ["config.ts"],
   ["config"],
+  ["losses"],
   ["errors.ts"],
 ];
 

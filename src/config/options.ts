@@ -1,4 +1,5 @@
 // This module is browser compatible.
+import { LOSS_TYPES, LOSSES, readersOf } from "../losses/losses.ts";
 import {
   boolean,
   choice,
@@ -331,20 +332,23 @@ const FILTER = {
   }),
 } satisfies Record<string, OptionSpec>;
 
+/** The losses that are per token if the user does not say. */
+const PER_TOKEN = LOSS_TYPES.filter((type) => LOSSES[type].logprob === "mean");
+
 const LOSS = {
-  lossType: choice(PREFERENCE, "Preference loss", {
-    default: "sigmoid",
-    choices: ["sigmoid", "robust", "ipo", "hinge"],
-  }),
+  lossType: choice(PREFERENCE, "Preference loss", { default: "sigmoid", choices: LOSS_TYPES }),
   labelSmoothing: number(
     PREFERENCE,
-    "Assumed probability that a preference is the wrong way round (sigmoid, robust)",
+    `Assumed probability that a preference is the wrong way round, with ${
+      readersOf("labelSmoothing")
+    }`,
     { default: 0, min: 0, below: 0.5 },
   ),
-  logprob: choice(PREFERENCE, "How token log-probabilities make up that of a sequence; ipo: mean", {
-    default: "sum",
-    choices: ["sum", "mean"],
-  }),
+  logprob: choice(
+    PREFERENCE,
+    `How token log-probabilities make up that of a sequence; ${PER_TOKEN.join(", ")}: mean`,
+    { default: "sum", choices: ["sum", "mean"] },
+  ),
   score: choice(
     ["train", "sft", "eval", "inspect"],
     "Tokens that are scored: the completion's, or all",

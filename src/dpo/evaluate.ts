@@ -2,14 +2,14 @@
 import type { PreferencePair } from "../data/pairs.ts";
 import { Commands } from "../gpu/commands.ts";
 import { readTensor } from "../gpu/tensor.ts";
-import { PAIR_METRICS } from "../kernels/dpo_loss.ts";
+import { PAIR_METRICS, type PairMetric, rewardColumn } from "../kernels/dpo_loss.ts";
 import { tuned } from "../kernels/tuning.ts";
+import { type ChosenLoss, LOSSES } from "../losses/losses.ts";
 import { uploadBatch } from "../model/batch.ts";
 import { mostTokensTogether, reserveForward, topForward, trunkForward } from "../model/forward.ts";
 import { headForward } from "../model/head.ts";
 import { type Model, scoreTensor } from "../model/model.ts";
 import { expectFinite } from "./finite.ts";
-import { LOSSES, type LossOptions, rewardColumn } from "./losses.ts";
 import { PairMetrics } from "./metrics.ts";
 import { packPairs, scoredTokens, type ScoreOptions, treeTokens } from "./pack.ts";
 import type { Reference } from "./reference.ts";
@@ -122,8 +122,7 @@ async function* scoresOfReference(
 
 /** How to evaluate. */
 export interface EvaluationOptions extends ScoreOptions {
-  lossType: string;
-  loss: LossOptions;
+  loss: ChosenLoss;
   /** Whether model and reference have the same weights, as before the first step. */
   isReference?: boolean;
   signal?: AbortSignal;
@@ -142,8 +141,8 @@ export async function evaluate(
   options: EvaluationOptions,
 ): Promise<Record<string, number>> {
   const metrics = new PairMetrics();
-  const { beta } = options.loss;
-  const column = rewardColumn(options.lossType);
+  const { lossType, beta } = options.loss;
+  const column = rewardColumn(lossType);
   let likelier = 0;
   const batches = options.isReference
     ? scoresOfReference(model, reference, pairs, options)
@@ -158,15 +157,15 @@ export async function evaluate(
       const gains = [0, 4].map((side) =>
         batch.scores[8 * i + side + column] - theirs[side + column]
       );
-      const row: Record<typeof PAIR_METRICS[number], number> = {
-        loss: LOSSES[options.lossType](scores, options.loss).value,
-        rewardChosen: beta * gains[0],
-        rewardRejected: beta * gains[1],
-        logpChosen: batch.scores[8 * i + 1],
-        logpRejected: batch.scores[8 * i + 5],
+      const row: Record<PairMetric, number> = {
+        loss: LOSSES[lossType].of(scores, options.loss).value,
+        reward_chosen: beta * gains[0],
+        reward_rejected: beta * gains[1],
+        logp_chosen: batch.scores[8 * i + 1],
+        logp_rejected: batch.scores[8 * i + 5],
         delta: gains[0] - gains[1],
-        scoreChosen: chosen,
-        scoreRejected: rejected,
+        score_chosen: chosen,
+        score_rejected: rejected,
       };
       metrics.add(PAIR_METRICS.map((name) => row[name]));
       if (chosen > rejected) likelier++;

@@ -26,10 +26,10 @@ export const SCORE_COLUMNS: readonly Column[] = [
 
 /** Of PAIR_METRICS, causes before what follows from them. */
 export const METRIC_COLUMNS: readonly Column[] = ([
-  ["logpChosen", "the log-probability of chosen"],
-  ["logpRejected", "the log-probability of rejected"],
-  ["scoreChosen", "the score of chosen"],
-  ["scoreRejected", "the score of rejected"],
+  ["logp_chosen", "the log-probability of chosen"],
+  ["logp_rejected", "the log-probability of rejected"],
+  ["score_chosen", "the score of chosen"],
+  ["score_rejected", "the score of rejected"],
   ["delta", "the margin"],
   ["loss", "the loss"],
 ] as const).map(([metric, name]) => [PAIR_METRICS.indexOf(metric), name]);

@@ -1,5 +1,5 @@
 // This module is browser compatible.
-import { PAIR_METRICS } from "../kernels/dpo_loss.ts";
+import { PAIR_METRICS, type PairMetric } from "../kernels/dpo_loss.ts";
 
 const WIDTH = PAIR_METRICS.length;
 
@@ -28,16 +28,15 @@ export class PairMetrics {
    * first step every pair is a tie, and the accuracy of a coin says more than 0 %.
    */
   summary(tieValue: 0 | 0.5): Record<string, number> & { loss: number } {
-    const mean = (name: typeof PAIR_METRICS[number]) =>
-      this.#sums[PAIR_METRICS.indexOf(name)] / this.count;
+    const mean = (name: PairMetric) => this.#sums[PAIR_METRICS.indexOf(name)] / this.count;
     return {
       loss: mean("loss"),
-      "rewards/chosen": mean("rewardChosen"),
-      "rewards/rejected": mean("rewardRejected"),
+      "rewards/chosen": mean("reward_chosen"),
+      "rewards/rejected": mean("reward_rejected"),
       "rewards/accuracies": (this.#right + tieValue * this.#ties) / this.count,
-      "rewards/margins": mean("rewardChosen") - mean("rewardRejected"),
-      "logps/chosen": mean("logpChosen"),
-      "logps/rejected": mean("logpRejected"),
+      "rewards/margins": mean("reward_chosen") - mean("reward_rejected"),
+      "logps/chosen": mean("logp_chosen"),
+      "logps/rejected": mean("logp_rejected"),
     };
   }
 }

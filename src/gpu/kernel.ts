@@ -40,6 +40,8 @@ export interface Variant {
   overrides?: Record<string, number>;
   types?: Record<string, "f32" | "f16">;
   constants?: Record<string, number>;
+  /** A function that the code calls and leaves to its variants, by a name of its own. */
+  part?: { name: string; code: string };
 }
 
 export interface Pipeline {
@@ -73,11 +75,12 @@ export function bindGroupCount(gpu: Gpu): number {
 }
 
 /** A string per variant; asked for at every dispatch, where JSON.stringify would be half the cost of a step in JavaScript. */
-function variantKey({ name }: Kernel, { overrides, types, constants }: Variant): string {
+function variantKey({ name }: Kernel, { overrides, types, constants, part }: Variant): string {
   let key = name;
-  for (const part in overrides) key += ` ${overrides[part]}`;
-  for (const part in types) key += ` ${types[part]}`;
-  for (const part in constants) key += ` ${constants[part]}`;
+  for (const at in overrides) key += ` ${overrides[at]}`;
+  for (const at in types) key += ` ${types[at]}`;
+  for (const at in constants) key += ` ${constants[at]}`;
+  if (part) key += ` ${part.name}`;
   return key;
 }
 
@@ -160,9 +163,10 @@ function prelude(gpu: Gpu, kernel: Kernel, variant: Variant): string {
   return text;
 }
 
-/** What stands behind the source, where it moves no line: the reduction that suits the device, and where texels are. */
+/** What stands behind the source, where it moves no line: the variant's part, the reduction that suits the device, texels. */
 function behind(gpu: Gpu, { reduces, textures }: Kernel, variant: Variant): string {
-  return (reduces ? reduction(gpu, variant) : "") + (textures ? texelCode : "");
+  return (variant.part?.code ?? "") + (reduces ? reduction(gpu, variant) : "") +
+    (textures ? texelCode : "");
 }
 
 function reduction({ features, info }: Gpu, { overrides }: Variant): string {

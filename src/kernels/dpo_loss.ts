@@ -1,43 +1,64 @@
 // This module is browser compatible.
 import code from "../../shaders/dpo_loss.wgsl" with { type: "text" };
 import type { Commands } from "../gpu/commands.ts";
-import type { Kernel } from "../gpu/kernel.ts";
+import type { Fields, Kernel, Variant } from "../gpu/kernel.ts";
 import type { Tensor } from "../gpu/tensor.ts";
+import { LOSS_OPTIONS, type LossOption } from "../losses/loss.ts";
+import { type ChosenLoss, LOSSES, type LossType } from "../losses/losses.ts";
 import { expectShape } from "./shapes.ts";
 import { STATE_FIELDS } from "./state.ts";
-
-const kernel: Kernel = {
-  name: "dpo_loss",
-  code,
-  params: {
-    first: "u32",
-    count: "u32",
-    beta: "f32",
-    label_smoothing: "f32",
-    gradient_scale: "f32",
-  },
-  reads: ["scores", "reference", "state"],
-  writes: ["dscore", "metrics"],
-  structs: { State: STATE_FIELDS },
-};
 
 /** Columns of the metrics of a pair; `delta` is the difference of its rewards over beta. */
 export const PAIR_METRICS = [
   "loss",
-  "rewardChosen",
-  "rewardRejected",
-  "logpChosen",
-  "logpRejected",
+  "reward_chosen",
+  "reward_rejected",
+  "logp_chosen",
+  "logp_rejected",
   "delta",
-  "scoreChosen",
-  "scoreRejected",
+  "score_chosen",
+  "score_rejected",
 ] as const;
+export type PairMetric = typeof PAIR_METRICS[number];
 
+const floats = (names: readonly string[]): Fields =>
+  Object.fromEntries(names.map((name) => [name, "f32"]));
+
+const params: Fields = {
+  first: "u32",
+  count: "u32",
+  gradient_scale: "f32",
+  ...floats(Object.values(LOSS_OPTIONS)),
+};
+
+const kernel: Kernel = {
+  name: "dpo_loss",
+  code,
+  params,
+  reads: ["scores", "reference", "state"],
+  writes: ["dscore", "metrics"],
+  structs: { Params: params, State: STATE_FIELDS, PairMetrics: floats(PAIR_METRICS) },
+};
+
+/**
+ * Which of the four numbers of sequence_score a loss makes its rewards of: its score, or the sum of all log-probabilities.
+ */
+export const rewardColumn = (type: LossType): number => LOSSES[type].rewards === "sum" ? 2 : 0;
+
+function variantOf(type: LossType): Variant {
+  const body = LOSSES[type].wgsl;
+  return {
+    constants: { REWARD_COLUMN: rewardColumn(type) },
+    part: {
+      name: type,
+      code: `\nfn preference_loss(pair: u32, gain: vec2<f32>) -> Loss {${body}\n}\n`,
+    },
+  };
+}
+
+/** The loss, and the pairs that it is computed of. */
 export interface DpoLossOptions {
-  /** Index into LOSS_TYPES of src/dpo/losses.ts. */
-  loss: number;
-  beta: number;
-  labelSmoothing: number;
+  loss: ChosenLoss;
   /** What each pair counts in the step: 1 / pairs of all its micro-batches. */
   gradientScale: number;
   first: number;
@@ -45,7 +66,7 @@ export interface DpoLossOptions {
 }
 
 /**
- * The preference loss of pairs `first .. first + count` and its derivatives; see src/dpo/losses.ts.
+ * The preference loss of pairs `first .. first + count` and its derivatives; see src/losses/losses.ts.
  *
  * @param dscore Derivative by chosen and rejected score, times the loss scale, f32 (2P).
  * @param metrics {@link PAIR_METRICS} of each pair, f32 (P, 8).
@@ -61,16 +82,19 @@ export function dpoLoss(
   scores: Tensor,
   reference: Tensor,
   state: Tensor,
-  { loss, beta, labelSmoothing, gradientScale, first, count }: DpoLossOptions,
+  { loss, gradientScale, first, count }: DpoLossOptions,
 ): void {
   const [P] = metrics.shape;
   expectShape("dpo_loss", "dscore", dscore, [2 * P]);
   expectShape("dpo_loss", "metrics", metrics, [P, PAIR_METRICS.length]);
   expectShape("dpo_loss", "scores", scores, [2 * P, 4]);
   expectShape("dpo_loss", "reference", reference, [2 * P, 4]);
+  const read = Object.entries(LOSS_OPTIONS).map(([option, name]) =>
+    [name, loss[option as LossOption]] as const
+  );
   commands.dispatch(kernel, {
-    variant: { overrides: { LOSS: loss } },
-    params: { first, count, beta, label_smoothing: labelSmoothing, gradient_scale: gradientScale },
+    variant: variantOf(loss.lossType),
+    params: { first, count, gradient_scale: gradientScale, ...Object.fromEntries(read) },
     tensors: [scores, reference, state, dscore, metrics],
     workgroups: [Math.ceil(count / 64)],
   });

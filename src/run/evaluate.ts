@@ -57,8 +57,7 @@ export async function evaluate(
   const metrics = await evaluatePairs(policy, theirs, pairs, {
     scope: options.score,
     reduction: options.logprob,
-    lossType: options.lossType,
-    loss: { beta: options.beta, labelSmoothing: options.labelSmoothing },
+    loss: options,
     isReference: reference === null,
     signal: ports.signal,
   }).catch((error) => {

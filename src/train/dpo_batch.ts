@@ -3,14 +3,14 @@ import type { PreferencePair } from "../data/pairs.ts";
 import type { Commands } from "../gpu/commands.ts";
 import type { Readback } from "../gpu/readback.ts";
 import type { Tensor } from "../gpu/tensor.ts";
-import { dpoLoss } from "../kernels/dpo_loss.ts";
+import { dpoLoss, PAIR_METRICS } from "../kernels/dpo_loss.ts";
 import type { GpuBatch, HeadGroup, PackedBatch } from "../model/batch.ts";
 import type { Model } from "../model/model.ts";
 import type { Optimizer } from "./optimizer.ts";
 import type { TrainingBatch } from "./step.ts";
-import { LOSS_TYPES, type LossOptions } from "../dpo/losses.ts";
 import type { Reference } from "../dpo/reference.ts";
 import type { TrunkCache } from "../dpo/trunk_cache.ts";
+import type { ChosenLoss } from "../losses/losses.ts";
 
 /** What all micro-batches of a DPO run share. */
 export interface DpoRun {
@@ -18,8 +18,7 @@ export interface DpoRun {
   optimizer: Optimizer;
   reference: Reference;
   trunkCache: TrunkCache;
-  lossType: string;
-  loss: LossOptions;
+  loss: ChosenLoss;
 }
 
 /** A micro-batch of preference pairs. */
@@ -51,11 +50,11 @@ export class DpoBatch implements TrainingBatch {
   }
 
   loss(commands: Commands, group: HeadGroup, scores: Tensor, dscore: Tensor): void {
-    const { lossType, loss, optimizer, model } = this.run;
-    this.#metrics = model.runtime.workspace.get("pair metrics", "f32", [this.pairs.length, 8]);
+    const { loss, optimizer, model } = this.run;
+    const shape = [this.pairs.length, PAIR_METRICS.length];
+    this.#metrics = model.runtime.workspace.get("pair metrics", "f32", shape);
     dpoLoss(commands, dscore, this.#metrics, scores, this.#reference!, optimizer.state, {
-      loss: LOSS_TYPES.indexOf(lossType),
-      ...loss,
+      loss,
       gradientScale: 1 / this.pairsInStep,
       first: group.firstSequence / 2,
       count: group.sequenceCount / 2,

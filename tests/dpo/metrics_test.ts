@@ -1,17 +1,17 @@
 import assert from "node:assert/strict";
 import { PairMetrics } from "../../src/dpo/metrics.ts";
-import { PAIR_METRICS } from "../../src/kernels/dpo_loss.ts";
+import { PAIR_METRICS, type PairMetric } from "../../src/kernels/dpo_loss.ts";
 
 /** What the loss kernel leaves of a pair; 0 where nothing is given. */
-function pair(values: Partial<Record<typeof PAIR_METRICS[number], number>>): number[] {
+function pair(values: Partial<Record<PairMetric, number>>): number[] {
   return PAIR_METRICS.map((name) => values[name] ?? 0);
 }
 
 Deno.test("metrics: means over pairs, however they come in batches", () => {
   const pairs = [
-    pair({ loss: 1, rewardChosen: 2, rewardRejected: -1, logpChosen: -5, delta: 3 }),
-    pair({ loss: 2, rewardChosen: 0, rewardRejected: 2, logpChosen: -7, delta: -2 }),
-    pair({ loss: 6, rewardChosen: 1, rewardRejected: 2, logpRejected: -3, delta: -1 }),
+    pair({ loss: 1, reward_chosen: 2, reward_rejected: -1, logp_chosen: -5, delta: 3 }),
+    pair({ loss: 2, reward_chosen: 0, reward_rejected: 2, logp_chosen: -7, delta: -2 }),
+    pair({ loss: 6, reward_chosen: 1, reward_rejected: 2, logp_rejected: -3, delta: -1 }),
   ];
   const together = new PairMetrics();
   together.add(pairs.flat());

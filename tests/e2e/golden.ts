@@ -1,5 +1,6 @@
 /** The golden cases of tests/golden: see the README there for what each number means. */
 import assert from "node:assert/strict";
+import type { LossType } from "../../src/losses/losses.ts";
 import { jsonLines } from "./command.ts";
 
 export const GOLDEN = "tests/golden";
@@ -8,7 +9,7 @@ export type ScoreName = "mean_all" | "sum_all" | "sum_completion" | "mean_comple
 type Scores = Record<ScoreName, number>;
 
 export interface Loss {
-  loss: string;
+  loss: "seed" | LossType;
   score: ScoreName;
   beta: number;
   label_smoothing?: number;
@@ -119,11 +120,15 @@ export async function writeDataset(path: string, pairs: readonly GoldenPair[]): 
   return path;
 }
 
+export const lossTypeOf = ({ loss }: Pick<Loss, "loss">): LossType =>
+  loss === "seed" ? "sigmoid" : loss;
+
 /** The flags of a loss, for `train` and `eval`. */
-export function lossFlags({ loss, score, beta, label_smoothing = 0 }: Loss): (string | number)[] {
+export function lossFlags(entry: Loss): (string | number)[] {
+  const { score, beta, label_smoothing = 0 } = entry;
   const [logprob, scope] = score.split("_");
   return [
-    ...["--loss-type", loss === "seed" ? "sigmoid" : loss, "--beta", beta],
+    ...["--loss-type", lossTypeOf(entry), "--beta", beta],
     ...["--label-smoothing", label_smoothing, "--logprob", logprob, "--score", scope],
   ];
 }

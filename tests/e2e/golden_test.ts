@@ -3,7 +3,7 @@ import assert from "node:assert/strict";
 import { loadPairs } from "../../src/data/pairs.ts";
 import { readRows } from "../../src/data/rows.ts";
 import type { PairScore } from "../../src/dpo/evaluate.ts";
-import { LOSSES } from "../../src/dpo/losses.ts";
+import { LOSSES } from "../../src/losses/losses.ts";
 import { startDpo } from "../../src/engine.ts";
 import { openModel } from "../../src/model/directory.ts";
 import { openDataset } from "../../src/platform/datasets.ts";
@@ -19,6 +19,7 @@ import {
   goldenCases,
   l2,
   lossFlags,
+  lossTypeOf,
   probe,
   recipeFlags,
   type ScoreName,
@@ -73,7 +74,7 @@ for (const golden of cases) {
         const values = entry.per_pair.map((value, i) => {
           const of = (model: typeof MODELS[number], side: typeof SIDES[number]) =>
             scoreOf(found[model][i], side, entry.score);
-          const loss = LOSSES[entry.loss === "seed" ? "sigmoid" : entry.loss]({
+          const loss = LOSSES[lossTypeOf(entry)].of({
             chosen: of("policy", "chosen"),
             rejected: of("policy", "rejected"),
             referenceChosen: of("reference", "chosen"),

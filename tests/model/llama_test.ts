@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import type { PreferencePair } from "../../src/data/pairs.ts";
 import { scorePairs } from "../../src/dpo/evaluate.ts";
-import { LOSS_TYPES, LOSSES } from "../../src/dpo/losses.ts";
+import { LOSS_TYPES, LOSSES, type LossType } from "../../src/losses/losses.ts";
 import type { ScoreOptions } from "../../src/dpo/pack.ts";
 import { type Checkpoint, loadModel, startDpo, startSft } from "../../src/engine.ts";
 import type { LlamaConfig } from "../../src/model/config.ts";
@@ -91,7 +91,7 @@ function dpoLossOf(
   pairs: readonly PreferencePair[],
   reference: Tensors,
   { lossType, score, beta, labelSmoothing }: {
-    lossType: string;
+    lossType: LossType;
     score: ScoreOptions;
     beta: number;
     labelSmoothing: number;
@@ -108,7 +108,7 @@ function dpoLossOf(
     scores(tensors).reduce((sum, [chosen, rejected], i) => {
       const [referenceChosen, referenceRejected] = theirs[i];
       const all = { chosen, rejected, referenceChosen, referenceRejected };
-      return sum + LOSSES[lossType](all, { beta, labelSmoothing }).value / pairs.length;
+      return sum + LOSSES[lossType].of(all, { beta, labelSmoothing }).value / pairs.length;
     }, 0);
 }
 

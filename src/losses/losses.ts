@@ -1,0 +1,101 @@
+// This module is browser compatible.
+import type { Loss, LossOption, LossOptions, PairLoss, PairScores } from "./loss.ts";
+
+const logSigmoid = (z: number) => Math.min(z, 0) - Math.log1p(Math.exp(-Math.abs(z)));
+const sigmoid = (z: number) => 1 / (1 + Math.exp(-z));
+
+/** (chosen - rejected) of the policy over that of the reference, in nats. */
+function delta(scores: PairScores): number {
+  return (scores.chosen - scores.rejected) - (scores.referenceChosen - scores.referenceRejected);
+}
+
+/** A loss of delta alone pushes the chosen score by its slope and the rejected one by as much the other way. */
+function ofDelta(value: number, slope: number): PairLoss {
+  return { value, dchosen: slope, drejected: -slope };
+}
+
+const TABLE = {
+  /** DPO: Rafailov et al. 2023, arXiv:2305.18290, eq. 7; with label smoothing cDPO (Mitchell 2023). */
+  sigmoid: {
+    reads: ["labelSmoothing"],
+    of(scores, { beta, labelSmoothing: e }) {
+      const z = beta * delta(scores);
+      return ofDelta(
+        -(1 - e) * logSigmoid(z) - e * logSigmoid(-z),
+        beta * (e * sigmoid(z) - (1 - e) * sigmoid(-z)),
+      );
+    },
+    wgsl: /* wgsl */ `
+  let e = params.label_smoothing;
+  let z = params.beta * (gain.x - gain.y);
+  return of_delta(
+    -(1.0 - e) * log_sigmoid(z) - e * log_sigmoid(-z),
+    params.beta * (e * sigmoid(z) - (1.0 - e) * sigmoid(-z)),
+  );`,
+  },
+
+  /** Chowdhury et al. 2024, arXiv:2403.00409, eq. 12: unbiased under labels flipped with probability e. */
+  robust: {
+    reads: ["labelSmoothing"],
+    of(scores, { beta, labelSmoothing: e }) {
+      const z = beta * delta(scores);
+      return ofDelta(
+        (e * logSigmoid(-z) - (1 - e) * logSigmoid(z)) / (1 - 2 * e),
+        -beta * (e * sigmoid(z) + (1 - e) * sigmoid(-z)) / (1 - 2 * e),
+      );
+    },
+    wgsl: /* wgsl */ `
+  let e = params.label_smoothing;
+  let z = params.beta * (gain.x - gain.y);
+  return of_delta(
+    (e * log_sigmoid(-z) - (1.0 - e) * log_sigmoid(z)) / (1.0 - 2.0 * e),
+    -params.beta * (e * sigmoid(z) + (1.0 - e) * sigmoid(-z)) / (1.0 - 2.0 * e),
+  );`,
+  },
+
+  /** Azar et al. 2023, arXiv:2310.12036, eq. 17; per token and with rewards that are sums, as TRL has it. */
+  ipo: {
+    reads: [],
+    logprob: "mean",
+    rewards: "sum",
+    of(scores, { beta }) {
+      const distance = delta(scores) - 1 / (2 * beta);
+      return ofDelta(distance ** 2, 2 * distance);
+    },
+    wgsl: /* wgsl */ `
+  let distance = (gain.x - gain.y) - 0.5 / params.beta;
+  return of_delta(distance * distance, 2.0 * distance);`,
+  },
+
+  /** SLiC: Zhao et al. 2023, arXiv:2305.10425, on the DPO reward. */
+  hinge: {
+    reads: [],
+    of(scores, { beta }) {
+      const z = beta * delta(scores);
+      return ofDelta(Math.max(0, 1 - z), z < 1 ? -beta : 0);
+    },
+    wgsl: /* wgsl */ `
+  let z = params.beta * (gain.x - gain.y);
+  return of_delta(max(0.0, 1.0 - z), select(0.0, -params.beta, z < 1.0));`,
+  },
+} as const satisfies Record<string, Loss>;
+
+export type LossType = keyof typeof TABLE;
+
+/**
+ * The preference losses under TRL's names. A new one is a row here: options, documentation of choices, kernel, evaluation and
+ * refusals follow from it.
+ */
+export const LOSSES: Readonly<Record<LossType, Loss>> = TABLE;
+export const LOSS_TYPES = Object.keys(LOSSES) as readonly LossType[];
+
+/** A loss with its options, as the resolved options of `train` and `eval` have them. */
+export interface ChosenLoss extends LossOptions {
+  lossType: LossType;
+}
+
+/** The losses that read an option, in words: `sigmoid or robust`. */
+export function readersOf(option: Exclude<LossOption, "beta">): string {
+  const names = LOSS_TYPES.filter((type) => LOSSES[type].reads.includes(option));
+  return new Intl.ListFormat("en", { type: "disjunction" }).format(names);
+}
