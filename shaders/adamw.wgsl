@@ -6,7 +6,8 @@
 //   v = beta2 * v + (1 - beta2) * g^2
 //   w = w - lr / bias1 * m / (sqrt(v) / sqrt(bias2) + eps)
 //
-// Shapes    gradient, weight, m, v (length) f32, length a multiple of 4 or padded; state: the optimizer's, after grad_norm.
+// Shapes    gradient, weight, m, v (length) f32, length a multiple of 4 or padded; state after grad_norm, correction after
+//           bias_correction.
 // Dispatch  one thread per 4 elements: (x, y, 1) workgroups of WORKGROUP threads.
 // Writes    updates weight, m and v; nothing where grad_norm skipped the step.
 // Source    Loshchilov & Hutter 2019, arXiv:1711.05101, algorithm 2, in the order of torch.optim.AdamW.
@@ -17,9 +18,10 @@ struct Params { length4: u32, lr: f32, beta1: f32, beta2: f32, eps: f32, weight_
 @group(0) @binding(0) var<uniform> params: Params;
 @group(0) @binding(1) var<storage, read> gradient: array<vec4<f32>>;
 @group(0) @binding(2) var<storage, read> state: State;
-@group(0) @binding(3) var<storage, read_write> weight: array<vec4<f32>>;
-@group(0) @binding(4) var<storage, read_write> m: array<vec4<f32>>;
-@group(0) @binding(5) var<storage, read_write> v: array<vec4<f32>>;
+@group(0) @binding(3) var<storage, read> correction: Correction;
+@group(0) @binding(4) var<storage, read_write> weight: array<vec4<f32>>;
+@group(0) @binding(5) var<storage, read_write> m: array<vec4<f32>>;
+@group(0) @binding(6) var<storage, read_write> v: array<vec4<f32>>;
 
 @compute @workgroup_size(WORKGROUP)
 fn adamw(
@@ -35,5 +37,5 @@ fn adamw(
   m[i] = mean;
   v[i] = square;
   weight[i] = weight[i] * (1.0 - params.lr * params.weight_decay) -
-    params.lr / state.bias1 * mean / (sqrt(square) / sqrt(state.bias2) + params.eps);
+    params.lr / correction.bias1 * mean / (sqrt(square) / sqrt(correction.bias2) + params.eps);
 }

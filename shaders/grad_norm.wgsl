@@ -3,7 +3,6 @@
 //   norm   = sqrt(sum of partials) / loss_scale
 //   finite = norm is neither infinite nor NaN; where not, the step is skipped and the loss scale halved
 //   clip   = min(1, max_norm / (norm + 1e-6)), or 1 where max_norm is 0      (as PyTorch's clip_grad_norm_)
-//   bias_i = 1 - beta_i^step                                              (Kingma & Ba 2015, arXiv:1412.6980)
 //
 // After GROWTH_INTERVAL steps without overflow a dynamic loss scale doubles (Micikevicius et al. 2018, arXiv:1710.03740).
 //
@@ -13,7 +12,7 @@
 override WORKGROUP: u32; // threads; a power of two
 override DYNAMIC: bool; // adapt the loss scale; false keeps it
 
-struct Params { count: u32, max_norm: f32, log_beta1: f32, log_beta2: f32 }
+struct Params { count: u32, max_norm: f32 }
 
 @group(0) @binding(0) var<uniform> params: Params;
 @group(0) @binding(1) var<storage, read> partials: array<f32>;
@@ -24,12 +23,6 @@ const LARGEST_SCALE = 16777216.0; // 2^24
 
 // By bits, for compilers may assume that floats are finite.
 fn is_finite(x: f32) -> bool { return (bitcast<u32>(x) & 0x7f800000u) != 0x7f800000u; }
-
-// 1 - exp(x) for x <= 0; the series where the difference would cancel.
-fn one_minus_exp(x: f32) -> f32 {
-  if (x < -0.25) { return 1.0 - exp(x); }
-  return -x * (1.0 + x / 2.0 * (1.0 + x / 3.0 * (1.0 + x / 4.0 * (1.0 + x / 5.0 * (1.0 + x / 6.0 * (1.0 + x / 7.0))))));
-}
 
 @compute @workgroup_size(WORKGROUP)
 fn grad_norm(place: Place) {
@@ -51,9 +44,6 @@ fn grad_norm(place: Place) {
   var clip = 1.0;
   if (params.max_norm > 0.0) { clip = min(1.0, params.max_norm / (norm + 1e-6)); }
   state.multiplier = clip / scale;
-  state.step += 1u;
-  state.bias1 = one_minus_exp(f32(state.step) * params.log_beta1);
-  state.bias2 = one_minus_exp(f32(state.step) * params.log_beta2);
   state.clean_steps += 1u;
   if (DYNAMIC && state.clean_steps == GROWTH_INTERVAL) {
     state.clean_steps = 0u;

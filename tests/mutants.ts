@@ -27,20 +27,20 @@ const mutant = (file: string, from: string, to: string, tests: string[]): Mutant
 
 const MUTANTS: Mutant[] = [
   // The optimizer, the losses, sampling.
-  mutant("shaders/adamw.wgsl", "+ params.eps", "+ 1e-8", kernels("optimizer")),
-  mutant("shaders/grad_norm.wgsl", "max(1.0, scale / 2.0)", "scale / 2.0", kernels("optimizer")),
+  mutant("shaders/adamw.wgsl", "+ params.eps", "+ 1e-8", kernels("adamw")),
+  mutant("shaders/grad_norm.wgsl", "max(1.0, scale / 2.0)", "scale / 2.0", kernels("grad_norm")),
   mutant(
     "shaders/grad_norm.wgsl",
     "min(LARGEST_SCALE, 2.0 * scale)",
     "2.0 * scale",
-    kernels("optimizer"),
+    kernels("grad_norm"),
   ),
   mutant(
     "shaders/grad_norm_partial.wgsl",
     "select(vec4(0.0), gradient[i], inside)",
     "gradient[i]",
     [
-      "tests/kernels/optimizer_test.ts",
+      "tests/kernels/grad_norm_test.ts",
     ],
   ),
   mutant(

@@ -1,6 +1,6 @@
 // This module is browser compatible.
 import { embeddingBackward, embeddingForward, groupById } from "../kernels/embedding.ts";
-import { adamw } from "../kernels/optimizer.ts";
+import { adamw, CORRECTION, CORRECTION_WORDS } from "../kernels/adamw.ts";
 import { STATE, STATE_WORDS } from "../kernels/state.ts";
 import { rmsnormBackward, rmsnormBackwardWeight, rmsnormForward } from "../kernels/rmsnorm.ts";
 import { ropeForward } from "../kernels/rope.ts";
@@ -261,15 +261,19 @@ function update(arena: Arena, { config }: KernelSizes): KernelCase {
   const state = arena.zeros("u32", [STATE_WORDS]);
   const words = new Float32Array(STATE_WORDS);
   words[STATE.multiplier] = 1;
-  words[STATE.bias1] = 1 - options.beta1;
-  words[STATE.bias2] = 1 - options.beta2;
   writeTensor(arena.gpu, state, words);
+  const correction = arena.zeros("u32", [CORRECTION_WORDS]);
+  const biases = new Float32Array(CORRECTION_WORDS);
+  biases[CORRECTION.bias1] = 1 - options.beta1;
+  biases[CORRECTION.bias2] = 1 - options.beta2;
+  writeTensor(arena.gpu, correction, biases);
   return {
     kernel: "adamw",
     shape: shape.join(" x "),
     flop: 15 * count,
     bytes: 28 * count,
-    record: (commands) => adamw(commands, weight.tensor, m, v, gradient.tensor, state, options),
+    record: (commands) =>
+      adamw(commands, weight.tensor, m, v, gradient.tensor, state, correction, options),
     expected: {
       output: weight.tensor,
       entries: someOf(count).map((index) => {

@@ -4,29 +4,29 @@ import type { StandIn } from "../gpu/counting_gpu.ts";
 import type { Gpu } from "../gpu/device.ts";
 import type { Readback } from "../gpu/readback.ts";
 import { createTensor, type Tensor, writeTensor } from "../gpu/tensor.ts";
-import { adamw, gradNorm, gradNormPartial, partialCount } from "../kernels/optimizer.ts";
+import { gradNorm, gradNormPartial, partialCount } from "../kernels/grad_norm.ts";
 import { STATE, STATE_WORDS } from "../kernels/state.ts";
 import { refreshOperands, trainedParameters, type Weights } from "../model/weights.ts";
+import { type OptimizerRow, OPTIMIZERS, type UpdateOptions } from "./optimizers.ts";
 
-/** AdamW's options that stay the same over a run. */
-export interface OptimizerOptions {
-  beta1: number;
-  beta2: number;
-  epsilon: number;
-  weightDecay: number;
+/** Options that stay the same over a run. */
+export interface OptimizerOptions extends Omit<UpdateOptions, "learningRate"> {
   /** Whether the gains of norms decay too, as everything does in plain `torch.optim.AdamW`. */
   decayNorms: boolean;
   /** Clip the global gradient norm to this; 0: off. */
   maxGradNorm: number;
 }
 
-/** AdamW's memory on the GPU. */
+/** An optimizer's memory on the GPU. */
 export interface Optimizer {
+  row: OptimizerRow;
   options: OptimizerOptions;
-  /** Loss scale, counters, norm; see STATE. u32 (STATE_WORDS). */
+  /** Loss scale, norm, counters; see STATE. u32 (STATE_WORDS). */
   state: Tensor;
-  /** Mean and mean square of the gradient, by parameter name. */
-  moments: Map<string, { m: Tensor; v: Tensor }>;
+  /** The row's own numbers, u32. */
+  numbers: Tensor;
+  /** The row's slots of each parameter, by its name. */
+  slots: Map<string, Record<string, Tensor>>;
   partials: Tensor;
   /** Whether overflows adapt the loss scale: at f16. */
   dynamic: boolean;
@@ -36,32 +36,41 @@ export interface Optimizer {
 const FIRST_LOSS_SCALE = 2 ** 16;
 
 export function createOptimizer(gpu: Gpu, weights: Weights, options: OptimizerOptions): Optimizer {
-  const moments = new Map<string, { m: Tensor; v: Tensor }>();
-  let slots = 0;
+  const row: OptimizerRow = OPTIMIZERS.adamw_torch;
+  const slots = new Map<string, Record<string, Tensor>>();
+  let partials = 0;
   for (const { spec, gradient } of trainedParameters(weights)) {
-    moments.set(spec.name, {
-      m: createTensor(gpu, `${spec.name} m`, "f32", spec.shape),
-      v: createTensor(gpu, `${spec.name} v`, "f32", spec.shape),
-    });
-    slots += partialCount(gradient);
+    const own = Object.entries(row.slots).map(([name, dtype]) =>
+      [name, createTensor(gpu, `${spec.name} ${name}`, dtype, spec.shape)] as const
+    );
+    slots.set(spec.name, Object.fromEntries(own));
+    partials += partialCount(gradient);
   }
   const dynamic = weights.precision === "f16";
   const state = createTensor(gpu, "optimizer state", "u32", [STATE_WORDS]);
   writeTensor(gpu, state, Float32Array.of(dynamic ? FIRST_LOSS_SCALE : 1));
-  const partials = createTensor(gpu, "grad norm partials", "f32", [slots]);
-  return { options, state, moments, partials, dynamic };
+  return {
+    row,
+    options,
+    state,
+    numbers: createTensor(gpu, "optimizer numbers", "u32", [Object.keys(row.numbers).length]),
+    slots,
+    partials: createTensor(gpu, "grad norm partials", "f32", [partials]),
+    dynamic,
+  };
 }
 
 /** An optimizer like another one on a counting device. */
 export function standInOptimizer(optimizer: Optimizer, standIn: StandIn): Optimizer {
-  const moments = optimizer.moments.entries().map(([name, { m, v }]) =>
-    [name, { m: standIn(m), v: standIn(v) }] as const
-  );
+  const { state, numbers, slots, partials } = optimizer;
+  const like = (own: Record<string, Tensor>) =>
+    Object.fromEntries(Object.entries(own).map(([name, slot]) => [name, standIn(slot)]));
   return {
     ...optimizer,
-    state: standIn(optimizer.state),
-    partials: standIn(optimizer.partials),
-    moments: new Map(moments),
+    state: standIn(state),
+    numbers: standIn(numbers),
+    slots: new Map(slots.entries().map(([name, own]) => [name, like(own)])),
+    partials: standIn(partials),
   };
 }
 
@@ -71,33 +80,31 @@ export function zeroGradients(commands: Commands, weights: Weights): void {
 }
 
 /**
- * Updates what trains by its gradients, without the CPU: global norm, clipping, overflow check, AdamW, and the operands that
- * are copies of the weights.
+ * Updates what trains by its gradients, without the CPU: global norm, clipping, overflow check, the optimizer's row, and the
+ * operands that are copies of the weights.
  */
 export function update(
   commands: Commands,
   weights: Weights,
-  { options, state, moments, partials, dynamic }: Optimizer,
+  { row, options, state, numbers, slots, partials, dynamic }: Optimizer,
   learningRate: number,
 ): void {
-  const { beta1, beta2, epsilon, maxGradNorm } = options;
   const trained = trainedParameters(weights);
   let slot = 0;
   for (const { gradient } of trained) {
     gradNormPartial(commands, partials, gradient, slot);
     slot += partialCount(gradient);
   }
-  gradNorm(commands, state, partials, { maxNorm: maxGradNorm, dynamic, beta1, beta2 });
+  gradNorm(commands, state, partials, { maxNorm: options.maxGradNorm, dynamic });
+  row.begin?.(commands, numbers, state, { ...options, learningRate });
   for (const { spec, master, gradient } of trained) {
-    const { m, v } = moments.get(spec.name)!;
     const decays = spec.kind !== "norm" || options.decayNorms;
-    adamw(commands, master, m, v, gradient, state, {
-      learningRate,
-      beta1,
-      beta2,
-      epsilon,
-      weightDecay: decays ? options.weightDecay : 0,
-    });
+    const weightDecay = decays ? options.weightDecay : 0;
+    row.update(
+      commands,
+      { weight: master, gradient, slots: slots.get(spec.name)!, state, numbers },
+      { ...options, learningRate, weightDecay },
+    );
   }
   refreshOperands(commands, weights);
 }

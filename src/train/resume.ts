@@ -1,16 +1,18 @@
 // This module is browser compatible.
 import { UserError } from "../errors.ts";
+import { describe, isObject } from "../formats/json.ts";
 import type { NamedTensor } from "../formats/safetensors.ts";
 import { readTensor, readTensorU32, type Tensor, writeTensor } from "../gpu/tensor.ts";
 import type { Model } from "../model/model.ts";
+import { STATE_FIELDS } from "../kernels/state.ts";
 import { restoreMasters, trainedParameters } from "../model/weights.ts";
 import type { Checkpoint, CheckpointContent } from "./checkpoint.ts";
 import { isIdentity } from "./identity.ts";
 import type { Optimizer } from "./optimizer.ts";
 
 /**
- * Everything that a run needs to go on bit for bit: trained weights, both moments, and the optimizer's state with the loss
- * scale. The order of the data follows from seed and step, so there is no generator to save.
+ * Everything that a run needs to go on bit for bit: trained weights, the optimizer's slots, and its numbers with the loss
+ * scale as 32-bit words by their names. The order of the data follows from seed and step, so there is no generator to save.
  *
  * The tensors are read back when they are written: until then no step may be taken.
  *
@@ -27,13 +29,40 @@ export async function checkpointContent(
     tensors.push({ name, shape: [...tensor.shape], data: () => readTensor(gpu, tensor) });
   };
   for (const { spec, master } of trainedParameters(weights)) {
-    const { m, v } = optimizer.moments.get(spec.name)!;
     add(spec.name, master);
-    add(`${spec.name}.m`, m);
-    add(`${spec.name}.v`, v);
+    for (const [slot, tensor] of Object.entries(optimizer.slots.get(spec.name)!)) {
+      add(`${spec.name}.${slot}`, tensor);
+    }
   }
-  const optimizerState = Array.from(await readTensorU32(gpu, optimizer.state));
+  const optimizerState: Record<string, number> = {};
+  for (const [names, tensor] of wordsOf(optimizer)) {
+    const words = await readTensorU32(gpu, tensor);
+    for (const [i, name] of names.entries()) optimizerState[name] = words[i];
+  }
   return { tensors, state: { optimizerState, fingerprint } };
+}
+
+/** What an optimizer knows besides its slots, and what a checkpoint calls it. */
+function wordsOf({ state, row, numbers }: Optimizer): [names: string[], Tensor][] {
+  return [[Object.keys(STATE_FIELDS), state], [Object.keys(row.numbers), numbers]];
+}
+
+/** The order of AdamW's words in checkpoints that do not name them, which earlier versions of this program wrote. */
+const UNNAMED = "loss_scale clean_steps step skipped multiplier norm bias1 bias2".split(" ");
+
+function savedWord(saved: unknown, name: string): number {
+  const words = Array.isArray(saved)
+    ? Object.fromEntries(UNNAMED.map((name, i) => [name, saved[i]]))
+    : isObject(saved)
+    ? saved
+    : {};
+  const word = words[name];
+  if (Number.isInteger(word)) return word as number;
+  throw new UserError(
+    `Cannot resume: expected the optimizer's "${name}" in the checkpoint as a whole number, found ${
+      describe(word)
+    }: train without --resume`,
+  );
 }
 
 /**
@@ -49,12 +78,15 @@ export async function restoreCheckpoint(
 ): Promise<void> {
   checkFingerprint(checkpoint.state.fingerprint as Record<string, unknown>, fingerprint);
   for (const { spec } of trainedParameters(weights)) {
-    const { m, v } = optimizer.moments.get(spec.name)!;
-    writeTensor(gpu, m, await checkpoint.readFloat32(`${spec.name}.m`));
-    writeTensor(gpu, v, await checkpoint.readFloat32(`${spec.name}.v`));
+    for (const [slot, tensor] of Object.entries(optimizer.slots.get(spec.name)!)) {
+      writeTensor(gpu, tensor, await checkpoint.readFloat32(`${spec.name}.${slot}`));
+    }
   }
   await restoreMasters(gpu, weights, (name) => checkpoint.readFloat32(name));
-  writeTensor(gpu, optimizer.state, Uint32Array.from(checkpoint.state.optimizerState as number[]));
+  for (const [names, tensor] of wordsOf(optimizer)) {
+    const words = names.map((name) => savedWord(checkpoint.state.optimizerState, name));
+    writeTensor(gpu, tensor, Uint32Array.from(words));
+  }
 }
 
 /**
