@@ -11,11 +11,6 @@ export function unless(lack: string | null, name: string): { name: string; ignor
   return lack === null ? { name, ignore: false } : { name: skipName(name, lack), ignore: true };
 }
 
-/** Skips what is left of a test whose lack is found while it runs. */
-export async function skip(test: Deno.TestContext, lack: string): Promise<void> {
-  await test.step({ ...unless(lack, "the rest"), fn: () => {} });
-}
-
 /** Data that tests compare with, beside the repository. */
 export const REFERENCE = new URL("../../shared/reference/", import.meta.url).pathname;
 export const lackOfReference = await Deno.stat(REFERENCE).then(

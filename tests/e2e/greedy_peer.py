@@ -7,12 +7,8 @@ to stdout as JSON, the end token included. Exits with 3 if a library is missing;
 import json
 import sys
 
-try:
-    import torch
-    import transformers
-except ImportError as error:
-    print(error, file=sys.stderr)
-    sys.exit(3)
+import torch
+import transformers
 
 transformers.logging.set_verbosity_error()
 request = json.load(sys.stdin)

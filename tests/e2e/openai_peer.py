@@ -5,11 +5,7 @@ import json
 import sys
 import time
 
-try:
-    import openai
-except ImportError as error:
-    print(error, file=sys.stderr)
-    sys.exit(3)
+import openai
 
 question = json.load(sys.stdin)
 client = openai.OpenAI(

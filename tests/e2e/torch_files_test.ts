@@ -5,8 +5,8 @@ import { checkpointTensors } from "../../src/model/params.ts";
 import { sha256 } from "../../src/platform/checkpoint_storage.ts";
 import { openDirectory } from "../../src/platform/files.ts";
 import { smallConfig } from "../model/small_models.ts";
-import { askPython } from "../python.ts";
-import { skip } from "../skip.ts";
+import { askPython, lackOfPython } from "../python.ts";
+import { unless } from "../skip.ts";
 import { inTemporaryDirectory, run, runOk } from "./command.ts";
 import { writeModel } from "./inputs.ts";
 
@@ -29,44 +29,47 @@ interface Written {
   files: Record<string, Hashes>;
 }
 
-Deno.test("PyTorch's files convert to the last bit, or are refused by name", async (test) => {
-  await inTemporaryDirectory(async (directory) => {
-    const untied = smallConfig({ tie_word_embeddings: false });
-    const shapes = checkpointTensors(untied).map(({ name, shape }) => [name, shape] as const);
-    const answer = await askPython<Written>(new URL("torch_peer.py", import.meta.url), {
-      directory,
-      tensors: Object.fromEntries(shapes),
-    });
-    if (typeof answer === "string") return await skip(test, answer);
-    console.log(`torch ${answer.version}`);
-    // A configuration that says "tied" of all of them: the weights know better.
-    const configFrom = await writeModel(`${directory}/configuration`, {
-      tie_word_embeddings: true,
-    });
-    for (const [file, hashes] of Object.entries(answer.files)) {
-      await test.step(file, async () => {
-        const output = `${directory}/${file} converted`;
-        const flags = ["--model", `${directory}/${file}`, "--config-from", configFrom];
-        if (REFUSED[file]) {
-          const { code, stderr } = await run("convert", ...flags, "--output", output);
-          assert.equal(code, 2);
-          assert.match(stderr, REFUSED[file]);
-          assert.equal(await Deno.stat(output).catch(() => null), null);
-          return;
-        }
-        await runOk("convert", ...flags, "--output", output);
-        const source = await openModel(await openDirectory(output));
-        assert.equal(source.config.tieWordEmbeddings, TIED.includes(file));
-        const dtypes = new Set([...source.tensors.values()].map(({ dtype }) => dtype));
-        assert.deepEqual([...dtypes], [DTYPES[file] ?? "F32"]);
-        for (const name of source.tensors.keys()) {
-          const values = await source.readFloat32(name);
-          assert.equal(await sha256([new Uint8Array(values.buffer)]), hashes[name], name);
-        }
-        const headless = Object.keys(hashes).filter((name) => name !== "lm_head.weight").length;
-        assert.equal(source.tensors.size, headless + (TIED.includes(file) ? 0 : 1));
-        source.close();
+const lack = await lackOfPython("torch");
+Deno.test(
+  unless(lack, "PyTorch's files convert to the last bit, or are refused by name"),
+  async (test) => {
+    await inTemporaryDirectory(async (directory) => {
+      const untied = smallConfig({ tie_word_embeddings: false });
+      const shapes = checkpointTensors(untied).map(({ name, shape }) => [name, shape] as const);
+      const answer = await askPython<Written>(new URL("torch_peer.py", import.meta.url), {
+        directory,
+        tensors: Object.fromEntries(shapes),
       });
-    }
-  });
-});
+      console.log(`torch ${answer.version}`);
+      // A configuration that says "tied" of all of them: the weights know better.
+      const configFrom = await writeModel(`${directory}/configuration`, {
+        tie_word_embeddings: true,
+      });
+      for (const [file, hashes] of Object.entries(answer.files)) {
+        await test.step(file, async () => {
+          const output = `${directory}/${file} converted`;
+          const flags = ["--model", `${directory}/${file}`, "--config-from", configFrom];
+          if (REFUSED[file]) {
+            const { code, stderr } = await run("convert", ...flags, "--output", output);
+            assert.equal(code, 2);
+            assert.match(stderr, REFUSED[file]);
+            assert.equal(await Deno.stat(output).catch(() => null), null);
+            return;
+          }
+          await runOk("convert", ...flags, "--output", output);
+          const source = await openModel(await openDirectory(output));
+          assert.equal(source.config.tieWordEmbeddings, TIED.includes(file));
+          const dtypes = new Set([...source.tensors.values()].map(({ dtype }) => dtype));
+          assert.deepEqual([...dtypes], [DTYPES[file] ?? "F32"]);
+          for (const name of source.tensors.keys()) {
+            const values = await source.readFloat32(name);
+            assert.equal(await sha256([new Uint8Array(values.buffer)]), hashes[name], name);
+          }
+          const headless = Object.keys(hashes).filter((name) => name !== "lm_head.weight").length;
+          assert.equal(source.tensors.size, headless + (TIED.includes(file) ? 0 : 1));
+          source.close();
+        });
+      }
+    });
+  },
+);

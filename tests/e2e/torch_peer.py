@@ -11,11 +11,7 @@ import json
 import os
 import sys
 
-try:
-    import torch
-except ImportError as error:
-    print(error, file=sys.stderr)
-    sys.exit(3)
+import torch
 
 request = json.load(sys.stdin)
 torch.manual_seed(1)

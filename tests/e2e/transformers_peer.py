@@ -17,12 +17,8 @@ import hashlib
 import json
 import sys
 
-try:
-    import torch
-    import transformers
-except ImportError as error:
-    print(error, file=sys.stderr)
-    sys.exit(3)
+import torch
+import transformers
 
 
 def answer(request):

@@ -20,8 +20,8 @@ import { renderChat } from "../../src/text/chat.ts";
 import { loadTokenizer } from "../../src/text/tokenizer.ts";
 import { MemoryDirectory } from "../formats/memory_directory.ts";
 import { assertClose, gpu } from "../kernels/harness.ts";
-import { askPython } from "../python.ts";
-import { skip } from "../skip.ts";
+import { askPython, lackOfPython } from "../python.ts";
+import { unless } from "../skip.ts";
 import { byteTokenizerFiles } from "../text/byte_tokenizer.ts";
 
 const base = {
@@ -61,78 +61,85 @@ const sequences = [[7], Array.from({ length: 50 }, (_, i) => (i * i * 31 + 5 * i
 const texts = ["", "ab a1b\n  22", "<|im_start|>a<|im_end|>"];
 const chats = [[{ role: "user", content: "a?" }, { role: "assistant", content: "b" }]];
 
-/** Asks transformers about model directories; a string says why it cannot be asked. */
-async function askTransformers(directories: string[]): Promise<Record<string, unknown>[] | string> {
+/** Asks transformers about model directories. */
+async function askTransformers(directories: string[]): Promise<Record<string, unknown>[]> {
   const models = directories.map((directory) => ({ directory, texts, chats, sequences }));
   const answer = await askPython<
     { versions: Record<string, string>; models: Record<string, unknown>[] }
   >(new URL("transformers_peer.py", import.meta.url), { models });
-  if (typeof answer === "string") return answer;
   console.log(`transformers ${answer.versions.transformers}, torch ${answer.versions.torch}`);
   return answer.models;
 }
 
-Deno.test("transformers loads what is saved here, to the last bit, and gives our logits", async (test) => {
-  const root = await Deno.makeTempDir();
-  try {
-    const directories = await Promise.all(
-      cases.map(async ({ tied, dtype, fields, maxShardBytes }, i) => {
-        const config = parseLlamaConfig({ model_type: "llama", ...base, ...fields });
-        const directory = await createDirectory(`${root}/${i}`);
-        await saveModel(directory, config, randomTensors({ ...config, tieWordEmbeddings: tied }), {
-          tieWordEmbeddings: tied,
-          dtype,
-          maxShardBytes,
-          companions: new MemoryDirectory(byteTokenizerFiles(["a b"])),
+const lack = await lackOfPython("torch", "transformers");
+Deno.test(
+  unless(lack, "transformers loads what is saved here, to the last bit, and gives our logits"),
+  async (test) => {
+    const root = await Deno.makeTempDir();
+    try {
+      const directories = await Promise.all(
+        cases.map(async ({ tied, dtype, fields, maxShardBytes }, i) => {
+          const config = parseLlamaConfig({ model_type: "llama", ...base, ...fields });
+          const directory = await createDirectory(`${root}/${i}`);
+          await saveModel(
+            directory,
+            config,
+            randomTensors({ ...config, tieWordEmbeddings: tied }),
+            {
+              tieWordEmbeddings: tied,
+              dtype,
+              maxShardBytes,
+              companions: new MemoryDirectory(byteTokenizerFiles(["a b"])),
+            },
+          );
+          return directory;
+        }),
+      );
+      const answers = await askTransformers(directories.map(({ name }) => name));
+      for (const [i, { tied, dtype, maxShardBytes }] of cases.entries()) {
+        const shards = maxShardBytes === undefined ? "" : " in shards";
+        await test.step(`${tied ? "tied" : "untied"} ${dtype}${shards}`, async () => {
+          const answer = answers[i];
+          const source = await openModel(directories[i]);
+          assert.deepEqual(answer.misfits, {});
+          assert.equal(answer.tied, tied);
+          assert.equal(
+            answer.dtype,
+            { F32: "torch.float32", BF16: "torch.bfloat16", F16: "torch.float16" }[dtype],
+          );
+          const theirs = answer.sha256 as Record<string, string>;
+          for (const name of source.tensors.keys()) {
+            const values = await source.readFloat32(name);
+            assert.equal(await sha256([new Uint8Array(values.buffer)]), theirs[name], name);
+          }
+          const expected = source.tensors.size + (tied ? 1 : 0);
+          assert.equal(Object.keys(theirs).length, expected, "no tensor beyond ours");
+          source.close();
+
+          const frequencies = answer.inverse_frequencies as number[];
+          for (const [j, ours] of ropeFrequencies(source.config).entries()) {
+            assert.ok(Math.abs(frequencies[j] / ours - 1) < 1e-6, `frequency ${j}`);
+          }
+
+          const tokenizer = (await loadTokenizer(directories[i]))!;
+          assert.deepEqual(texts.map(tokenizer.encode), answer.ids);
+          const rendered = chats.map((messages) =>
+            renderChat(tokenizer.chatTemplate!, messages, { addGenerationPrompt: true, tokenizer })
+          );
+          assert.deepEqual(rendered, answer.rendered);
+
+          for (const [j, ids] of sequences.entries()) {
+            const expected = (answer.logits as number[][][])[j].flat();
+            const found = await logitsOf(await openModel(directories[i]), ids);
+            assertClose(found, expected, { absolute: 1e-3, relative: 1e-4, name: "logits" });
+          }
         });
-        return directory;
-      }),
-    );
-    const answers = await askTransformers(directories.map(({ name }) => name));
-    if (typeof answers === "string") return await skip(test, answers);
-    for (const [i, { tied, dtype, maxShardBytes }] of cases.entries()) {
-      const shards = maxShardBytes === undefined ? "" : " in shards";
-      await test.step(`${tied ? "tied" : "untied"} ${dtype}${shards}`, async () => {
-        const answer = answers[i];
-        const source = await openModel(directories[i]);
-        assert.deepEqual(answer.misfits, {});
-        assert.equal(answer.tied, tied);
-        assert.equal(
-          answer.dtype,
-          { F32: "torch.float32", BF16: "torch.bfloat16", F16: "torch.float16" }[dtype],
-        );
-        const theirs = answer.sha256 as Record<string, string>;
-        for (const name of source.tensors.keys()) {
-          const values = await source.readFloat32(name);
-          assert.equal(await sha256([new Uint8Array(values.buffer)]), theirs[name], name);
-        }
-        const expected = source.tensors.size + (tied ? 1 : 0);
-        assert.equal(Object.keys(theirs).length, expected, "no tensor beyond ours");
-        source.close();
-
-        const frequencies = answer.inverse_frequencies as number[];
-        for (const [j, ours] of ropeFrequencies(source.config).entries()) {
-          assert.ok(Math.abs(frequencies[j] / ours - 1) < 1e-6, `frequency ${j}`);
-        }
-
-        const tokenizer = (await loadTokenizer(directories[i]))!;
-        assert.deepEqual(texts.map(tokenizer.encode), answer.ids);
-        const rendered = chats.map((messages) =>
-          renderChat(tokenizer.chatTemplate!, messages, { addGenerationPrompt: true, tokenizer })
-        );
-        assert.deepEqual(rendered, answer.rendered);
-
-        for (const [j, ids] of sequences.entries()) {
-          const expected = (answer.logits as number[][][])[j].flat();
-          const found = await logitsOf(await openModel(directories[i]), ids);
-          assertClose(found, expected, { absolute: 1e-3, relative: 1e-4, name: "logits" });
-        }
-      });
+      }
+    } finally {
+      await Deno.remove(root, { recursive: true });
     }
-  } finally {
-    await Deno.remove(root, { recursive: true });
-  }
-});
+  },
+);
 
 /** The logits after each token, (T, V), through this project's shaders. */
 async function logitsOf(source: ModelSource, ids: number[]): Promise<number[]> {

@@ -47,11 +47,11 @@ export async function writeRows(path: string): Promise<string> {
 }
 
 /**
- * Trains with TRL; a string says why that cannot be done here.
+ * Trains with TRL.
  *
  * @param steps To end after; the schedule is that of all steps.
  */
-export function trainWithTrl(dataset: string, steps = STEPS): Promise<TrlRun | string> {
+export function trainWithTrl(dataset: string, steps = STEPS): Promise<TrlRun> {
   return askPython<TrlRun>(new URL("trl_peer.py", import.meta.url), {
     model: MODEL,
     dataset,

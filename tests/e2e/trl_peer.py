@@ -17,15 +17,11 @@ import json
 import sys
 import tempfile
 
-try:
-    import datasets
-    import torch
-    import transformers
-    import trl
-    from trl import DPOConfig, DPOTrainer
-except (ImportError, RuntimeError) as error:
-    print(error, file=sys.stderr)
-    sys.exit(3)
+import datasets
+import torch
+import transformers
+import trl
+from trl import DPOConfig, DPOTrainer
 
 
 class InOrder(DPOTrainer):

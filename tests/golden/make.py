@@ -15,12 +15,8 @@ import struct
 import sys
 from pathlib import Path
 
-try:
-    import torch
-    import torch.nn.functional as F
-except ImportError as error:
-    print(error, file=sys.stderr)
-    sys.exit(3)
+import torch
+import torch.nn.functional as F
 
 HERE = Path(__file__).resolve().parent
 CASES = ["tied-gqa", "untied-mha", "text-seed", "tiny-dialogue"]

@@ -8,12 +8,8 @@ opening of an answer, or null where the template objects. Exits with 3 if a libr
 import json
 import sys
 
-try:
-    import jinja2
-    import transformers
-except ImportError as error:
-    print(error, file=sys.stderr)
-    sys.exit(3)
+import jinja2
+import transformers
 
 request = json.load(sys.stdin)
 tokenizer = transformers.AutoTokenizer.from_pretrained(request["directory"])

@@ -8,11 +8,7 @@ library is missing; tests/peers.txt names it.
 import json
 import sys
 
-try:
-    import tokenizers
-except ImportError as error:
-    print(error, file=sys.stderr)
-    sys.exit(3)
+import tokenizers
 
 
 def answer(file, texts):

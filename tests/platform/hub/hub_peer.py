@@ -9,11 +9,7 @@ import json
 import os
 import sys
 
-try:
-    import huggingface_hub
-except ImportError as error:
-    print(error, file=sys.stderr)
-    sys.exit(3)
+import huggingface_hub
 
 request = json.load(sys.stdin)
 answer = {"version": huggingface_hub.__version__}
