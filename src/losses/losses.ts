@@ -94,6 +94,12 @@ export interface ChosenLoss extends LossOptions {
   lossType: LossType;
 }
 
+/** A pair's loss while policy and reference are the same. */
+export function lossOfEquals(loss: ChosenLoss): number {
+  const equal = { chosen: 0, rejected: 0, referenceChosen: 0, referenceRejected: 0 };
+  return LOSSES[loss.lossType].of(equal, loss).value;
+}
+
 /** The losses that read an option, in words: `sigmoid or robust`. */
 export function readersOf(option: Exclude<LossOption, "beta">): string {
   const names = LOSS_TYPES.filter((type) => LOSSES[type].reads.includes(option));

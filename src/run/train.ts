@@ -2,6 +2,7 @@
 import type { Options, Resolved } from "../config.ts";
 import { suspectedFlips } from "../dpo/label_flips.ts";
 import { startDpo, trainableOf } from "../engine.ts";
+import { lossOfEquals } from "../losses/losses.ts";
 import { evaluationChanges, type MetricsLine, type Sample } from "../report/run_record.ts";
 import { factsOf } from "../report/words.ts";
 import type { StepMetrics } from "../train/loop.ts";
@@ -164,12 +165,11 @@ export async function train(
 
 /** Checks the first step that was not skipped, of a run that begins. */
 function selfCheck(options: Options<"train">, firstStep: number, emit: Emit) {
-  const atLn2 = options.reference === null && options.labelSmoothing === 0 &&
-    options.lossType === "sigmoid";
+  const expected = options.reference === null ? lossOfEquals(options) : null;
   let checked = firstStep > 0;
   return (metrics: StepMetrics) => {
     if (checked || metrics.skipped) return;
-    emit({ type: "checked", found: checkFirstStep(metrics, atLn2) });
+    emit({ type: "checked", found: checkFirstStep(metrics, expected) });
     checked = true;
   };
 }

@@ -8,13 +8,17 @@ const step = (loss: number, grad_norm: number): StepMetrics => ({
   grad_norm,
 });
 
-Deno.test("the first step must start from ln 2 with a gradient", () => {
-  assert.match(checkFirstStep(step(Math.LN2, 1.5), true), /ln 2 .* gradient norm 1.50/);
-  assert.throws(() => checkFirstStep(step(0.7, 1.5), true), /expected loss ln 2 .* found 0.7/);
-  assert.throws(() => checkFirstStep(step(Math.LN2, 0), true), UserError);
-  assert.throws(() => checkFirstStep(step(Math.LN2, 0), true), /expected a gradient, found norm 0/);
+Deno.test("the first step must start from the loss of equal models with a gradient", () => {
+  const { LN2 } = Math;
+  assert.match(checkFirstStep(step(LN2, 1.5), LN2), /ln 2 .* gradient norm 1.50/);
+  assert.match(checkFirstStep(step(25.002, 1.5), 25), /^loss 25 at step 1, gradient norm 1.50/);
+  for (const bad of [0.7, NaN]) {
+    assert.throws(() => checkFirstStep(step(bad, 1.5), LN2), /expected loss ln 2 .* found/);
+  }
+  assert.throws(() => checkFirstStep(step(LN2, 0), LN2), UserError);
+  assert.throws(() => checkFirstStep(step(LN2, 0), LN2), /expected a gradient, found norm 0/);
 });
 
 Deno.test("with a reference of its own the first loss may be anything", () => {
-  assert.equal(checkFirstStep(step(0.7, 1.5), false), "gradient norm 1.50");
+  assert.equal(checkFirstStep(step(0.7, 1.5), null), "gradient norm 1.50");
 });
