@@ -4,7 +4,8 @@ import { Commands } from "../gpu/commands.ts";
 import { readTensor } from "../gpu/tensor.ts";
 import { PAIR_METRICS, type PairMetric, rewardColumn } from "../kernels/dpo_loss.ts";
 import { tuned } from "../kernels/tuning.ts";
-import { type ChosenLoss, LOSSES } from "../losses/losses.ts";
+import type { PairScores } from "../losses/loss.ts";
+import { type ChosenLoss, pairLosses } from "../losses/losses.ts";
 import { uploadBatch } from "../model/batch.ts";
 import { mostTokensTogether, reserveForward, topForward, trunkForward } from "../model/forward.ts";
 import { headForward } from "../model/head.ts";
@@ -140,9 +141,10 @@ export async function evaluate(
   pairs: readonly PreferencePair[],
   options: EvaluationOptions,
 ): Promise<Record<string, number>> {
-  const metrics = new PairMetrics();
   const { lossType, beta } = options.loss;
   const column = rewardColumn(lossType);
+  const scored: PairScores[] = [];
+  const rows: Omit<Record<PairMetric, number>, "loss">[] = [];
   let likelier = 0;
   const batches = options.isReference
     ? scoresOfReference(model, reference, pairs, options)
@@ -153,12 +155,11 @@ export async function evaluate(
       const theirs = reference.of(pair);
       const [chosen, rejected] = [batch.scores[8 * i], batch.scores[8 * i + 4]];
       const [referenceChosen, referenceRejected] = [theirs[0], theirs[4]];
-      const scores = { chosen, rejected, referenceChosen, referenceRejected };
+      scored.push({ chosen, rejected, referenceChosen, referenceRejected });
       const gains = [0, 4].map((side) =>
         batch.scores[8 * i + side + column] - theirs[side + column]
       );
-      const row: Record<PairMetric, number> = {
-        loss: LOSSES[lossType].of(scores, options.loss).value,
+      rows.push({
         reward_chosen: beta * gains[0],
         reward_rejected: beta * gains[1],
         logp_chosen: batch.scores[8 * i + 1],
@@ -166,10 +167,14 @@ export async function evaluate(
         delta: gains[0] - gains[1],
         score_chosen: chosen,
         score_rejected: rejected,
-      };
-      metrics.add(PAIR_METRICS.map((name) => row[name]));
+      });
       if (chosen > rejected) likelier++;
     }
+  }
+  const metrics = new PairMetrics();
+  for (const [i, { value }] of pairLosses(options.loss, scored).entries()) {
+    const row = { loss: value, ...rows[i] };
+    metrics.add(PAIR_METRICS.map((name) => row[name]));
   }
   const summary = { ...metrics.summary(0.5), "likelihood/accuracies": likelier / metrics.count };
   return Object.fromEntries(

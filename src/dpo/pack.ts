@@ -19,6 +19,11 @@ export interface ScoreOptions {
 export interface PackOptions extends ScoreOptions {
   /** Rows that the head computes together at most; see headChunkRows. */
   chunkRows: number;
+  /**
+   * The loss is across pairs: all form one group, so that it is known before any derivative. The logits of a group of more rows
+   * than a chunk are computed twice.
+   */
+  acrossPairs?: boolean;
   /** Compute what chosen and rejected begin with in common once. Default true; false is there to be compared with. */
   sharePrefix?: boolean;
 }
@@ -55,7 +60,8 @@ export function packPairs(pairs: readonly PreferencePair[], options: PackOptions
     row = branchRow;
     rowCounts.push(new Set(scored.slice(before).map((position) => position.row)).size);
   }
-  return packBatch(trees, scored, ranges, groupRows(rowCounts, 2, options.chunkRows));
+  const groups = options.acrossPairs ? [ranges.length] : groupRows(rowCounts, 2, options.chunkRows);
+  return packBatch(trees, scored, ranges, groups);
 }
 
 /** Packs single sequences, for next-token training: each one's weights are `weight` per scored token. */

@@ -46,13 +46,9 @@ const kernel: Kernel = {
 export const rewardColumn = (type: LossType): number => LOSSES[type].rewards === "sum" ? 2 : 0;
 
 function variantOf(type: LossType): Variant {
-  const body = LOSSES[type].wgsl;
   return {
     constants: { REWARD_COLUMN: rewardColumn(type) },
-    part: {
-      name: type,
-      code: `\nfn preference_loss(pair: u32, gain: vec2<f32>) -> Loss {${body}\n}\n`,
-    },
+    part: { name: type, code: LOSSES[type].wgsl },
   };
 }
 
@@ -73,7 +69,7 @@ export interface DpoLossOptions {
  * @param scores Of the policy, chosen before rejected, f32 (2P, 4).
  * @param reference Of the reference, f32 (2P, 4).
  * @param state The optimizer's.
- * @throws {RangeError} If the shapes disagree.
+ * @throws {RangeError} If the shapes disagree, or a loss across pairs is to be that of a few of them.
  */
 export function dpoLoss(
   commands: Commands,
@@ -89,6 +85,9 @@ export function dpoLoss(
   expectShape("dpo_loss", "metrics", metrics, [P, PAIR_METRICS.length]);
   expectShape("dpo_loss", "scores", scores, [2 * P, 4]);
   expectShape("dpo_loss", "reference", reference, [2 * P, 4]);
+  if (LOSSES[loss.lossType].ofAll && count !== P) {
+    throw new RangeError(`dpo_loss: expected all ${P} pairs for ${loss.lossType}, found ${count}`);
+  }
   const read = Object.entries(LOSS_OPTIONS).map(([option, name]) =>
     [name, loss[option as LossOption]] as const
   );

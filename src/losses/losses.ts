@@ -1,18 +1,16 @@
 // This module is browser compatible.
-import type { Loss, LossOption, LossOptions, PairLoss, PairScores } from "./loss.ts";
-
-const logSigmoid = (z: number) => Math.min(z, 0) - Math.log1p(Math.exp(-Math.abs(z)));
-const sigmoid = (z: number) => 1 / (1 + Math.exp(-z));
-
-/** (chosen - rejected) of the policy over that of the reference, in nats. */
-function delta(scores: PairScores): number {
-  return (scores.chosen - scores.rejected) - (scores.referenceChosen - scores.referenceRejected);
-}
-
-/** A loss of delta alone pushes the chosen score by its slope and the rejected one by as much the other way. */
-function ofDelta(value: number, slope: number): PairLoss {
-  return { value, dchosen: slope, drejected: -slope };
-}
+import { AOT, AOT_UNPAIRED } from "./aot.ts";
+import {
+  delta,
+  logSigmoid,
+  type Loss,
+  type LossOption,
+  type LossOptions,
+  ofDelta,
+  type PairLoss,
+  type PairScores,
+  sigmoid,
+} from "./loss.ts";
 
 const TABLE = {
   /** DPO: Rafailov et al. 2023, arXiv:2305.18290, eq. 7; with label smoothing cDPO (Mitchell 2023). */
@@ -26,12 +24,14 @@ const TABLE = {
       );
     },
     wgsl: /* wgsl */ `
+fn preference_loss(pair: u32, gain: vec2<f32>) -> Loss {
   let e = params.label_smoothing;
   let z = params.beta * (gain.x - gain.y);
   return of_delta(
     -(1.0 - e) * log_sigmoid(z) - e * log_sigmoid(-z),
     params.beta * (e * sigmoid(z) - (1.0 - e) * sigmoid(-z)),
-  );`,
+  );
+}`,
   },
 
   /** Chowdhury et al. 2024, arXiv:2403.00409, eq. 12: unbiased under labels flipped with probability e. */
@@ -45,12 +45,14 @@ const TABLE = {
       );
     },
     wgsl: /* wgsl */ `
+fn preference_loss(pair: u32, gain: vec2<f32>) -> Loss {
   let e = params.label_smoothing;
   let z = params.beta * (gain.x - gain.y);
   return of_delta(
     (e * log_sigmoid(-z) - (1.0 - e) * log_sigmoid(z)) / (1.0 - 2.0 * e),
     -params.beta * (e * sigmoid(z) + (1.0 - e) * sigmoid(-z)) / (1.0 - 2.0 * e),
-  );`,
+  );
+}`,
   },
 
   /** Azar et al. 2023, arXiv:2310.12036, eq. 17; per token and with rewards that are sums, as TRL has it. */
@@ -63,8 +65,10 @@ const TABLE = {
       return ofDelta(distance ** 2, 2 * distance);
     },
     wgsl: /* wgsl */ `
+fn preference_loss(pair: u32, gain: vec2<f32>) -> Loss {
   let distance = (gain.x - gain.y) - 0.5 / params.beta;
-  return of_delta(distance * distance, 2.0 * distance);`,
+  return of_delta(distance * distance, 2.0 * distance);
+}`,
   },
 
   /** SLiC: Zhao et al. 2023, arXiv:2305.10425, on the DPO reward. */
@@ -75,9 +79,16 @@ const TABLE = {
       return ofDelta(Math.max(0, 1 - z), z < 1 ? -beta : 0);
     },
     wgsl: /* wgsl */ `
+fn preference_loss(pair: u32, gain: vec2<f32>) -> Loss {
   let z = params.beta * (gain.x - gain.y);
-  return of_delta(max(0.0, 1.0 - z), select(0.0, -params.beta, z < 1.0));`,
+  return of_delta(max(0.0, 1.0 - z), select(0.0, -params.beta, z < 1.0));
+}`,
   },
+  /** Distributional alignment: Melnyk et al. 2024, arXiv:2406.05882; margins of the policy against those of the reference. */
+  aot: AOT,
+
+  /** The same paper: gains of chosen answers against gains of rejected ones, whoever is whose pair. */
+  aot_unpaired: AOT_UNPAIRED,
 } as const satisfies Record<string, Loss>;
 
 export type LossType = keyof typeof TABLE;
@@ -94,10 +105,16 @@ export interface ChosenLoss extends LossOptions {
   lossType: LossType;
 }
 
+/** The losses of pairs that are computed together, in double precision. */
+export function pairLosses(loss: ChosenLoss, pairs: readonly PairScores[]): PairLoss[] {
+  const row = LOSSES[loss.lossType];
+  return row.of ? pairs.map((pair) => row.of(pair, loss)) : row.ofAll(pairs, loss);
+}
+
 /** A pair's loss while policy and reference are the same. */
 export function lossOfEquals(loss: ChosenLoss): number {
   const equal = { chosen: 0, rejected: 0, referenceChosen: 0, referenceRejected: 0 };
-  return LOSSES[loss.lossType].of(equal, loss).value;
+  return pairLosses(loss, [equal])[0].value;
 }
 
 /** The losses that read an option, in words: `sigmoid or robust`. */

@@ -4,23 +4,28 @@ import type { MakeStep } from "./loop.ts";
 import { DpoBatch, type DpoRun } from "./dpo_batch.ts";
 import { findNotFinite, METRIC_COLUMNS } from "../dpo/finite.ts";
 import { PairMetrics } from "../dpo/metrics.ts";
+import { LOSSES } from "../losses/losses.ts";
 import { type PackOptions, packPairs, treeTokens } from "../dpo/pack.ts";
 
-/** Steps of DPO: the loss is the mean over all pairs of the step, however they are spread over micro-batches. */
+/**
+ * Steps of DPO: the loss is the mean over all pairs of the step, however they are spread over micro-batches; a loss across pairs
+ * sees those of a micro-batch, as TRL's do.
+ */
 export function dpoSteps(
   run: DpoRun,
   pairs: readonly PreferencePair[],
-  { batchSize, ...packing }: Omit<PackOptions, "chunkRows"> & { batchSize: number },
+  { batchSize, ...packing }: Omit<PackOptions, "chunkRows" | "acrossPairs"> & { batchSize: number },
 ): MakeStep {
   return (rows, readback) => {
     const chunkRows = run.model.runtime.headRows;
+    const acrossPairs = LOSSES[run.loss.lossType].ofAll !== undefined;
     const chosen = Array.from(rows, (row) => pairs[row]);
     const metrics = new PairMetrics();
     let notFinite: string | null = null;
     const microBatches: DpoBatch[] = [];
     for (let begin = 0; begin < chosen.length; begin += batchSize) {
       const part = chosen.slice(begin, begin + batchSize);
-      const packed = packPairs(part, { ...packing, chunkRows });
+      const packed = packPairs(part, { ...packing, chunkRows, acrossPairs });
       const onMetrics = (data: Float32Array) => {
         metrics.add(data);
         notFinite ??= findNotFinite(part, data, METRIC_COLUMNS);

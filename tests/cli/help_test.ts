@@ -19,7 +19,7 @@ Deno.test("a command's help names its flags and no others", () => {
 
 Deno.test("help tells values, bounds, aliases and the command's default", () => {
   const train = commandHelp("train");
-  assert.match(train, /--loss-type sigmoid\|robust\|ipo\|hinge\n/);
+  assert.match(train, /--loss-type sigmoid\|robust\|ipo\|hinge\|aot\|aot_unpaired\n/);
   assert.match(train, /--train-layers all\|last-sixth\|N\s/);
   assert.match(train, /--\[no-\]shuffle +.*\(default: on\)/);
   assert.match(train, /--resume \[DIR\] /);

@@ -86,6 +86,15 @@ Deno.test("pack: groups hold whole pairs, fit a chunk where they can, and begin 
   assert.equal(rows.length, groups.at(-1)!.firstRow + groups.at(-1)!.rowCount);
 });
 
+Deno.test("pack: pairs of a loss across pairs form one group, however many rows they have", () => {
+  const pairs = randomPairs(2, 12, 50, 120);
+  const { groups, rows } = packPairs(pairs, { ...ALL, chunkRows: 64, acrossPairs: true });
+  assert.ok(rows.length > 64);
+  assert.deepEqual(groups, [
+    { firstRow: 0, rowCount: rows.length, firstSequence: 0, sequenceCount: 24 },
+  ]);
+});
+
 Deno.test("pack: sequences for next-token training share nothing and weigh alike", () => {
   const sequences = randomPairs(3, 4, 50).map(({ chosen }) => chosen);
   const batch = packSequences(sequences, { scope: "completion", weight: 0.25, chunkRows: 64 });

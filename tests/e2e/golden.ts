@@ -120,15 +120,11 @@ export async function writeDataset(path: string, pairs: readonly GoldenPair[]): 
   return path;
 }
 
-export const lossTypeOf = ({ loss }: Pick<Loss, "loss">): LossType =>
-  loss === "seed" ? "sigmoid" : loss;
-
 /** The flags of a loss, for `train` and `eval`. */
-export function lossFlags(entry: Loss): (string | number)[] {
-  const { score, beta, label_smoothing = 0 } = entry;
+export function lossFlags({ loss, score, beta, label_smoothing = 0 }: Loss): (string | number)[] {
   const [logprob, scope] = score.split("_");
   return [
-    ...["--loss-type", lossTypeOf(entry), "--beta", beta],
+    ...["--loss-type", loss === "seed" ? "sigmoid" : loss, "--beta", beta],
     ...["--label-smoothing", label_smoothing, "--logprob", logprob, "--score", scope],
   ];
 }

@@ -3,7 +3,7 @@ import assert from "node:assert/strict";
 import { loadPairs } from "../../src/data/pairs.ts";
 import { readRows } from "../../src/data/rows.ts";
 import type { PairScore } from "../../src/dpo/evaluate.ts";
-import { LOSSES } from "../../src/losses/losses.ts";
+import { pairLosses } from "../../src/losses/losses.ts";
 import { startDpo } from "../../src/engine.ts";
 import { openModel } from "../../src/model/directory.ts";
 import { openDataset } from "../../src/platform/datasets.ts";
@@ -19,7 +19,6 @@ import {
   goldenCases,
   l2,
   lossFlags,
-  lossTypeOf,
   probe,
   recipeFlags,
   type ScoreName,
@@ -71,18 +70,22 @@ for (const golden of cases) {
         }
       }
       for (const entry of expected.losses) {
-        const values = entry.per_pair.map((value, i) => {
+        const pairs = entry.per_pair.map((_, i) => {
           const of = (model: typeof MODELS[number], side: typeof SIDES[number]) =>
             scoreOf(found[model][i], side, entry.score);
-          const loss = LOSSES[lossTypeOf(entry)].of({
+          return {
             chosen: of("policy", "chosen"),
             rejected: of("policy", "rejected"),
             referenceChosen: of("reference", "chosen"),
             referenceRejected: of("reference", "rejected"),
-          }, { beta: entry.beta, labelSmoothing: entry.label_smoothing ?? 0 }).value;
-          assertNear(loss, value, TOLERANCE.loss, `${entry.loss} of pair ${i}`);
-          return loss;
+          };
         });
+        const flags = parseFlags(lossFlags(entry).map(String)).given;
+        const { options } = resolveOptions("eval", { flags });
+        const values = pairLosses(options, pairs).map(({ value }) => value);
+        for (const [i, value] of values.entries()) {
+          assertNear(value, entry.per_pair[i], TOLERANCE.loss, `${entry.loss} of pair ${i}`);
+        }
         const mean = values.reduce((a, b) => a + b) / values.length;
         assertNear(mean, entry.mean, TOLERANCE.loss, entry.loss);
       }

@@ -1,6 +1,6 @@
 import { dpoLoss, PAIR_METRICS, rewardColumn } from "../../src/kernels/dpo_loss.ts";
 import { STATE_WORDS } from "../../src/kernels/state.ts";
-import { LOSS_TYPES, LOSSES } from "../../src/losses/losses.ts";
+import { LOSS_TYPES, LOSSES, pairLosses } from "../../src/losses/losses.ts";
 import { assertClose, output, read, run, upload, values } from "./harness.ts";
 
 const P = 67; // just over one workgroup
@@ -35,7 +35,8 @@ for (const lossType of LOSS_TYPES) {
     const dscore = output([2 * P]);
     const metrics = output([P, PAIR_METRICS.length]);
     run((commands) => {
-      for (const [first, count] of [[0, 64], [64, P - 64]]) {
+      const parts = LOSSES[lossType].ofAll ? [[0, P]] : [[0, 64], [64, P - 64]];
+      for (const [first, count] of parts) {
         dpoLoss(
           commands,
           dscore,
@@ -47,13 +48,17 @@ for (const lossType of LOSS_TYPES) {
         );
       }
     });
+    const pairs = Array.from({ length: P }, (_, pair) => ({
+      chosen: scores[8 * pair],
+      rejected: scores[8 * pair + 4],
+      referenceChosen: reference[8 * pair],
+      referenceRejected: reference[8 * pair + 4],
+    }));
+    const losses = pairLosses({ lossType, ...OPTIONS }, pairs);
     const expectedSlopes: number[] = [];
     const expectedMetrics: number[] = [];
     for (let pair = 0; pair < P; pair++) {
-      const [chosen, rejected] = [scores[8 * pair], scores[8 * pair + 4]];
-      const [referenceChosen, referenceRejected] = [reference[8 * pair], reference[8 * pair + 4]];
-      const of = { chosen, rejected, referenceChosen, referenceRejected };
-      const { value, dchosen, drejected } = LOSSES[lossType].of(of, OPTIONS);
+      const { value, dchosen, drejected } = losses[pair];
       expectedSlopes.push(dchosen * lossScale / P, drejected * lossScale / P);
       const column = rewardColumn(lossType);
       const gains = [0, 4].map((side) =>
@@ -66,8 +71,8 @@ for (const lossType of LOSS_TYPES) {
         scores[8 * pair + 1],
         scores[8 * pair + 5],
         gains[0] - gains[1],
-        chosen,
-        rejected,
+        pairs[pair].chosen,
+        pairs[pair].rejected,
       );
     }
     // delta is a difference of numbers up to 60, of a few pairs up to 1e5; sigmoid and exp are good to a few units of its rounding.

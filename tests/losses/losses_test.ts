@@ -1,47 +1,105 @@
 import assert from "node:assert/strict";
 import type { LossOptions, PairScores } from "../../src/losses/loss.ts";
-import { LOSS_TYPES, LOSSES, lossOfEquals } from "../../src/losses/losses.ts";
+import {
+  LOSS_TYPES,
+  LOSSES,
+  lossOfEquals,
+  type LossType,
+  pairLosses,
+} from "../../src/losses/losses.ts";
 import { assertClose } from "../kernels/harness.ts";
 
 const PLAIN: LossOptions = { beta: 0.1, labelSmoothing: 0 };
+const SMOOTH: LossOptions = { ...PLAIN, labelSmoothing: 0.25 };
 
 Deno.test("the derivatives of the losses are those of their values", () => {
   const options = { beta: 0.3, labelSmoothing: 0.1 };
-  const scores = { chosen: -3.1, rejected: -2.4, referenceChosen: -3, referenceRejected: -2.9 };
+  const pairs: PairScores[] = [
+    { chosen: -3.1, rejected: -2.4, referenceChosen: -3, referenceRejected: -2.9 },
+    { chosen: -1.2, rejected: -4.1, referenceChosen: -2.2, referenceRejected: -3.3 },
+    { chosen: -6.3, rejected: -5.2, referenceChosen: -4.4, referenceRejected: -5.8 },
+  ];
   const h = 1e-5;
-  for (const name of LOSS_TYPES) {
-    const at = (change: Partial<PairScores>) =>
-      LOSSES[name].of({ ...scores, ...change }, options).value;
-    const { dchosen, drejected } = LOSSES[name].of(scores, options);
-    const byChosen = (at({ chosen: -3.1 + h }) - at({ chosen: -3.1 - h })) / (2 * h);
-    const byRejected = (at({ rejected: -2.4 + h }) - at({ rejected: -2.4 - h })) / (2 * h);
-    assertClose([dchosen, drejected], [byChosen, byRejected], { absolute: 1e-8, name });
+  for (const lossType of LOSS_TYPES) {
+    const loss = { lossType, ...options };
+    const byDifference = (i: number, side: "chosen" | "rejected") => {
+      const sum = (change: number) =>
+        pairLosses(loss, pairs.with(i, { ...pairs[i], [side]: pairs[i][side] + change }))
+          .reduce((sum, { value }) => sum + value, 0);
+      return (sum(h) - sum(-h)) / (2 * h);
+    };
+    for (const [i, { dchosen, drejected }] of pairLosses(loss, pairs).entries()) {
+      const expected = [byDifference(i, "chosen"), byDifference(i, "rejected")];
+      assertClose([dchosen, drejected], expected, { absolute: 1e-8, name: lossType });
+    }
   }
 });
 
 Deno.test("no loss is infinite or NaN where a margin is extreme", () => {
-  for (const name of LOSS_TYPES) {
-    for (const z of [-1e4, -200, 0, 200, 1e4]) {
-      for (const [chosen, rejected] of [[10 * z, 0], [0, -10 * z], [5 * z, -5 * z]]) {
-        const scores = { chosen, rejected, referenceChosen: 0, referenceRejected: 0 };
-        for (const labelSmoothing of [0, 0.2]) {
-          const loss = LOSSES[name].of(scores, { ...PLAIN, labelSmoothing });
-          assert.ok(Object.values(loss).every(Number.isFinite), `${name} of ${z}: ${loss.value}`);
-        }
+  for (const lossType of LOSS_TYPES) {
+    const pairs = [-1e4, -200, 0, 200, 1e4].flatMap((z) =>
+      [[10 * z, 0], [0, -10 * z], [5 * z, -5 * z]].map(([chosen, rejected]) => (
+        { chosen, rejected, referenceChosen: 0, referenceRejected: 0 }
+      ))
+    );
+    for (const options of [PLAIN, SMOOTH]) {
+      for (const [i, loss] of pairLosses({ lossType, ...options }, pairs).entries()) {
+        assert.ok(Object.values(loss).every(Number.isFinite), `${lossType} of pair ${i}`);
       }
     }
   }
 });
 
-Deno.test("losses worked out by hand: beta 0.1, delta 2", () => {
-  const scores = { chosen: -10, rejected: -13, referenceChosen: -11, referenceRejected: -12 };
-  const smooth = { ...PLAIN, labelSmoothing: 0.25 };
+/** Gains of 1 and -1. */
+const PAIR = { chosen: -10, rejected: -13, referenceChosen: -11, referenceRejected: -12 };
+
+/** Losses of that pair, worked out by hand: beta 0.1, delta 2. */
+const BY_HAND: [LossType, LossOptions, number][] = [
   // log(1 + e^-0.2) = 0.5981388694, log(1 + e^0.2) = 0.7981388694
-  assertClose([LOSSES.sigmoid.of(scores, PLAIN).value], [0.5981388694], { absolute: 1e-9 });
-  assertClose([LOSSES.sigmoid.of(scores, smooth).value], [0.6481388694], { absolute: 1e-9 });
-  assertClose([LOSSES.robust.of(scores, smooth).value], [0.4981388694], { absolute: 1e-9 });
-  assertClose([LOSSES.ipo.of(scores, PLAIN).value], [9], { absolute: 1e-9 });
-  assertClose([LOSSES.hinge.of(scores, PLAIN).value], [0.8], { absolute: 1e-9 });
+  ["sigmoid", PLAIN, 0.5981388694],
+  ["sigmoid", SMOOTH, 0.6481388694],
+  ["robust", SMOOTH, 0.4981388694],
+  ["ipo", PLAIN, 9],
+  ["hinge", PLAIN, 0.8],
+  // Of a single pair: its margin against the reference's, and its gains against each other, are delta.
+  ["aot", SMOOTH, 0.6481388694],
+  ["aot_unpaired", SMOOTH, 0.6481388694],
+];
+
+Deno.test("losses worked out by hand", () => {
+  for (const [lossType, options, expected] of BY_HAND) {
+    const [{ value }] = pairLosses({ lossType, ...options }, [PAIR]);
+    assertClose([value], [expected], { absolute: 1e-9, name: lossType });
+  }
+  const tested = new Set(BY_HAND.map(([lossType]) => lossType));
+  assert.deepEqual(LOSS_TYPES.filter((type) => !tested.has(type)), []);
+});
+
+Deno.test("aot compares sorted numbers, whose pair they are does not matter", () => {
+  const pairs: PairScores[] = [
+    // Margins of the policy: 5, -1, 2; of the reference: 0, 3, -2. Sorted: -1 2 5 against -2 0 3.
+    { chosen: 2, rejected: -3, referenceChosen: 1, referenceRejected: 1 },
+    { chosen: -4, rejected: -3, referenceChosen: 0, referenceRejected: -3 },
+    { chosen: -1, rejected: -3, referenceChosen: -1, referenceRejected: 1 },
+  ];
+  const at = (delta: number) =>
+    LOSSES.sigmoid.of!({ ...pairs[0], chosen: delta - 3, referenceChosen: 1 }, SMOOTH);
+  const values = (lossType: LossType) =>
+    pairLosses({ lossType, ...SMOOTH }, pairs).map(({ value }) => value);
+  assertClose(values("aot"), [2, 1, 2].map((delta) => at(delta).value), { absolute: 1e-12 });
+  // Gains of chosen: 1, -4, 0; of rejected: -4, 0, -4. Sorted: -4 0 1 against -4 -4 0.
+  const unpaired = pairLosses({ lossType: "aot_unpaired", ...SMOOTH }, pairs);
+  assertClose(unpaired.map(({ value }) => value), [1, 0, 4].map((delta) => at(delta).value), {
+    absolute: 1e-12,
+  });
+  // Of equal numbers the first pair's is the smaller one.
+  assertClose(unpaired.map(({ drejected }) => drejected), [0, 1, 4].map((d) => at(d).drejected), {
+    absolute: 1e-12,
+  });
+});
+
+Deno.test("the loss while policy and reference are the same", () => {
   assert.equal(lossOfEquals({ lossType: "sigmoid", ...PLAIN }), Math.LN2);
+  assert.equal(lossOfEquals({ lossType: "aot", ...PLAIN }), Math.LN2);
   assert.equal(lossOfEquals({ lossType: "ipo", ...PLAIN }), 25);
 });

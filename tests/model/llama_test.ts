@@ -1,8 +1,9 @@
 /** The whole model on the GPU against the whole model in double precision: scores, and gradients by finite differences. */
 import assert from "node:assert/strict";
+import type { Options } from "../../src/config.ts";
 import type { PreferencePair } from "../../src/data/pairs.ts";
 import { scorePairs } from "../../src/dpo/evaluate.ts";
-import { LOSS_TYPES, LOSSES, type LossType } from "../../src/losses/losses.ts";
+import { LOSS_TYPES, LOSSES, pairLosses } from "../../src/losses/losses.ts";
 import type { ScoreOptions } from "../../src/dpo/pack.ts";
 import { type Checkpoint, loadModel, startDpo, startSft } from "../../src/engine.ts";
 import type { LlamaConfig } from "../../src/model/config.ts";
@@ -90,13 +91,9 @@ function dpoLossOf(
   config: LlamaConfig,
   pairs: readonly PreferencePair[],
   reference: Tensors,
-  { lossType, score, beta, labelSmoothing }: {
-    lossType: LossType;
-    score: ScoreOptions;
-    beta: number;
-    labelSmoothing: number;
-  },
+  options: Options<"train">,
 ): Loss {
+  const score: ScoreOptions = { scope: options.score, reduction: options.logprob };
   const scores = (tensors: Tensors) =>
     pairs.map(({ chosen, rejected }) =>
       [chosen, rejected].map(({ ids, promptLength }) =>
@@ -104,12 +101,13 @@ function dpoLossOf(
       )
     );
   const theirs = scores(reference);
-  return (tensors) =>
-    scores(tensors).reduce((sum, [chosen, rejected], i) => {
+  return (tensors) => {
+    const all = scores(tensors).map(([chosen, rejected], i) => {
       const [referenceChosen, referenceRejected] = theirs[i];
-      const all = { chosen, rejected, referenceChosen, referenceRejected };
-      return sum + LOSSES[lossType].of(all, { beta, labelSmoothing }).value / pairs.length;
-    }, 0);
+      return { chosen, rejected, referenceChosen, referenceRejected };
+    });
+    return pairLosses(options, all).reduce((sum, { value }) => sum + value / pairs.length, 0);
+  };
 }
 
 /** The derivative of the loss along `direction`, by a central difference of fourth order. */
@@ -163,23 +161,11 @@ for (const [name, fields] of Object.entries(MODELS)) {
     const checkpoint = randomCheckpoint(smallConfig(fields), 3);
     const reference = randomCheckpoint(checkpoint.config, 4);
     const pairs = randomPairs(5, 2, checkpoint.config.vocabSize);
-    const beta = 0.5;
-    const flags = { beta, "max-length": 64, "max-grad-norm": 0, "weight-decay": 0 };
-    const training = await startDpo(
-      gpu,
-      checkpoint,
-      reference,
-      pairs,
-      options("train", flags),
-      "f32",
-    );
+    const flags = { beta: 0.5, "max-length": 64, "max-grad-norm": 0, "weight-decay": 0 };
+    const all = options("train", flags);
+    const training = await startDpo(gpu, checkpoint, reference, pairs, all, "f32");
     const { metrics, gradients } = await takeStep(training, [0, 1]);
-    const loss = dpoLossOf(checkpoint.config, pairs, await tensorsOf(reference), {
-      lossType: "sigmoid",
-      score: { scope: "completion", reduction: "sum" },
-      beta,
-      labelSmoothing: 0,
-    });
+    const loss = dpoLossOf(checkpoint.config, pairs, await tensorsOf(reference), all);
     const expected = loss(await tensorsOf(checkpoint));
     assert.ok(Math.abs(metrics.loss - expected) < 1e-5 + 5e-5 * expected, `loss ${metrics.loss}`);
     await checkGradients(checkpoint, gradients, loss);
@@ -223,12 +209,7 @@ Deno.test("a head of its own on a tied model: head and embedding have gradients 
     untied.config,
     pairs,
     new Map([...theirs, ["lm_head.weight", theirs.get("model.embed_tokens.weight")!]]),
-    {
-      lossType: "sigmoid",
-      score: { scope: "completion", reduction: "sum" },
-      beta: 0.5,
-      labelSmoothing: 0,
-    },
+    all,
   );
   await checkGradients(untied, gradients, loss);
 });
@@ -239,33 +220,20 @@ Deno.test("every loss, sum or mean, completion or all: the gradient equals finit
   const pairs = randomPairs(10, 3, checkpoint.config.vocabSize, 12);
   const tensors = await tensorsOf(checkpoint);
   const theirs = await tensorsOf(reference);
-  for (const lossType of LOSS_TYPES) {
-    for (const score of SCORES) {
-      const beta = score.reduction === "sum" ? 0.2 : 2;
-      const labelSmoothing = lossType === "robust" ? 0.1 : 0;
-      const flags = {
-        beta,
+  for (const [i, lossType] of LOSS_TYPES.entries()) {
+    // What a loss makes of scores does not depend on how they are made, so one of them sees all.
+    for (const score of i === 0 ? SCORES : [SCORES[i % SCORES.length]]) {
+      const all = options("train", {
+        beta: score.reduction === "sum" ? 0.2 : 2,
         "loss-type": lossType,
-        "label-smoothing": labelSmoothing,
+        ...LOSSES[lossType].reads.includes("labelSmoothing") && { "label-smoothing": 0.1 },
         logprob: score.reduction,
         score: score.scope,
         "max-length": 64,
-      };
-      const training = await startDpo(
-        gpu,
-        checkpoint,
-        reference,
-        pairs,
-        options("train", flags),
-        "f32",
-      );
-      const { metrics, gradients } = await takeStep(training, [0, 1, 2]);
-      const loss = dpoLossOf(checkpoint.config, pairs, theirs, {
-        lossType,
-        score,
-        beta,
-        labelSmoothing,
       });
+      const training = await startDpo(gpu, checkpoint, reference, pairs, all, "f32");
+      const { metrics, gradients } = await takeStep(training, [0, 1, 2]);
+      const loss = dpoLossOf(checkpoint.config, pairs, theirs, all);
       const what = `${lossType} of ${score.reduction} over ${score.scope}`;
       const expected = loss(tensors);
       assert.ok(

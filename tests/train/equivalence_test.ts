@@ -125,6 +125,18 @@ Deno.test("a pair of more rows than a chunk of the head gives what one chunk giv
   assert.ok(difference < ROUNDING, `${difference} of the gradient's norm`);
 });
 
+Deno.test("a loss across pairs sees all of a batch, however few rows of the head fit together", async () => {
+  const pairs = randomPairs(12, 9, vocabSize, 60);
+  const rows = [...pairs.keys()];
+  const training = await start(pairs, { "loss-type": "aot_unpaired", score: "all" });
+  const whole = await takeStep(training, rows);
+  training.model.runtime.headRows = 64;
+  const chunked = await takeStep(training, rows);
+  assert.deepEqual(chunked.metrics, whole.metrics);
+  const difference = gradientDifference(chunked.gradients, whole.gradients);
+  assert.ok(difference < ROUNDING, `${difference} of the gradient's norm`);
+});
+
 Deno.test("a run repeated has the same bits", async () => {
   const pairs = randomPairs(9, 7, vocabSize, 30);
   const flags = { "batch-size": 2, "max-steps": 5, "learning-rate": 1e-3, "max-length": 64 };
