@@ -1,7 +1,7 @@
 /** What clients see of failures: models that overflow, a device that is lost, defects of ours. */
 import assert from "node:assert/strict";
 import { LocalWorker } from "../../src/platform/serving/local_worker.ts";
-import { received, toSend } from "../../src/platform/serving/messages.ts";
+import { received, toSend } from "../../src/platform/serving/calls.ts";
 import { NonFiniteError, UnavailableError, UserError } from "../../src/errors.ts";
 import type { Gpu } from "../../src/gpu/device.ts";
 import type { ModelHost } from "../../src/serve/serving.ts";

@@ -1,40 +1,24 @@
-import type { PreferencePair } from "../../data/pairs.ts";
-import type { PairScore } from "../../dpo/evaluate.ts";
 import { UnavailableError } from "../../errors.ts";
-import type { Completion, GenerationRequest } from "../../generate/batcher.ts";
-import type { TokenLogprobs } from "../../kernels/token_logprobs.ts";
-import type { Resolved } from "../../config.ts";
-import type { EvaluationResults, Evaluator } from "../../serve/evaluations.ts";
-import type { Watch } from "../../serve/job_queue.ts";
-import type { ModelHost, ServedModel, ServingLoad } from "../../serve/serving.ts";
+import type { Evaluator } from "../../serve/evaluations.ts";
 import { retry } from "../../serve/retry.ts";
+import type { ModelHost, ServedModel } from "../../serve/serving.ts";
 import type { Trainer } from "../../serve/trainings.ts";
-import {
-  type FromWorker,
-  received,
-  type ServingSetup,
-  type Task,
-  type ToWorker,
-} from "./messages.ts";
+import { Caller, received } from "./calls.ts";
+import type { LocalWorker } from "./local_worker.ts";
+import type { FromWorker, RemoteMethod, ServingSetup, ToWorker } from "./messages.ts";
 
-interface Pending {
-  resolve(result: unknown): void;
-  reject(error: unknown): void;
-  /** Told of what comes before the result. */
-  watch?: Told;
-}
-
-type Told = Partial<Pick<GenerationRequest, "onTokens"> & Omit<Watch, "signal">>;
+type Remote = Pick<LocalWorker, RemoteMethod>;
 
 /** Models on the GPU of a worker, which never stops this thread. Where the worker dies, another one takes its place. */
 export class RemoteServing implements ModelHost, Trainer, Evaluator {
-  readonly #pending = new Map<number, Pending>();
+  readonly #calls = new Caller<RemoteMethod, Remote>((message) =>
+    this.#worker?.postMessage(message satisfies ToWorker)
+  );
   readonly #closing = new AbortController();
   /** What a worker loads, by name. */
   readonly #places: Map<string, ServingSetup["models"][number]>;
   #worker: Worker | null = null;
   #models: ServedModel[] = [];
-  #nextId = 0;
   #outage: string | null = null;
 
   private constructor(readonly setup: ServingSetup, readonly say: (line: string) => void) {
@@ -76,8 +60,10 @@ export class RemoteServing implements ModelHost, Trainer, Evaluator {
     };
     worker.onmessage = ({ data }: MessageEvent<FromWorker>) => {
       if (data.kind === "ready") resolve(data.models);
-      else if (data.kind === "failed" && data.id === undefined) reject(received(data.error));
-      else this.#receive(data);
+      else if (data.kind === "unready") reject(received(data.error));
+      else if (data.kind === "say") this.say(data.line);
+      else if (data.kind === "outage") this.#outage = data.outage;
+      else this.#calls.receive(data);
     };
     const setup = { ...this.setup, models: [...this.#places.values()] };
     worker.postMessage({ kind: "setup", setup } satisfies ToWorker);
@@ -111,20 +97,19 @@ export class RemoteServing implements ModelHost, Trainer, Evaluator {
   #endWorker(reason: string): void {
     this.#worker?.terminate();
     this.#worker = null;
-    for (const { reject } of this.#pending.values()) reject(new UnavailableError(reason));
-    this.#pending.clear();
+    this.#calls.fail(new UnavailableError(reason));
   }
 
-  generate(model: string, request: GenerationRequest): Promise<Completion> {
-    const { onTokens, signal, ...sent } = request;
-    if (signal?.aborted) {
-      return Promise.resolve({ ids: [], knownTokens: 0, finishReason: "aborted" });
-    }
-    return this.#ask({ kind: "generate", model, request: sent }, { onTokens }, signal);
-  }
+  readonly generate: Remote["generate"] = (...args) => this.#call("generate", ...args);
+  readonly promptLogprobs: Remote["promptLogprobs"] = (...args) =>
+    this.#call("promptLogprobs", ...args);
+  readonly score: Remote["score"] = (...args) => this.#call("score", ...args);
+  readonly load: Remote["load"] = (...args) => this.#call("load", ...args);
+  readonly train: Remote["train"] = (...args) => this.#call("train", ...args);
+  readonly evaluate: Remote["evaluate"] = (...args) => this.#call("evaluate", ...args);
 
   async addModel(model: { name: string; path: string; root: string }): Promise<ServedModel> {
-    const served = await this.#ask<ServedModel>({ kind: "addModel", model });
+    const served = await this.#call("addModel", model);
     this.#places.set(model.name, model);
     this.#models.push(served);
     return served;
@@ -134,34 +119,7 @@ export class RemoteServing implements ModelHost, Trainer, Evaluator {
     const at = this.#models.findIndex((model) => model.name === name);
     if (at >= 0) this.#models.splice(at, 1);
     this.#places.delete(name);
-    await this.#ask({ kind: "removeModel", model: name });
-  }
-
-  train(resolved: Resolved<"train">, { signal, ...told }: Watch): Promise<boolean> {
-    return this.#ask({ kind: "train", resolved }, told, signal);
-  }
-
-  evaluate(
-    resolved: Resolved<"eval">,
-    { signal, ...told }: Watch,
-  ): Promise<EvaluationResults | null> {
-    return this.#ask({ kind: "evaluate", resolved }, told, signal);
-  }
-
-  promptLogprobs(
-    model: string,
-    prompt: readonly number[],
-    top: number,
-  ): Promise<TokenLogprobs[]> {
-    return this.#ask({ kind: "promptLogprobs", model, prompt, top });
-  }
-
-  score(model: string, pairs: readonly PreferencePair[]): Promise<PairScore[]> {
-    return this.#ask({ kind: "score", model, pairs });
-  }
-
-  load(): Promise<ServingLoad> {
-    return this.#ask({ kind: "load" });
+    await this.#call("removeModel", name);
   }
 
   close(): void {
@@ -169,44 +127,12 @@ export class RemoteServing implements ModelHost, Trainer, Evaluator {
     this.#endWorker("The server was closed");
   }
 
-  async #ask<T>(task: Task, watch?: Told, signal?: AbortSignal): Promise<T> {
-    const worker = this.#worker;
-    if (!worker) throw new UnavailableError(this.#outage ?? "The server was closed");
-    const id = this.#nextId++;
-    const { promise, resolve, reject } = Promise.withResolvers<T>();
-    this.#pending.set(id, { resolve: resolve as Pending["resolve"], reject, watch });
-    worker.postMessage({ kind: "task", id, task } satisfies ToWorker);
-    const cancel = () => worker.postMessage({ kind: "cancel", id } satisfies ToWorker);
-    signal?.addEventListener("abort", cancel, { once: true });
-    if (signal?.aborted) cancel();
-    return await promise.finally(() => signal?.removeEventListener("abort", cancel));
+  #call<Name extends RemoteMethod>(
+    name: Name,
+    ...args: Parameters<Remote[Name]>
+  ): ReturnType<Remote[Name]> {
+    if (this.#worker) return this.#calls.call(name, ...args);
+    const error = new UnavailableError(this.#outage ?? "The server was closed");
+    return Promise.reject(error) as ReturnType<Remote[Name]>;
   }
-
-  #receive(message: Exclude<FromWorker, { kind: "ready" }>): void {
-    if (message.kind === "say") return this.say(message.line);
-    if (message.kind === "outage") return void (this.#outage = message.outage);
-    const pending = this.#pending.get(message.id!);
-    if (!pending) return;
-    if (message.kind === "done" || message.kind === "failed") {
-      this.#pending.delete(message.id!);
-      if (message.kind === "done") pending.resolve(message.result);
-      else pending.reject(received(message.error));
-      return;
-    }
-    try {
-      tell(pending.watch ?? {}, message);
-    } catch (error) { // costs who listens, and nobody else
-      this.#pending.delete(message.id);
-      this.#worker?.postMessage({ kind: "cancel", id: message.id } satisfies ToWorker);
-      pending.reject(error);
-    }
-  }
-}
-
-/** What comes before a result. */
-type Progress = Extract<FromWorker, { kind: "tokens" | "event" }>;
-
-function tell(watch: Told, message: Progress): void {
-  if (message.kind === "tokens") watch.onTokens?.(message.tokens);
-  else watch.onEvent?.(message.event);
 }

@@ -8,32 +8,24 @@
 import { openDevice } from "../device.ts";
 import { openStoredModel } from "../models.ts";
 import { deviceInWords, factsOf } from "../../report/words.ts";
-import type { Watch } from "../../serve/job_queue.ts";
+import { answerCalls, type Methods, toSend } from "./calls.ts";
 import { LocalWorker } from "./local_worker.ts";
-import {
-  type FromWorker,
-  type ServingSetup,
-  type Task,
-  toSend,
-  type ToWorker,
-} from "./messages.ts";
+import type { FromWorker, RemoteMethod, ServingSetup, ToWorker } from "./messages.ts";
 
 const say = (message: FromWorker) => self.postMessage(message);
-const running = new Map<number, AbortController>();
 let serving: LocalWorker;
+const answer = answerCalls((method, args) => {
+  const methods: Methods<RemoteMethod> = serving;
+  return methods[method as RemoteMethod](...args);
+}, say);
 
 self.onmessage = async ({ data }: MessageEvent<ToWorker>) => {
-  if (data.kind === "cancel") return running.get(data.id)?.abort();
-  const id = data.kind === "task" ? data.id : undefined;
+  if (data.kind !== "setup") return await answer(data);
   try {
-    if (data.kind === "setup") {
-      serving = await open(data.setup);
-      say({ kind: "ready", models: serving.models });
-    } else {
-      say({ kind: "done", id: data.id, result: await perform(data.id, data.task) });
-    }
+    serving = await open(data.setup);
+    say({ kind: "ready", models: serving.models });
   } catch (error) {
-    say({ kind: "failed", id, error: toSend(error) });
+    say({ kind: "unready", error: toSend(error) });
   }
 };
 
@@ -70,47 +62,4 @@ async function open(setup: ServingSetup): Promise<LocalWorker> {
     line(`model      ${name}: ${path}, up to ${served.positions} tokens`);
   }
   return serving;
-}
-
-async function perform(id: number, task: Task): Promise<unknown> {
-  switch (task.kind) {
-    case "generate":
-      return await cancellable(id, (signal) =>
-        serving.generate(task.model, {
-          ...task.request,
-          signal,
-          onTokens: (tokens) => say({ kind: "tokens", id, tokens }),
-        }));
-    case "train":
-      return await watched(id, (watch) => serving.train(task.resolved, watch));
-    case "evaluate":
-      return await watched(id, (watch) => serving.evaluate(task.resolved, watch));
-    case "addModel":
-      return await serving.addModel(task.model);
-    case "removeModel":
-      return await serving.removeModel(task.model);
-    case "promptLogprobs":
-      return await serving.promptLogprobs(task.model, task.prompt, task.top);
-    case "score":
-      return await serving.score(task.model, task.pairs);
-    case "load":
-      return await serving.load();
-  }
-}
-
-function watched<T>(id: number, work: (watch: Watch) => Promise<T>): Promise<T> {
-  return cancellable(
-    id,
-    (signal) => work({ signal, onEvent: (event) => say({ kind: "event", id, event }) }),
-  );
-}
-
-async function cancellable<T>(id: number, work: (signal: AbortSignal) => Promise<T>): Promise<T> {
-  const controller = new AbortController();
-  running.set(id, controller);
-  try {
-    return await work(controller.signal);
-  } finally {
-    running.delete(id);
-  }
 }
