@@ -429,6 +429,15 @@ def differences(found, expected, where="", key=""):
         yield f"{where}: expected {expected!r}, found {found!r}"
 
 
+def keeping(found, expected):
+    """The answer found, with the digits of the expected one where they differ by rounding alone: a diff shows what is new."""
+    if isinstance(expected, dict) and isinstance(found, dict):
+        return {name: keeping(value, expected.get(name)) for name, value in found.items()}
+    if isinstance(expected, list) and isinstance(found, list):
+        return [keeping(*both) for both in zip(found, expected)] + found[len(expected) :]
+    return found if any(differences(found, expected)) else expected
+
+
 def count(value):
     """Numbers in an answer."""
     if isinstance(value, (dict, list)):
@@ -447,12 +456,14 @@ def main(words):
         sampling = name == "sampling"
         path = HERE / name / ("sampling.jsonl" if sampling else "expected.json")
         found = make_sampling(path) if sampling else make(name)
+        expected = (read_lines(path) if sampling else read_json(path)) if path.exists() else None
         if write:
+            found = keeping(found, expected)
             text = "\n".join(map(json.dumps, found)) if sampling else json.dumps(found, indent=1)
             path.write_text(f"{text}\n")
             print(f"{name}: wrote {count(found)} values")
             continue
-        different = list(differences(found, read_lines(path) if sampling else read_json(path), name))
+        different = list(differences(found, expected, name))
         print("\n".join([*different[:20], f"{name}: {count(found)} values, {len(different)} different"]))
         failed = failed or bool(different)
     sys.exit(failed)
