@@ -84,6 +84,22 @@ fn preference_loss(pair: u32, gain: vec2<f32>) -> Loss {
   return of_delta(max(0.0, 1.0 - z), select(0.0, -params.beta, z < 1.0));
 }`,
   },
+  /** Length-normalised DPO: Lambert et al. 2024, arXiv:2411.15124 (Tulu 3), eq. 6; sigmoid per token, with rewards that are sums. */
+  sigmoid_norm: {
+    reads: [],
+    logprob: "mean",
+    rewards: "sum",
+    of(scores, { beta }) {
+      const z = beta * delta(scores);
+      return ofDelta(-logSigmoid(z), -beta * sigmoid(-z));
+    },
+    wgsl: /* wgsl */ `
+fn preference_loss(pair: u32, gain: vec2<f32>) -> Loss {
+  let z = params.beta * (gain.x - gain.y);
+  return of_delta(-log_sigmoid(z), -params.beta * sigmoid(-z));
+}`,
+  },
+
   /** Distributional alignment: Melnyk et al. 2024, arXiv:2406.05882; margins of the policy against those of the reference. */
   aot: AOT,
 

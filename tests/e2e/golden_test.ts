@@ -98,7 +98,7 @@ for (const golden of cases) {
       }
     }));
 
-  Deno.test(`golden ${name}: eval gives the six losses`, () =>
+  Deno.test(`golden ${name}: eval gives the losses`, () =>
     inTemporaryDirectory(async (directory) => {
       for (const [i, entry] of expected.losses.entries()) {
         const [, scope] = entry.score.split("_");

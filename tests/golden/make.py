@@ -33,6 +33,7 @@ LOSSES = [
     {"loss": "robust", "score": "sum_completion", "beta": 0.1, "label_smoothing": 0.1},
     {"loss": "ipo", "score": "mean_completion", "beta": 0.1},
     {"loss": "hinge", "score": "sum_completion", "beta": 0.1},
+    {"loss": "sigmoid_norm", "score": "mean_completion", "beta": 2.0},
 ]
 
 
@@ -133,7 +134,7 @@ def score_table(model, pairs):
 
 def pair_losses(loss, delta, beta, label_smoothing=0.0, **_):
     z, e = beta * delta, label_smoothing
-    if loss == "seed":
+    if loss in ["seed", "sigmoid_norm"]:
         return -F.logsigmoid(z)
     if loss == "sigmoid":
         return -(1 - e) * F.logsigmoid(z) - e * F.logsigmoid(-z)

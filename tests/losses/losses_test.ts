@@ -61,6 +61,7 @@ const BY_HAND: [LossType, LossOptions, number][] = [
   ["robust", SMOOTH, 0.4981388694],
   ["ipo", PLAIN, 9],
   ["hinge", PLAIN, 0.8],
+  ["sigmoid_norm", PLAIN, 0.5981388694],
   // Of a single pair: its margin against the reference's, and its gains against each other, are delta.
   ["aot", SMOOTH, 0.6481388694],
   ["aot_unpaired", SMOOTH, 0.6481388694],
