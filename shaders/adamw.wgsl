@@ -1,7 +1,7 @@
-// adamw: one AdamW update of a tensor, with decoupled weight decay.
+// adamw: one AdamW update of an arena's weights, with decoupled weight decay of those in front.
 //
 //   g = multiplier * gradient
-//   w = w * (1 - lr * weight_decay)
+//   w = w * (1 - lr * weight_decay)                            where i < 4 decaying4
 //   m = beta1 * m + (1 - beta1) * g
 //   v = beta2 * v + (1 - beta2) * g^2
 //   w = w - lr / bias1 * m / (sqrt(v) / sqrt(bias2) + eps)
@@ -13,7 +13,7 @@
 // Source    Loshchilov & Hutter 2019, arXiv:1711.05101, algorithm 2, in the order of torch.optim.AdamW.
 override WORKGROUP: u32;
 
-struct Params { length4: u32, lr: f32, beta1: f32, beta2: f32, eps: f32, weight_decay: f32 }
+struct Params { length4: u32, decaying4: u32, lr: f32, beta1: f32, beta2: f32, eps: f32, weight_decay: f32 }
 
 @group(0) @binding(0) var<uniform> params: Params;
 @group(0) @binding(1) var<storage, read> gradient: array<vec4<f32>>;
@@ -36,6 +36,7 @@ fn adamw(
   let square = params.beta2 * v[i] + (1.0 - params.beta2) * g * g;
   m[i] = mean;
   v[i] = square;
-  weight[i] = weight[i] * (1.0 - params.lr * params.weight_decay) -
+  let weight_decay = select(0.0, params.weight_decay, i < params.decaying4);
+  weight[i] = weight[i] * (1.0 - params.lr * weight_decay) -
     params.lr / correction.bias1 * mean / (sqrt(square) / sqrt(correction.bias2) + params.eps);
 }

@@ -257,6 +257,7 @@ function update(arena: Arena, { config }: KernelSizes): KernelCase {
     beta2: 0.999,
     epsilon: 1e-8,
     weightDecay: 0.1,
+    decaying: count,
   };
   const state = arena.zeros("u32", [STATE_WORDS]);
   const words = new Float32Array(STATE_WORDS);

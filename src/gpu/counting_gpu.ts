@@ -47,7 +47,7 @@ export function standIns(counting: Gpu): StandIn {
     const { storage, dtype, shape } = tensor;
     let whole = storages.get(storage);
     if (!whole) {
-      whole = createTensor(counting, storage.buffer.label, dtype, [...shape]);
+      whole = createTensor(counting, storage.label, dtype, [...shape]);
       storages.set(storage, whole);
     }
     let own = tensors.get(tensor);

@@ -8,6 +8,8 @@ export type Dtype = "f32" | "f16" | "u32";
 /** A range of a GPU buffer that kernels bind as a whole. The id stands for it in bind group caches. */
 export interface Storage {
   id: number;
+  /** How messages call what lies there. */
+  label: string;
   buffer: GPUBuffer;
   offsetBytes: number;
   sizeBytes: number;
@@ -56,18 +58,8 @@ export function byteLength({ dtype, shape }: Tensor): number {
  * @throws {UserError} If the adapter cannot bind that many bytes at once.
  */
 export function createTensor(gpu: Gpu, label: string, dtype: Dtype, shape: number[]): Tensor {
-  // Kernels read and write four elements at a time, so the storage is padded to whole 16 bytes.
-  const sizeBytes = Math.max(16, Math.ceil(elementCount(shape) * BYTES[dtype] / 16) * 16);
-  const limit = mostTensorBytes(gpu);
-  if (sizeBytes > limit) {
-    throw new UserError(
-      `Cannot allocate "${label}" (${shape.join(", ")}) ${dtype}: expected at most ${
-        mib(limit)
-      } MiB in one buffer on "${gpu.info.description}", found ${
-        mib(sizeBytes)
-      } MiB: pick another --adapter, a smaller model, or a smaller --per-device-train-batch-size`,
-    );
-  }
+  checkTensor(gpu, label, dtype, shape);
+  const sizeBytes = paddedBytes(dtype, shape);
   const buffer = gpu.device.createBuffer({
     label,
     size: sizeBytes,
@@ -75,7 +67,36 @@ export function createTensor(gpu: Gpu, label: string, dtype: Dtype, shape: numbe
   });
   gpu.count(sizeBytes);
   const content = { version: 0 };
-  return { storage: { id: nextId++, buffer, offsetBytes: 0, sizeBytes, content }, shape, dtype };
+  const storage = { id: nextId++, label, buffer, offsetBytes: 0, sizeBytes, content };
+  return { storage, shape, dtype };
+}
+
+/**
+ * Checks a tensor that is to be allocated.
+ *
+ * @throws {UserError} If the adapter cannot bind that many bytes at once.
+ */
+export function checkTensor(
+  gpu: Gpu,
+  label: string,
+  dtype: Dtype,
+  shape: readonly number[],
+): void {
+  const sizeBytes = paddedBytes(dtype, shape);
+  const limit = mostTensorBytes(gpu);
+  if (sizeBytes <= limit) return;
+  throw new UserError(
+    `Cannot allocate "${label}" (${shape.join(", ")}) ${dtype}: expected at most ${
+      mib(limit)
+    } MiB in one buffer on "${gpu.info.description}", found ${
+      mib(sizeBytes)
+    } MiB: pick another --adapter, a smaller model, or a smaller --per-device-train-batch-size`,
+  );
+}
+
+/** Kernels read and write four elements at a time, so storages are padded to whole 16 bytes. */
+function paddedBytes(dtype: Dtype, shape: readonly number[]): number {
+  return Math.max(16, Math.ceil(bytesOf(dtype, shape) / 16) * 16);
 }
 
 /** Bytes of the largest tensor that the device can hold and bind. */
@@ -98,6 +119,41 @@ export function view(tensor: Tensor, shape: number[]): Tensor {
 }
 
 /**
+ * The elements of a tensor from `first` on as a tensor of their own, which is freed with the whole one: several make an arena.
+ *
+ * @throws {RangeError} If they do not begin at a multiple of the device's storage offset alignment, or end behind the tensor.
+ */
+export function part(
+  gpu: Gpu,
+  whole: Tensor,
+  name: string,
+  first: number,
+  shape: readonly number[],
+): Tensor {
+  const { buffer, content, offsetBytes } = whole.storage;
+  const start = first * BYTES[whole.dtype];
+  const sizeBytes = paddedBytes(whole.dtype, shape);
+  if (
+    start % gpu.device.limits.minStorageBufferOffsetAlignment !== 0 ||
+    start + sizeBytes > whole.storage.sizeBytes
+  ) {
+    throw new RangeError(
+      `Cannot take (${shape.join(", ")}) of ${label(whole)} from ${first}: not aligned or too long`,
+    );
+  }
+  const storage = {
+    id: nextId++,
+    label: name,
+    buffer,
+    content,
+    offsetBytes: offsetBytes + start,
+    sizeBytes,
+  };
+  whenFreed([whole], () => freed(storage));
+  return { storage, shape, dtype: whole.dtype };
+}
+
+/**
  * Rows `first .. first + count` as a tensor of their own.
  *
  * @throws {RangeError} If the first row does not begin at a multiple of the device's storage offset alignment.
@@ -112,9 +168,10 @@ export function rowsFrom(gpu: Gpu, tensor: Tensor, first: number, count: number)
   const parts = tensor.storage.parts ??= new Map<number, Storage>();
   let storage = parts.get(start);
   if (!storage) {
-    const { buffer, offsetBytes, sizeBytes, content } = tensor.storage;
+    const { label, buffer, offsetBytes, sizeBytes, content } = tensor.storage;
     storage = {
       id: nextId++,
+      label,
       buffer,
       content,
       offsetBytes: offsetBytes + start,
@@ -262,5 +319,5 @@ function keepStaging(gpu: Gpu, staging: GPUBuffer): void {
 }
 
 export function label(tensor: Tensor): string {
-  return `"${tensor.storage.buffer.label}" (${tensor.shape.join(", ")}) ${tensor.dtype}`;
+  return `"${tensor.storage.label}" (${tensor.shape.join(", ")}) ${tensor.dtype}`;
 }

@@ -70,7 +70,7 @@ function createTexture(gpu: Gpu, tensor: Tensor, dtype: "f32" | "f16"): TensorTe
   const texels = storage.sizeBytes / texelBytes;
   const size = [Math.min(texels, TEXTURE_WIDTH), Math.ceil(texels / TEXTURE_WIDTH)];
   const texture = gpu.device.createTexture({
-    label: storage.buffer.label,
+    label: storage.label,
     size,
     format,
     usage: GPUTextureUsage.TEXTURE_BINDING | GPUTextureUsage.COPY_DST,

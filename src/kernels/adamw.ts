@@ -27,6 +27,7 @@ const adamwKernel: Kernel = {
   code: adamwCode,
   params: {
     length4: "u32",
+    decaying4: "u32",
     lr: "f32",
     beta1: "f32",
     beta2: "f32",
@@ -54,6 +55,8 @@ export interface AdamWOptions {
   beta2: number;
   epsilon: number;
   weightDecay: number;
+  /** How many weights decay: those in front. What follows them begins at a multiple of 4. */
+  decaying: number;
 }
 
 /**
@@ -78,7 +81,7 @@ export function biasCorrection(
 }
 
 /**
- * One AdamW update (Loshchilov & Hutter 2019, arXiv:1711.05101) of a tensor, with what `gradNorm` left in `state` and
+ * One AdamW update (Loshchilov & Hutter 2019, arXiv:1711.05101) of weights, with what `gradNorm` left in `state` and
  * {@link biasCorrection} in `correction`.
  *
  * @param weight f32, any shape; updated, like the moments m and v of the same shape.
@@ -92,7 +95,7 @@ export function adamw(
   gradient: Tensor,
   state: Tensor,
   correction: Tensor,
-  { learningRate, beta1, beta2, epsilon, weightDecay }: AdamWOptions,
+  { learningRate, beta1, beta2, epsilon, weightDecay, decaying }: AdamWOptions,
 ): void {
   for (const [name, tensor] of Object.entries({ m, v, gradient })) {
     expectShape("adamw", name, tensor, [...weight.shape]);
@@ -102,6 +105,7 @@ export function adamw(
     variant: { overrides: { WORKGROUP: THREADS } },
     params: {
       length4,
+      decaying4: Math.ceil(decaying / 4),
       lr: learningRate,
       beta1,
       beta2,

@@ -2,18 +2,23 @@
 import normCode from "../../shaders/grad_norm.wgsl" with { type: "text" };
 import partialCode from "../../shaders/grad_norm_partial.wgsl" with { type: "text" };
 import type { Commands } from "../gpu/commands.ts";
+import type { Gpu } from "../gpu/device.ts";
 import type { Kernel } from "../gpu/kernel.ts";
 import { elementCount, type Tensor } from "../gpu/tensor.ts";
-import { expectShape } from "./shapes.ts";
+import { expectShape, grid } from "./shapes.ts";
 import { STATE_FIELDS, STATE_WORDS } from "./state.ts";
 import { reducingThreads } from "./tuning.ts";
+
+/** A slice of a gradient, which is one partial sum; see shaders/grad_norm_partial.wgsl. */
+const SLICE_FIELDS = { begin4: "u32", stride4: "u32", end: "u32", slot: "u32" } as const;
 
 const partialKernel: Kernel = {
   name: "grad_norm_partial",
   code: partialCode,
-  params: { length: "u32", first: "u32" },
-  reads: ["gradient"],
+  params: { count: "u32" },
+  reads: ["gradient", "slices"],
   writes: ["partials"],
+  structs: { Slice: SLICE_FIELDS },
   reduces: "f32",
 };
 const normKernel: Kernel = {
@@ -30,22 +35,49 @@ const THREADS = 256;
 const MAX_PARTIALS = 256;
 
 /** How many partial sums {@link gradNormPartial} makes of a tensor. */
-export function partialCount(gradient: Tensor): number {
-  return Math.min(MAX_PARTIALS, Math.ceil(elementCount(gradient.shape) / (16 * THREADS)));
+export function partialCount(shape: readonly number[]): number {
+  return Math.min(MAX_PARTIALS, Math.ceil(elementCount(shape) / (16 * THREADS)));
 }
 
-/** Writes the sums of squares of slices of a gradient to `partials`, from slot `first`: {@link partialCount} of them. */
+/**
+ * The slices of an arena's gradients for {@link gradNormPartial}: {@link partialCount} of each tensor.
+ *
+ * @param tensors Each with its first element in the arena, a multiple of 4, and the first of its slots.
+ * @returns Of a u32 tensor (count, 4).
+ */
+export function gradientSlices(
+  gpu: Gpu,
+  tensors: readonly { shape: readonly number[]; first: number; slot: number }[],
+): Uint32Array {
+  const threads = reducingThreads(gpu, "gradNorm");
+  return Uint32Array.from(tensors.flatMap(({ shape, first, slot }) => {
+    const count = partialCount(shape);
+    const end = first + elementCount(shape);
+    return Array.from(
+      { length: count },
+      (_, i) => [first / 4 + i * threads, count * threads, end, slot + i],
+    ).flat();
+  }));
+}
+
+/**
+ * Writes the sums of squares of slices of gradients to `partials`.
+ *
+ * @param slices As {@link gradientSlices} made them, u32 (count, 4).
+ */
 export function gradNormPartial(
   commands: Commands,
   partials: Tensor,
   gradient: Tensor,
-  first: number,
+  slices: Tensor,
 ): void {
+  const [count] = slices.shape;
+  expectShape("grad_norm_partial", "slices", slices, [count, Object.keys(SLICE_FIELDS).length]);
   commands.dispatch(partialKernel, {
     variant: { overrides: { WORKGROUP: reducingThreads(commands.gpu, "gradNorm") } },
-    params: { length: elementCount(gradient.shape), first },
-    tensors: [gradient, partials],
-    workgroups: [partialCount(gradient)],
+    params: { count },
+    tensors: [gradient, slices, partials],
+    workgroups: grid(count),
   });
 }
 

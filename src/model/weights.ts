@@ -1,14 +1,17 @@
 // This module is browser compatible.
 import { UserError } from "../errors.ts";
 import type { NamedTensor } from "../formats/safetensors.ts";
+import { type Layout, layOut } from "../gpu/arena.ts";
 import type { StandIn } from "../gpu/counting_gpu.ts";
 import type { Gpu } from "../gpu/device.ts";
 import {
   createTensor,
   destroyTensor,
   elementCount,
+  part,
   readTensor,
   type Tensor,
+  view,
   writeTensor,
 } from "../gpu/tensor.ts";
 import { Commands } from "../gpu/commands.ts";
@@ -17,7 +20,7 @@ import type { Operand } from "../kernels/shapes.ts";
 import type { LlamaConfig } from "./config.ts";
 import { type ParameterSpec, parameterTable } from "./params.ts";
 
-/** A parameter on the GPU. */
+/** A parameter on the GPU. What trains lies in arenas. */
 export interface Parameter {
   spec: ParameterSpec;
   /** What forward and backward multiply with: f16 at f16 precision (norms excepted), else f32. */
@@ -28,11 +31,26 @@ export interface Parameter {
   gradient?: Tensor;
 }
 
+/** Trained parameters that lie side by side: matrices, then vectors. */
+export interface TrainedArena {
+  layout: Layout<ParameterSpec>;
+  /** Elements in front of the vectors. */
+  matrices: number;
+  /** f32 (length). */
+  master: Tensor;
+  /** f32 (length). */
+  gradient: Tensor;
+  /** The operands of the matrices at f16, in the same places: f16 (matrices). */
+  operand?: Tensor;
+}
+
 /** All parameters of a model, by name. A reference shares the frozen ones with its policy. */
 export interface Weights {
   config: LlamaConfig;
   precision: Operand;
   parameters: Map<string, Parameter>;
+  /** What trains. */
+  trained: TrainedArena[];
   /** Whether a tied model was given a head of its own, which begins as the embedding. */
   untied: boolean;
 }
@@ -69,6 +87,11 @@ export function trunkIsFrozen(trainable: Trainable): boolean {
   return !trainable.embeddings && trainable.head !== "tied";
 }
 
+/** Gains and biases: f32 at every precision, and most trainings do not let them decay. */
+function isVector({ shape }: ParameterSpec): boolean {
+  return shape.length === 1;
+}
+
 function isTrained(spec: ParameterSpec, config: LlamaConfig, trainable: Trainable): boolean {
   if (spec.layer !== null) return spec.layer >= config.numLayers - trainable.layers;
   if (spec.kind === "norm") return trainable.finalNorm;
@@ -97,10 +120,19 @@ export async function loadWeights(
   checkTrainable(config, trainable);
   const untie = config.tieWordEmbeddings && trainable.head === "untied";
   const shape = untie ? { ...config, tieWordEmbeddings: false } : config;
+  const table = parameterTable(shape);
+  const trained = allocateTrained(
+    gpu,
+    table.filter((spec) => isTrained(spec, shape, trainable)),
+    precision,
+  );
+  const parts = new Map(
+    trained.flatMap((arena) => partsOf(gpu, arena)).map((one) => [one.spec.name, one]),
+  );
   const parameters = new Map<string, Parameter>();
   try {
-    for (const spec of parameterTable(shape)) {
-      const parameter = allocate(gpu, spec, precision, isTrained(spec, shape, trainable));
+    for (const spec of table) {
+      const parameter = parts.get(spec.name) ?? allocate(gpu, spec, precision);
       parameters.set(spec.name, parameter);
       const source = untie && spec.kind === "head"
         ? parameters.get("embed_tokens")!.spec.checkpoint
@@ -108,10 +140,10 @@ export async function loadWeights(
       await fill(gpu, parameter, source, read);
     }
   } catch (error) {
-    for (const parameter of parameters.values()) free(gpu, parameter);
+    releaseWeights(gpu, { parameters, trained });
     throw error;
   }
-  return { config: shape, precision, parameters, untied: untie };
+  return { config: shape, precision, parameters, trained, untied: untie };
 }
 
 function checkTrainable(config: LlamaConfig, trainable: Trainable): void {
@@ -132,22 +164,44 @@ function checkTrainable(config: LlamaConfig, trainable: Trainable): void {
   }
 }
 
-function allocate(gpu: Gpu, spec: ParameterSpec, precision: Operand, trained: boolean): Parameter {
-  const half = precision === "f16" && spec.kind !== "norm";
-  const operand = createTensor(gpu, spec.name, half ? "f16" : "f32", spec.shape);
-  if (!trained) return { spec, operand };
-  return {
-    spec,
-    operand,
-    master: half ? createTensor(gpu, `${spec.name} master`, "f32", spec.shape) : operand,
-    gradient: createTensor(gpu, `${spec.name} gradient`, "f32", spec.shape),
-  };
+function allocate(gpu: Gpu, spec: ParameterSpec, precision: Operand): Parameter {
+  const dtype = isVector(spec) ? "f32" : precision;
+  return { spec, operand: createTensor(gpu, spec.name, dtype, spec.shape) };
 }
 
-function free(gpu: Gpu, { operand, master, gradient }: Parameter): void {
-  for (const tensor of new Set([operand, master, gradient])) {
-    if (tensor) destroyTensor(gpu, tensor);
-  }
+/** Allocates what trains: matrices, then vectors. */
+function allocateTrained(
+  gpu: Gpu,
+  specs: readonly ParameterSpec[],
+  precision: Operand,
+): TrainedArena[] {
+  const ordered = specs.toSorted((a, b) => Number(isVector(a)) - Number(isVector(b)));
+  return layOut(gpu, ordered).map((layout) => {
+    const { places, length } = layout;
+    const matrices = places.find(({ tensor }) => isVector(tensor))?.first ?? length;
+    return {
+      layout,
+      matrices,
+      master: createTensor(gpu, "weights", "f32", [length]),
+      gradient: createTensor(gpu, "gradients", "f32", [length]),
+      ...precision === "f16" && matrices > 0 &&
+        { operand: createTensor(gpu, "operands", "f16", [matrices]) },
+    };
+  });
+}
+
+/** The parameters of an arena. */
+function partsOf(gpu: Gpu, { layout, master, gradient, operand }: TrainedArena): Parameter[] {
+  return layout.places.map(({ tensor: spec, first }) => {
+    const { name, shape } = spec;
+    const own = part(gpu, master, name, first, shape);
+    return {
+      spec,
+      operand: operand && !isVector(spec) ? part(gpu, operand, name, first, shape) : own,
+      master: own,
+      gradient: part(gpu, gradient, `${name} gradient`, first, shape),
+    };
+  });
 }
 
 /** Writes the tensors that make up a parameter, a piece at a time. */
@@ -199,12 +253,20 @@ export function snapshot(gpu: Gpu, weights: Weights): Weights {
     parameters.set(name, { spec, operand: copy });
   }
   commands.submit();
-  return { ...weights, parameters };
+  return { ...weights, parameters, trained: [] };
 }
 
-/** Frees weights that train nothing. */
-export function releaseWeights(gpu: Gpu, weights: Weights): void {
-  for (const { operand } of weights.parameters.values()) destroyTensor(gpu, operand);
+/** Frees weights that are shared with no others. */
+export function releaseWeights(
+  gpu: Gpu,
+  { parameters, trained }: Pick<Weights, "parameters" | "trained">,
+): void {
+  for (const { master, gradient, operand } of trained) {
+    for (const tensor of [master, gradient, operand]) if (tensor) destroyTensor(gpu, tensor);
+  }
+  for (const { operand, master } of parameters.values()) {
+    if (!master) destroyTensor(gpu, operand);
+  }
 }
 
 /** Frees what {@link snapshot} copied. */
@@ -223,7 +285,13 @@ export function standInWeights(weights: Weights, standIn: StandIn): Weights {
     ...gradient && { gradient: standIn(gradient) },
   });
   const parameters = weights.parameters.entries().map(([name, one]) => [name, like(one)] as const);
-  return { ...weights, parameters: new Map(parameters) };
+  const trained = weights.trained.map(({ master, gradient, operand, ...arena }) => ({
+    ...arena,
+    master: standIn(master),
+    gradient: standIn(gradient),
+    ...operand && { operand: standIn(operand) },
+  }));
+  return { ...weights, parameters: new Map(parameters), trained };
 }
 
 /** The parameters that train, in table order. */
@@ -236,10 +304,15 @@ export function trainedParameters(
   })[];
 }
 
+/** Sets all gradients to zero. */
+export function zeroGradients(commands: Commands, { trained }: Weights): void {
+  for (const { gradient } of trained) commands.clear(gradient);
+}
+
 /** Brings the f16 operands in line with their masters; nothing to do at f32. */
-export function refreshOperands(commands: Commands, weights: Weights): void {
-  for (const { operand, master } of trainedParameters(weights)) {
-    if (operand !== master) convert(commands, operand, master);
+export function refreshOperands(commands: Commands, { trained }: Weights): void {
+  for (const { operand, master } of trained) {
+    if (operand) convert(commands, operand, view(master, [...operand.shape]));
   }
 }
 

@@ -4,13 +4,13 @@ import type { StandIn } from "../gpu/counting_gpu.ts";
 import type { Gpu } from "../gpu/device.ts";
 import type { Readback } from "../gpu/readback.ts";
 import { createTensor, type Tensor, writeTensor } from "../gpu/tensor.ts";
-import { gradNorm, gradNormPartial, partialCount } from "../kernels/grad_norm.ts";
+import { gradientSlices, gradNorm, gradNormPartial, partialCount } from "../kernels/grad_norm.ts";
 import { STATE, STATE_WORDS } from "../kernels/state.ts";
 import { refreshOperands, trainedParameters, type Weights } from "../model/weights.ts";
 import { type OptimizerRow, OPTIMIZERS, type UpdateOptions } from "./optimizers.ts";
 
 /** Options that stay the same over a run. */
-export interface OptimizerOptions extends Omit<UpdateOptions, "learningRate"> {
+export interface OptimizerOptions extends Omit<UpdateOptions, "learningRate" | "decaying"> {
   /** Whether the gains of norms decay too, as everything does in plain `torch.optim.AdamW`. */
   decayNorms: boolean;
   /** Clip the global gradient norm to this; 0: off. */
@@ -25,11 +25,20 @@ export interface Optimizer {
   state: Tensor;
   /** The row's own numbers, u32. */
   numbers: Tensor;
-  /** The row's slots of each parameter, by its name. */
-  slots: Map<string, Record<string, Tensor>>;
+  /** What belongs to each arena of the weights, in order. */
+  arenas: OptimizerArena[];
   partials: Tensor;
   /** Whether overflows adapt the loss scale: at f16. */
   dynamic: boolean;
+}
+
+interface OptimizerArena {
+  /** The row's, laid out as the weights. */
+  slots: Record<string, Tensor>;
+  /** Of the gradients, for their norm. */
+  slices: Tensor;
+  /** See UpdateOptions. */
+  decaying: number;
 }
 
 /** f16 gradients of a mean loss over a batch are small: this lifts them, as PyTorch's GradScaler does. Overflow lowers it. */
@@ -37,15 +46,34 @@ const FIRST_LOSS_SCALE = 2 ** 16;
 
 export function createOptimizer(gpu: Gpu, weights: Weights, options: OptimizerOptions): Optimizer {
   const row: OptimizerRow = OPTIMIZERS.adamw_torch;
-  const slots = new Map<string, Record<string, Tensor>>();
+  // By the table's order, whatever the arenas' is: the norm's sums keep theirs.
+  const firstSlots = new Map<string, number>();
   let partials = 0;
-  for (const { spec, gradient } of trainedParameters(weights)) {
-    const own = Object.entries(row.slots).map(([name, dtype]) =>
-      [name, createTensor(gpu, `${spec.name} ${name}`, dtype, spec.shape)] as const
-    );
-    slots.set(spec.name, Object.fromEntries(own));
-    partials += partialCount(gradient);
+  for (const { spec } of trainedParameters(weights)) {
+    firstSlots.set(spec.name, partials);
+    partials += partialCount(spec.shape);
   }
+  const arenas = weights.trained.map(({ layout: { places, length }, matrices }) => {
+    const data = gradientSlices(
+      gpu,
+      places.map(({ tensor: { name, shape }, first }) => ({
+        shape,
+        first,
+        slot: firstSlots.get(name)!,
+      })),
+    );
+    const slices = createTensor(gpu, "gradient slices", "u32", [data.length / 4, 4]);
+    writeTensor(gpu, slices, data);
+    return {
+      slots: Object.fromEntries(
+        Object.entries(row.slots).map(([name, dtype]) =>
+          [name, createTensor(gpu, name, dtype, [length])] as const
+        ),
+      ),
+      slices,
+      decaying: options.decayNorms ? length : matrices,
+    };
+  });
   const dynamic = weights.precision === "f16";
   const state = createTensor(gpu, "optimizer state", "u32", [STATE_WORDS]);
   writeTensor(gpu, state, Float32Array.of(dynamic ? FIRST_LOSS_SCALE : 1));
@@ -54,7 +82,7 @@ export function createOptimizer(gpu: Gpu, weights: Weights, options: OptimizerOp
     options,
     state,
     numbers: createTensor(gpu, "optimizer numbers", "u32", [Object.keys(row.numbers).length]),
-    slots,
+    arenas,
     partials: createTensor(gpu, "grad norm partials", "f32", [partials]),
     dynamic,
   };
@@ -62,21 +90,20 @@ export function createOptimizer(gpu: Gpu, weights: Weights, options: OptimizerOp
 
 /** An optimizer like another one on a counting device. */
 export function standInOptimizer(optimizer: Optimizer, standIn: StandIn): Optimizer {
-  const { state, numbers, slots, partials } = optimizer;
-  const like = (own: Record<string, Tensor>) =>
-    Object.fromEntries(Object.entries(own).map(([name, slot]) => [name, standIn(slot)]));
+  const { state, numbers, arenas, partials } = optimizer;
+  const like = (slots: Record<string, Tensor>) =>
+    Object.fromEntries(Object.entries(slots).map(([name, slot]) => [name, standIn(slot)]));
   return {
     ...optimizer,
     state: standIn(state),
     numbers: standIn(numbers),
-    slots: new Map(slots.entries().map(([name, own]) => [name, like(own)])),
+    arenas: arenas.map(({ slots, slices, decaying }) => ({
+      slots: like(slots),
+      slices: standIn(slices),
+      decaying,
+    })),
     partials: standIn(partials),
   };
-}
-
-/** Sets all gradients to zero. */
-export function zeroGradients(commands: Commands, weights: Weights): void {
-  for (const { gradient } of trainedParameters(weights)) commands.clear(gradient);
 }
 
 /**
@@ -86,27 +113,43 @@ export function zeroGradients(commands: Commands, weights: Weights): void {
 export function update(
   commands: Commands,
   weights: Weights,
-  { row, options, state, numbers, slots, partials, dynamic }: Optimizer,
+  { row, options, state, numbers, arenas, partials, dynamic }: Optimizer,
   learningRate: number,
 ): void {
-  const trained = trainedParameters(weights);
-  let slot = 0;
-  for (const { gradient } of trained) {
-    gradNormPartial(commands, partials, gradient, slot);
-    slot += partialCount(gradient);
+  for (const [i, { gradient }] of weights.trained.entries()) {
+    gradNormPartial(commands, partials, gradient, arenas[i].slices);
   }
   gradNorm(commands, state, partials, { maxNorm: options.maxGradNorm, dynamic });
   row.begin?.(commands, numbers, state, { ...options, learningRate });
-  for (const { spec, master, gradient } of trained) {
-    const decays = spec.kind !== "norm" || options.decayNorms;
-    const weightDecay = decays ? options.weightDecay : 0;
-    row.update(
-      commands,
-      { weight: master, gradient, slots: slots.get(spec.name)!, state, numbers },
-      { ...options, learningRate, weightDecay },
-    );
+  for (const [i, { master: weight, gradient }] of weights.trained.entries()) {
+    const { slots, decaying } = arenas[i];
+    const tensors = { weight, gradient, slots, state, numbers };
+    row.update(commands, tensors, { ...options, learningRate, decaying });
   }
   refreshOperands(commands, weights);
+}
+
+/** A slot of a trained parameter: what checkpoints call it, and where it lies. */
+export interface Slot {
+  name: string;
+  shape: number[];
+  tensor: Tensor;
+  /** Its first element in the tensor. */
+  first: number;
+}
+
+/** The slots of all trained parameters. */
+export function slotsOf(weights: Weights, { arenas }: Optimizer): Slot[] {
+  return weights.trained.flatMap(({ layout: { places } }, i) =>
+    places.flatMap(({ tensor: { name, shape }, first }) =>
+      Object.entries(arenas[i].slots).map(([slot, tensor]) => ({
+        name: `${name}.${slot}`,
+        shape,
+        tensor,
+        first,
+      }))
+    )
+  );
 }
 
 /** What the optimizer knows after a step. */

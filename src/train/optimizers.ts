@@ -17,9 +17,11 @@ export interface UpdateOptions {
   beta2: number;
   epsilon: number;
   weightDecay: number;
+  /** How many weights of the arena decay: those in front. */
+  decaying: number;
 }
 
-/** Weights with all that their update takes. */
+/** The weights of an arena with all that their update takes. */
 export interface UpdateTensors {
   weight: Tensor;
   gradient: Tensor;
@@ -32,13 +34,18 @@ export interface UpdateTensors {
 }
 
 export interface OptimizerRow {
-  /** Tensors that it keeps for each weight tensor, of its shape, zeros at first; named as in checkpoints. */
+  /** Numbers that it keeps for each weight, zeros at first; named as in checkpoints. */
   slots: Readonly<Record<string, Dtype>>;
   /** What it keeps besides, zeros at first. */
   numbers: Fields;
   /** Records what it does once per step, before the updates. */
-  begin?(commands: Commands, numbers: Tensor, state: Tensor, options: UpdateOptions): void;
-  /** Records the update of weights; it does nothing where `gradNorm` skipped the step. */
+  begin?(
+    commands: Commands,
+    numbers: Tensor,
+    state: Tensor,
+    options: Omit<UpdateOptions, "decaying">,
+  ): void;
+  /** Records the update of an arena; it does nothing where `gradNorm` skipped the step. */
   update(commands: Commands, tensors: UpdateTensors, options: UpdateOptions): void;
 }
 

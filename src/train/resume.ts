@@ -1,14 +1,19 @@
 // This module is browser compatible.
 import { UserError } from "../errors.ts";
 import { describe, isObject } from "../formats/json.ts";
-import type { NamedTensor } from "../formats/safetensors.ts";
-import { readTensor, readTensorU32, type Tensor, writeTensor } from "../gpu/tensor.ts";
+import {
+  elementCount,
+  readTensor,
+  readTensorU32,
+  type Tensor,
+  writeTensor,
+} from "../gpu/tensor.ts";
 import type { Model } from "../model/model.ts";
 import { STATE_FIELDS } from "../kernels/state.ts";
 import { restoreMasters, trainedParameters } from "../model/weights.ts";
 import type { Checkpoint, CheckpointContent } from "./checkpoint.ts";
 import { isIdentity } from "./identity.ts";
-import type { Optimizer } from "./optimizer.ts";
+import { type Optimizer, slotsOf } from "./optimizer.ts";
 
 /**
  * Everything that a run needs to go on bit for bit: trained weights, the optimizer's slots, and its numbers with the loss
@@ -23,23 +28,23 @@ export async function checkpointContent(
   optimizer: Optimizer,
   fingerprint: Record<string, unknown>,
 ): Promise<CheckpointContent> {
-  const tensors: NamedTensor[] = [];
   // Read back one by one, as they are written.
-  const add = (name: string, tensor: Tensor) => {
-    tensors.push({ name, shape: [...tensor.shape], data: () => readTensor(gpu, tensor) });
-  };
-  for (const { spec, master } of trainedParameters(weights)) {
-    add(spec.name, master);
-    for (const [slot, tensor] of Object.entries(optimizer.slots.get(spec.name)!)) {
-      add(`${spec.name}.${slot}`, tensor);
-    }
-  }
+  const masters = trainedParameters(weights).map(({ spec: { name, shape }, master }) => ({
+    name,
+    shape,
+    data: () => readTensor(gpu, master),
+  }));
+  const slots = slotsOf(weights, optimizer).map(({ name, shape, tensor, first }) => ({
+    name,
+    shape,
+    data: () => readTensor(gpu, tensor, first, elementCount(shape)),
+  }));
   const optimizerState: Record<string, number> = {};
   for (const [names, tensor] of wordsOf(optimizer)) {
     const words = await readTensorU32(gpu, tensor);
     for (const [i, name] of names.entries()) optimizerState[name] = words[i];
   }
-  return { tensors, state: { optimizerState, fingerprint } };
+  return { tensors: [...masters, ...slots], state: { optimizerState, fingerprint } };
 }
 
 /** What an optimizer knows besides its slots, and what a checkpoint calls it. */
@@ -77,10 +82,14 @@ export async function restoreCheckpoint(
   fingerprint: Record<string, unknown>,
 ): Promise<void> {
   checkFingerprint(checkpoint.state.fingerprint as Record<string, unknown>, fingerprint);
-  for (const { spec } of trainedParameters(weights)) {
-    for (const [slot, tensor] of Object.entries(optimizer.slots.get(spec.name)!)) {
-      writeTensor(gpu, tensor, await checkpoint.readFloat32(`${spec.name}.${slot}`));
+  for (const { name, shape, tensor, first } of slotsOf(weights, optimizer)) {
+    const data = await checkpoint.readFloat32(name);
+    if (data.length !== elementCount(shape)) {
+      throw new UserError(
+        `Cannot resume: expected "${name}" (${shape}), found ${data.length} numbers: use the options of the interrupted run`,
+      );
     }
+    writeTensor(gpu, tensor, data, first);
   }
   await restoreMasters(gpu, weights, (name) => checkpoint.readFloat32(name));
   for (const [names, tensor] of wordsOf(optimizer)) {

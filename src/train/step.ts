@@ -7,13 +7,8 @@ import { topBackward } from "../model/backward.ts";
 import { topForward, trunkForward } from "../model/forward.ts";
 import { headForwardBackward } from "../model/head.ts";
 import { type Model, scoreTensor } from "../model/model.ts";
-import {
-  type Optimizer,
-  type OptimizerReport,
-  reportState,
-  update,
-  zeroGradients,
-} from "./optimizer.ts";
+import { zeroGradients } from "../model/weights.ts";
+import { type Optimizer, type OptimizerReport, reportState, update } from "./optimizer.ts";
 
 /** A micro-batch with its loss: preference pairs (src/train/dpo_batch.ts) or plain text (src/train/sft_batch.ts). */
 export interface TrainingBatch {

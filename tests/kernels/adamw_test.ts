@@ -11,6 +11,7 @@ const options = {
   beta2: 0.999,
   epsilon: 1e-8,
   weightDecay: 0.1,
+  decaying: 0,
 };
 
 const newCorrection = () => upload(new Uint32Array(CORRECTION_WORDS), [CORRECTION_WORDS]);
@@ -48,10 +49,17 @@ Deno.test("a skipped step counts no update and changes no tensor", async () => {
 });
 
 // One element, a prime, and just over one workgroup of 256 threads with four elements each. Once with an epsilon that counts
-// beside the root of the mean square.
-for (const [length, epsilon] of [[1, 1e-8], [13, 1e-2], [1025, 1e-8]]) {
-  Deno.test(`adamw equals the reference over ten steps, ${length} elements, epsilon ${epsilon}`, async () => {
-    const given = { ...options, epsilon };
+// beside the root of the mean square, and with weights that decay in front of others.
+for (
+  const [length, epsilon, decaying] of [
+    [1, 1e-8, 1],
+    [13, 1e-2, 8],
+    [1025, 1e-8, 0],
+    [1025, 1e-8, 1025],
+  ]
+) {
+  Deno.test(`adamw equals the reference over ten steps, ${length} elements, epsilon ${epsilon}, ${decaying} decay`, async () => {
+    const given = { ...options, epsilon, decaying };
     const start = values(1, length);
     const weight = output([length]);
     const zeros = upload(new Float32Array(length), [length]);

@@ -1,6 +1,11 @@
 import assert from "node:assert/strict";
-import { readTensor, readTensorU32 } from "../../src/gpu/tensor.ts";
-import { gradNorm, gradNormPartial, partialCount } from "../../src/kernels/grad_norm.ts";
+import { readTensor, readTensorU32, type Tensor } from "../../src/gpu/tensor.ts";
+import {
+  gradientSlices,
+  gradNorm,
+  gradNormPartial,
+  partialCount,
+} from "../../src/kernels/grad_norm.ts";
 import { STATE, STATE_WORDS } from "../../src/kernels/state.ts";
 import { assertClose, forEachVariant, gpu, output, run, upload, values } from "./harness.ts";
 
@@ -8,23 +13,27 @@ function newState(lossScale: number) {
   return upload(Float32Array.of(lossScale, ...new Array(STATE_WORDS - 1).fill(0)), [STATE_WORDS]);
 }
 
-/** Runs the norm over tensors as a training step does. */
-function norm(
-  gradients: Float32Array[],
-  state: ReturnType<typeof newState>,
-  maxNorm: number,
-  dynamic = false,
-) {
-  const tensors = gradients.map((gradient) => upload(gradient, [gradient.length]));
-  const slots = tensors.reduce((total, tensor) => total + partialCount(tensor), 0);
+/** Runs the norm over tensors in an arena as a training step does: with gaps between them, and slots in another order. */
+function norm(gradients: Float32Array[], state: Tensor, maxNorm: number, dynamic = false): void {
+  const tensors: { shape: number[]; first: number; slot: number }[] = [];
+  let slots = 0;
+  for (const { length } of gradients.toReversed()) {
+    tensors.unshift({ shape: [length], first: 0, slot: slots });
+    slots += partialCount([length]);
+  }
+  let end = 0;
+  for (const tensor of tensors) {
+    tensor.first = end;
+    end += Math.ceil(tensor.shape[0] / 128) * 128;
+  }
+  const data = new Float32Array(end).fill(NaN);
+  for (const [i, { first }] of tensors.entries()) data.set(gradients[i], first);
+  const slices = gradientSlices(gpu, tensors);
+  assert.equal(slices.length, 4 * slots);
   const partials = output([slots]);
   run((commands) => {
-    let first = 0;
-    for (const tensor of tensors) {
-      gradNormPartial(commands, partials, tensor, first);
-      first += partialCount(tensor);
-    }
-    gradNorm(commands, state, { ...partials, shape: [slots] }, { maxNorm, dynamic });
+    gradNormPartial(commands, partials, upload(data, [end]), upload(slices, [slots, 4]));
+    gradNorm(commands, state, partials, { maxNorm, dynamic });
   });
 }
 

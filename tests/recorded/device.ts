@@ -7,7 +7,12 @@ export interface Notes {
   shaders: string[];
   /** Submitted commands in order: `name type=f32 CONSTANT=1 (workgroups) inputs -> outputs`, copies and clears. */
   commands: string[];
+  /** Tensors that lie in a buffer with others, by {@link placeOf}. */
+  parts: Map<string, { name: string; size: number }>;
 }
+
+/** A byte of a buffer. */
+export const placeOf = ({ label }: { label: string }, offset = 0) => `${label}+${offset}`;
 
 /** The kind of device that the notes are of. */
 export interface DeviceKind {
@@ -31,7 +36,7 @@ const LIMITS = {
 
 /** Opens such a device. */
 export function recordingGpu({ features, info }: DeviceKind): { gpu: Gpu; notes: Notes } {
-  const notes: Notes = { shaders: [], commands: [] };
+  const notes: Notes = { shaders: [], commands: [], parts: new Map() };
   const device = {
     features: new Set(features),
     limits: LIMITS,
@@ -61,9 +66,9 @@ export function recordingGpu({ features, info }: DeviceKind): { gpu: Gpu; notes:
     },
     createBindGroup: ({ entries }: { entries: { resource: Resource }[] }) =>
       entries.slice(1).map(({ resource }) =>
-        "buffer" in resource ? resource.buffer.label : resource.label
+        "buffer" in resource ? boundName(notes, resource) : resource.label
       ),
-    createCommandEncoder: () => commandEncoder(),
+    createCommandEncoder: () => commandEncoder(notes),
     queue: {
       writeBuffer: () => {},
       submit: (buffers: string[][]) => notes.commands.push(...buffers.flat()),
@@ -73,7 +78,20 @@ export function recordingGpu({ features, info }: DeviceKind): { gpu: Gpu; notes:
   return { gpu: new Gpu(device as unknown as GPUDevice, named), notes };
 }
 
-type Resource = { buffer: Labelled } | Labelled;
+interface Binding {
+  buffer: Labelled;
+  offset?: number;
+  size: number;
+}
+
+type Resource = Binding | Labelled;
+
+/** What is bound: a buffer, a tensor in it, or what lies from a byte on. */
+function boundName({ parts }: Notes, { buffer, offset, size }: Binding): string {
+  const part = parts.get(placeOf(buffer, offset));
+  if (part?.size === size) return part!.name;
+  return offset ? placeOf(buffer, offset) : buffer.label;
+}
 
 interface PipelineDescriptor {
   layout: GPUBindGroupLayoutEntry[];
@@ -91,7 +109,7 @@ function variantName({ compute: { module: { label, code }, constants } }: Pipeli
   ].join(" ");
 }
 
-function commandEncoder() {
+function commandEncoder({ parts }: Notes) {
   const commands: string[] = [];
   return {
     beginComputePass: () => {
@@ -111,8 +129,10 @@ function commandEncoder() {
     },
     copyBufferToBuffer: (source: Labelled, _: number, target: Labelled) =>
       commands.push(`copy ${source.label} -> ${target.label}`),
-    copyBufferToTexture: ({ buffer }: { buffer: Labelled }) =>
-      commands.push(`copy ${buffer.label} -> its texture`),
+    copyBufferToTexture: ({ buffer, offset }: Omit<Binding, "size">) => {
+      const { name } = parts.get(placeOf(buffer, offset)) ?? { name: buffer.label };
+      commands.push(`copy ${name} -> its texture`);
+    },
     clearBuffer: ({ label }: Labelled) => commands.push(`clear ${label}`),
     finish: () => commands,
   };

@@ -21,8 +21,9 @@ import type { Operand } from "../../src/kernels/shapes.ts";
 import type { DeviceClass } from "../../src/kernels/tuning.ts";
 import { parseLlamaConfig } from "../../src/model/config.ts";
 import { checkpointTensors } from "../../src/model/params.ts";
+import type { Weights } from "../../src/model/weights.ts";
 import { trainingStep } from "../../src/train/step.ts";
-import { type DeviceKind, recordingGpu } from "./device.ts";
+import { type DeviceKind, type Notes, placeOf, recordingGpu } from "./device.ts";
 
 const KINDS: Record<DeviceClass, DeviceKind> = {
   gpu: { features: ["shader-f16", "subgroups"], info: { software: false, lanes: 32 } },
@@ -90,6 +91,7 @@ async function recordKind(kind: DeviceKind, precision: Operand): Promise<string>
     sections.push([`${title}: ${notes.commands.length} commands`, ...notes.commands].join("\n"));
   };
   const step = ({ model, optimizer, steps }: Training) => {
+    notes.parts = partsOf(model.weights);
     const readback = new Readback(gpu);
     const { microBatches } = steps(Uint32Array.from(pairs.keys()), readback);
     trainingStep(model, optimizer, microBatches, 1e-3, readback);
@@ -115,6 +117,18 @@ async function recordKind(kind: DeviceKind, precision: Operand): Promise<string>
   await section("Two further tokens of both", () => decoder.next(sequences, 2));
   await section("Likelihoods of a prompt", () => promptLogprobs(model, ids(9), 2));
   return [["Shaders", ...notes.shaders.toSorted()].join("\n"), ...sections].join("\n\n") + "\n";
+}
+
+/** The parameters that lie in arenas. */
+function partsOf({ parameters }: Weights): Notes["parts"] {
+  const tensors = parameters.values().flatMap(({ operand, master, gradient }) =>
+    master && gradient ? [operand, master, gradient] : []
+  );
+  return new Map(
+    tensors.map(({ storage: { buffer, offsetBytes, sizeBytes, label } }) =>
+      [placeOf(buffer, offsetBytes), { name: label, size: sizeBytes }] as const
+    ),
+  );
 }
 
 function options<C extends "train" | "sft">(command: C, flags: Record<string, string>) {

@@ -4,7 +4,8 @@ import type { PreferencePair } from "../../src/data/pairs.ts";
 import { scorePairs } from "../../src/dpo/evaluate.ts";
 import { dpoSteps } from "../../src/train/dpo.ts";
 import { type DpoTraining, loadModel, startDpo, startSft } from "../../src/engine.ts";
-import { gpu } from "../kernels/harness.ts";
+import { Gpu } from "../../src/gpu/device.ts";
+import { gpu, operandTypes } from "../kernels/harness.ts";
 import {
   awkwardPairs,
   gradientDifference,
@@ -150,6 +151,64 @@ Deno.test("a run repeated has the same bits", async () => {
   assert.deepEqual(runs[1], runs[0]);
   const before = await tensorOf(checkpoint, "model.norm.weight");
   assert.notDeepEqual(runs[0].weights.get("model.norm.weight"), before, "the run trained nothing");
+});
+
+Deno.test("what trains in many arenas has the bits of one", async () => {
+  const pairs = randomPairs(9, 4, vocabSize, 30);
+  for (const precision of operandTypes) {
+    const all = options("train", {
+      ...{ "batch-size": 2, "max-steps": 3, "learning-rate": 1e-3, "max-length": 64 },
+      "weight-decay": 0.1,
+    });
+    const runs = [];
+    for (const device of [gpu, lowBinding(2 ** 15)]) {
+      const training = await startDpo(device, checkpoint, null, pairs, all, precision);
+      const { trained } = training.model.weights;
+      assert.ok(device === gpu ? trained.length === 1 : trained.length > 3, `${trained.length}`);
+      runs.push(await trainAll(training, pairs.length, all));
+    }
+    assert.deepEqual(runs[1], runs[0]);
+  }
+});
+
+/** The device of the tests as if it bound no more than so many bytes. */
+function lowBinding(bytes: number): Gpu {
+  const { limits } = gpu.device;
+  const low = new Proxy(limits, {
+    get: (_, name) =>
+      name === "maxStorageBufferBindingSize" ? bytes : limits[name as keyof GPUSupportedLimits],
+  });
+  const device = new Proxy(gpu.device, {
+    get(device, name) {
+      if (name === "limits") return low;
+      const value = Reflect.get(device, name);
+      return typeof value === "function" ? value.bind(device) : value;
+    },
+  });
+  return new Gpu(device, gpu.info, gpu.mapsWithinCall);
+}
+
+Deno.test("weight decay shrinks matrices, and norms where it is asked to", async () => {
+  const pairs = randomPairs(9, 4, vocabSize, 30);
+  const [rate, decay] = [1e-2, 0.5];
+  const weightsAfter = async (flags: Record<string, unknown>) => {
+    const all = { "max-steps": 1, "batch-size": 4, "learning-rate": rate, "warmup-steps": 0 };
+    const given = options("train", { ...all, "lr-scheduler-type": "constant", ...flags });
+    const training = await startDpo(gpu, checkpoint, null, pairs, given, "f32");
+    return (await trainAll(training, pairs.length, given)).weights;
+  };
+  const plain = await weightsAfter({});
+  for (const decayNorms of [false, true]) {
+    const found = await weightsAfter({ "weight-decay": decay, "decay-norms": decayNorms });
+    for (const [name, weights] of found) {
+      const before = await tensorOf(checkpoint, name);
+      const share = name.endsWith("norm.weight") && !decayNorms ? 0 : rate * decay;
+      for (const [i, weight] of weights.entries()) {
+        const error = Math.abs(plain.get(name)![i] - before[i] * share - weight);
+        assert.ok(error < 1e-6, `${name}[${i}], norms ${decayNorms}: ${error} off`);
+      }
+    }
+  }
 });
 
 Deno.test("cached trunk and cached reference change no bit", async () => {
