@@ -1,7 +1,7 @@
 /** What all routes share: the models, who may speak now, and the numbers for `/metrics`. */
 import { Counter, Gauge, Histogram, Registry } from "prom-client"; // buckets and the text format, kept by the Node community
 import { JOB_STATUSES, type JobQueue } from "../src/serve/job_queue.ts";
-import type { Asked, ModelShelf } from "../src/serve/model_shelf.ts";
+import type { ModelPool, PooledModel } from "../src/serve/model_pool.ts";
 import type { Serving, ServingLoad } from "../src/serve/serving.ts";
 import type { TextTokenizer } from "../src/text/tokenizer.ts";
 import { ApiError } from "./errors.ts";
@@ -9,7 +9,7 @@ import { ApiError } from "./errors.ts";
 /** What routes work with. */
 export interface Api {
   serving: Serving;
-  shelf: ModelShelf;
+  pool: ModelPool;
   admission: Admission;
   metrics: Metrics;
   /** Seconds that an answer may take. */
@@ -21,17 +21,17 @@ export interface Api {
 /**
  * @param name As the request has it; without one the first model answers. A run or checkpoint is loaded.
  * @throws {ApiError} 404 if there is no such model.
- * @throws {ShelfFull} If there is no room to load it.
+ * @throws {PoolFull} If there is no room to load it.
  */
 export async function modelOf(
-  { shelf }: Pick<Api, "shelf">,
+  { pool }: Pick<Api, "pool">,
   name: string | null | undefined,
-): Promise<Asked> {
-  return await shelf.find(name || shelf.models[0].name) ?? noModel(shelf, name!);
+): Promise<PooledModel> {
+  return await pool.find(name || pool.models[0].name) ?? noModel(pool, name!);
 }
 
 /** @throws {ApiError} 404, always. */
-export function noModel({ models, grows }: ModelShelf, name: string, param = "model"): never {
+export function noModel({ models, grows }: ModelPool, name: string, param = "model"): never {
   const names = models.map(({ name }) => name).join(", ");
   const further = grows ? " or a run of /v1/runs" : "";
   throw new ApiError(404, `Expected one of the models ${names}${further}, found "${name}"`, {
@@ -41,7 +41,7 @@ export function noModel({ models, grows }: ModelShelf, name: string, param = "mo
 }
 
 /** @throws {ApiError} 400 if the model has no tokenizer. */
-export function tokenizerOf({ model, tokenizer }: Asked): TextTokenizer {
+export function tokenizerOf({ model, tokenizer }: PooledModel): TextTokenizer {
   if (tokenizer) return tokenizer;
   throw new ApiError(400, `Expected token ids, found text: ${model.name} has no tokenizer`);
 }

@@ -43,13 +43,13 @@ export interface AppOptions extends SecurityOptions {
 /** The app over models; the caller gives it a socket, or calls `request` in a test. */
 export function createApp(options: AppOptions): Hono {
   const { maxQueue, timeout, runs, trainings, evaluations, corsOrigin } = options;
-  const { shelf, files, queue } = trainings.settings;
-  const serving = shelf.options.host;
+  const { pool, files, queue } = trainings.settings;
+  const serving = pool.options.host;
   const { isReady = () => true, log = () => {} } = options;
   const slots = serving.slots * serving.models.length;
   const api: Api = {
     serving,
-    shelf,
+    pool,
     admission: new Admission(slots + maxQueue),
     metrics: new Metrics(),
     timeout,
@@ -72,7 +72,7 @@ export function createApp(options: AppOptions): Hono {
   app.route("/", pageRoutes()); // before the key is asked for
   app.use(authenticate(options), limitBody);
   app.route("/", healthRoutes(api, queue));
-  app.route("/", modelRoutes(shelf));
+  app.route("/", modelRoutes(pool));
   app.route("/", completionRoutes(api, log));
   app.route("/", chatRoutes(api, log));
   app.route("/", scoreRoutes(api));
@@ -80,8 +80,8 @@ export function createApp(options: AppOptions): Hono {
   app.route("/", preferenceRoutes(files.preferences));
   app.route("/", fileRoutes(files));
   app.route("/", jobRoutes(trainings, runs, log));
-  app.route("/", runRoutes(runs, shelf));
-  app.route("/", evaluationRoutes(evaluations, shelf));
+  app.route("/", runRoutes(runs, pool));
+  app.route("/", evaluationRoutes(evaluations, pool));
   app.get(
     "/openapi.json",
     openAPIRouteHandler(app, {

@@ -9,7 +9,7 @@ import type { TokenLogprobs } from "../src/kernels/token_logprobs.ts";
 import { encodeText } from "../src/text/prompt.ts";
 import { tokenText } from "../src/text/token_bytes.ts";
 import type { TextTokenizer } from "../src/text/tokenizer.ts";
-import type { Asked } from "../src/serve/model_shelf.ts";
+import type { PooledModel } from "../src/serve/model_pool.ts";
 import { type Api, inTime, modelOf, tokenizerOf } from "./api.ts";
 import { eventStream } from "./event_stream.ts";
 import { CompletionRequest } from "./schemas.ts";
@@ -115,7 +115,7 @@ export function completionRoutes(api: Api, log: (line: string) => void): Hono {
 const finishOf = ({ finishReason }: Answer) => finishReason === "aborted" ? null : finishReason;
 
 /** The prompts in tokens: one or several, each a text or token ids. */
-function promptsOf({ prompt }: CompletionRequest, asked: Asked): number[][] {
+function promptsOf({ prompt }: CompletionRequest, asked: PooledModel): number[][] {
   const several = Array.isArray(prompt) && typeof prompt[0] !== "number";
   const prompts = (several ? prompt : [prompt]) as (string | number[])[];
   return prompts.map((one) =>
@@ -127,7 +127,7 @@ function promptsOf({ prompt }: CompletionRequest, asked: Asked): number[][] {
 function scored(
   api: Api,
   { asked, prompt, topLogprobs }: {
-    asked: Asked;
+    asked: PooledModel;
     prompt: readonly number[];
     topLogprobs: number | null;
   },
@@ -149,7 +149,7 @@ class ChoiceWriter {
   readonly #tokenizer: TextTokenizer;
   #offset = 0;
 
-  constructor(asked: Asked, readonly request: CompletionRequest) {
+  constructor(asked: PooledModel, readonly request: CompletionRequest) {
     this.#tokenizer = tokenizerOf(asked);
   }
 

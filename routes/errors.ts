@@ -3,7 +3,7 @@ import type { Context } from "hono";
 import { HTTPException } from "hono/http-exception";
 import type { ContentfulStatusCode } from "hono/utils/http-status";
 import { NonFiniteError, UnavailableError, UserError } from "../src/errors.ts";
-import { ShelfFull } from "../src/serve/model_shelf.ts";
+import { PoolFull } from "../src/serve/model_pool.ts";
 
 const TYPES: Partial<Record<number, string>> = {
   401: "authentication_error",
@@ -36,7 +36,7 @@ export function errorBody(error: unknown): { status: ContentfulStatusCode; body:
 
 function asApiError(error: unknown): ApiError {
   if (error instanceof ApiError) return error;
-  if (error instanceof ShelfFull) {
+  if (error instanceof PoolFull) {
     return new ApiError(429, error.message, { code: "too_many_models" });
   }
   if (error instanceof UnavailableError) return outOfService(error.message);

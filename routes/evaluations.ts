@@ -4,11 +4,11 @@ import { describeRoute } from "hono-openapi";
 import { z } from "zod";
 import type { Evaluation, Evaluations } from "../src/serve/evaluations.ts";
 import type { Job } from "../src/serve/job_queue.ts";
-import type { ModelShelf } from "../src/serve/model_shelf.ts";
+import type { ModelPool } from "../src/serve/model_pool.ts";
 import { fileOf } from "./files.ts";
 import { ApiError } from "./errors.ts";
 import { errorOf, GivenOptions, storedModel } from "./jobs.ts";
-import { pageOf, PageQuery } from "./pages.ts";
+import { pageOf, PageQuery } from "./pagination.ts";
 import { json, query } from "./validate.ts";
 
 const tag = { tags: ["evaluations"] };
@@ -20,7 +20,7 @@ const EvaluationRequest = z.strictObject({
   smoldpo: GivenOptions.describe("Options of `eval` by their own names, such as beta"),
 }).meta({ id: "EvaluationRequest" });
 
-export function evaluationRoutes(evaluations: Evaluations, shelf: ModelShelf): Hono {
+export function evaluationRoutes(evaluations: Evaluations, pool: ModelPool): Hono {
   const { files, queue } = evaluations.settings;
   const jobOf = (id: string) => {
     const job = evaluations.get(id);
@@ -39,8 +39,8 @@ export function evaluationRoutes(evaluations: Evaluations, shelf: ModelShelf): H
       async (context) => {
         const { model, reference, file, smoldpo } = context.req.valid("json");
         const job = await evaluations.create({
-          model: await storedModel(shelf, model),
-          reference: reference ? await storedModel(shelf, reference, "reference") : null,
+          model: await storedModel(pool, model),
+          reference: reference ? await storedModel(pool, reference, "reference") : null,
           file: await fileOf(files, file, "file"),
           options: smoldpo ?? {},
         });

@@ -4,7 +4,7 @@ import { describeRoute } from "hono-openapi";
 import { z } from "zod";
 import type { TrainingFile, TrainingFiles } from "../src/serve/training_files.ts";
 import { ApiError } from "./errors.ts";
-import { pageOf, PageQuery } from "./pages.ts";
+import { pageOf, PageQuery } from "./pagination.ts";
 import { form, query } from "./validate.ts";
 
 const tag = { tags: ["fine-tuning"] };

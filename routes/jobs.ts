@@ -6,14 +6,14 @@ import { commandLineOf } from "../src/serve/command_line.ts";
 import { snakeCase } from "../src/config/values.ts";
 import { isUnderWay, type Job, type JobEvent } from "../src/serve/job_queue.ts";
 import type { Hyperparameters } from "../src/serve/job_options.ts";
-import type { ModelShelf } from "../src/serve/model_shelf.ts";
+import type { ModelPool } from "../src/serve/model_pool.ts";
 import { modelName, type RunStore } from "../src/serve/runs.ts";
 import type { NamedModel, Training, TrainingRequest, Trainings } from "../src/serve/trainings.ts";
 import { noModel } from "./api.ts";
 import { ApiError } from "./errors.ts";
 import { eventStream } from "./event_stream.ts";
 import { fileOf } from "./files.ts";
-import { pageOf, PageQuery } from "./pages.ts";
+import { pageOf, PageQuery } from "./pagination.ts";
 import { json, query } from "./validate.ts";
 
 const tag = { tags: ["fine-tuning"] };
@@ -49,13 +49,13 @@ const JobRequest = z.strictObject({
 type JobRequest = z.infer<typeof JobRequest>;
 
 export function jobRoutes(trainings: Trainings, runs: RunStore, log: (line: string) => void): Hono {
-  const { queue, shelf, files } = trainings.settings;
+  const { queue, pool, files } = trainings.settings;
 
   const understood = async (request: JobRequest): Promise<TrainingRequest> => {
-    if (!shelf.grows) throw trainsNothing();
+    if (!pool.grows) throw trainsNothing();
     const validation = request.validation_file ?? null;
     return {
-      model: await storedModel(shelf, request.model),
+      model: await storedModel(pool, request.model),
       trainingFile: await fileOf(files, request.training_file, "training_file"),
       validationFile: validation === null
         ? null
@@ -199,12 +199,12 @@ const trainsNothing = () =>
  * @throws {ApiError} 404 if there is none of that name.
  */
 export async function storedModel(
-  shelf: ModelShelf,
+  pool: ModelPool,
   name: string,
   param?: string,
 ): Promise<NamedModel> {
-  const path = await shelf.pathOf(name);
-  return path === null ? noModel(shelf, name, param) : { name, path };
+  const path = await pool.pathOf(name);
+  return path === null ? noModel(pool, name, param) : { name, path };
 }
 
 /** Those that are not left to us. */

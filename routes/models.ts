@@ -1,19 +1,19 @@
 /** /v1/models: who can be asked. */
 import { Hono } from "hono";
 import { describeRoute } from "hono-openapi";
-import type { ModelShelf } from "../src/serve/model_shelf.ts";
+import type { ModelPool } from "../src/serve/model_pool.ts";
 import type { ServedModel } from "../src/serve/serving.ts";
 import { modelOf, noModel } from "./api.ts";
 
 const NAME = ":model{.+}"; // names of the hub have a slash in them
 const tag = { tags: ["models"] };
 
-export function modelRoutes(shelf: ModelShelf): Hono {
+export function modelRoutes(pool: ModelPool): Hono {
   return new Hono()
     .get(
       "/v1/models",
       describeRoute({ summary: "All models", ...tag }),
-      (context) => context.json({ object: "list", data: shelf.models.map(describedModel) }),
+      (context) => context.json({ object: "list", data: pool.models.map(describedModel) }),
     )
     .get(
       `/v1/models/${NAME}`,
@@ -23,7 +23,7 @@ export function modelRoutes(shelf: ModelShelf): Hono {
         ...tag,
       }),
       async (context) => {
-        const { model } = await modelOf({ shelf }, context.req.param("model"));
+        const { model } = await modelOf({ pool }, context.req.param("model"));
         return context.json(describedModel(model));
       },
     )
@@ -36,8 +36,8 @@ export function modelRoutes(shelf: ModelShelf): Hono {
       }),
       async (context) => {
         const id = context.req.param("model");
-        const model = shelf.models.find(({ name }) => name === id) ?? noModel(shelf, id);
-        await shelf.remove(model);
+        const model = pool.models.find(({ name }) => name === id) ?? noModel(pool, id);
+        await pool.remove(model);
         return context.json({ id, object: "model", deleted: true });
       },
     );

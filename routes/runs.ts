@@ -5,13 +5,13 @@ import { secureHeaders } from "hono/secure-headers";
 import { z } from "zod";
 import { commandLineOf } from "../src/serve/command_line.ts";
 import { snakeCase } from "../src/config/values.ts";
-import type { ModelShelf } from "../src/serve/model_shelf.ts";
+import type { ModelPool } from "../src/serve/model_pool.ts";
 import { modelName, type RunStore, type StoredRun } from "../src/serve/runs.ts";
 import type { MetricsLine } from "../src/report/run_record.ts";
 import { modelOf } from "./api.ts";
 import { ApiError } from "./errors.ts";
 import { describedModel } from "./models.ts";
-import { pageOf, PageQuery } from "./pages.ts";
+import { pageOf, PageQuery } from "./pagination.ts";
 import { json, query } from "./validate.ts";
 
 const tag = { tags: ["runs"] };
@@ -33,7 +33,7 @@ const reportHeaders = secureHeaders({
   strictTransportSecurity: false, // for whoever puts TLS in front to say
 });
 
-export function runRoutes(runs: RunStore, shelf: ModelShelf): Hono {
+export function runRoutes(runs: RunStore, pool: ModelPool): Hono {
   const runOf = async (id: string) => {
     const run = await runs.get(id);
     if (run) return run;
@@ -46,7 +46,7 @@ export function runRoutes(runs: RunStore, shelf: ModelShelf): Hono {
   const summary = async ({ id, record }: StoredRun, metrics: readonly MetricsLine[]) => {
     const placed = async (step: number | null) => {
       const path = await runs.pathOf(id, step);
-      const name = path && shelf.nameAt(path);
+      const name = path && pool.nameAt(path);
       return { model: name ?? modelName(id, step), served: name !== null };
     };
     const steps = await runs.checkpoints(id);
@@ -109,8 +109,8 @@ export function runRoutes(runs: RunStore, shelf: ModelShelf): Hono {
         const { id } = await runOf(context.req.param("id"));
         const step = context.req.valid("json").step ?? null;
         const path = await runs.pathOf(id, step);
-        const name = path && shelf.nameAt(path) || modelName(id, step);
-        return context.json(describedModel((await modelOf({ shelf }, name)).model));
+        const name = path && pool.nameAt(path) || modelName(id, step);
+        return context.json(describedModel((await modelOf({ pool }, name)).model));
       },
     );
 }

@@ -5,7 +5,7 @@ import { OPTIONS } from "../src/config/options.ts";
 import type { PreferencePair } from "../src/data/pairs.ts";
 import { loadPairs } from "../src/data/pairs.ts";
 import type { SequenceScores } from "../src/dpo/evaluate.ts";
-import type { Asked } from "../src/serve/model_shelf.ts";
+import type { PooledModel } from "../src/serve/model_pool.ts";
 import { type Api, inTime, modelOf } from "./api.ts";
 import { ApiError } from "./errors.ts";
 import { ScoreRequest, templateMessages } from "./schemas.ts";
@@ -28,7 +28,8 @@ export function scoreRoutes(api: Api): Hono {
       const pairs = await pairsOf(request.pairs, asked);
       const leave = api.admission.enter(1);
       try {
-        const scoresOf = ({ model }: Asked) => inTime(api, api.serving.score(model.name, pairs));
+        const scoresOf = ({ model }: PooledModel) =>
+          inTime(api, api.serving.score(model.name, pairs));
         const scores = await scoresOf(asked);
         const theirs = reference && await scoresOf(reference);
         const beta = request.beta ?? OPTIONS.beta.default;
@@ -61,7 +62,7 @@ export function scoreRoutes(api: Api): Hono {
 /** Reads pairs as a dataset's rows are read; they must be whole, for a score of a part would go unnoticed. */
 async function pairsOf(
   rows: ScoreRequest["pairs"],
-  { model, tokenizer }: Asked,
+  { model, tokenizer }: PooledModel,
 ): Promise<PreferencePair[]> {
   const given = rows.map((row, i) => ({
     where: `pairs.${i}`,

@@ -3,7 +3,7 @@ import type { Completion } from "../src/generate/batcher.ts";
 import type { DrawnToken } from "../src/generate/decoder.ts";
 import { checkIds } from "../src/generate/sequences.ts";
 import { TextStream } from "../src/text/text_stream.ts";
-import type { Asked } from "../src/serve/model_shelf.ts";
+import type { PooledModel } from "../src/serve/model_pool.ts";
 import { type Api, inTime, tokenizerOf } from "./api.ts";
 import { ApiError } from "./errors.ts";
 import type { SamplingFields } from "./schemas.ts";
@@ -42,7 +42,7 @@ export interface Answer extends Piece {
 }
 
 export interface Question {
-  asked: Asked;
+  asked: PooledModel;
   fields: SamplingFields;
   prompt: readonly number[];
   /** Which of the request's sequences; each draws its own way. */
@@ -61,7 +61,7 @@ export function seedOf({ seed }: SamplingFields): number {
 }
 
 /** @throws {UserError} If a token is not in the model's vocabulary. */
-export function biasOf({ model }: Asked, { logit_bias }: SamplingFields): Question["bias"] {
+export function biasOf({ model }: PooledModel, { logit_bias }: SamplingFields): Question["bias"] {
   const bias = new Map(Object.entries(logit_bias ?? {}).map(([id, value]) => [Number(id), value]));
   checkIds("logit_bias", bias.keys(), model.vocabSize);
   return bias;
@@ -73,7 +73,7 @@ export function biasOf({ model }: Asked, { logit_bias }: SamplingFields): Questi
  * @throws {ApiError} 400 if prompt and wish do not fit the model.
  */
 export function roomFor(
-  { model }: Asked,
+  { model }: PooledModel,
   prompt: readonly number[],
   wish: number | null | undefined,
   fallback = DEFAULT_NEW_TOKENS,
@@ -100,7 +100,9 @@ export async function answer(api: Api, question: Question): Promise<Answer> {
   const { serving, metrics } = api;
   const { asked, fields, prompt, maxNewTokens, topLogprobs, onPiece, signal } = question;
   const tokenizer = tokenizerOf(asked);
-  const stops = new StopWatch(typeof fields.stop === "string" ? [fields.stop] : fields.stop ?? []);
+  const stops = new StopStrings(
+    typeof fields.stop === "string" ? [fields.stop] : fields.stop ?? [],
+  );
   const stopIds = [
     ...fields.ignore_eos ? [] : asked.stopIds,
     ...fields.stop_token_ids ?? [],
@@ -162,8 +164,8 @@ export async function answer(api: Api, question: Question): Promise<Answer> {
   };
 }
 
-/** Lets text through up to the first stop string, and holds back what may become one. */
-export class StopWatch {
+/** Passes text on up to the first stop string, and holds back an end that may become one. */
+export class StopStrings {
   #held = "";
   found = false;
 

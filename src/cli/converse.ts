@@ -15,7 +15,7 @@ type GenerateFlags = Options<"generate">;
 const MOST_POSITIONS = 2048;
 
 /** One side of a conversation: a model, and what was said to and by it. */
-interface Partner extends Speaker {
+interface Side extends Speaker {
   name: string;
   messages: Message[];
 }
@@ -31,7 +31,7 @@ export async function converse(
     ? { model: options.model }
     : { policy: options.model, reference: options.compare };
   const opening = { ports: { openModel: openStoredModel }, emit: printDetails(context) };
-  const partners: Partner[] = [];
+  const sides: Side[] = [];
   for (const [name, path] of Object.entries(paths)) {
     const speaker = await openSpeaker(path, options, device, opening, () => MOST_POSITIONS);
     if (!speaker.tokenizer?.chatTemplate || options.chat === false) {
@@ -40,7 +40,7 @@ export async function converse(
           `${options.chat === false ? "with --no-chat" : "without"}: use --prompt`,
       );
     }
-    partners.push({ ...speaker, name, messages: [] });
+    sides.push({ ...speaker, name, messages: [] });
   }
   stderr.write("Type a message. An empty line starts a new conversation, Ctrl-D ends\n");
   while (!signal.aborted) {
@@ -48,35 +48,35 @@ export async function converse(
     const line = await stdin.line(signal);
     if (line === null) break;
     if (line.trim() === "") {
-      for (const partner of partners) partner.messages = [];
+      for (const side of sides) side.messages = [];
       stderr.write("new conversation\n");
       continue;
     }
-    for (const partner of partners) {
-      if (partners.length > 1) stdout.write(`${partner.name}: `);
-      await reply(partner, line, options, context);
+    for (const side of sides) {
+      if (sides.length > 1) stdout.write(`${side.name}: `);
+      await reply(side, line, options, context);
       if (signal.aborted) break;
     }
   }
 }
 
 async function reply(
-  partner: Partner,
+  side: Side,
   line: string,
   options: GenerateFlags,
   { stdout, stderr, signal }: Pick<Context, "stdout" | "stderr" | "signal">,
 ): Promise<void> {
-  partner.messages.push({ role: "user", content: line });
-  const room = partner.model.runtime.ropeTable.shape[0] - options.maxNewTokens;
-  let prompt = encodeChat(partner.tokenizer!, partner.messages);
+  side.messages.push({ role: "user", content: line });
+  const room = side.model.runtime.ropeTable.shape[0] - options.maxNewTokens;
+  let prompt = encodeChat(side.tokenizer!, side.messages);
   let forgotten = 0;
-  for (; prompt.length > room && partner.messages.length > 1; forgotten += 2) {
-    partner.messages.splice(0, 2); // the oldest question with its answer
-    prompt = encodeChat(partner.tokenizer!, partner.messages);
+  for (; prompt.length > room && side.messages.length > 1; forgotten += 2) {
+    side.messages.splice(0, 2); // the oldest question with its answer
+    prompt = encodeChat(side.tokenizer!, side.messages);
   }
   if (forgotten > 0) stderr.write(`(${forgotten} oldest messages forgotten, for want of room)\n`);
   const write = (text: string) => stdout.write(harmless(text));
-  const { completion } = await answer(partner, prompt, options, { signal }, write);
+  const { completion } = await answer(side, prompt, options, { signal }, write);
   stdout.write("\n");
-  partner.messages.push({ role: "assistant", content: spoken(partner, completion) });
+  side.messages.push({ role: "assistant", content: spoken(side, completion) });
 }

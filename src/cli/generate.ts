@@ -24,7 +24,7 @@ type GenerateFlags = Options<"generate">;
 type Streams = Pick<Context, "stdout" | "stderr" | "signal">;
 
 /** A model, and the prompt in its tokens. */
-interface Asked extends Speaker {
+interface PromptedSpeaker extends Speaker {
   prompt: number[];
 }
 
@@ -71,7 +71,7 @@ async function ask(
   options: GenerateFlags,
   device: OpenDevice,
   context: Pick<Context, "stderr">,
-): Promise<Asked> {
+): Promise<PromptedSpeaker> {
   let prompt: number[] = [];
   const opening = { ports: { openModel: openStoredModel }, emit: printDetails(context) };
   const speaker = await openSpeaker(path, options, device, opening, ({ tokenizer }) => {
@@ -82,7 +82,7 @@ async function ask(
 }
 
 async function showAnswer(
-  speaker: Asked,
+  speaker: PromptedSpeaker,
   options: GenerateFlags,
   context: Streams,
 ): Promise<void> {
@@ -103,7 +103,7 @@ async function showAnswer(
 }
 
 async function showAnswers(
-  speakers: Record<"policy" | "reference", Asked>,
+  speakers: Record<"policy" | "reference", PromptedSpeaker>,
   options: GenerateFlags,
   context: Streams,
 ): Promise<void> {
@@ -126,7 +126,7 @@ function jsonOf({ text, ids, finishReason }: Answer) {
 const COLUMNS = "reference  ".length;
 
 async function showProbabilities(
-  { model, tokenizer, prompt }: Asked,
+  { model, tokenizer, prompt }: PromptedSpeaker,
   options: GenerateFlags,
   { stdout }: Streams,
 ): Promise<void> {

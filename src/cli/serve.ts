@@ -11,8 +11,8 @@ import { SqlitePreferences } from "../platform/sqlite_preferences.ts";
 import { DiskUploads } from "../platform/uploads.ts";
 import { Evaluations } from "../serve/evaluations.ts";
 import { JobQueue } from "../serve/job_queue.ts";
-import { ModelShelf } from "../serve/model_shelf.ts";
-import type { Voice } from "../serve/serving.ts";
+import { ModelPool } from "../serve/model_pool.ts";
+import type { TextCodec } from "../serve/serving.ts";
 import { TrainingFiles } from "../serve/training_files.ts";
 import { Trainings } from "../serve/trainings.ts";
 import { stopIdsOf } from "../text/prompt.ts";
@@ -33,7 +33,7 @@ export async function run(options: Options<"serve">, context: Context<"serve">):
   const output = outputOf(options);
   const named = namedModels(options);
   const started = await Promise.all(
-    named.map(async (place) => ({ ...place, voice: await voiceAt(place.path) })),
+    named.map(async (place) => ({ ...place, codec: await codecAt(place.path) })),
   );
   const allowed = await allowedFiles(context.resolved);
   const preferences = await SqlitePreferences.open(options.preferences);
@@ -47,11 +47,11 @@ export async function run(options: Options<"serve">, context: Context<"serve">):
   try {
     const runs = new DiskRuns(output);
     const most = options.maxTrainedModels;
-    const shelf = new ModelShelf({ host: serving, runs, started, most, voiceAt });
+    const pool = new ModelPool({ host: serving, runs, started, most, codecAt });
     const files = new TrainingFiles(allowed, new DiskUploads(`${output}/files`), preferences);
     const queue = new JobQueue(say);
     const common = { queue, files, device: options };
-    const trainings = new Trainings({ ...common, shelf, trainer: serving, output });
+    const trainings = new Trainings({ ...common, pool, trainer: serving, output });
     const evaluations = new Evaluations({ ...common, evaluator: serving });
     return await serve({ runs, trainings, evaluations, apiKey }, options, context);
   } finally {
@@ -67,7 +67,7 @@ async function serve(
 ): Promise<number> {
   const say = (line: string) => context.stderr.write(`${line}\n`);
   let ready = true;
-  const { queue, shelf } = given.trainings.settings;
+  const { queue, pool } = given.trainings.settings;
   const app = createApp({
     ...given,
     maxQueue: options.maxQueue,
@@ -85,7 +85,7 @@ async function serve(
   ready = false;
   say("Shutting down: answers in work may finish; once more to stop at once");
   const late = setTimeout(() => {
-    shelf.options.host.close();
+    pool.options.host.close();
     server.breakOff();
   }, options.shutdownTimeout * 1000);
   await Promise.all([server.close(), queue.close()]);
@@ -107,7 +107,7 @@ function namedModels({ model, reference, servedModelName }: Options<"serve">) {
   return models;
 }
 
-async function voiceAt(path: string): Promise<Voice> {
+async function codecAt(path: string): Promise<TextCodec> {
   using stored = await openStoredModel(path);
   const { config, tokenizer } = stored;
   return { tokenizer, stopIds: stopIdsOf(config, tokenizer) };

@@ -24,7 +24,7 @@ export interface Hyperparameters {
 export type GivenOptions = Readonly<Record<string, unknown>>;
 
 /** What a client asks to be trained with. */
-export interface TrainingWishes {
+export interface TrainingChoices {
   hyperparameters: Hyperparameters;
   seed: number | null;
   options: GivenOptions;
@@ -65,7 +65,7 @@ const REQUEST = "the request";
  * too large.
  */
 export function resolveTraining(
-  { options, hyperparameters, seed }: TrainingWishes,
+  { options, hyperparameters, seed }: TrainingChoices,
   { model, ...places }: TrainingPlaces,
   device: DeviceOptions,
 ): Resolved<"train"> {

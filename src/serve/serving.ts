@@ -23,8 +23,8 @@ export interface ServedModel {
   vocabSize: number;
 }
 
-/** How a model reads and writes. */
-export interface Voice {
+/** Between text and a model's token ids. */
+export interface TextCodec {
   /** null: token ids only. */
   tokenizer: TextTokenizer | null;
   stopIds: readonly number[];

@@ -2,7 +2,7 @@
 /** Trainings by preference as jobs of a server; what each leaves on disk is a run directory like any other. */
 import type { Resolved } from "../config.ts";
 import { UserError } from "../errors.ts";
-import { type DeviceOptions, resolveTraining, type TrainingWishes } from "./job_options.ts";
+import { type DeviceOptions, resolveTraining, type TrainingChoices } from "./job_options.ts";
 import {
   isUnderWay,
   type Job,
@@ -11,7 +11,7 @@ import {
   type Task,
   type Watch,
 } from "./job_queue.ts";
-import type { ModelShelf, Room } from "./model_shelf.ts";
+import type { ModelPool, Reservation } from "./model_pool.ts";
 import type { TrainingFile, TrainingFiles } from "./training_files.ts";
 
 /** Who can train, on whatever GPU. */
@@ -26,7 +26,7 @@ export interface Trainer {
 }
 
 /** What a client asks for, its names looked up. */
-export interface TrainingRequest extends TrainingWishes {
+export interface TrainingRequest extends TrainingChoices {
   model: NamedModel;
   trainingFile: TrainingFile;
   validationFile: TrainingFile | null;
@@ -43,7 +43,7 @@ export interface NamedModel {
 export interface TrainingSettings {
   queue: JobQueue;
   trainer: Trainer;
-  shelf: ModelShelf;
+  pool: ModelPool;
   files: TrainingFiles;
   /** Folder that each training writes a folder of its own to. */
   output: string;
@@ -61,7 +61,7 @@ export class Training implements Task {
     /** What its model will be called. */
     readonly name: string,
     readonly resolved: Resolved<"train">,
-    readonly room: Room,
+    readonly reservation: Reservation,
     readonly trainer: Trainer,
   ) {}
 
@@ -84,12 +84,12 @@ export class Training implements Task {
     });
     if (!done) return false;
     const { name, request: { model } } = this;
-    await this.room.fill({ name, path: options.output!, root: model.name });
+    await this.reservation.load({ name, path: options.output!, root: model.name });
     return true;
   }
 
   end(): void {
-    this.room.leave();
+    this.reservation.release();
   }
 }
 
@@ -110,24 +110,24 @@ export class Trainings {
    * Takes a training; it begins when the jobs before it have ended.
    *
    * @throws {UserError} If an option is wrong or the name is taken.
-   * @throws {ShelfFull} If there is no room for its model.
+   * @throws {PoolFull} If the pool has no room for its model.
    */
   async create(request: TrainingRequest): Promise<Job<Training>> {
-    const { queue, trainer, shelf, output } = this.settings;
+    const { queue, trainer, pool, output } = this.settings;
     const id = newJobId("fine-tuning");
     const name = `ft:${request.model.name.replace(/^ft:/, "")}:${request.suffix ?? id}`;
     const resolved = await this.#resolve(request, `${output}/${id}`);
     // No waiting from here on, lest two requests find the same name free.
-    const taken = shelf.models.some((model) => model.name === name) ||
+    const taken = pool.models.some((model) => model.name === name) ||
       this.jobs.some((job) => job.task.name === name && isUnderWay(job));
     if (taken) {
       throw new UserError(`Expected a suffix that no other model has, found "${request.suffix}"`);
     }
-    const room = shelf.hold();
+    const reservation = pool.reserve();
     try {
-      return queue.add(new Training(request, name, resolved, room, trainer), id);
+      return queue.add(new Training(request, name, resolved, reservation, trainer), id);
     } catch (error) {
-      room.leave();
+      reservation.release();
       throw error;
     }
   }

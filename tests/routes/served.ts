@@ -9,7 +9,7 @@ import { SqlitePreferences } from "../../src/platform/sqlite_preferences.ts";
 import { DiskUploads } from "../../src/platform/uploads.ts";
 import { Evaluations, type Evaluator } from "../../src/serve/evaluations.ts";
 import { JobQueue } from "../../src/serve/job_queue.ts";
-import { ModelShelf } from "../../src/serve/model_shelf.ts";
+import { ModelPool } from "../../src/serve/model_pool.ts";
 import type { ModelHost } from "../../src/serve/serving.ts";
 import type { PreferenceStore } from "../../src/serve/preferences.ts";
 import { type TrainingFile, TrainingFiles } from "../../src/serve/training_files.ts";
@@ -31,8 +31,8 @@ export const serving = new LocalWorker(gpu, {
 const open = () => openStoredModel(MODEL);
 await serving.add("policy", open);
 await serving.add("reference", open);
-const voice = { tokenizer, stopIds: stopIdsOf(stored.config, tokenizer) };
-const started = ["policy", "reference"].map((name) => ({ name, path: MODEL, voice }));
+const codec = { tokenizer, stopIds: stopIdsOf(stored.config, tokenizer) };
+const started = ["policy", "reference"].map((name) => ({ name, path: MODEL, codec }));
 
 const memory = await SqlitePreferences.open(":memory:");
 
@@ -63,27 +63,27 @@ function partsOf(
   { most = 0, worker = serving, preferences = memory, host = serving }: Workshop,
 ) {
   const runs = new DiskRuns(output);
-  const voiceAt = () => Promise.resolve(voice);
-  const shelf = new ModelShelf({ host, runs, started, most, voiceAt });
+  const codecAt = () => Promise.resolve(codec);
+  const pool = new ModelPool({ host, runs, started, most, codecAt });
   const files = new TrainingFiles(allowed, new DiskUploads(`${output}/files`), preferences);
   const queue = new JobQueue((line) => assert.fail(line));
   const common = { queue, files, device: { engine, adapter: null, precision: "f32" } as const };
-  const trainings = new Trainings({ ...common, shelf, trainer: worker, output });
+  const trainings = new Trainings({ ...common, pool, trainer: worker, output });
   return { runs, trainings, evaluations: new Evaluations({ ...common, evaluator: worker }) };
 }
 
 /** An app that trains, and what is behind it. At the end of the scope its jobs end and its models are unloaded. */
 export function workshop(output: string, options: Workshop = {}) {
   const parts = partsOf(output, { most: 4, ...options });
-  const { queue, shelf } = parts.trainings.settings;
+  const { queue, pool } = parts.trainings.settings;
   const app = appWith(parts);
   return {
     queue,
-    shelf,
+    pool,
     ask: (path: string, body?: unknown, more = {}) => ask(path, body, { app, ...more }),
     async [Symbol.asyncDispose]() {
       await queue.close();
-      for (const { name } of shelf.models.slice(started.length)) await serving.removeModel(name);
+      for (const { name } of pool.models.slice(started.length)) await serving.removeModel(name);
     },
   };
 }

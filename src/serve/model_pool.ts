@@ -1,13 +1,13 @@
 // This module is browser compatible.
 /**
  * The models that a server answers with: those that it was started with, and what was trained. A run or checkpoint is loaded
- * when it is asked for by name, as long as there is room.
+ * when it is asked for by name, as long as the pool has room.
  *
  * @module
  */
 import { UserError } from "../errors.ts";
 import { parseModelName, type RunStore } from "./runs.ts";
-import type { ModelHost, ServedModel, Voice } from "./serving.ts";
+import type { ModelHost, ServedModel, TextCodec } from "./serving.ts";
 
 /** A model and where it is stored. */
 export interface ModelPlace {
@@ -15,54 +15,54 @@ export interface ModelPlace {
   path: string;
 }
 
-export interface ShelfOptions {
+export interface PoolOptions {
   host: ModelHost;
   runs: RunStore;
   /** Those that the server was started with, which stay. */
-  started: readonly (ModelPlace & { voice: Voice })[];
-  /** Further ones that may be loaded, or be about to be, at a time. */
+  started: readonly (ModelPlace & { codec: TextCodec })[];
+  /** Largest number of further models that are loaded or reserved at a time. */
   most: number;
-  /** Reads how a stored model reads and writes. */
-  voiceAt(path: string): Promise<Voice>;
+  /** Reads a stored model's tokenizer and stop ids. */
+  codecAt(path: string): Promise<TextCodec>;
 }
 
-/** A model that was asked for, and how it reads and writes. */
-export interface Asked extends Voice {
+/** A model of the pool, ready to answer. */
+export interface PooledModel extends TextCodec {
   model: ServedModel;
 }
 
-/** There is no room for one more model. */
-export class ShelfFull extends UserError {}
+/** The pool has no room for one more model. */
+export class PoolFull extends UserError {}
 
-/** Room for a model that is to come. */
-export interface Room {
+/** A place in the pool for a model that will come. */
+export interface Reservation {
   /**
    * Loads the model.
    *
    * @param root See ServedModel.
    * @throws {UserError} As ModelHost.addModel.
    */
-  fill(model: ModelPlace & { root: string }): Promise<ServedModel>;
-  /** Gives the room back where nothing came. */
-  leave(): void;
+  load(model: ModelPlace & { root: string }): Promise<ServedModel>;
+  /** Gives the place back if nothing came. */
+  release(): void;
 }
 
 interface Kept {
   path: string;
-  voice: Voice;
+  codec: TextCodec;
 }
 
 /** See the module. */
-export class ModelShelf {
+export class ModelPool {
   readonly #kept = new Map<string, Kept>();
   /** Where models are that were unloaded: their names still find them. */
   readonly #unloaded = new Map<string, string>();
   readonly #loading = new Map<string, Promise<ServedModel>>();
   readonly #startedWith: ReadonlySet<string>;
-  #held = 0;
+  #reserved = 0;
 
-  constructor(readonly options: ShelfOptions) {
-    for (const { name, path, voice } of options.started) this.#kept.set(name, { path, voice });
+  constructor(readonly options: PoolOptions) {
+    for (const { name, path, codec } of options.started) this.#kept.set(name, { path, codec });
     this.#startedWith = new Set(this.#kept.keys());
   }
 
@@ -79,9 +79,9 @@ export class ModelShelf {
    * Finds a model by name; a run or checkpoint is loaded.
    *
    * @returns null if there is none of that name.
-   * @throws {ShelfFull} If there is no room to load it.
+   * @throws {PoolFull} If the pool has no room to load it.
    */
-  async find(name: string): Promise<Asked | null> {
+  async find(name: string): Promise<PooledModel | null> {
     if (!this.#kept.has(name)) {
       const path = this.grows ? await this.pathOf(name) : null;
       if (path === null) return null;
@@ -89,7 +89,7 @@ export class ModelShelf {
     }
     const kept = this.#kept.get(name);
     const model = this.models.find((model) => model.name === name);
-    return kept && model ? { model, ...kept.voice } : null;
+    return kept && model ? { model, ...kept.codec } : null;
   }
 
   /** Where a model is stored: a served one, a run or a checkpoint; null if there is none of that name. */
@@ -105,28 +105,28 @@ export class ModelShelf {
     return this.#kept.entries().find(([, kept]) => kept.path === path)?.[0] ?? null;
   }
 
-  /** @throws {ShelfFull} If there is none. */
-  hold(): Room {
+  /** @throws {PoolFull} If there is none. */
+  reserve(): Reservation {
     const { most } = this.options;
-    if (this.#kept.size - this.#startedWith.size + this.#held >= most) {
-      throw new ShelfFull(
+    if (this.#kept.size - this.#startedWith.size + this.#reserved >= most) {
+      throw new PoolFull(
         `Expected at most ${most} trained models, served or under way: unload one`,
       );
     }
-    this.#held++;
-    let held = true;
-    const leave = () => {
-      if (held) this.#held--;
-      held = false;
+    this.#reserved++;
+    let reserved = true;
+    const release = () => {
+      if (reserved) this.#reserved--;
+      reserved = false;
     };
-    const fill = async ({ name, path, root }: ModelPlace & { root: string }) => {
-      const voice = await this.options.voiceAt(path);
+    const load = async ({ name, path, root }: ModelPlace & { root: string }) => {
+      const codec = await this.options.codecAt(path);
       const served = await this.options.host.addModel({ name, path, root });
-      this.#kept.set(name, { path, voice });
-      leave();
+      this.#kept.set(name, { path, codec });
+      release();
       return served;
     };
-    return { fill, leave };
+    return { load, release };
   }
 
   /**
@@ -148,12 +148,12 @@ export class ModelShelf {
 
   async #load({ name, path }: ModelPlace): Promise<void> {
     if (this.#kept.has(name)) return; // by another request, while this one looked for the path
-    const room = this.hold();
-    const loading = room.fill({ name, path, root: name });
+    const reservation = this.reserve();
+    const loading = reservation.load({ name, path, root: name });
     this.#loading.set(name, loading);
     await loading.finally(() => {
       this.#loading.delete(name);
-      room.leave();
+      reservation.release();
     });
   }
 }
