@@ -1,5 +1,17 @@
-// lane_operands: what matmul_forward_lanes and matmul_gated_lanes read of x (M, K) and of a weight with weight_rows() rows of K,
-// for lane_product. No kernel of its own: it stands between them and that.
+// lane_operands: what matmul_forward_lanes and matmul_gated_lanes read of x (M, K), of a weight with weight_rows() rows of K, for
+// lane_product, and of a bias with a number for each of these rows. No kernel of its own: it stands between them and that.
+
+// What store adds to the columns of the lane. Zeros where there is no bias: a branch, or a load for each row, would take
+// longer to compile.
+var<private> low_bias: vec4<f32>;
+var<private> high_bias: vec4<f32>;
+
+fn load_bias(column4: u32) {
+  let last4 = weight_rows() / 4u - 1u;
+  low_bias = bias[min(column4, last4)];
+  high_bias = bias[min(high_column4(column4), last4)];
+}
+
 fn load_item(row: u32, k4: u32) -> vec4<f32> {
   let m = min(m0 + row, params.M - 1u);
   return textureLoad(input, texel(m * (params.K / 4u) + k4), 0);

@@ -1,21 +1,23 @@
-// matmul_forward: a linear layer without bias, with an optional residual.
+// matmul_forward: a linear layer, with an optional bias and an optional residual.
 //
-//   y[m,n] = sum_k x[m,k] * weight[n,k]  (+ residual[m,n])
+//   y[m,n] = sum_k x[m,k] * weight[n,k]  (+ bias[n])  (+ residual[m,n])
 //
-// Shapes    x (M, K) lhs; weight (N, K) rhs, as checkpoints store it; residual f32 and y result (M, stride), stride >= N.
-//           K and stride multiples of 4. Columns N..stride of y become 0.
+// Shapes    x (M, K) lhs; weight (N, K) rhs, as checkpoints store it; bias (N) f32, N a multiple of 4 then; residual
+//           f32 and y result (M, stride), stride >= N. K and stride multiples of 4. Columns N..stride of y become 0.
 // Dispatch  (ceil(stride / TILE), ceil(M / TILE), 1): 64 threads per TILE x TILE tile of y, see tile_product.wgsl; both sizes divide
 //           all of SmolLM's widths.
 // Writes    overwrites y; sums in f32 over ascending k, so a row does not depend on its neighbours.
-override RESIDUAL: bool; // add residual; where false, any f32 tensor may be bound in its place
+override BIAS: bool; // add bias; where false, any tensor may be bound in its place
+override RESIDUAL: bool; // add residual; so too
 
 struct Params { M: u32, N: u32, K: u32, stride: u32 }
 
 @group(0) @binding(0) var<uniform> params: Params;
 @group(0) @binding(1) var<storage, read> input: array<vec4<lhs>>;
 @group(0) @binding(2) var<storage, read> weight: array<vec4<rhs>>;
-@group(0) @binding(3) var<storage, read> residual: array<vec4<f32>>;
-@group(0) @binding(4) var<storage, read_write> output: array<vec4<result>>;
+@group(0) @binding(3) var<storage, read> bias: array<vec4<f32>>;
+@group(0) @binding(4) var<storage, read> residual: array<vec4<f32>>;
+@group(0) @binding(5) var<storage, read_write> output: array<vec4<result>>;
 
 // Four rows m .. by four steps 4 k4 .., turned so that a column of the matrix is a step; zeros outside.
 fn fetch_input(m: u32, k4: u32) -> mat4x4<f32> {
@@ -70,6 +72,7 @@ fn store(m: u32, column4: u32, sum: vec4<f32>) {
   if (m >= params.M || column4 >= params.stride / 4u) { return; }
   let at = m * (params.stride / 4u) + column4;
   var value = sum;
+  if (BIAS) { value += bias[column4]; }
   if (RESIDUAL) { value += residual[at]; }
   output[at] = vec4<result>(value);
 }

@@ -1,30 +1,32 @@
-// matvec_forward: a linear layer without bias for few rows, with what stands before and behind it in a decoder layer.
+// matvec_forward: a linear layer for few rows, with what stands before and behind it in a decoder layer.
 //
 //   h[m,k] = x[m,k], or x[m,k] * rstd[m] * gain[k],  rstd[m] = 1 / sqrt(mean_k(x[m,k]^2) + eps)    NORM
-//   s[m,n] = sum_k h[m,k] * weight[n,k]
+//   s[m,n] = sum_k h[m,k] * weight[n,k], or that + bias[n]                                         BIAS
 //   y[m,n] = s[m,n], or s[m,n] + residual[m,n], or silu(s[m,n]) * s[m,n + N]                       RESIDUAL, MATRICES 2
 //
 // A GEMM's tile would stand almost empty here. Instead LANES threads share the sum over k of four columns, and every weight
 // is read once for ROWS rows. Decoding waits for launches rather than for arithmetic, hence the fusion: rstd is one number
 // per row, so it is a factor of the finished sum, and the threads that share a sum see the whole row on the way.
 //
-// Shapes    x (M, K) lhs; weight (MATRICES N, K) rhs, as checkpoints store it, all gates before all ups; extra f32: residual
-//           (M, stride) or gain (K); y result (M, stride), stride >= N. K and stride multiples of 4. Columns N..stride of y
+// Shapes    x (M, K) lhs; weight (MATRICES N, K) rhs, as checkpoints store it, all gates before all ups; bias f32 (MATRICES
+//           N), N a multiple of 4 then; extra f32: residual (M, stride) or gain (K); y result (M, stride), stride >= N. K and stride multiples of 4. Columns N..stride of y
 //           become 0.
 // Dispatch  (ceil(stride / 4 / GROUPS), ceil(M / ROWS), 1): GROUPS * LANES threads. LANES a multiple of 8, at least ROWS; ROWS
 //           at most 8; SQUARES is ceil(ROWS / 4) with NORM, else 0.
 // Writes    overwrites y; sums in f32 in a fixed order, so a row does not depend on its neighbours.
 // Source    Zhang & Sennrich 2019, arXiv:1910.07467, eq. 4; Shazeer 2020, arXiv:2002.05202, eq. 6.
 override NORM: bool; // normalize the rows of x first; extra is the gain
-override RESIDUAL: bool; // add extra; without it and NORM, any f32 tensor may be bound in its place
+override BIAS: bool; // add bias; without it, any tensor may be bound in its place
+override RESIDUAL: bool; // add extra; without it and NORM, so too
 
 struct Params { M: u32, N: u32, K: u32, stride: u32, eps: f32 }
 
 @group(0) @binding(0) var<uniform> params: Params;
 @group(0) @binding(1) var<storage, read> input: array<vec4<lhs>>;
 @group(0) @binding(2) var<storage, read> weight: array<vec4<rhs>>;
-@group(0) @binding(3) var<storage, read> extra: array<vec4<f32>>;
-@group(0) @binding(4) var<storage, read_write> output: array<vec4<result>>;
+@group(0) @binding(3) var<storage, read> bias: array<vec4<f32>>;
+@group(0) @binding(4) var<storage, read> extra: array<vec4<f32>>;
+@group(0) @binding(5) var<storage, read_write> output: array<vec4<result>>;
 
 const WORKGROUP = GROUPS * LANES; // threads that share a sum, and those of other columns
 const FIRST_SQUARE = ROWS * MATRICES;
@@ -124,8 +126,11 @@ fn matvec_forward(
     scale = 1.0 / sqrt(square / f32(params.K) + params.eps);
   }
   var value = whole(group, lane) * scale;
+  if (BIAS) { value += bias[column4]; }
   if (MATRICES > 1u) {
-    value = value / (1.0 + exp(-value)) * whole(group, (ROWS + lane) % SUMS) * scale;
+    let silu = value / (1.0 + exp(-value));
+    value = silu * whole(group, (ROWS + lane) % SUMS) * scale;
+    if (BIAS) { value += silu * bias[params.N / 4u + column4]; }
   }
   if (RESIDUAL) { value += extra[m * stride4 + column4]; }
   output[m * stride4 + column4] = vec4<result>(value);

@@ -1,6 +1,6 @@
 // matvec_forward_lanes: matvec_forward for software adapters; see lane_broadcast.wgsl.
 //
-//   y[m,n] = sum_k h[m,k] * weight[n,k]  (+ residual[m,n]),  h = x, or x * gain / rms(x) if normalized
+//   y[m,n] = sum_k h[m,k] * weight[n,k]  (+ bias[n])  (+ residual[m,n]),  h = x, or x * gain / rms(x) if normalized
 //   gated: silu(y[m,n]) * y[m,N+n] from a weight of 2N rows
 //
 // Shapes    as matvec_forward; weight and gain as textures. x stays a buffer: a turn has one load of it for each lane, and a
@@ -9,6 +9,7 @@
 //           ROWS rows.
 // Writes    overwrites y. A row's sums have the order of matmul_forward's, whatever ROWS is.
 override NORM: bool; // normalize the rows of x
+override BIAS: bool; // add bias
 override RESIDUAL: bool; // add residual
 
 struct Params { M: u32, N: u32, K: u32, stride: u32, eps: f32 }
@@ -17,8 +18,9 @@ struct Params { M: u32, N: u32, K: u32, stride: u32, eps: f32 }
 @group(0) @binding(1) var<storage, read> input: array<vec4<lhs>>;
 @group(0) @binding(2) var weight: texture_2d<f32>;
 @group(0) @binding(3) var gain: texture_2d<f32>;
-@group(0) @binding(4) var<storage, read> residual: array<vec4<f32>>;
-@group(0) @binding(5) var<storage, read_write> output: array<vec4<result>>;
+@group(0) @binding(4) var<storage, read> bias: array<vec4<f32>>;
+@group(0) @binding(5) var<storage, read> residual: array<vec4<f32>>;
+@group(0) @binding(6) var<storage, read_write> output: array<vec4<result>>;
 
 const ITEMS = 2u * ROWS; // a turn has two steps of four k
 
@@ -148,7 +150,12 @@ fn finish_row(m: u32, column4: u32, first: vec4<f32>, second: vec4<f32>, squares
     scale = 1.0 / sqrt(square / f32(params.K) + params.eps);
   }
   var value = first * scale;
-  if (MATRICES > 1u) { value = value / (1.0 + exp(-value)) * (second * scale); }
+  if (BIAS) { value += bias[column4]; }
+  if (MATRICES > 1u) {
+    var up = second * scale;
+    if (BIAS) { up += bias[params.N / 4u + column4]; }
+    value = value / (1.0 + exp(-value)) * up;
+  }
   let at = m * (params.stride / 4u) + column4;
   if (RESIDUAL) { value += residual[at]; }
   output[at] = vec4<result>(value);

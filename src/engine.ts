@@ -19,7 +19,7 @@ import { countingGpu, standIns } from "./gpu/counting_gpu.ts";
 import type { Gpu } from "./gpu/device.ts";
 import { elementCount } from "./gpu/tensor.ts";
 import type { Operand } from "./kernels/shapes.ts";
-import type { LlamaConfig } from "./model/config.ts";
+import type { ModelConfig } from "./model/config.ts";
 import { createModel, type Model, standInModel } from "./model/model.ts";
 import {
   firstTrainedLayer,
@@ -36,7 +36,7 @@ import { sftSteps } from "./train/sft.ts";
 
 /** A model's configuration and the way to its weights. */
 export interface Checkpoint {
-  config: LlamaConfig;
+  config: ModelConfig;
   read: TensorReader;
 }
 
@@ -64,7 +64,7 @@ export interface DpoTraining extends Training<PreferencePair> {
 type TrainingOptions = Options<"train"> | Options<"sft">;
 
 /** Which parameters the options ask to train. */
-export function trainableOf(options: TrainingOptions, config: LlamaConfig): Trainable {
+export function trainableOf(options: TrainingOptions, config: ModelConfig): Trainable {
   return {
     layers: trainedLayerCount(options.trainLayers, config.numLayers),
     head: options.head ?? (config.tieWordEmbeddings ? "tied" : "untied"),

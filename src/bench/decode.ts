@@ -4,7 +4,7 @@ import { Batcher } from "../generate/batcher.ts";
 import { GREEDY } from "../kernels/sample.ts";
 import type { Gpu } from "../gpu/device.ts";
 import type { Operand } from "../kernels/shapes.ts";
-import type { LlamaConfig } from "../model/config.ts";
+import type { ModelConfig } from "../model/config.ts";
 import { PassWatch } from "./pass_watch.ts";
 import { median } from "./timing.ts";
 import { noiseWeights } from "./training.ts";
@@ -12,7 +12,7 @@ import { noiseWeights } from "./training.ts";
 export interface DecodeSizes {
   /** What the table calls it. */
   name: string;
-  config: LlamaConfig;
+  config: ModelConfig;
   /** Sequences that are continued together. */
   batches: number[];
   /** Tokens of every prompt, and new ones. */

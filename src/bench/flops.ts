@@ -1,6 +1,6 @@
 // This module is browser compatible.
 import type { PackedBatch } from "../model/batch.ts";
-import type { LlamaConfig } from "../model/config.ts";
+import type { ModelConfig } from "../model/config.ts";
 import { layerElements } from "./models.ts";
 
 /** Where the reference's scores come from: a model of its own, its own top on the policy's trunk, or an earlier epoch. */
@@ -13,7 +13,7 @@ export type ReferenceWork = "separate" | "sharedTrunk" | "cached";
  * @param begin First layer that trains.
  */
 export function stepFlops(
-  config: LlamaConfig,
+  config: ModelConfig,
   packed: PackedBatch,
   begin: number,
   { cachedTrunk, reference }: { cachedTrunk: boolean; reference: ReferenceWork },

@@ -9,7 +9,7 @@ import { Commands } from "../gpu/commands.ts";
 import type { Gpu } from "../gpu/device.ts";
 import { readTensor, type Tensor } from "../gpu/tensor.ts";
 import type { Operand } from "../kernels/shapes.ts";
-import type { LlamaConfig } from "../model/config.ts";
+import type { ModelConfig } from "../model/config.ts";
 import { Arena } from "./arena.ts";
 import { attentionCases } from "./attention_cases.ts";
 import { elementwiseCases } from "./elementwise_cases.ts";
@@ -34,7 +34,7 @@ export interface KernelCase {
 export type CaseMaker = (arena: Arena) => KernelCase;
 
 export interface KernelSizes {
-  config: LlamaConfig;
+  config: ModelConfig;
   /** Tokens. */
   M: number;
   /** Rows of logits. */

@@ -14,7 +14,7 @@ import type { DpoTraining } from "../engine.ts";
 import type { Gpu } from "../gpu/device.ts";
 import { Readback } from "../gpu/readback.ts";
 import type { Operand } from "../kernels/shapes.ts";
-import type { LlamaConfig } from "../model/config.ts";
+import type { ModelConfig } from "../model/config.ts";
 import { trainingStep } from "../train/step.ts";
 import { type ReferenceWork, stepFlops } from "./flops.ts";
 import { hhLikePairs, padded } from "./pairs.ts";
@@ -22,7 +22,7 @@ import { median } from "./timing.ts";
 import { seedTraining } from "./training.ts";
 
 export interface LadderSizes {
-  config: LlamaConfig;
+  config: ModelConfig;
   pairs: number;
   /** Steps between two waits for the GPU, and how often all rungs are measured in turn. */
   steps: number;

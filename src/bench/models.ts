@@ -1,8 +1,8 @@
 // This module is browser compatible.
-import { type LlamaConfig, parseLlamaConfig } from "../model/config.ts";
+import { type ModelConfig, parseModelConfig } from "../model/config.ts";
 
 /** SmolLM-135M, the shape that everything here is sized for. */
-export const SMOLLM_135M: LlamaConfig = parseLlamaConfig({
+export const SMOLLM_135M: ModelConfig = parseModelConfig({
   model_type: "llama",
   architectures: ["LlamaForCausalLM"],
   hidden_size: 576,
@@ -21,7 +21,7 @@ export const SMOLLM_135M: LlamaConfig = parseLlamaConfig({
  * SmolLM-135M in small, for machines without a GPU: the same shares of work. 25 frozen layers, 5 trained ones and a head that
  * costs as much as 8 layers become 5, 1 and 1.6.
  */
-export const SMALL: LlamaConfig = parseLlamaConfig({
+export const SMALL: ModelConfig = parseModelConfig({
   ...SMOLLM_135M.raw,
   hidden_size: 192,
   num_hidden_layers: 6,
@@ -32,7 +32,7 @@ export const SMALL: LlamaConfig = parseLlamaConfig({
 }, "SmolLM in small");
 
 /** Elements of the matrices of one decoder layer, per token: half of the FLOPs of its forward pass without attention. */
-export function layerElements(config: LlamaConfig): number {
+export function layerElements(config: ModelConfig): number {
   const { hiddenSize: C, intermediateSize: F, numHeads, numKvHeads, headSize } = config;
   return C * headSize * (2 * numHeads + 2 * numKvHeads) + 3 * C * F;
 }

@@ -12,7 +12,7 @@ import type { Gpu } from "../gpu/device.ts";
 import { Readback } from "../gpu/readback.ts";
 import { GREEDY } from "../kernels/sample.ts";
 import type { Operand } from "../kernels/shapes.ts";
-import type { LlamaConfig } from "../model/config.ts";
+import type { ModelConfig } from "../model/config.ts";
 import { trainingStep } from "../train/step.ts";
 import { median } from "./timing.ts";
 import { noiseWeights, seedTraining } from "./training.ts";
@@ -20,7 +20,7 @@ import { noiseWeights, seedTraining } from "./training.ts";
 export interface SharingSizes {
   /** What the table calls it. */
   name: string;
-  config: LlamaConfig;
+  config: ModelConfig;
   /** Of a step. */
   pairs: PreferencePair[];
   /** Tokens of a prompt and of its answer. */

@@ -1,5 +1,5 @@
 // This module is browser compatible.
-import type { LlamaConfig } from "../model/config.ts";
+import type { ModelConfig } from "../model/config.ts";
 import type { DecodeSizes } from "./decode.ts";
 import type { KernelSizes } from "./kernels.ts";
 import type { LadderSizes } from "./ladder.ts";
@@ -20,7 +20,7 @@ export interface BenchSizes {
 }
 
 /** SmolLM-135M's shapes; on a CPU adapter few rows of them, and a smaller model where a whole step runs. */
-export function sizesFor(software: boolean, config: LlamaConfig): BenchSizes {
+export function sizesFor(software: boolean, config: ModelConfig): BenchSizes {
   const { vocabSize } = SMOLLM_135M;
   const longPairs = equalPairs(8, 512, 256, vocabSize);
   const shortPairs = equalPairs(8, 32, 16, config.vocabSize);

@@ -11,7 +11,7 @@ import type { Gpu } from "../gpu/device.ts";
 import { type KernelTime, Profiler } from "../gpu/profiler.ts";
 import { Readback } from "../gpu/readback.ts";
 import type { Operand } from "../kernels/shapes.ts";
-import type { LlamaConfig } from "../model/config.ts";
+import type { ModelConfig } from "../model/config.ts";
 import type { PreferencePair } from "../data/pairs.ts";
 import { trainingStep } from "../train/step.ts";
 import { SubmitWatch } from "./submit_watch.ts";
@@ -21,7 +21,7 @@ import { seedTraining } from "./training.ts";
 export interface StepSizes {
   /** What the table calls it. */
   name: string;
-  config: LlamaConfig;
+  config: ModelConfig;
   pairs: PreferencePair[];
   /** Steps between two waits for the GPU, and how often; 0: record steps, but do not run them. */
   steps: number;

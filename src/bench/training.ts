@@ -5,7 +5,7 @@ import { type DpoTraining, startDpo } from "../engine.ts";
 import type { Gpu } from "../gpu/device.ts";
 import { elementCount } from "../gpu/tensor.ts";
 import type { Operand } from "../kernels/shapes.ts";
-import type { LlamaConfig } from "../model/config.ts";
+import type { ModelConfig } from "../model/config.ts";
 import { checkpointTensors } from "../model/params.ts";
 import type { TensorReader } from "../model/weights.ts";
 import { noise } from "./arena.ts";
@@ -14,7 +14,7 @@ import { noise } from "./arena.ts";
 export function seedTraining(
   gpu: Gpu,
   precision: Operand,
-  config: LlamaConfig,
+  config: ModelConfig,
   pairs: readonly PreferencePair[],
 ): Promise<DpoTraining> {
   const { options } = resolveOptions("train", {
@@ -27,7 +27,7 @@ const BLOCK = 65537;
 const SCALE = 0.035; // uniform noise of the usual standard deviation, 0.02
 
 /** Weights that are random, if not very: a block of noise over and over. 135 M normal deviates would take half a minute. */
-export function noiseWeights(config: LlamaConfig): TensorReader {
+export function noiseWeights(config: ModelConfig): TensorReader {
   const shapes = new Map(checkpointTensors(config).map(({ name, shape }) => [name, shape]));
   const next = noise(7);
   const block = Float32Array.from({ length: BLOCK }, () => SCALE * next());

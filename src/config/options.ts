@@ -384,7 +384,9 @@ const OPTIMIZER = {
     min: 0,
   }),
   weightDecay: number(TRAINING, "Decoupled weight decay of AdamW", { default: 0, min: 0 }),
-  decayNorms: boolean(TRAINING, "Apply weight decay to norm weights too", { default: false }),
+  decayNorms: boolean(TRAINING, "Apply weight decay to norm weights and biases too", {
+    default: false,
+  }),
   adamBeta1: number(TRAINING, "Decay of the mean of gradients", { default: 0.9, min: 0, below: 1 }),
   adamBeta2: number(TRAINING, "Decay of the mean of squared gradients", {
     default: 0.999,

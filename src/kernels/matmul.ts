@@ -37,7 +37,7 @@ const forwardKernel: Kernel = {
   name: "matmul_forward",
   code: forwardCode + tileCode,
   params,
-  reads: ["input", "weight", "residual"],
+  reads: ["input", "weight", "bias", "residual"],
   writes: ["output"],
 };
 const backwardInputKernel: Kernel = {
@@ -82,7 +82,7 @@ function byLanes(kernel: Kernel, code: string): Kernel {
 }
 const forwardLanes: Kernel = {
   ...byLanes(forwardKernel, forwardLanesCode + laneOperandsCode),
-  params: { ...params, adds: "u32" },
+  params: { ...params, biased: "u32", adds: "u32" },
 };
 const backwardInputLanes = byLanes(backwardInputKernel, backwardInputLanesCode);
 const backwardWeightLanes = byLanes(backwardWeightKernel, backwardWeightLanesCode);
@@ -91,8 +91,8 @@ const gatedLanes: Kernel = {
   ...forwardLanes,
   name: "matmul_gated_lanes",
   code: gatedLanesCode + laneOperandsCode + laneProductCode + laneBroadcastCode,
-  params: { M: "u32", F: "u32", K: "u32", keep: "u32" },
-  reads: ["input", "weight"],
+  params: { M: "u32", F: "u32", K: "u32", biased: "u32", keep: "u32" },
+  reads: ["input", "weight", "bias"],
   writes: ["gate_up", "a"],
 };
 
@@ -144,11 +144,12 @@ export function paddedColumns(N: number): number {
 }
 
 /**
- * A linear layer without bias: y = x weight^T, plus `residual` where given.
+ * A linear layer: y = x weight^T, plus `bias` and `residual` where given.
  *
  * @param y Result, f32 or f16 (M, paddedColumns(N)); the padding is set to 0.
  * @param x Activations, f32 or f16 (M, K); K a multiple of 4.
  * @param weight Weights as checkpoints store them, f32 or f16 (N, K).
+ * @param bias Added to each row, f32 (N), N a multiple of 4.
  * @param residual Added to the product, f32, of y's shape; y is f32 then, and must not share its storage.
  * @throws {RangeError} If the shapes disagree.
  */
@@ -157,7 +158,7 @@ export function matmulForward(
   y: Tensor,
   x: Tensor,
   weight: Tensor,
-  residual?: Tensor,
+  { bias, residual }: { bias?: Tensor; residual?: Tensor } = {},
 ): void {
   const [M, K] = x.shape;
   const [N] = weight.shape;
@@ -165,21 +166,22 @@ export function matmulForward(
   checkWidths("matmul_forward", x, K);
   expectShape("matmul_forward", "weight", weight, [N, K]);
   expectShape("matmul_forward", "y", y, [M, stride]);
+  if (bias) checkBias("matmul_forward", bias, N);
   if (residual) {
     expectShape("matmul_forward", "residual", residual, [M, stride]);
     expectDtype("matmul_forward", "y", y, "f32");
   }
   const kernels = { tiles: forwardKernel, lanes: forwardLanes };
-  const adds = residual ? 1 : 0;
+  const [biased, adds] = [bias ? 1 : 0, residual ? 1 : 0];
   dispatchProduct(commands, kernels, [M, stride], {
     types: {
       lhs: operandType("matmul_forward", x),
       rhs: operandType("matmul_forward", weight),
       result: operandType("matmul_forward", y),
     },
-    overrides: { RESIDUAL: adds },
-    params: { M, N, K, stride, adds },
-    tensors: [x, weight, residual ?? x, y],
+    overrides: { BIAS: biased, RESIDUAL: adds },
+    params: { M, N, K, stride, biased, adds },
+    tensors: [x, weight, bias ?? x, residual ?? x, y],
   });
 }
 
@@ -191,6 +193,7 @@ export function matmulForward(
  * @param gateUp The layer's result, of a's type (M, 2F), a row holds gate, then up; F a multiple of 4.
  * @param x Activations, f32 or f16 (M, K); K a multiple of 4.
  * @param weight f32 or f16 (2F, K).
+ * @param bias f32 (2F), where there is one.
  * @param keep Whether gateUp is needed afterwards; otherwise its content is undefined.
  * @throws {RangeError} If the shapes disagree.
  */
@@ -200,14 +203,14 @@ export function matmulGated(
   gateUp: Tensor,
   x: Tensor,
   weight: Tensor,
-  keep: boolean,
+  { bias, keep }: { bias?: Tensor; keep: boolean },
 ): void {
   const { gpu } = commands;
   const [M, F] = a.shape;
   const [, K] = x.shape;
   const choice = tuned(gpu, "product", { rows: M, columns: 2 * F });
   if (choice !== "lanes" || !fitsTexture(gpu, x) || !fitsTexture(gpu, weight)) {
-    matmulForward(commands, gateUp, x, weight);
+    matmulForward(commands, gateUp, x, weight, { bias });
     swigluForward(commands, a, gateUp);
     return;
   }
@@ -218,14 +221,15 @@ export function matmulGated(
   expectShape(name, "x", x, [M, K]);
   expectShape(name, "gate_up", gateUp, [M, 2 * F]);
   expectDtype(name, "gate_up", gateUp, a.dtype);
+  if (bias) checkBias(name, bias, 2 * F);
   const LANES = gpu.info.lanes;
   commands.dispatch(gatedLanes, {
     variant: {
       types: { result: operandType(name, a) },
       constants: { LANES, TURNED: 0 },
     },
-    params: { M, F, K, keep: keep ? 1 : 0 },
-    tensors: [x, weight, gateUp, a],
+    params: { M, F, K, biased: bias ? 1 : 0, keep: keep ? 1 : 0 },
+    tensors: [x, weight, bias ?? x, gateUp, a],
     workgroups: [Math.ceil(F / 4 / LANES), Math.ceil(M / LANE_ROWS)],
   });
 }
@@ -314,6 +318,13 @@ export function matmulBackwardWeight(
     params: { M, N, K, stride },
     tensors: [dy, x, dweight],
   });
+}
+
+/** Also for matvec_forward: kernels add it four columns at a time. */
+export function checkBias(kernel: string, bias: Tensor, N: number): void {
+  expectMultiple(kernel, "columns with a bias", N, 4);
+  expectShape(kernel, "bias", bias, [N]);
+  expectDtype(kernel, "bias", bias, "f32");
 }
 
 function checkWidths(kernel: string, tensor: Tensor, K: number): void {

@@ -6,7 +6,7 @@ import type { Commands } from "../gpu/commands.ts";
 import type { Kernel } from "../gpu/kernel.ts";
 import type { Tensor } from "../gpu/tensor.ts";
 import { fitsTexture } from "../gpu/texture.ts";
-import { paddedColumns } from "./matmul.ts";
+import { checkBias, paddedColumns } from "./matmul.ts";
 import { expectDtype, expectMultiple, expectShape, grid, operandType } from "./shapes.ts";
 import { tuned } from "./tuning.ts";
 
@@ -14,7 +14,7 @@ const kernel: Kernel = {
   name: "matvec_forward",
   code,
   params: { M: "u32", N: "u32", K: "u32", stride: "u32", eps: "f32" },
-  reads: ["input", "weight", "extra"],
+  reads: ["input", "weight", "bias", "extra"],
   writes: ["output"],
 };
 
@@ -23,7 +23,7 @@ const lanesKernel: Kernel = {
   ...kernel,
   name: "matvec_forward_lanes",
   code: lanesCode + laneBroadcastCode,
-  reads: ["input", "weight", "gain", "residual"],
+  reads: ["input", "weight", "gain", "bias", "residual"],
   textures: ["weight", "gain"],
   subgroups: true,
 };
@@ -37,6 +37,8 @@ export interface Fused {
   norm?: { gain: Tensor; eps: number };
   /** The weight holds N gates, then N ups, N a multiple of 4; the result is silu(gate) * up, as swigluForward's. */
   gated?: boolean;
+  /** Added to the product, f32 (N), or (2N) if gated; N a multiple of 4. */
+  bias?: Tensor;
   /** Added to the result, f32, of its shape; must not share its storage. Not together with norm. */
   residual?: Tensor;
 }
@@ -55,7 +57,7 @@ export function matvecForward(
   y: Tensor,
   x: Tensor,
   weight: Tensor,
-  { norm, gated = false, residual }: Fused = {},
+  { norm, gated = false, bias, residual }: Fused = {},
 ): void {
   const { gpu } = commands;
   const [M, K] = x.shape;
@@ -66,6 +68,7 @@ export function matvecForward(
   expectMultiple(kernel.name, "gates and ups", gated ? N : 0, 4);
   expectShape(kernel.name, "weight", weight, [MATRICES * N, K]);
   expectShape(kernel.name, "y", y, [M, stride]);
+  if (bias) checkBias(kernel.name, bias, MATRICES * N);
   if (residual) expectShape(kernel.name, "residual", residual, [M, stride]);
   if (norm) expectShape(kernel.name, "gain", norm.gain, [K]);
   if (norm && residual) {
@@ -75,7 +78,7 @@ export function matvecForward(
   if (extra) expectDtype(kernel.name, "extra", extra, "f32");
   const choice = tuned(gpu, "matvec");
   const variant = {
-    overrides: { NORM: norm ? 1 : 0, RESIDUAL: residual ? 1 : 0 },
+    overrides: { NORM: norm ? 1 : 0, BIAS: bias ? 1 : 0, RESIDUAL: residual ? 1 : 0 },
     types: {
       lhs: operandType(kernel.name, x),
       rhs: operandType(kernel.name, weight),
@@ -89,7 +92,7 @@ export function matvecForward(
     commands.dispatch(lanesKernel, {
       variant: { ...variant, constants: { ROWS, LANES, MATRICES } },
       params,
-      tensors: [x, weight, norm?.gain ?? weight, residual ?? x, y],
+      tensors: [x, weight, norm?.gain ?? weight, bias ?? x, residual ?? x, y],
       workgroups: [...grid(Math.ceil(stride / 4 / LANES)), Math.ceil(M / ROWS)],
     });
     return;
@@ -107,7 +110,7 @@ export function matvecForward(
       constants: { ROWS, LANES, GROUPS, MATRICES, SQUARES: SQUARES(ROWS) },
     },
     params,
-    tensors: [x, weight, extra ?? x, y],
+    tensors: [x, weight, bias ?? x, extra ?? x, y],
     workgroups: [...grid(Math.ceil(stride / 4 / GROUPS)), Math.ceil(M / ROWS)],
   });
 }

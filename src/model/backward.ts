@@ -50,7 +50,7 @@ export function layerBackward(
   const dattention = like("attention", act.attention);
   parts.o.backwardInput(commands, dattention, dx);
   parts.o.backwardWeight(commands, dx, act.attention);
-  // attention(rope(q), rope(k), v);  q, k, v = h W_qkv^T
+  // attention(rope(q), rope(k), v)
   const dqkv = like("qkv", act.qkv);
   attentionBackward(
     commands,
@@ -65,6 +65,10 @@ export function layerBackward(
     heads,
   );
   ropeBackward(commands, dqkv, runtime.ropeTable, batch.positions, heads);
+  // q, k = headnorm(q), headnorm(k)
+  parts.headNorm?.backwardWeight(commands, dqkv, act.projected, act.rstdHeads!);
+  parts.headNorm?.backwardInput(commands, dqkv, act.projected, act.rstdHeads!);
+  // q, k, v = h W_qkv^T
   parts.qkv.backwardInput(commands, dh, dqkv);
   // h = rmsnorm(x)
   parts.attentionNorm.forward(commands, act.h, act.rstdAttention, act.x);

@@ -2,6 +2,7 @@
 
 import { UserError } from "../errors.ts";
 import { describe, isObject } from "../formats/json.ts";
+import { type Architecture, ARCHITECTURES } from "./architectures.ts";
 
 /** How rotary frequencies are stretched beyond the context that the model was first trained with. */
 export type RopeScaling =
@@ -14,8 +15,9 @@ export type RopeScaling =
     originalMaxPositionEmbeddings: number;
   };
 
-/** The shape of a Llama model: what `config.json` says, checked, with Hugging Face's defaults filled in. */
-export interface LlamaConfig {
+/** The shape of a model: what `config.json` says, checked, with Hugging Face's defaults filled in. */
+export interface ModelConfig {
+  architecture: Architecture;
   /** C. A multiple of 4. */
   hiddenSize: number;
   /** L. */
@@ -33,6 +35,8 @@ export interface LlamaConfig {
   ropeTheta: number;
   ropeScaling: RopeScaling | null;
   rmsNormEps: number;
+  /** Which matrices have biases: of queries, keys and values; of attention's output; of gate, up and down. */
+  biases: { qkv: boolean; output: boolean; mlp: boolean };
   /** Whether the head is the embedding matrix itself. */
   tieWordEmbeddings: boolean;
   maxPositionEmbeddings: number;
@@ -44,24 +48,25 @@ export interface LlamaConfig {
 }
 
 /**
- * Reads a `config.json` of a `LlamaForCausalLM`.
+ * Reads a `config.json` of one of the {@link ARCHITECTURES}.
  *
  * @param json The parsed file.
  * @param name How messages call the file.
  * @throws {UserError} If a field is missing, malformed, or asks for something that is not supported; the message names it.
  */
-export function parseLlamaConfig(json: unknown, name = "config.json"): LlamaConfig {
+export function parseModelConfig(json: unknown, name = "config.json"): ModelConfig {
   if (!isObject(json)) {
     throw new UserError(`${name}: expected a JSON object, found ${describe(json)}`);
   }
-  const fields = new Fields(json, name);
-  refuseUnsupported(fields);
+  const architecture = architectureOf(new Fields(json, name));
+  const fields = new Fields({ ...architecture.defaults, ...json }, name);
+  refuseUnsupported(fields, architecture);
 
   const hiddenSize = fields.count("hidden_size");
   const numHeads = fields.count("num_attention_heads");
   const numKvHeads = fields.count("num_key_value_heads", numHeads);
   // A fraction falls through to the check of the head size below.
-  const headSize = json.head_dim ? fields.count("head_dim") : hiddenSize / numHeads;
+  const headSize = fields.json.head_dim ? fields.count("head_dim") : hiddenSize / numHeads;
   const intermediateSize = fields.count("intermediate_size");
   const vocabSize = fields.count("vocab_size");
   fields.expect(hiddenSize % 4 === 0, "hidden_size", "a multiple of 4");
@@ -78,7 +83,9 @@ export function parseLlamaConfig(json: unknown, name = "config.json"): LlamaConf
     );
   }
 
+  const bias = (rule: boolean | string) => typeof rule === "string" ? fields.flag(rule) : rule;
   return {
+    architecture,
     hiddenSize,
     numLayers: fields.count("num_hidden_layers"),
     numHeads,
@@ -88,37 +95,74 @@ export function parseLlamaConfig(json: unknown, name = "config.json"): LlamaConf
     vocabSize,
     ...parseRope(fields),
     rmsNormEps: fields.positive("rms_norm_eps", 1e-6),
+    biases: {
+      qkv: bias(architecture.biases.qkv),
+      output: bias(architecture.biases.output),
+      mlp: bias(architecture.biases.mlp),
+    },
     tieWordEmbeddings: fields.flag("tie_word_embeddings"),
-    maxPositionEmbeddings: fields.count("max_position_embeddings", 2048),
+    maxPositionEmbeddings: fields.count("max_position_embeddings"),
     bosTokenId: fields.tokenIds("bos_token_id", vocabSize)[0] ?? null,
     eosTokenIds: fields.tokenIds("eos_token_id", vocabSize),
     raw: json,
   };
 }
 
-function refuseUnsupported(fields: Fields): void {
-  const { json, name } = fields;
-  const architectures = json.architectures ?? ["LlamaForCausalLM"];
-  if (!Array.isArray(architectures) || !architectures.includes("LlamaForCausalLM")) {
+/** The row that `architectures` names, or `model_type` where there is no such field. */
+function architectureOf({ json, name }: Fields): Architecture {
+  const classes = ARCHITECTURES.map(({ className }) => className).join(", ");
+  const named = json.architectures ?? null;
+  if (named !== null) {
+    const found = Array.isArray(named) &&
+      ARCHITECTURES.find(({ className }) => named.includes(className));
+    if (found) return found;
     throw new UserError(
-      `${name}: expected "architectures" to contain "LlamaForCausalLM", found ${
-        JSON.stringify(architectures)
+      `${name}: expected "architectures" to contain one of ${classes}, found ${
+        JSON.stringify(named)
       }; other architectures are not supported`,
     );
   }
-  if (json.model_type === undefined && json.architectures === undefined) {
-    throw new UserError(`${name}: expected "model_type": "llama", found nothing`);
-  }
-  fields.require("model_type", "llama");
+  const found = ARCHITECTURES.find(({ modelType }) => modelType === json.model_type);
+  if (found) return found;
+  throw new UserError(
+    `${name}: expected "architectures" with one of ${classes}, or a "model_type" of ${
+      ARCHITECTURES.map(({ modelType }) => modelType).join(", ")
+    }, found ${describe(json.model_type)}; other architectures are not supported`,
+  );
+}
+
+function refuseUnsupported(fields: Fields, { modelType, biases, slidingWindow }: Architecture) {
+  fields.require("model_type", modelType);
   fields.require("hidden_act", "silu");
-  fields.require("attention_bias", false);
-  fields.require("mlp_bias", false);
+  if (typeof biases.qkv === "boolean") fields.require("attention_bias", biases.qkv);
+  if (typeof biases.mlp === "boolean") fields.require("mlp_bias", biases.mlp);
   fields.require("attention_dropout", 0);
   fields.require("partial_rotary_factor", 1);
   fields.require("quantization_config", null);
+  if (slidingWindow === "switch") fields.require("use_sliding_window", false);
+  if (slidingWindow === "window") refuseWindow(fields);
+  const { layer_types: types } = fields.json;
+  fields.expect(
+    types === undefined || types === null ||
+      Array.isArray(types) && types.every((type) => type === "full_attention"),
+    "layer_types",
+    'a list of "full_attention" or absent',
+  );
 }
 
-function parseRope(fields: Fields): Pick<LlamaConfig, "ropeTheta" | "ropeScaling"> {
+/** A window that holds the longest text changes nothing. */
+function refuseWindow(fields: Fields): void {
+  const window = fields.json.sliding_window ?? null;
+  if (window === null) return;
+  const longest = fields.count("max_position_embeddings");
+  fields.expect(
+    fields.count("sliding_window") >= longest,
+    "sliding_window",
+    `null, or at least max_position_embeddings (${longest}), as attention within a window is not supported`,
+  );
+}
+
+function parseRope(fields: Fields): Pick<ModelConfig, "ropeTheta" | "ropeScaling"> {
   // transformers 5 gathers theta and scaling in `rope_parameters`; before, they were two fields.
   const key = isObject(fields.json.rope_parameters) ? "rope_parameters" : "rope_scaling";
   const rope = fields.json[key] ?? null;

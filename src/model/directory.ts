@@ -11,7 +11,7 @@ import { UserError } from "../errors.ts";
 import { type Directory, readChunks } from "../formats/files.ts";
 import { readJsonObject } from "../formats/json.ts";
 import { formatShape, readFloat32, readFloat32Chunks } from "../formats/tensor_data.ts";
-import { type LlamaConfig, parseLlamaConfig } from "./config.ts";
+import { type ModelConfig, parseModelConfig } from "./config.ts";
 import { checkpointTensors } from "./params.ts";
 import { openWeights, type StoredTensor, type WeightFiles } from "./weight_files.ts";
 
@@ -22,7 +22,7 @@ const HEAD = "lm_head.weight";
 
 /** A model on disk, checked and ready to be read tensor by tensor. */
 export interface ModelSource {
-  config: LlamaConfig;
+  config: ModelConfig;
   /** Where configuration and tokenizer are. */
   directory: Directory;
   /** All tensors that the model needs, with their place. */
@@ -87,11 +87,11 @@ export function readersOf(
 /**
  * Reads the configuration of a model directory.
  *
- * @throws {UserError} As {@link parseLlamaConfig}, or if the file is missing.
+ * @throws {UserError} As {@link parseModelConfig}, or if the file is missing.
  */
-export async function readConfig(directory: Directory): Promise<LlamaConfig> {
+export async function readConfig(directory: Directory): Promise<ModelConfig> {
   const json = await readJsonObject(directory, CONFIG);
-  return parseLlamaConfig(json, `${directory.name}/${CONFIG}`);
+  return parseModelConfig(json, `${directory.name}/${CONFIG}`);
 }
 
 /** Says what can be told of weights without a configuration, so that one can be found that fits. */
@@ -125,11 +125,11 @@ function shapeInWords({ tensors }: WeightFiles): string | null {
  * another model's, the weights know better whether the head is tied.
  */
 async function settleHead(
-  config: LlamaConfig,
+  config: ModelConfig,
   tensors: WeightFiles["tensors"],
   notes: string[],
   borrowed: boolean,
-): Promise<LlamaConfig> {
+): Promise<ModelConfig> {
   const head = tensors.get(HEAD), embedding = tensors.get(EMBEDDING);
   if (!config.tieWordEmbeddings || head === undefined || embedding === undefined) return config;
   if (await equalTensors(head, embedding)) {
@@ -170,7 +170,7 @@ function equalBytes(a: Uint8Array<ArrayBuffer>, b: Uint8Array<ArrayBuffer>): boo
   return true;
 }
 
-function checkTensors(config: LlamaConfig, tensors: WeightFiles["tensors"], name: string): void {
+function checkTensors(config: ModelConfig, tensors: WeightFiles["tensors"], name: string): void {
   const remedy = `; check that ${CONFIG} belongs to these weights`;
   const expected = checkpointTensors(config);
   for (const { name, shape } of expected) {
@@ -189,7 +189,7 @@ function checkTensors(config: LlamaConfig, tensors: WeightFiles["tensors"], name
     if (tensor.endsWith(".rotary_emb.inv_freq")) tensors.delete(tensor);
     else if (!known.has(tensor)) {
       throw new UserError(
-        `Cannot load ${name}: expected a plain Llama, found tensor "${tensor}"${remedy}`,
+        `Cannot load ${name}: expected only the tensors of a ${config.architecture.className} as ${CONFIG} describes it, found tensor "${tensor}"${remedy}`,
       );
     }
   }

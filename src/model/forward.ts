@@ -9,7 +9,7 @@ import { type Heads, rowElements } from "../kernels/heads.ts";
 import { ropeForward } from "../kernels/rope.ts";
 import type { GpuBatch } from "./batch.ts";
 import { type Linear, linearOf } from "./linear.ts";
-import { type Norm, normOf } from "./norm.ts";
+import { HeadNorm, type Norm, normOf } from "./norm.ts";
 import { forManyRows, type Operators } from "./operators.ts";
 import type { Weights } from "./weights.ts";
 
@@ -34,6 +34,10 @@ export interface LayerActivations {
   /** (N) for each of the two norms. */
   rstdAttention: Tensor;
   rstdMlp: Tensor;
+  /** Queries, keys and values as projected, operand (N, (NH + 2 NKV) HS); qkv itself where heads are not normalized. */
+  projected: Tensor;
+  /** (N, NH + NKV) for the norms of heads. */
+  rstdHeads: Tensor | null;
   /** Rotated queries and keys, and values, operand (N, (NH + 2 NKV) HS). */
   qkv: Tensor;
   /** Output of attention, operand (N, NH HS). */
@@ -72,17 +76,23 @@ export function layerActivations(
   layer: number,
   keep: boolean,
 ): LayerActivations {
-  const { hiddenSize: C, intermediateSize: F, numHeads, headSize } = weights.config;
-  const { precision } = weights;
+  const { hiddenSize: C, intermediateSize: F, numHeads, numKvHeads, headSize } = weights.config;
+  const { config: { architecture: { headNorm } }, precision } = weights;
   const own = (name: string) => keep ? `${name} ${layer}` : name;
   // Without keeping, x and y change places from layer to layer.
   const residual = (index: number) => keep ? `residual ${index}` : `residual ${index % 2}`;
+  const heads = (name: string) => workspace.get(name, precision, [N, rowElements(weights.config)]);
+  const qkv = heads(own("qkv"));
   return {
     x: workspace.get(residual(layer), "f32", [N, C]),
     h: workspace.get("h", precision, [N, C]),
     rstdAttention: workspace.get(own("rstd attention"), "f32", [N]),
     rstdMlp: workspace.get(own("rstd mlp"), "f32", [N]),
-    qkv: workspace.get(own("qkv"), precision, [N, rowElements(headsOf(weights))]),
+    projected: headNorm ? heads(own("projected")) : qkv,
+    rstdHeads: headNorm
+      ? workspace.get(own("rstd heads"), "f32", [N, numHeads + numKvHeads])
+      : null,
+    qkv,
     attention: workspace.get(own("attention"), precision, [N, numHeads * headSize]),
     lse: workspace.get(own("lse"), "f32", [N, numHeads]),
     mid: workspace.get(own("mid"), "f32", [N, C]),
@@ -96,6 +106,7 @@ export function layerActivations(
 export interface DecoderLayer {
   attentionNorm: Norm;
   qkv: Linear;
+  headNorm: HeadNorm | null;
   o: Linear;
   mlpNorm: Norm;
   gateUp: Linear;
@@ -104,9 +115,11 @@ export interface DecoderLayer {
 
 export function decoderLayer(weights: Weights, layer: number): DecoderLayer {
   const name = (part: string) => `layers.${layer}.${part}`;
+  const gains = weights.parameters.get(name("head_norm"));
   return {
     attentionNorm: normOf(weights, name("input_layernorm")),
     qkv: linearOf(weights, name("qkv_proj")),
+    headNorm: gains ? new HeadNorm(gains, headsOf(weights), weights.config.rmsNormEps) : null,
     o: linearOf(weights, name("o_proj")),
     mlpNorm: normOf(weights, name("post_attention_layernorm")),
     gateUp: linearOf(weights, name("gate_up_proj")),
@@ -115,21 +128,22 @@ export function decoderLayer(weights: Weights, layer: number): DecoderLayer {
 }
 
 /**
- * What attention does in a layer, from the projections in `act.qkv` to `act.attention`: over a packed batch, filling a cache
+ * What attention does in a layer, from the heads in `act.qkv`, which it rotates, to `act.attention`: over a packed batch, filling a cache
  * of keys and values, or reading one.
  */
 export type Attention = (act: LayerActivations, layer: number) => void;
 
 /** One decoder layer, from `act.x` to `act.y` (Touvron et al. 2023, arXiv:2302.13971). */
 export function layerForward(
-  { norm, linear, gated }: Operators,
+  { norm, linear, headNorm, gated }: Operators,
   parts: DecoderLayer,
   attention: Attention,
   act: LayerActivations,
   layer: number,
 ): void {
   const h = norm(parts.attentionNorm, act.h, act.rstdAttention, act.x);
-  linear(parts.qkv, act.qkv, h);
+  linear(parts.qkv, act.projected, h);
+  if (parts.headNorm) headNorm(parts.headNorm, act.qkv, act.rstdHeads!, act.projected);
   attention(act, layer);
   linear(parts.o, act.mid, { rows: act.attention }, act.x);
   const g = norm(parts.mlpNorm, act.h, act.rstdMlp, act.mid);

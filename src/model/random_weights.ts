@@ -1,5 +1,5 @@
 // This module is browser compatible.
-import type { LlamaConfig } from "./config.ts";
+import type { ModelConfig } from "./config.ts";
 import { checkpointTensors } from "./params.ts";
 import type { TensorReader } from "./weights.ts";
 
@@ -7,10 +7,10 @@ import type { TensorReader } from "./weights.ts";
 const INITIALIZER_RANGE = 0.02;
 
 /**
- * A {@link TensorReader} that makes up weights as Hugging Face initializes a Llama: norms 1, everything else normal with
- * `initializer_range`; output projections are scaled down by sqrt(2 L), as in GPT-2 (Radford et al. 2019, section 2.3).
+ * A {@link TensorReader} that makes up weights as Hugging Face initializes a model: norms 1, biases 0, everything else normal
+ * with `initializer_range`; output projections are scaled down by sqrt(2 L), as in GPT-2 (Radford et al. 2019, section 2.3).
  */
-export function randomWeights(config: LlamaConfig, seed: number): TensorReader {
+export function randomWeights(config: ModelConfig, seed: number): TensorReader {
   const range = Number(config.raw.initializer_range ?? INITIALIZER_RANGE);
   const shapes = new Map(checkpointTensors(config).map(({ name, shape }) => [name, shape]));
   const order = [...shapes.keys()];
@@ -18,6 +18,7 @@ export function randomWeights(config: LlamaConfig, seed: number): TensorReader {
     const shape = shapes.get(name)!;
     const data = new Float32Array(shape.reduce((a, b) => a * b, 1));
     if (name.endsWith("norm.weight")) return yield data.fill(1);
+    if (name.endsWith(".bias")) return yield data;
     const residual = name.endsWith("o_proj.weight") || name.endsWith("down_proj.weight");
     const scale = residual ? range / Math.sqrt(2 * config.numLayers) : range;
     const normal = normals(seed * 0x10001 + order.indexOf(name));

@@ -1,7 +1,7 @@
 // This module is browser compatible.
-import type { LlamaConfig, RopeScaling } from "./config.ts";
+import type { ModelConfig, RopeScaling } from "./config.ts";
 
-type RopeConfig = Pick<LlamaConfig, "headSize" | "ropeTheta" | "ropeScaling">;
+type RopeConfig = Pick<ModelConfig, "headSize" | "ropeTheta" | "ropeScaling">;
 
 /**
  * Radians per position of every pair of elements of a head (HS / 2), in double precision: `theta^(-2i / HS)`, stretched

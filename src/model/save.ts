@@ -10,7 +10,7 @@ import { UserError } from "../errors.ts";
 import { type Directory, readChunks, type WritableDirectory } from "../formats/files.ts";
 import { type NamedTensor, serializeSafetensors } from "../formats/safetensors.ts";
 import { BITS, countElements, formatShape, type SavedDtype } from "../formats/tensor_data.ts";
-import type { LlamaConfig } from "./config.ts";
+import type { ModelConfig } from "./config.ts";
 import { CONFIG } from "./directory.ts";
 import { checkpointTensors } from "./params.ts";
 import { INDEX, SINGLE } from "./weight_files.ts";
@@ -57,7 +57,7 @@ export interface SaveOptions {
  */
 export async function saveModel(
   directory: WritableDirectory,
-  config: LlamaConfig,
+  config: ModelConfig,
   tensors: readonly NamedTensor[],
   { tieWordEmbeddings, dtype = "F32", maxShardBytes = MAX_SHARD_BYTES, companions }: SaveOptions,
 ): Promise<void> {
@@ -146,11 +146,11 @@ async function copyCompanions(from: Directory, to: WritableDirectory): Promise<v
   }
 }
 
-function configText(config: LlamaConfig, tieWordEmbeddings: boolean, dtype: SavedDtype): string {
+function configText(config: ModelConfig, tieWordEmbeddings: boolean, dtype: SavedDtype): string {
   const { torch_dtype: _old, dtype: _new, ...kept } = config.raw;
   const json = {
-    architectures: ["LlamaForCausalLM"],
-    model_type: "llama",
+    architectures: [config.architecture.className],
+    model_type: config.architecture.modelType,
     ...kept,
     tie_word_embeddings: tieWordEmbeddings,
     torch_dtype: { F32: "float32", F16: "float16", BF16: "bfloat16" }[dtype],
@@ -159,7 +159,7 @@ function configText(config: LlamaConfig, tieWordEmbeddings: boolean, dtype: Save
 }
 
 /** What transformers makes of a configuration where there is no such file: which tokens begin and end a text. */
-function generationConfigText({ raw }: LlamaConfig): string {
+function generationConfigText({ raw }: ModelConfig): string {
   const { bos_token_id, eos_token_id, pad_token_id } = raw;
   const json = { _from_model_config: true, bos_token_id, eos_token_id, pad_token_id };
   return `${JSON.stringify(json, null, 2)}\n`;

@@ -17,13 +17,13 @@ import {
 import { Commands } from "../gpu/commands.ts";
 import { convert } from "../kernels/convert.ts";
 import type { Operand } from "../kernels/shapes.ts";
-import type { LlamaConfig } from "./config.ts";
-import { type ParameterSpec, parameterTable } from "./params.ts";
+import type { ModelConfig } from "./config.ts";
+import { isVector, type ParameterSpec, parameterTable } from "./params.ts";
 
 /** A parameter on the GPU. What trains lies in arenas. */
 export interface Parameter {
   spec: ParameterSpec;
-  /** What forward and backward multiply with: f16 at f16 precision (norms excepted), else f32. */
+  /** What forward and backward multiply with: f16 at f16 precision (norms and biases excepted), else f32. */
   operand: Tensor;
   /** What the optimizer updates, always f32; the same tensor as `operand` at f32. Absent where frozen. */
   master?: Tensor;
@@ -46,7 +46,7 @@ export interface TrainedArena {
 
 /** All parameters of a model, by name. A reference shares the frozen ones with its policy. */
 export interface Weights {
-  config: LlamaConfig;
+  config: ModelConfig;
   precision: Operand;
   parameters: Map<string, Parameter>;
   /** What trains. */
@@ -78,7 +78,7 @@ export const NOTHING: Trainable = {
 /**
  * Index of the first layer that is not part of the frozen trunk: everything below it is the same for policy and reference.
  */
-export function firstTrainedLayer(config: LlamaConfig, trainable: Trainable): number {
+export function firstTrainedLayer(config: ModelConfig, trainable: Trainable): number {
   return trunkIsFrozen(trainable) ? config.numLayers - trainable.layers : 0;
 }
 
@@ -87,12 +87,7 @@ export function trunkIsFrozen(trainable: Trainable): boolean {
   return !trainable.embeddings && trainable.head !== "tied";
 }
 
-/** Gains and biases: f32 at every precision, and most trainings do not let them decay. */
-function isVector({ shape }: ParameterSpec): boolean {
-  return shape.length === 1;
-}
-
-function isTrained(spec: ParameterSpec, config: LlamaConfig, trainable: Trainable): boolean {
+function isTrained(spec: ParameterSpec, config: ModelConfig, trainable: Trainable): boolean {
   if (spec.layer !== null) return spec.layer >= config.numLayers - trainable.layers;
   if (spec.kind === "norm") return trainable.finalNorm;
   if (spec.kind === "head") return trainable.head === "untied";
@@ -113,7 +108,7 @@ export type TensorReader = (name: string) => AsyncIterable<Float32Array>;
  */
 export async function loadWeights(
   gpu: Gpu,
-  config: LlamaConfig,
+  config: ModelConfig,
   read: TensorReader,
   { precision, trainable = NOTHING }: { precision: Operand; trainable?: Trainable },
 ): Promise<Weights> {
@@ -146,7 +141,7 @@ export async function loadWeights(
   return { config: shape, precision, parameters, trained, untied: untie };
 }
 
-function checkTrainable(config: LlamaConfig, trainable: Trainable): void {
+function checkTrainable(config: ModelConfig, trainable: Trainable): void {
   if (!config.tieWordEmbeddings && trainable.head === "tied") {
     throw new UserError(
       "Expected --head frozen or untied for a model with a head of its own (tie_word_embeddings false), found tied",

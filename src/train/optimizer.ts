@@ -11,7 +11,7 @@ import { type OptimizerRow, OPTIMIZERS, type UpdateOptions } from "./optimizers.
 
 /** Options that stay the same over a run. */
 export interface OptimizerOptions extends Omit<UpdateOptions, "learningRate" | "decaying"> {
-  /** Whether the gains of norms decay too, as everything does in plain `torch.optim.AdamW`. */
+  /** Whether the gains of norms, and biases, decay too, as everything does in plain `torch.optim.AdamW`. */
   decayNorms: boolean;
   /** Clip the global gradient norm to this; 0: off. */
   maxGradNorm: number;

@@ -3,12 +3,12 @@ import { SMALL } from "../../src/bench/models.ts";
 import { equalPairs } from "../../src/bench/pairs.ts";
 import { benchPeers } from "../../src/bench/peers.ts";
 import { noiseWeights } from "../../src/bench/training.ts";
-import { parseLlamaConfig } from "../../src/model/config.ts";
+import { parseModelConfig } from "../../src/model/config.ts";
 import { gpu } from "../kernels/harness.ts";
 
 Deno.test("a peer that computes something else has no speed", async () => {
   const sizes = { hidden_size: 32, num_attention_heads: 2, intermediate_size: 48, vocab_size: 96 };
-  const config = parseLlamaConfig({ ...SMALL.raw, ...sizes });
+  const config = parseModelConfig({ ...SMALL.raw, ...sizes });
   const training = {
     directory: "tiny",
     checkpoint: { config, read: noiseWeights(config) },

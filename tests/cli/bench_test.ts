@@ -4,10 +4,10 @@ import { equalPairs } from "../../src/bench/pairs.ts";
 import type { BenchSizes } from "../../src/bench/sizes.ts";
 import { type BenchReport, run } from "../../src/cli/bench.ts";
 import { resolveOptions } from "../../src/config.ts";
-import { parseLlamaConfig } from "../../src/model/config.ts";
+import { parseModelConfig } from "../../src/model/config.ts";
 import { MemoryOutput } from "./output.ts";
 
-const config = parseLlamaConfig({
+const config = parseModelConfig({
   ...SMALL.raw,
   hidden_size: 32,
   num_attention_heads: 2,

@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import type { Command } from "../../src/config.ts";
 import { main } from "../../src/cli/main.ts";
 import type { Checkpoint } from "../../src/engine.ts";
-import type { LlamaConfig } from "../../src/model/config.ts";
+import type { ModelConfig } from "../../src/model/config.ts";
 import { saveModel } from "../../src/model/save.ts";
 import { checkpointTensors } from "../../src/model/params.ts";
 import { createDirectory, openDirectory } from "../../src/platform/files.ts";
@@ -162,7 +162,7 @@ Deno.test("generate refuses what it cannot answer", async () => {
 Deno.test("generate says so where a model's numbers are not finite, and prints no token", async () => {
   await inTemporaryDirectory(async (path) => {
     // Products of gate and up beyond f32.
-    const checkpointOf = (config: LlamaConfig, seed: number): Checkpoint => {
+    const checkpointOf = (config: ModelConfig, seed: number): Checkpoint => {
       const { read } = randomCheckpoint(config, seed);
       return {
         config,

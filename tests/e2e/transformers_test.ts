@@ -8,7 +8,7 @@ import { Commands } from "../../src/gpu/commands.ts";
 import { readTensor } from "../../src/gpu/tensor.ts";
 import { paddedColumns } from "../../src/kernels/matmul.ts";
 import { uploadBatch } from "../../src/model/batch.ts";
-import { parseLlamaConfig } from "../../src/model/config.ts";
+import { parseModelConfig } from "../../src/model/config.ts";
 import { topForward, trunkForward } from "../../src/model/forward.ts";
 import { headForward } from "../../src/model/head.ts";
 import { scoreTensor } from "../../src/model/model.ts";
@@ -79,7 +79,7 @@ Deno.test(
     try {
       const directories = await Promise.all(
         cases.map(async ({ tied, dtype, fields, maxShardBytes }, i) => {
-          const config = parseLlamaConfig({ model_type: "llama", ...base, ...fields });
+          const config = parseModelConfig({ model_type: "llama", ...base, ...fields });
           const directory = await createDirectory(`${root}/${i}`);
           await saveModel(
             directory,
@@ -163,7 +163,7 @@ async function logitsOf(source: ModelSource, ids: number[]): Promise<number[]> {
   return ids.flatMap((_, t) => [...logits.subarray(t * stride, t * stride + config.vocabSize)]);
 }
 
-function randomTensors(config: ReturnType<typeof parseLlamaConfig>) {
+function randomTensors(config: ReturnType<typeof parseModelConfig>) {
   let seed = 1;
   const random = () => (seed = seed * 48271 % 2147483647) / 2147483647 - 0.5;
   return checkpointTensors(config).map(({ name, shape }) => ({

@@ -12,7 +12,7 @@ import {
   smallConfig,
   tensorsOf,
 } from "../model/small_models.ts";
-import { llamaLogits } from "../reference/llama.ts";
+import { modelLogits } from "../reference/llama.ts";
 
 const config = smallConfig();
 const checkpoint = randomCheckpoint(config, 3);
@@ -310,7 +310,7 @@ Deno.test("log-probabilities are those of the full forward, for those who ask", 
       continue;
     }
     const prompt = prompts[b + 4];
-    const logits = llamaLogits(config, tensors, [...prompt, ...ids]);
+    const logits = modelLogits(config, tensors, [...prompt, ...ids]);
     for (const [i, { id, logprobs }] of told[b].entries()) {
       const row = logits.slice((prompt.length - 1 + i) * V, (prompt.length + i) * V);
       const lse = Math.log(row.reduce((sum, x) => sum + Math.exp(x), 0));

@@ -13,7 +13,7 @@ import type { Sequence } from "../../src/generate/sequences.ts";
 import { GREEDY, type Sampling } from "../../src/kernels/sample.ts";
 import type { Model } from "../../src/model/model.ts";
 import type { Gpu } from "../../src/gpu/device.ts";
-import type { LlamaConfig } from "../../src/model/config.ts";
+import type { ModelConfig } from "../../src/model/config.ts";
 import { assertClose, gpu, lackOfF16, openTestGpu, random } from "../kernels/harness.ts";
 import {
   brokenCheckpoint,
@@ -21,13 +21,13 @@ import {
   smallConfig,
   tensorsOf,
 } from "../model/small_models.ts";
-import { llamaLogits } from "../reference/llama.ts";
+import { modelLogits } from "../reference/llama.ts";
 import { unless } from "../skip.ts";
 
 const greedy: GenerateOptions = { ...GREEDY, maxNewTokens: 12, seed: 7, stopIds: [] };
 const drawn: GenerateOptions = { ...greedy, temperature: 1.5 };
 
-const configs: Record<string, LlamaConfig> = {
+const configs: Record<string, ModelConfig> = {
   "3:1 heads of 16, tied": smallConfig(),
   "4:2 heads of 24, untied": smallConfig({
     hidden_size: 96,
@@ -45,6 +45,18 @@ const configs: Record<string, LlamaConfig> = {
       original_max_position_embeddings: 16,
     },
   }),
+  "Llama with all biases, untied": smallConfig({
+    attention_bias: true,
+    mlp_bias: true,
+    tie_word_embeddings: false,
+  }),
+  "Qwen3 with biases, 4:2 heads of 24": smallConfig({
+    model_type: "qwen3",
+    attention_bias: true,
+    head_dim: 24,
+    num_attention_heads: 4,
+    num_key_value_heads: 2,
+  }),
 };
 
 /** Prompts of one token, of more than an attention tile has, and of lengths between. */
@@ -54,7 +66,7 @@ function randomPrompts(vocabSize: number, lengths = [1, 40, 5, 13]): number[][] 
   return lengths.map((length) => Array.from({ length }, id));
 }
 
-function load(config: LlamaConfig) {
+function load(config: ModelConfig) {
   return loadModel(gpu, randomCheckpoint(config, 3), { precision: "f32", positions: 64 });
 }
 
@@ -110,7 +122,7 @@ for (const [name, config] of Object.entries(configs)) {
         : (await decoder.next(sequences, 1)).flat();
       for (const [b, { prompt, ids }] of sequences.entries()) {
         const expected = softmax(
-          llamaLogits(config, tensors, [...prompt, ...ids]).slice(-V),
+          modelLogits(config, tensors, [...prompt, ...ids]).slice(-V),
           drawn.temperature,
         );
         const found = await decoder.probabilities(b);
@@ -127,7 +139,7 @@ for (const [name, config] of Object.entries(configs)) {
     for (const [b, { ids, finishReason }] of completions.entries()) {
       assert.equal(finishReason, "length");
       assert.equal(ids.length, greedy.maxNewTokens);
-      const logits = llamaLogits(config, tensors, [...prompts[b], ...ids]);
+      const logits = modelLogits(config, tensors, [...prompts[b], ...ids]);
       for (const [i, id] of ids.entries()) {
         const t = prompts[b].length - 1 + i;
         const row = logits.subarray(t * V, (t + 1) * V);

@@ -56,7 +56,7 @@ for (const operand of operandTypes) {
             y,
             upload(x, [M, K], operand),
             upload(weight, [N, K], operand),
-            added && upload(added, [M, stride]),
+            { residual: added && upload(added, [M, stride]) },
           )
         );
         const expected = reference.matmulForward(x, weight, added, { M, N, K, stride });
@@ -64,6 +64,30 @@ for (const operand of operandTypes) {
       }
     });
   });
+
+  Deno.test(`matmul_forward with a bias equals the reference, ${operand}`, () =>
+    forEachVariant("product", async () => {
+      for (const [M, N, K] of [[1, 4, 4], [7, 20, 20], [33, 36, 20], [65, 68, 36], [26, 264, 48]]) {
+        const x = values(1, M * K, operand);
+        const weight = values(2, N * K, operand);
+        const bias = values(3, N);
+        const residual = values(4, M * N);
+        for (const added of [undefined, residual]) {
+          const y = output([M, N], added ? "f32" : operand);
+          run((commands) =>
+            matmulForward(
+              commands,
+              y,
+              upload(x, [M, K], operand),
+              upload(weight, [N, K], operand),
+              { bias: upload(bias, [N]), residual: added && upload(added, [M, N]) },
+            )
+          );
+          const expected = reference.matmulForward(x, weight, added, { M, N, K, stride: N }, bias);
+          assertClose(await read(y), expected, tolerance(K, added ? "f32" : operand));
+        }
+      }
+    }));
 
   Deno.test(`matmul_backward_input and _weight equal the reference, ${operand}`, async () => {
     await forEachShape(async (M, N, K) => {
@@ -166,14 +190,15 @@ for (const operand of operandTypes) {
       const x = upload(values(14, M * K, operand), [M, K], operand);
       const weight = upload(values(15, 2 * F * K, operand), [2 * F, K], operand);
       const [expectedGateUp, expected] = [output([M, 2 * F], operand), output([M, F], operand)];
+      const bias = M % 2 === 0 ? undefined : upload(values(16, 2 * F), [2 * F]);
       run((commands) => {
-        matmulForward(commands, expectedGateUp, x, weight);
+        matmulForward(commands, expectedGateUp, x, weight, { bias });
         swigluForward(commands, expected, expectedGateUp);
       });
       await forEachVariant("product", async () => {
         for (const keep of [true, false]) {
           const [gateUp, a] = [output([M, 2 * F], operand), output([M, F], operand)];
-          run((commands) => matmulGated(commands, a, gateUp, x, weight, keep));
+          run((commands) => matmulGated(commands, a, gateUp, x, weight, { bias, keep }));
           // A compiler may leave out that gate and up are rounded to f16 first, as Mesa 25's does.
           const relative = operand === "f32" ? 0 : 4 * EPSILON.f16;
           const absolute = operand === "f32" ? 0 : 2 ** -24;

@@ -70,6 +70,45 @@ for (const operand of operandTypes) {
 
 for (const operand of operandTypes) {
   for (const gated of [false, true]) {
+    const name = `matvec_forward with a bias${gated ? " before swiglu" : ""}, ${operand}`;
+    Deno.test(`${name} equals the reference`, () =>
+      forEachVariant("matvec", async () => {
+        for (const [M, N, K] of [[1, 4, 4], [2, 36, 128], [3, 68, 36], [7, 260, 44]]) {
+          const rows = gated ? 2 * N : N;
+          const x = values(1, M * K, operand);
+          const weight = values(2, rows * K, operand);
+          const bias = values(3, rows);
+          const residual = gated ? undefined : values(4, M * N);
+          const y = output([M, N]);
+          run((commands) =>
+            matvecForward(
+              commands,
+              y,
+              upload(x, [M, K], operand),
+              upload(weight, [rows, K], operand),
+              {
+                bias: upload(bias, [rows]),
+                residual: residual && upload(residual, [M, N]),
+                gated,
+              },
+            )
+          );
+          const size = { M, N: rows, K, stride: rows };
+          const products = reference.matmulForward(x, weight, residual, size, bias);
+          // As without a bias; a gate times an up has the error of each times the size of the other.
+          const absolute = Math.max(K, 8) * 2 ** -24 * (gated ? 2 * Math.sqrt(K) : 1);
+          assertClose(await read(y), gated ? swigluForward(products, M, N) : products, {
+            absolute,
+            relative: 2 * EPSILON.f32,
+            name: `y of (${M}, ${N}, ${K})`,
+          });
+        }
+      }));
+  }
+}
+
+for (const operand of operandTypes) {
+  for (const gated of [false, true]) {
     const name = `matvec_forward after rmsnorm${gated ? " and before swiglu" : ""}, ${operand}`;
     Deno.test(`${name} equals the reference`, () =>
       forEachVariant("matvec", async () => {
@@ -165,4 +204,9 @@ Deno.test("matvec_forward refuses shapes that disagree", () => {
     run((commands) => matvecForward(commands, output(y), x, weight));
   assert.throws(record([2, 3]), /^RangeError: matvec_forward: expected y of shape \(2, 4\)/);
   assert.throws(record([1, 4]), RangeError);
+  const bias = upload(values(8, 3), [3]);
+  assert.throws(
+    () => run((commands) => matvecForward(commands, output([2, 4]), x, weight, { bias })),
+    /^RangeError: matvec_forward: expected columns with a bias .* multiple of 4/,
+  );
 });

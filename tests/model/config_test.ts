@@ -1,6 +1,8 @@
 import assert from "node:assert/strict";
 import { UserError } from "../../src/errors.ts";
-import { parseLlamaConfig } from "../../src/model/config.ts";
+import { ARCHITECTURES } from "../../src/model/architectures.ts";
+import { parseModelConfig } from "../../src/model/config.ts";
+import { checkpointTensors } from "../../src/model/params.ts";
 
 const smolLM = {
   architectures: ["LlamaForCausalLM"],
@@ -24,9 +26,11 @@ const smolLM = {
 };
 
 Deno.test("config: SmolLM-135M's fields", () => {
-  const { raw, ...config } = parseLlamaConfig(smolLM);
+  const { raw, ...config } = parseModelConfig(smolLM);
   assert.equal(raw, smolLM);
   assert.deepEqual(config, {
+    architecture: ARCHITECTURES[0],
+    biases: { qkv: false, output: false, mlp: false },
     hiddenSize: 576,
     numLayers: 30,
     numHeads: 9,
@@ -45,7 +49,7 @@ Deno.test("config: SmolLM-135M's fields", () => {
 });
 
 Deno.test("config: transformers' defaults for what is absent or null", () => {
-  const config = parseLlamaConfig({
+  const config = parseModelConfig({
     model_type: "llama",
     hidden_size: 64,
     num_hidden_layers: 1,
@@ -65,8 +69,70 @@ Deno.test("config: transformers' defaults for what is absent or null", () => {
   assert.deepEqual(config.eosTokenIds, []);
 });
 
+/** A configuration of another architecture, with only what differs. */
+const other = (index: number, fields: Record<string, unknown> = {}) => {
+  const { className, modelType } = ARCHITECTURES[index];
+  const { attention_bias: _, ...plain } = smolLM;
+  return { ...plain, architectures: [className], model_type: modelType, ...fields };
+};
+
+Deno.test("config: what transformers takes for absent fields depends on the architecture", () => {
+  const absent = { num_key_value_heads: undefined, max_position_embeddings: undefined };
+  const shape = (index: number, fields: Record<string, unknown>) => {
+    const plain = JSON.parse(JSON.stringify(other(index, { ...absent, ...fields })));
+    const { numKvHeads, headSize, maxPositionEmbeddings } = parseModelConfig(plain);
+    return [numKvHeads, headSize, maxPositionEmbeddings];
+  };
+  const heads = { num_attention_heads: 32, hidden_size: 2048 };
+  assert.deepEqual(shape(1, { ...heads, sliding_window: null }), [8, 64, 131072]);
+  assert.deepEqual(shape(2, heads), [32, 64, 32768]);
+  assert.deepEqual(shape(3, heads), [32, 128, 32768]);
+});
+
+Deno.test("config: biases and norms of heads make the tensors that transformers has", () => {
+  const tensors = (json: Record<string, unknown>) =>
+    checkpointTensors(parseModelConfig(json)).map(({ name }) => name)
+      .filter((name) => name.includes("layers.0.") && !name.endsWith("_proj.weight"))
+      .map((name) => name.replace(/^.*\.(\w+\.\w+)$/, "$1"));
+  const norms = ["input_layernorm.weight", "post_attention_layernorm.weight"];
+  const qkv = ["q_proj.bias", "k_proj.bias", "v_proj.bias"];
+  const [output, mlp] = ["o_proj.bias", ["gate_proj.bias", "up_proj.bias", "down_proj.bias"]];
+  const heads = ["q_norm.weight", "k_norm.weight"];
+  const cases: [Record<string, unknown>, string[]][] = [
+    [smolLM, norms],
+    [{ ...smolLM, attention_bias: true }, [...norms, ...qkv, output]],
+    [{ ...smolLM, mlp_bias: true }, [...norms, ...mlp]],
+    [other(1, { sliding_window: null }), norms],
+    [other(1, { sliding_window: 2048 }), norms],
+    [other(2), [...norms, ...qkv]],
+    [other(3), [...norms, ...heads]],
+    [other(3, { attention_bias: true }), [...norms, ...heads, ...qkv, output]],
+  ];
+  for (const [json, expected] of cases) assert.deepEqual(tensors(json).sort(), expected.sort());
+});
+
+Deno.test("config: what other architectures have and this program has not is refused by name", () => {
+  const cases: [Record<string, unknown>, RegExp][] = [
+    [
+      other(1, { max_position_embeddings: 8192 }),
+      /"sliding_window" to be null, or at least .* \(8192\).*not supported, found 4096/,
+    ],
+    [other(1, { sliding_window: 2047 }), /"sliding_window" to be null.*found 2047/],
+    [other(1, { sliding_window: null, attention_bias: true }), /"attention_bias" to be false/],
+    [
+      other(2, { use_sliding_window: true }),
+      /"use_sliding_window" to be false or absent, found true/,
+    ],
+    [other(2, { mlp_bias: true }), /"mlp_bias" to be false/],
+    [other(2, { attention_bias: false }), /"attention_bias" to be true or absent, found false/],
+    [other(3, { use_sliding_window: true }), /"use_sliding_window"/],
+    [other(3, { model_type: "llama" }), /"model_type" to be qwen3 or absent, found "llama"/],
+  ];
+  for (const [json, message] of cases) assert.throws(() => parseModelConfig(json), message);
+});
+
 Deno.test("config: several end tokens, head_dim of its own", () => {
-  const config = parseLlamaConfig({ ...smolLM, eos_token_id: [0, 2], head_dim: 128 });
+  const config = parseModelConfig({ ...smolLM, eos_token_id: [0, 2], head_dim: 128 });
   assert.deepEqual(config.eosTokenIds, [0, 2]);
   assert.equal(config.headSize, 128);
 });
@@ -86,7 +152,7 @@ Deno.test("config: rope scaling in the old and the new spelling", () => {
     originalMaxPositionEmbeddings: 8192,
   };
   const scaling = (fields: unknown) =>
-    parseLlamaConfig({ ...smolLM, ...fields as object }).ropeScaling;
+    parseModelConfig({ ...smolLM, ...fields as object }).ropeScaling;
   assert.deepEqual(scaling({ rope_scaling: { ...llama3, rope_type: "llama3" } }), expected);
   assert.deepEqual(scaling({ rope_scaling: { ...llama3, type: "llama3" } }), expected);
   assert.deepEqual(scaling({ rope_parameters: { ...llama3, rope_type: "llama3" } }), expected);
@@ -95,7 +161,7 @@ Deno.test("config: rope scaling in the old and the new spelling", () => {
     factor: 4,
   });
   const { rope_theta: _, ...withoutTheta } = smolLM;
-  const modern = parseLlamaConfig({
+  const modern = parseModelConfig({
     ...withoutTheta,
     rope_parameters: { rope_type: "default", rope_theta: 5e5 },
   });
@@ -105,12 +171,14 @@ Deno.test("config: rope scaling in the old and the new spelling", () => {
 
 Deno.test("config: everything unsupported or malformed is refused by name", () => {
   const cases: [Record<string, unknown>, RegExp][] = [
-    [{ architectures: ["MistralForCausalLM"] }, /"architectures".*MistralForCausalLM/],
+    [{ architectures: ["GPT2LMHeadModel"] }, /"architectures".*Qwen3ForCausalLM.*GPT2LMHeadModel/],
     [{ architectures: "LlamaForCausalLM" }, /"architectures"/],
     [{ model_type: "qwen2" }, /"model_type" to be llama or absent, found "qwen2"/],
-    [{ model_type: undefined, architectures: undefined }, /"model_type": "llama", found nothing/],
-    [{ attention_bias: true }, /"attention_bias" to be false/],
-    [{ mlp_bias: true }, /"mlp_bias" to be false/],
+    [{ architectures: [] }, /"architectures" to contain one of LlamaForCausalLM, .*found \[\]/],
+    [{ model_type: undefined, architectures: undefined }, /"model_type" of llama, .*found nothing/],
+    [{ model_type: "gemma", architectures: undefined }, /"model_type" of llama, .*found "gemma"/],
+    [{ attention_bias: "yes" }, /"attention_bias" to be true or false/],
+    [{ layer_types: ["full_attention", "sliding_attention"] }, /"layer_types" to be a list/],
     [{ attention_dropout: 0.1 }, /"attention_dropout"/],
     [{ hidden_act: "gelu" }, /"hidden_act" to be silu or absent, found "gelu"/],
     [{ quantization_config: { bits: 4 } }, /"quantization_config"/],
@@ -143,12 +211,12 @@ Deno.test("config: everything unsupported or malformed is refused by name", () =
     [{ bos_token_id: -1 }, /"bos_token_id"/],
   ];
   for (const [fields, message] of cases) {
-    assert.throws(() => parseLlamaConfig({ ...smolLM, ...fields }, "m/config.json"), (error) => {
+    assert.throws(() => parseModelConfig({ ...smolLM, ...fields }, "m/config.json"), (error) => {
       assert.ok(error instanceof UserError);
       assert.match(error.message, message);
       assert.match(error.message, /^m\/config\.json/);
       return true;
     });
   }
-  assert.throws(() => parseLlamaConfig([]), /expected a JSON object, found a list of 0/);
+  assert.throws(() => parseModelConfig([]), /expected a JSON object, found a list of 0/);
 });

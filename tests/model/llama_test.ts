@@ -6,7 +6,7 @@ import { scorePairs } from "../../src/dpo/evaluate.ts";
 import { LOSS_TYPES, LOSSES, pairLosses } from "../../src/losses/losses.ts";
 import type { ScoreOptions } from "../../src/dpo/pack.ts";
 import { type Checkpoint, loadModel, startDpo, startSft } from "../../src/engine.ts";
-import type { LlamaConfig } from "../../src/model/config.ts";
+import type { ModelConfig } from "../../src/model/config.ts";
 import { gpu, random } from "../kernels/harness.ts";
 import { sequenceScore, type Tensors, tokenLogprobs } from "../reference/llama.ts";
 import {
@@ -54,6 +54,18 @@ const MODELS: Record<string, Record<string, unknown>> = {
     rope_theta: 5e4,
     rope_scaling: llama3,
   },
+  "Llama with all biases, untied": {
+    attention_bias: true,
+    mlp_bias: true,
+    tie_word_embeddings: false,
+  },
+  "Qwen2, tied": { model_type: "qwen2", num_attention_heads: 6, num_key_value_heads: 2 },
+  "Qwen3, heads wider than the stream, tied": {
+    model_type: "qwen3",
+    head_dim: 24,
+    num_attention_heads: 4,
+    num_key_value_heads: 2,
+  },
 };
 
 const SCORES: ScoreOptions[] = (["completion", "all"] as const).flatMap((scope) =>
@@ -88,7 +100,7 @@ for (const [name, fields] of Object.entries(MODELS)) {
 type Loss = (tensors: Tensors) => number;
 
 function dpoLossOf(
-  config: LlamaConfig,
+  config: ModelConfig,
   pairs: readonly PreferencePair[],
   reference: Tensors,
   options: Options<"train">,

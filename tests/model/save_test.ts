@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import type { NamedTensor } from "../../src/formats/safetensors.ts";
-import { parseLlamaConfig } from "../../src/model/config.ts";
+import { parseModelConfig } from "../../src/model/config.ts";
 import { openModel } from "../../src/model/directory.ts";
 import { parseByteSize, saveModel } from "../../src/model/save.ts";
 import { MemoryDirectory } from "../formats/memory_directory.ts";
@@ -30,7 +30,7 @@ Deno.test("saved model: config.json keeps unknown fields and tells the truth abo
     tie_word_embeddings: false,
     torch_dtype: "float16",
   });
-  const modern = parseLlamaConfig({ ...raw, torch_dtype: undefined, dtype: "bfloat16" });
+  const modern = parseModelConfig({ ...raw, torch_dtype: undefined, dtype: "bfloat16" });
   await saveModel(folder, modern, fill(), { tieWordEmbeddings: true });
   assert.deepEqual(JSON.parse(await folder.readText("config.json")), {
     ...raw,
@@ -116,7 +116,7 @@ Deno.test("saved model: a tensor larger than a shard has a file of its own", asy
 
 Deno.test("saved model: generation settings follow from the configuration where there are none", async () => {
   const folder = new MemoryDirectory();
-  const config = parseLlamaConfig({ ...raw, bos_token_id: 1, eos_token_id: [2, 3] });
+  const config = parseModelConfig({ ...raw, bos_token_id: 1, eos_token_id: [2, 3] });
   await saveModel(folder, config, fill(), { tieWordEmbeddings: true });
   assert.deepEqual(JSON.parse(await folder.readText("generation_config.json")), {
     _from_model_config: true,

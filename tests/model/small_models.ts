@@ -6,7 +6,7 @@ import type { Checkpoint, Training } from "../../src/engine.ts";
 import { Readback } from "../../src/gpu/readback.ts";
 import { readTensor, readTensorU32 } from "../../src/gpu/tensor.ts";
 import { STATE } from "../../src/kernels/state.ts";
-import { type LlamaConfig, parseLlamaConfig } from "../../src/model/config.ts";
+import { type ModelConfig, parseModelConfig } from "../../src/model/config.ts";
 import { checkpointTensors } from "../../src/model/params.ts";
 import { randomWeights } from "../../src/model/random_weights.ts";
 import { savedTensors, trainedParameters } from "../../src/model/weights.ts";
@@ -16,9 +16,9 @@ import { plannedRows } from "../../src/train/step_rows.ts";
 import { trainingStep } from "../../src/train/step.ts";
 import { gpu, random } from "../kernels/harness.ts";
 
-/** A Llama of 2 layers; weights larger than Hugging Face's, so that no gradient is tiny. */
-export function smallConfig(fields: Record<string, unknown> = {}): LlamaConfig {
-  return parseLlamaConfig({
+/** A Llama of 2 layers, or what the fields make of it; weights larger than Hugging Face's, so that no gradient is tiny. */
+export function smallConfig(fields: Record<string, unknown> = {}): ModelConfig {
+  return parseModelConfig({
     model_type: "llama",
     hidden_size: 48,
     num_hidden_layers: 2,
@@ -34,15 +34,16 @@ export function smallConfig(fields: Record<string, unknown> = {}): LlamaConfig {
   });
 }
 
-/** A model with random weights; the gains of its norms are not all 1. */
-export function randomCheckpoint(config: LlamaConfig, seed: number): Checkpoint {
+/** A model with random weights; the gains of its norms are not all 1, its biases not all 0. */
+export function randomCheckpoint(config: ModelConfig, seed: number): Checkpoint {
   const plain = randomWeights(config, seed);
   return {
     config,
     async *read(name) {
       const next = random(seed);
       for await (const data of plain(name)) {
-        yield name.endsWith("norm.weight") ? data.map((gain) => gain + 0.3 * next()) : data;
+        const isVector = name.endsWith("norm.weight") || name.endsWith(".bias");
+        yield isVector ? data.map((value) => value + 0.3 * next()) : data;
       }
     },
   };

@@ -1,6 +1,6 @@
 /** A small model's configuration and tensors, as files hold them. */
 import type { NamedTensor } from "../../src/formats/safetensors.ts";
-import { parseLlamaConfig } from "../../src/model/config.ts";
+import { parseModelConfig } from "../../src/model/config.ts";
 import { checkpointTensors } from "../../src/model/params.ts";
 
 export const EMBEDDING = "model.embed_tokens.weight";
@@ -17,8 +17,8 @@ export const raw = {
   torch_dtype: "bfloat16",
   some_future_field: { kept: true },
 };
-export const tied = parseLlamaConfig(raw);
-export const untied = parseLlamaConfig({ ...raw, tie_word_embeddings: false });
+export const tied = parseModelConfig(raw);
+export const untied = parseModelConfig({ ...raw, tie_word_embeddings: false });
 
 /** Tensors in which no two values are alike. */
 export function fill(config = tied): (NamedTensor & { data: Float32Array })[] {

@@ -19,7 +19,7 @@ import { Readback } from "../../src/gpu/readback.ts";
 import { GREEDY } from "../../src/kernels/sample.ts";
 import type { Operand } from "../../src/kernels/shapes.ts";
 import type { DeviceClass } from "../../src/kernels/tuning.ts";
-import { parseLlamaConfig } from "../../src/model/config.ts";
+import { parseModelConfig } from "../../src/model/config.ts";
 import { checkpointTensors } from "../../src/model/params.ts";
 import type { Weights } from "../../src/model/weights.ts";
 import { trainingStep } from "../../src/train/step.ts";
@@ -38,25 +38,35 @@ const RECORDED: [DeviceClass, Operand][] = [
   ["cpu", "f32"],
 ];
 
-/** Small, with a vocabulary so large that a GPU cuts the head's sums; weights and results are all zeros. */
-const config = parseLlamaConfig({
-  model_type: "llama",
-  hidden_size: 64,
-  num_hidden_layers: 2,
-  num_attention_heads: 4,
-  num_key_value_heads: 2,
-  intermediate_size: 96,
-  vocab_size: 20000,
-  tie_word_embeddings: true,
-});
-const shapes = new Map(checkpointTensors(config).map(({ name, shape }) => [name, shape]));
-const checkpoint: Checkpoint = {
-  config,
-  async *read(name) {
-    yield await Promise.resolve(
-      new Float32Array(shapes.get(name)!.reduce((product, size) => product * size)),
-    );
-  },
+/** A small model; weights and results are all zeros. */
+function smallModel(fields: Record<string, unknown>): Checkpoint {
+  const config = parseModelConfig({
+    hidden_size: 64,
+    num_attention_heads: 4,
+    num_key_value_heads: 2,
+    head_dim: 16,
+    intermediate_size: 96,
+    tie_word_embeddings: true,
+    ...fields,
+  });
+  const shapes = new Map(checkpointTensors(config).map(({ name, shape }) => [name, shape]));
+  return {
+    config,
+    async *read(name) {
+      yield await Promise.resolve(
+        new Float32Array(shapes.get(name)!.reduce((product, size) => product * size)),
+      );
+    },
+  };
+}
+
+/** The vocabulary is so large that a GPU cuts the head's sums. */
+const checkpoint = smallModel({ model_type: "llama", num_hidden_layers: 2, vocab_size: 20000 });
+
+/** Models with more parts. */
+const OTHERS = {
+  "Llama with all biases": { model_type: "llama", attention_bias: true, mlp_bias: true },
+  "Qwen3 with biases": { model_type: "qwen3", attention_bias: true },
 };
 
 const ids = (length: number, first = 1) => Array.from({ length }, (_, i) => first + i);
@@ -116,6 +126,19 @@ async function recordKind(kind: DeviceKind, precision: Operand): Promise<string>
   for (const { ids } of sequences) ids.push(1);
   await section("Two further tokens of both", () => decoder.next(sequences, 2));
   await section("Likelihoods of a prompt", () => promptLogprobs(model, ids(9), 2));
+
+  for (const [name, fields] of Object.entries(OTHERS)) {
+    const checkpoint = smallModel({ ...fields, num_hidden_layers: 1, vocab_size: 300 });
+    const sft = options("sft", { "train-layers": "1", "head": "frozen", "batch-size": "4" });
+    const text = await startSft(gpu, checkpoint, rows, sft, precision);
+    await section(`${name}: a step on text`, () => step(text));
+    const model = await loadModel(gpu, checkpoint, { precision, positions: 128 });
+    using decoder = new Decoder(model, 128, 1);
+    const only = sequence(0, null);
+    await section(`${name}: a prompt`, () => decoder.begin([only]));
+    only.ids.push(1);
+    await section(`${name}: a further token`, () => decoder.next([only], 1));
+  }
   return [["Shaders", ...notes.shaders.toSorted()].join("\n"), ...sections].join("\n\n") + "\n";
 }
 

@@ -1,4 +1,4 @@
-import type { LlamaConfig } from "../../src/model/config.ts";
+import type { ModelConfig } from "../../src/model/config.ts";
 import { ropeFrequencies } from "../../src/model/rope_frequencies.ts";
 import { attentionForward } from "./attention.ts";
 import { embeddingForward } from "./embedding.ts";
@@ -11,9 +11,9 @@ import { swigluForward } from "./swiglu.ts";
 /** Weights by their names in a checkpoint. */
 export type Tensors = ReadonlyMap<string, ArrayLike<number>>;
 
-/** Logits (T, V) of a Llama after each token of a plain sequence, in double precision. */
-export function llamaLogits(
-  config: LlamaConfig,
+/** Logits (T, V) of a model after each token of a plain sequence, in double precision. */
+export function modelLogits(
+  config: ModelConfig,
   tensors: Tensors,
   ids: ArrayLike<number>,
 ): Float64Array {
@@ -24,9 +24,17 @@ export function llamaLogits(
   const seen = positions.map((t) => positions.slice(0, t + 1));
   const weight = (name: string) => tensors.get(`${name}.weight`)!;
   const linear = (x: Float64Array, name: string, N: number, residual?: Float64Array) =>
-    matmulForward(x, weight(name), residual, { M: T, N, K: x.length / T, stride: N });
-  const norm = (x: Float64Array, name: string) =>
-    rmsnormForward(x, weight(name), T, C, config.rmsNormEps).y;
+    matmulForward(
+      x,
+      weight(name),
+      residual,
+      { M: T, N, K: x.length / T, stride: N },
+      tensors.get(`${name}.bias`),
+    );
+  const norm = (x: Float64Array, name: string, width = C) =>
+    rmsnormForward(x, weight(name), x.length / width, width, config.rmsNormEps).y;
+  const headNorm = (heads: Float64Array, name: string) =>
+    config.architecture.headNorm ? norm(heads, name, HS) : heads;
   const beside = (...parts: Float64Array[]) => {
     const rows = positions.flatMap((t) =>
       parts.map((part) => part.subarray(t * part.length / T, (t + 1) * part.length / T))
@@ -39,8 +47,8 @@ export function llamaLogits(
     const name = (part: string) => `model.layers.${layer}.${part}`;
     const h = norm(x, name("input_layernorm"));
     const qkv = beside(
-      linear(h, name("self_attn.q_proj"), numHeads * HS),
-      linear(h, name("self_attn.k_proj"), numKvHeads * HS),
+      headNorm(linear(h, name("self_attn.q_proj"), numHeads * HS), name("self_attn.q_norm")),
+      headNorm(linear(h, name("self_attn.k_proj"), numKvHeads * HS), name("self_attn.k_norm")),
       linear(h, name("self_attn.v_proj"), numKvHeads * HS),
     );
     const rotated = rope(qkv, ropeFrequencies(config), positions, config, 1);
@@ -56,12 +64,12 @@ export function llamaLogits(
 
 /** The log-probability of each token but the first, given those before it: (T - 1). */
 export function tokenLogprobs(
-  config: LlamaConfig,
+  config: ModelConfig,
   tensors: Tensors,
   ids: ArrayLike<number>,
 ): Float64Array {
   const { vocabSize: V } = config;
-  const logits = llamaLogits(config, tensors, ids);
+  const logits = modelLogits(config, tensors, ids);
   const lse = logSumExp(logits, ids.length, V, V);
   return Float64Array.from(
     { length: ids.length - 1 },
