@@ -2,8 +2,8 @@
 //
 //   gain = score of the policy - score of the reference,  delta = gain of chosen - gain of rejected,  reward = beta * gain
 //
-// The loss itself, preference_loss, stands behind this file: it is that of the loss's row in src/losses/losses.ts, where the same
-// stands in double precision, with the paper.
+// The loss itself, preference_loss, stands behind this file: it is that of the loss's row in src/losses, where the same stands in
+// double precision, with the paper.
 //
 // Shapes    scores and reference (2P, 4) f32 as sequence_score writes them, chosen before rejected; state: the optimizer's, for
 //           the loss scale; dscore (2P) f32; metrics (P, PAIR_METRICS) f32. Params, State and PairMetrics are made from tables.

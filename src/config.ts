@@ -187,9 +187,14 @@ function timestamp(date: Date): string {
 
 type Refuse = (expected: string, found: string) => void;
 
-/** Refuses options of other losses than the chosen one; a value that is the default changes nothing. */
-function refuseUnread(values: Values, refuse: Refuse): void {
+/** Refuses what the chosen loss cannot work with, and options of others; a value that is the default changes nothing. */
+function refuseMisfits(values: Values, refuse: Refuse): void {
   const type = values.lossType as LossType;
+  for (const option of LOSSES[type].positive ?? []) {
+    if (values[option] === 0) {
+      refuse(`--${kebabCase(option)} above 0 with --loss-type ${type}`, "0");
+    }
+  }
   for (const option of Object.keys(LOSS_OPTIONS) as LossOption[]) {
     if (option === "beta" || LOSSES[type].reads.includes(option)) continue;
     if (values[option] !== specOf(option).default) {
@@ -203,7 +208,7 @@ function refuseContradictions(values: Values, origins: Origins): void {
   const refuse: Refuse = (expected, found) => {
     throw new UserError(`Expected ${expected}, found ${found}`);
   };
-  if ("lossType" in values) refuseUnread(values, refuse);
+  if ("lossType" in values) refuseMisfits(values, refuse);
   for (const rule of FILTER_RULES) {
     if (values.filter === "none" && given(rule)) {
       refuse(`--${kebabCase(rule)} only with --filter strong`, "no filter");

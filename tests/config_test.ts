@@ -186,6 +186,9 @@ Deno.test("contradictions are refused", () => {
     train(["loss-type", "ipo"], ["label-smoothing", "0.1"]),
     /--label-smoothing only with --loss-type sigmoid, robust, .*, found ipo/,
   );
+  refuses(train(["discopop-tau", "0.1"]), /--discopop-tau only with .* discopop, found sigmoid/);
+  train(["discopop-tau", "0.05"])();
+  refuses(train(["loss-type", "exo_pair"]), /--label-smoothing above 0 with .* exo_pair, found 0/);
   refuses(
     train(["streaming", true], ["max-steps", "1"], ["dataset-num-proc", "2"]),
     /no --dataset-num-proc with --streaming, found 2/,

@@ -344,6 +344,11 @@ const LOSS = {
     }`,
     { default: 0, min: 0, below: 0.5 },
   ),
+  discopopTau: number(
+    PREFERENCE,
+    `Temperature at which discopop passes from one of its two losses to the other`,
+    { default: 0.05, above: 0, max: 1 },
+  ),
   logprob: choice(
     PREFERENCE,
     `How token log-probabilities make up that of a sequence; ${PER_TOKEN.join(", ")}: mean`,

@@ -45,10 +45,14 @@ const kernel: Kernel = {
  */
 export const rewardColumn = (type: LossType): number => LOSSES[type].rewards === "sum" ? 2 : 0;
 
+/** What the kernel calls. */
+const preferenceLoss = (type: LossType) => /* wgsl */ `
+fn preference_loss(pair: u32, gain: vec2<f32>) -> Loss { return ${type}_loss(pair, gain); }`;
+
 function variantOf(type: LossType): Variant {
   return {
     constants: { REWARD_COLUMN: rewardColumn(type) },
-    part: { name: type, code: LOSSES[type].wgsl },
+    part: { name: type, code: `${LOSSES[type].wgsl}\n${preferenceLoss(type)}\n` },
   };
 }
 
@@ -62,7 +66,7 @@ export interface DpoLossOptions {
 }
 
 /**
- * The preference loss of pairs `first .. first + count` and its derivatives; see src/losses/losses.ts.
+ * The preference loss of pairs `first .. first + count` and its derivatives; see src/losses.
  *
  * @param dscore Derivative by chosen and rejected score, times the loss scale, f32 (2P).
  * @param metrics {@link PAIR_METRICS} of each pair, f32 (P, 8).

@@ -20,23 +20,27 @@ export const LOSS_OPTIONS = {
   beta: "beta",
   /** Probability that a label is wrong, 0 <= e < 1/2. */
   labelSmoothing: "label_smoothing",
+  /** Temperature of discopop's modulation, 0 < tau <= 1. */
+  discopopTau: "discopop_tau",
 } as const;
 export type LossOption = keyof typeof LOSS_OPTIONS;
 export interface LossOptions extends Readonly<Record<LossOption, number>> {}
 
-/** A preference loss: a row of the table in losses.ts. */
+/** A preference loss: a row of the tables that losses.ts joins. */
 export type Loss = LossFacts & (LossOfPair | LossOfAll);
 
 interface LossFacts {
   /** The options that it reads, besides beta, which makes the rewards of any loss; others are refused. */
   reads: readonly Exclude<LossOption, "beta">[];
+  /** Those of them that must be above 0. */
+  positive?: readonly Exclude<LossOption, "beta">[];
   /** What a sequence's score is if the user does not say, where TRL's loss is per token; otherwise as `--logprob`. */
   logprob?: "mean";
   /** What rewards are made of, where that is the sum of log-probabilities whatever the score is; otherwise the score. */
   rewards?: "sum";
   /**
-   * Value and derivatives in WGSL: `fn preference_loss(pair: u32, gain: vec2<f32>) -> Loss` for shaders/dpo_loss.wgsl, and what it
-   * calls. `gain` is by how much the scores of the pair's chosen and rejected exceed the reference's.
+   * Value and derivatives in WGSL: `fn NAME_loss(pair: u32, gain: vec2<f32>) -> Loss` for shaders/dpo_loss.wgsl, and what it calls
+   * beyond that. `gain` is by how much the scores of the pair's chosen and rejected exceed the reference's.
    */
   wgsl: string;
 }
@@ -57,13 +61,3 @@ interface LossOfAll {
 
 export const logSigmoid = (z: number) => Math.min(z, 0) - Math.log1p(Math.exp(-Math.abs(z)));
 export const sigmoid = (z: number) => 1 / (1 + Math.exp(-z));
-
-/** (chosen - rejected) of the policy over that of the reference, in nats. */
-export function delta(scores: PairScores): number {
-  return (scores.chosen - scores.rejected) - (scores.referenceChosen - scores.referenceRejected);
-}
-
-/** A loss of delta alone pushes the chosen score by its slope and the rejected one by as much the other way. */
-export function ofDelta(value: number, slope: number): PairLoss {
-  return { value, dchosen: slope, drejected: -slope };
-}

