@@ -1,4 +1,7 @@
 // This module is browser compatible.
+import type { OptionName } from "../config.ts";
+import type { OptionSpec } from "../config/kinds.ts";
+import { specOf } from "../config/values.ts";
 import { UserError } from "../errors.ts";
 import { describe, isObject } from "../formats/json.ts";
 import {
@@ -99,6 +102,8 @@ export async function restoreCheckpoint(
 }
 
 /**
+ * Compares fingerprints. An option that a checkpoint does not have came later: its run was one with the default.
+ *
  * @param saved The fingerprint in a checkpoint.
  * @param present That of the run which is to go on from it.
  * @throws {UserError} As {@link restoreCheckpoint}.
@@ -114,7 +119,9 @@ export function checkFingerprint(
     );
   }
   for (const [name, value] of Object.entries(present)) {
-    const [expected, found] = [saved[name], value].map(describeValue);
+    const spec: OptionSpec | undefined = specOf(name as OptionName);
+    const then = name in saved ? saved[name] : spec?.default;
+    const [expected, found] = [then, value].map(describeValue);
     if (expected === found) continue;
     const isModel = name === "model" || name === "reference";
     const what = isModel ? `--${name} with` : name;

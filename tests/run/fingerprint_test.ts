@@ -45,6 +45,16 @@ for (const command of ["train", "sft"] as const) {
   }
 }
 
+Deno.test("an option that came after a checkpoint was the default then", () => {
+  const { options } = resolveOptions("train");
+  const { discopopTau: _, ...saved } = JSON.parse(JSON.stringify(fingerprintOf(options, content)));
+  checkFingerprint(saved, fingerprintOf(options, content));
+  assert.throws(
+    () => checkFingerprint(saved, fingerprintOf({ ...options, discopopTau: 0.5 }, content)),
+    /^UserError: Cannot resume: expected discopopTau 0.05 as in the checkpoint, found 0.5/,
+  );
+});
+
 Deno.test("weights, data and precision make another run", () => {
   const { options } = resolveOptions("train");
   const print = (change: Partial<RunContent>) =>
