@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { PAGE_PATHS } from "../../routes/page.ts";
 import { nextEvents } from "../../src/gpu/turns.ts";
-import { appWith, ask, messages, serving } from "./served.ts";
+import { appWith, ask, fakes, messages } from "./served.ts";
 
 const chat = { messages: messages("Hi"), max_tokens: 2 };
 
@@ -133,7 +133,7 @@ Deno.test("an answer that does not end is given up", async () => {
   const { body } = await ask("/v1/completions", { ...long, stream: true }, { app });
   assert.match(body, /answer within 0\.05 s, found it unfinished/);
   assert.doesNotMatch(body, /\[DONE\]/);
-  while ((await serving.load()).running > 0) await nextEvents();
+  while ((await fakes.load()).running > 0) await nextEvents();
 });
 
 Deno.test("a stream that fails on the way says so in an event, and does not end as if whole", async () => {

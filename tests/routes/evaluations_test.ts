@@ -1,38 +1,9 @@
 import assert from "node:assert/strict";
-import { inTemporaryDirectory, runOk } from "../e2e/command.ts";
+import { inTemporaryDirectory } from "../e2e/command.ts";
 import { StandIn } from "./jobs.ts";
 import { workshop } from "./served.ts";
 
 const EVALUATIONS = "/v1/evaluations";
-
-Deno.test("an evaluation has the results of the command", async () => {
-  await inTemporaryDirectory(async (output) => {
-    await using served = workshop(output);
-    const dataset = `${output}/six.jsonl`;
-    const lines = (await Deno.readTextFile("fixtures/pairs/eval.jsonl")).split("\n").slice(0, 6);
-    await Deno.writeTextFile(dataset, lines.join("\n"));
-    const form = new FormData();
-    form.set("purpose", "fine-tune");
-    form.set("file", new File([lines.join("\n")], "six.jsonl"));
-    const file = (await served.ask("/v1/files", form)).body.id;
-    const smoldpo = { beta: 0.3 };
-    const asked = { model: "policy", reference: "reference", file, smoldpo };
-    const { status, body } = await served.ask(EVALUATIONS, asked);
-    assert.equal(status, 200, JSON.stringify(body));
-    assert.match(body.id, /^eval-[0-9a-f]{24}$/);
-    const job = served.queue.jobs.find(({ id }) => id === body.id)!;
-    await Array.fromAsync(served.queue.follow(job, -1, new AbortController().signal));
-    const { results, ...rest } = (await served.ask(`${EVALUATIONS}/${body.id}`)).body;
-    assert.equal(rest.status, "succeeded", JSON.stringify(rest));
-    const { stdout } = await runOk(
-      "eval",
-      ...["--model", "fixtures/model", "--reference", "fixtures/model"],
-      ...["--dataset", dataset, "--beta", 0.3, "--json"],
-    );
-    assert.deepEqual(results, JSON.parse(stdout));
-    assert.equal(results.pairs, 6);
-  });
-});
 
 Deno.test("evaluations wait for other jobs, are cancelled, and fail with a reason", async () => {
   await inTemporaryDirectory(async (output) => {

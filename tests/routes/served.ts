@@ -1,9 +1,8 @@
-/** The shipped model behind the app, in this process. */
+/** The app with models behind it: made-up ones, or those of shipped_model.ts. */
 import assert from "node:assert/strict";
 import { createApp } from "../../routes/app.ts";
 import type { AppOptions } from "../../routes/app.ts";
 import { openStoredModel } from "../../src/platform/models.ts";
-import { LocalWorker } from "../../src/platform/serving/local_worker.ts";
 import { DiskRuns } from "../../src/platform/run_store.ts";
 import { SqlitePreferences } from "../../src/platform/sqlite_preferences.ts";
 import { DiskUploads } from "../../src/platform/uploads.ts";
@@ -15,24 +14,20 @@ import type { PreferenceStore } from "../../src/serve/preferences.ts";
 import { type TrainingFile, TrainingFiles } from "../../src/serve/training_files.ts";
 import { type Trainer, Trainings } from "../../src/serve/trainings.ts";
 import { stopIdsOf } from "../../src/text/prompt.ts";
-import { gpu } from "../kernels/harness.ts";
+import { FakeModels } from "./fake_models.ts";
+import { StandIn } from "./jobs.ts";
 
 const engine = (Deno.env.get("SMOLDPO_ENGINE") ?? "deno") as "deno" | "dawn";
-const MODEL = "fixtures/model";
+export const MODEL = "fixtures/model";
+/** Names that every server begins with; all are the shipped model. */
+export const NAMES = ["policy", "reference"];
 
-const stored = await openStoredModel(MODEL);
+using stored = await openStoredModel(MODEL);
 export const tokenizer = stored.tokenizer!;
-export const serving = new LocalWorker(gpu, {
-  precision: "f32",
-  slots: 4,
-  positions: 128,
-  cacheRows: 512,
-});
-const open = () => openStoredModel(MODEL);
-await serving.add("policy", open);
-await serving.add("reference", open);
 const codec = { tokenizer, stopIds: stopIdsOf(stored.config, tokenizer) };
-const started = ["policy", "reference"].map((name) => ({ name, path: MODEL, codec }));
+const started = NAMES.map((name) => ({ name, path: MODEL, codec }));
+
+export const fakes = new FakeModels(tokenizer.vocabSize, NAMES);
 
 const memory = await SqlitePreferences.open(":memory:");
 
@@ -53,14 +48,14 @@ interface Workshop {
   most?: number;
   worker?: Trainer & Evaluator;
   preferences?: PreferenceStore;
-  /** Who serves `policy` and `reference` instead of the shipped model. */
+  /** Who serves `policy` and `reference`. */
   host?: ModelHost;
 }
 
 /** What an app needs for jobs, with runs and uploads in a folder. */
 function partsOf(
   output: string,
-  { most = 0, worker = serving, preferences = memory, host = serving }: Workshop,
+  { most = 0, worker = new StandIn(), preferences = memory, host = fakes }: Workshop,
 ) {
   const runs = new DiskRuns(output);
   const codecAt = () => Promise.resolve(codec);
@@ -83,7 +78,8 @@ export function workshop(output: string, options: Workshop = {}) {
     ask: (path: string, body?: unknown, more = {}) => ask(path, body, { app, ...more }),
     async [Symbol.asyncDispose]() {
       await queue.close();
-      for (const { name } of pool.models.slice(started.length)) await serving.removeModel(name);
+      const { host } = pool.options;
+      for (const { name } of pool.models.slice(started.length)) await host.removeModel(name);
     },
   };
 }

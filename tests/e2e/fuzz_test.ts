@@ -1,9 +1,10 @@
 /** Bodies of every kind: none is answered with a defect of ours, and the server lives on. */
 import assert from "node:assert/strict";
 import fc from "fast-check";
-import { appWith, ask } from "./served.ts";
+import { appWith, ask } from "../routes/served.ts";
+import { shipped } from "./shipped_model.ts";
 
-const app = appWith();
+const app = appWith({ host: shipped.host });
 const PATHS = ["completions", "chat/completions", "score", "tokenize", "detokenize", "preferences"];
 
 const text = fc.oneof(
