@@ -13,7 +13,7 @@
 // Source    Loshchilov & Hutter 2019, arXiv:1711.05101, algorithm 2, in the order of torch.optim.AdamW.
 override WORKGROUP: u32;
 
-struct Params { length4: u32, decaying4: u32, lr: f32, beta1: f32, beta2: f32, eps: f32, weight_decay: f32 }
+struct Params { length4: u32, decaying4: u32, lr: f32, weight_decay: f32, beta1: f32, beta2: f32, eps: f32 }
 
 @group(0) @binding(0) var<uniform> params: Params;
 @group(0) @binding(1) var<storage, read> gradient: array<vec4<f32>>;

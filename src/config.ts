@@ -209,6 +209,11 @@ function refuseContradictions(values: Values, origins: Origins): void {
     throw new UserError(`Expected ${expected}, found ${found}`);
   };
   if ("lossType" in values) refuseMisfits(values, refuse);
+  for (const name of Object.keys(values) as OptionName[]) {
+    const { optim, default: usual } = specOf(name);
+    if (!optim || optim.includes(values.optim as string) || values[name] === usual) continue;
+    refuse(`--${kebabCase(name)} only with --optim ${optim.join(" or ")}`, `${values.optim}`);
+  }
   for (const rule of FILTER_RULES) {
     if (values.filter === "none" && given(rule)) {
       refuse(`--${kebabCase(rule)} only with --filter strong`, "no filter");

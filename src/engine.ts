@@ -116,7 +116,7 @@ async function loadTraining(
   const weights = await loadWeights(gpu, config, read, { precision, trainable });
   const begin = firstTrainedLayer(config, trainable);
   const model = createModel(gpu, weights, options.maxLength, begin);
-  const optimizer = createOptimizer(gpu, weights, {
+  const optimizer = createOptimizer(gpu, weights, options.optim, {
     beta1: options.adamBeta1,
     beta2: options.adamBeta2,
     epsilon: options.adamEpsilon,

@@ -193,6 +193,16 @@ Deno.test("contradictions are refused", () => {
     train(["streaming", true], ["max-steps", "1"], ["dataset-num-proc", "2"]),
     /no --dataset-num-proc with --streaming, found 2/,
   );
+  refuses(
+    train(["optim", "lion_32bit"], ["adam-epsilon", "1e-6"]),
+    /--adam-epsilon only with --optim adamw_torch, found lion_32bit/,
+  );
+  refuses(
+    train(["optim", "sgd"], ["adam-beta1", "0.8"]),
+    /--adam-beta1 only with --optim adamw_torch or lion_32bit, found sgd/,
+  );
+  train(["optim", "lion_32bit"], ["adam-beta2", "0.99"])();
+  train(["optim", "sgd"], ["adam-beta2", "0.999"])();
   refuses(train(["warmup-steps", "1.5"]), /whole, or a share below 1, found 1\.5/);
   refuses(train(["hub-model-id", "a/b"]), /--push-to-hub with --hub-model-id, found nothing/);
   resolveOptions("upload", { flags: [["hub-model-id", "a/b"]] });

@@ -274,7 +274,11 @@ function update(arena: Arena, { config }: KernelSizes): KernelCase {
     flop: 15 * count,
     bytes: 28 * count,
     record: (commands) =>
-      adamw(commands, weight.tensor, m, v, gradient.tensor, state, correction, options),
+      adamw(
+        commands,
+        { weight: weight.tensor, m, v, gradient: gradient.tensor, state, correction },
+        options,
+      ),
     expected: {
       output: weight.tensor,
       entries: someOf(count).map((index) => {

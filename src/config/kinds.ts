@@ -32,6 +32,8 @@ interface Common {
    * for is the same; `content in memory`, of a dataset that is not streamed. Otherwise it may not.
    */
   resume?: "free" | "content" | "content in memory";
+  /** The values of `optim` that read it; beside others it is refused. Otherwise all read it. */
+  optim?: readonly string[];
   /** `server`: a server sets it for its jobs, and refuses it in requests. Otherwise clients may set it. */
   jobs?: "server";
   /** When a command line to copy has it, of those that somebody gave. Otherwise always. */

@@ -375,6 +375,10 @@ const OPTIMIZER = {
     default: 1,
     min: 1,
   }),
+  optim: choice(TRAINING, "Optimizer", {
+    default: "adamw_torch",
+    choices: ["adamw_torch", "lion_32bit", "sgd"],
+  }),
   lrSchedulerType: choice(TRAINING, "Learning rate after the warm-up", {
     default: "constant",
     choices: ["constant", "linear", "cosine"],
@@ -388,17 +392,30 @@ const OPTIMIZER = {
     default: 1,
     min: 0,
   }),
-  weightDecay: number(TRAINING, "Decoupled weight decay of AdamW", { default: 0, min: 0 }),
+  weightDecay: number(
+    TRAINING,
+    "Share of a weight, times the learning rate, that a step takes off",
+    { default: 0, min: 0 },
+  ),
   decayNorms: boolean(TRAINING, "Apply weight decay to norm weights and biases too", {
     default: false,
   }),
-  adamBeta1: number(TRAINING, "Decay of the mean of gradients", { default: 0.9, min: 0, below: 1 }),
-  adamBeta2: number(TRAINING, "Decay of the mean of squared gradients", {
-    default: 0.999,
+  adamBeta1: number(TRAINING, "Decay of the mean of gradients, of AdamW and Lion", {
+    default: 0.9,
     min: 0,
     below: 1,
+    optim: ["adamw_torch", "lion_32bit"],
   }),
-  adamEpsilon: number(TRAINING, "Keeps AdamW from dividing by zero", { default: 1e-8, above: 0 }),
+  adamBeta2: number(
+    TRAINING,
+    "Decay of AdamW's mean of squared gradients, and of the mean that Lion keeps",
+    { default: 0.999, min: 0, below: 1, optim: ["adamw_torch", "lion_32bit"] },
+  ),
+  adamEpsilon: number(TRAINING, "Keeps AdamW from dividing by zero", {
+    default: 1e-8,
+    above: 0,
+    optim: ["adamw_torch"],
+  }),
   seed: integer(
     ["train", "sft", "generate"],
     "Seed of shuffling, random weights and sampling",

@@ -3,9 +3,10 @@ import adamwCode from "../../shaders/adamw.wgsl" with { type: "text" };
 import biasCode from "../../shaders/bias_correction.wgsl" with { type: "text" };
 import type { Commands } from "../gpu/commands.ts";
 import type { Fields, Kernel } from "../gpu/kernel.ts";
-import { elementCount, type Tensor } from "../gpu/tensor.ts";
-import { expectShape, grid } from "./shapes.ts";
+import type { Tensor } from "../gpu/tensor.ts";
+import { expectShape } from "./shapes.ts";
 import { STATE_FIELDS, wordsOf } from "./state.ts";
+import { dispatchUpdate, UPDATE_PARAMS, type UpdateOptions } from "./update.ts";
 
 /**
  * What {@link biasCorrection} keeps.
@@ -25,15 +26,7 @@ const structs = { State: STATE_FIELDS, Correction: CORRECTION_FIELDS };
 const adamwKernel: Kernel = {
   name: "adamw",
   code: adamwCode,
-  params: {
-    length4: "u32",
-    decaying4: "u32",
-    lr: "f32",
-    beta1: "f32",
-    beta2: "f32",
-    eps: "f32",
-    weight_decay: "f32",
-  },
+  params: { ...UPDATE_PARAMS, beta1: "f32", beta2: "f32", eps: "f32" },
   reads: ["gradient", "state", "correction"],
   writes: ["weight", "m", "v"],
   structs,
@@ -47,16 +40,10 @@ const biasKernel: Kernel = {
   structs,
 };
 
-const THREADS = 256;
-
-export interface AdamWOptions {
-  learningRate: number;
+export interface AdamWOptions extends UpdateOptions {
   beta1: number;
   beta2: number;
   epsilon: number;
-  weightDecay: number;
-  /** How many weights decay: those in front. What follows them begins at a multiple of 4. */
-  decaying: number;
 }
 
 /**
@@ -84,35 +71,13 @@ export function biasCorrection(
  * One AdamW update (Loshchilov & Hutter 2019, arXiv:1711.05101) of weights, with what `gradNorm` left in `state` and
  * {@link biasCorrection} in `correction`.
  *
- * @param weight f32, any shape; updated, like the moments m and v of the same shape.
+ * @param tensors `weight`, f32 of any shape, and its moments `m` and `v` are updated.
  * @throws {RangeError} If the shapes disagree.
  */
 export function adamw(
   commands: Commands,
-  weight: Tensor,
-  m: Tensor,
-  v: Tensor,
-  gradient: Tensor,
-  state: Tensor,
-  correction: Tensor,
-  { learningRate, beta1, beta2, epsilon, weightDecay, decaying }: AdamWOptions,
+  tensors: Record<"weight" | "m" | "v" | "gradient" | "state" | "correction", Tensor>,
+  { beta1, beta2, epsilon, ...options }: AdamWOptions,
 ): void {
-  for (const [name, tensor] of Object.entries({ m, v, gradient })) {
-    expectShape("adamw", name, tensor, [...weight.shape]);
-  }
-  const length4 = Math.ceil(elementCount(weight.shape) / 4);
-  commands.dispatch(adamwKernel, {
-    variant: { overrides: { WORKGROUP: THREADS } },
-    params: {
-      length4,
-      decaying4: Math.ceil(decaying / 4),
-      lr: learningRate,
-      beta1,
-      beta2,
-      eps: epsilon,
-      weight_decay: weightDecay,
-    },
-    tensors: [gradient, state, correction, weight, m, v],
-    workgroups: grid(Math.ceil(length4 / THREADS)),
-  });
+  dispatchUpdate(commands, adamwKernel, tensors, { beta1, beta2, eps: epsilon }, options);
 }

@@ -7,7 +7,12 @@ import { createTensor, type Tensor, writeTensor } from "../gpu/tensor.ts";
 import { gradientSlices, gradNorm, gradNormPartial, partialCount } from "../kernels/grad_norm.ts";
 import { STATE, STATE_WORDS } from "../kernels/state.ts";
 import { refreshOperands, trainedParameters, type Weights } from "../model/weights.ts";
-import { type OptimizerRow, OPTIMIZERS, type UpdateOptions } from "./optimizers.ts";
+import {
+  type OptimizerName,
+  type OptimizerRow,
+  OPTIMIZERS,
+  type UpdateOptions,
+} from "./optimizers.ts";
 
 /** Options that stay the same over a run. */
 export interface OptimizerOptions extends Omit<UpdateOptions, "learningRate" | "decaying"> {
@@ -44,8 +49,13 @@ interface OptimizerArena {
 /** f16 gradients of a mean loss over a batch are small: this lifts them, as PyTorch's GradScaler does. Overflow lowers it. */
 const FIRST_LOSS_SCALE = 2 ** 16;
 
-export function createOptimizer(gpu: Gpu, weights: Weights, options: OptimizerOptions): Optimizer {
-  const row: OptimizerRow = OPTIMIZERS.adamw_torch;
+export function createOptimizer(
+  gpu: Gpu,
+  weights: Weights,
+  name: OptimizerName,
+  options: OptimizerOptions,
+): Optimizer {
+  const row = OPTIMIZERS[name];
   // By the table's order, whatever the arenas' is: the norm's sums keep theirs.
   const firstSlots = new Map<string, number>();
   let partials = 0;

@@ -5,21 +5,19 @@
  *
  * @module
  */
+import type { Options } from "../config.ts";
 import type { Commands } from "../gpu/commands.ts";
 import type { Fields } from "../gpu/kernel.ts";
 import type { Dtype, Tensor } from "../gpu/tensor.ts";
-import { adamw, biasCorrection, CORRECTION_FIELDS } from "../kernels/adamw.ts";
+import { adamw, type AdamWOptions, biasCorrection, CORRECTION_FIELDS } from "../kernels/adamw.ts";
+import { lion } from "../kernels/lion.ts";
+import { sgd } from "../kernels/sgd.ts";
 
-/** The options that optimizers read. */
-export interface UpdateOptions {
-  learningRate: number;
-  beta1: number;
-  beta2: number;
-  epsilon: number;
-  weightDecay: number;
-  /** How many weights of the arena decay: those in front. */
-  decaying: number;
-}
+/** The names of the optimizers: those of TRL. */
+export type OptimizerName = Options<"train">["optim"];
+
+/** The options that the rows read. */
+export type UpdateOptions = AdamWOptions;
 
 /** The weights of an arena with all that their update takes. */
 export interface UpdateTensors {
@@ -49,14 +47,25 @@ export interface OptimizerRow {
   update(commands: Commands, tensors: UpdateTensors, options: UpdateOptions): void;
 }
 
-/** By the names that TRL has for them. */
-export const OPTIMIZERS = {
+export const OPTIMIZERS: Readonly<Record<OptimizerName, OptimizerRow>> = {
   adamw_torch: {
     slots: { m: "f32", v: "f32" },
     numbers: CORRECTION_FIELDS,
     begin: biasCorrection,
-    update(commands, { weight, gradient, slots: { m, v }, state, numbers }, options) {
-      adamw(commands, weight, m, v, gradient, state, numbers, options);
+    update(commands, { slots: { m, v }, numbers: correction, ...tensors }, options) {
+      adamw(commands, { ...tensors, m, v, correction }, options);
     },
   },
-} satisfies Record<string, OptimizerRow>;
+  lion_32bit: {
+    slots: { m: "f32" },
+    numbers: {},
+    update(commands, { slots: { m }, ...tensors }, options) {
+      lion(commands, { ...tensors, m }, options);
+    },
+  },
+  sgd: {
+    slots: {},
+    numbers: {},
+    update: sgd,
+  },
+};

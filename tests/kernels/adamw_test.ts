@@ -42,7 +42,7 @@ Deno.test("a skipped step counts no update and changes no tensor", async () => {
   const state = stateOf(0);
   run((commands) => {
     biasCorrection(commands, correction, state, options);
-    adamw(commands, weight, m, v, tensor(), state, correction, options);
+    adamw(commands, { weight, m, v, gradient: tensor(), state, correction }, options);
   });
   for (const kept of [weight, m, v]) assert.deepEqual(await readTensor(gpu, kept), before);
   assert.deepEqual(await readTensorU32(gpu, correction), new Uint32Array(CORRECTION_WORDS));
@@ -78,7 +78,7 @@ for (
       const tensor = upload(gradient.map((value) => 2 * value), [length]);
       run((commands) => {
         biasCorrection(commands, correction, state, given);
-        adamw(commands, weight, m, v, tensor, state, correction, given);
+        adamw(commands, { weight, m, v, gradient: tensor, state, correction }, given);
       });
       reference.adamw(expected, em, ev, gradient, step, given);
     }

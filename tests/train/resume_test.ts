@@ -4,6 +4,7 @@ import { startDpo, type Training } from "../../src/engine.ts";
 import { UserError } from "../../src/errors.ts";
 import { readTensorU32 } from "../../src/gpu/tensor.ts";
 import type { Checkpoint } from "../../src/train/checkpoint.ts";
+import { type OptimizerName, OPTIMIZERS } from "../../src/train/optimizers.ts";
 import { checkpointContent, restoreCheckpoint } from "../../src/train/resume.ts";
 import { gpu } from "../kernels/harness.ts";
 import {
@@ -19,13 +20,16 @@ const pairs = randomPairs(2, 4, checkpoint.config.vocabSize, 40);
 const rows = [...pairs.keys()];
 const fingerprint = { model: { weights: "w", config: "c" } };
 
-function start(): Promise<Training> {
-  return startDpo(gpu, checkpoint, null, pairs, options("train", { "weight-decay": 0.1 }), "f32");
+function start(optim: OptimizerName = "adamw_torch"): Promise<Training> {
+  const all = options("train", { "weight-decay": 0.1, optim });
+  return startDpo(gpu, checkpoint, null, pairs, all, "f32");
 }
 
 /** What was saved after two steps, and the course after it. */
-async function saved(): Promise<{ found: Checkpoint; next: () => Promise<unknown> }> {
-  const training = await start();
+async function saved(
+  optim?: OptimizerName,
+): Promise<{ found: Checkpoint; next: () => Promise<unknown> }> {
+  const training = await start(optim);
   for (let step = 0; step < 2; step++) await takeStep(training, rows, 1e-3);
   const { tensors, state } = await checkpointContent(
     training.model,
@@ -52,15 +56,25 @@ async function nextStep(training: Training) {
   return await takeStep(training, rows);
 }
 
-async function resumed(found: Checkpoint): Promise<Training> {
-  const training = await start();
+async function resumed(found: Checkpoint, optim?: OptimizerName): Promise<Training> {
+  const training = await start(optim);
   await restoreCheckpoint(training.model, training.optimizer, found, fingerprint);
   return training;
 }
 
 Deno.test("a training goes on from what a checkpoint holds, to the bit", async () => {
-  const { found, next } = await saved();
-  assert.deepEqual(await nextStep(await resumed(found)), await next());
+  for (const optim of Object.keys(OPTIMIZERS) as OptimizerName[]) {
+    const { found, next } = await saved(optim);
+    assert.deepEqual(await nextStep(await resumed(found, optim)), await next(), optim);
+  }
+});
+
+Deno.test("a slot of another size is refused before it overwrites its neighbours", async () => {
+  const { found } = await saved();
+  const { readFloat32 } = found;
+  found.readFloat32 = async (name) =>
+    name === "norm.m" ? new Float32Array(100) : await readFloat32(name);
+  await assert.rejects(resumed(found), /expected "norm\.m" \(48\), found 100 numbers/);
 });
 
 // The words in the order of those versions: loss scale, clean steps, updates, skipped, multiplier, norm, two biases.
