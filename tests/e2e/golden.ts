@@ -81,7 +81,15 @@ export interface GoldenPair {
   rejected_prompt_length: number;
 }
 
-export const GOLDEN_CASES = ["tied-gqa", "untied-mha", "text-seed", "tiny-dialogue"];
+export const GOLDEN_CASES = [
+  "tied-gqa",
+  "untied-mha",
+  "text-seed",
+  "tiny-dialogue",
+  "llama-biases",
+  "qwen2",
+  "qwen3",
+];
 
 export async function goldenCases(): Promise<GoldenCase[]> {
   return await Promise.all(GOLDEN_CASES.map(readCase));

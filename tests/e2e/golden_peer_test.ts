@@ -1,10 +1,10 @@
 import assert from "node:assert/strict";
 import { lackOfPython, runPython } from "../python.ts";
 import { unless } from "../skip.ts";
-import { GOLDEN } from "./golden.ts";
+import { GOLDEN, GOLDEN_CASES } from "./golden.ts";
 
 // tiny-dialogue takes half a minute and is left to whoever asks for it.
-const CASES = ["tied-gqa", "untied-mha", "text-seed", "sampling"];
+const CASES = GOLDEN_CASES.filter((name) => name !== "tiny-dialogue").concat("sampling");
 
 const lack = await lackOfPython("torch");
 

@@ -2,7 +2,8 @@
 
 Reads {"models": [{"directory", "texts", "chats", "sequences"}]} from stdin and writes one answer per model to stdout, as
 JSON: what did not fit when loading, every tensor's SHA-256 as f32, rotary frequencies, token ids of the texts, the
-rendered chats, and the logits of every position of the token sequences. Exits with 3 if a library is missing.
+rendered chats, the logits of every position of the token sequences, and every tensor's gradient of the next-token loss of
+the last one, in float64. Exits with 3 if a library is missing.
 
 On Debian 12 the libraries come with
 
@@ -31,21 +32,27 @@ def answer(request):
     model = model.float().eval()
     with torch.no_grad():
         logits = [model(torch.tensor([ids])).logits[0].tolist() for ids in request["sequences"]]
+    state = {
+        name: hashlib.sha256(tensor.numpy().tobytes()).hexdigest()
+        for name, tensor in model.state_dict().items()
+    }
+    rotary = next(module for module in model.modules() if hasattr(module, "inv_freq"))
+    frequencies = rotary.inv_freq.tolist()
+    ids = torch.tensor([request["sequences"][-1]])
+    model.double()(ids, labels=ids).loss.backward()
     return {
         "misfits": {key: sorted(map(str, value)) for key, value in loading.items() if value},
         "dtype": dtype,
         "tied": model.lm_head.weight is model.model.embed_tokens.weight,
-        "sha256": {
-            name: hashlib.sha256(tensor.numpy().tobytes()).hexdigest()
-            for name, tensor in model.state_dict().items()
-        },
-        "inverse_frequencies": model.model.rotary_emb.inv_freq.tolist(),
+        "sha256": state,
+        "inverse_frequencies": frequencies,
         "ids": [tokenizer.encode(text, add_special_tokens=False) for text in request["texts"]],
         "rendered": [
             tokenizer.apply_chat_template(chat, tokenize=False, add_generation_prompt=True)
             for chat in request["chats"]
         ],
         "logits": logits,
+        "gradients": {name: p.grad.flatten().tolist() for name, p in model.named_parameters()},
     }
 
 

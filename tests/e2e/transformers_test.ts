@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { packSequences } from "../../src/dpo/pack.ts";
-import { loadModel } from "../../src/engine.ts";
+import { loadModel, startSft } from "../../src/engine.ts";
 import { type ModelSource, openModel } from "../../src/model/directory.ts";
 import { saveModel } from "../../src/model/save.ts";
 import type { SavedDtype } from "../../src/formats/tensor_data.ts";
@@ -20,6 +20,7 @@ import { renderChat } from "../../src/text/chat.ts";
 import { loadTokenizer } from "../../src/text/tokenizer.ts";
 import { MemoryDirectory } from "../formats/memory_directory.ts";
 import { assertClose, gpu } from "../kernels/harness.ts";
+import { gradientDifference, options, takeStep } from "../model/small_models.ts";
 import { askPython, lackOfPython } from "../python.ts";
 import { unless } from "../skip.ts";
 import { byteTokenizerFiles } from "../text/byte_tokenizer.ts";
@@ -55,6 +56,9 @@ const cases: {
   { tied: false, dtype: "F32", fields: {}, maxShardBytes: 30_000 },
   { tied: false, dtype: "BF16", fields: { rope_scaling: { rope_type: "linear", factor: 2 } } },
   { tied: false, dtype: "F16", fields: { rope_scaling: llama3, rope_theta: 5e5, head_dim: 24 } },
+  { tied: true, dtype: "F32", fields: { attention_bias: true, mlp_bias: true } },
+  { tied: false, dtype: "F32", fields: { model_type: "mistral", sliding_window: null } },
+  { tied: true, dtype: "F32", fields: { model_type: "qwen2", num_key_value_heads: 3 } },
 ];
 /** Longer than one tile of attention. */
 const sequences = [[7], Array.from({ length: 50 }, (_, i) => (i * i * 31 + 5 * i) % 111)];
@@ -73,7 +77,10 @@ async function askTransformers(directories: string[]): Promise<Record<string, un
 
 const lack = await lackOfPython("torch", "transformers");
 Deno.test(
-  unless(lack, "transformers loads what is saved here, to the last bit, and gives our logits"),
+  unless(
+    lack,
+    "transformers loads what is saved here, to the last bit, and gives our logits and gradients",
+  ),
   async (test) => {
     const root = await Deno.makeTempDir();
     try {
@@ -98,7 +105,8 @@ Deno.test(
       const answers = await askTransformers(directories.map(({ name }) => name));
       for (const [i, { tied, dtype, maxShardBytes }] of cases.entries()) {
         const shards = maxShardBytes === undefined ? "" : " in shards";
-        await test.step(`${tied ? "tied" : "untied"} ${dtype}${shards}`, async () => {
+        const kind = String(cases[i].fields.model_type ?? "llama");
+        await test.step(`${kind}, ${tied ? "tied" : "untied"} ${dtype}${shards}`, async () => {
           const answer = answers[i];
           const source = await openModel(directories[i]);
           assert.deepEqual(answer.misfits, {});
@@ -133,6 +141,12 @@ Deno.test(
             const found = await logitsOf(await openModel(directories[i]), ids);
             assertClose(found, expected, { absolute: 1e-3, relative: 1e-4, name: "logits" });
           }
+
+          const gradients = new Map(Object.entries(answer.gradients as Record<string, number[]>));
+          const found = await gradientsOf(await openModel(directories[i]), sequences.at(-1)!);
+          assert.deepEqual([...found.keys()].sort(), [...gradients.keys()].sort());
+          const difference = gradientDifference(found, gradients);
+          assert.ok(difference < 1e-4, `${difference} of a gradient's norm`);
         });
       }
     } finally {
@@ -140,6 +154,16 @@ Deno.test(
     }
   },
 );
+
+/** The gradient of every tensor of the next-token loss of a sequence. */
+async function gradientsOf(source: ModelSource, ids: number[]): Promise<Map<string, Float32Array>> {
+  const checkpoint = { config: source.config, read: source.readChunks };
+  const rows = [{ index: 0, ids: Uint32Array.from(ids), promptLength: 0 }];
+  const flags = options("sft", { score: "all", "max-length": 64, "max-grad-norm": 0 });
+  const training = await startSft(gpu, checkpoint, rows, flags, "f32");
+  source.close();
+  return (await takeStep(training, [0])).gradients;
+}
 
 /** The logits after each token, (T, V), through this project's shaders. */
 async function logitsOf(source: ModelSource, ids: number[]): Promise<number[]> {

@@ -19,7 +19,7 @@ import torch
 import torch.nn.functional as F
 
 HERE = Path(__file__).resolve().parent
-CASES = ["tied-gqa", "untied-mha", "text-seed", "tiny-dialogue"]
+CASES = ["tied-gqa", "untied-mha", "text-seed", "tiny-dialogue", "llama-biases", "qwen2", "qwen3"]
 # Relative to 1 + |expected|. Adam divides by the gradient's size, so rounding that it enlarges gets more room.
 TOLERANCE = 1e-9
 ROUNDED = {"delta_l2", "delta_probe"}
@@ -67,8 +67,8 @@ def read_safetensors(path):
     return tensors
 
 
-class Llama:
-    """A LlamaForCausalLM of Hugging Face, for one sequence at a time."""
+class Decoder:
+    """A Llama, Qwen2 or Qwen3 of Hugging Face, for one sequence at a time. Its tensors say which: biases, norms of heads."""
 
     def __init__(self, directory):
         self.config = read_json(directory / "config.json")
@@ -76,6 +76,10 @@ class Llama:
 
     def head(self):
         return self.weights.get("lm_head.weight", self.weights["model.embed_tokens.weight"])
+
+    def linear(self, x, name):
+        y = x @ self.weights[f"{name}.weight"].T
+        return y + self.weights[f"{name}.bias"] if f"{name}.bias" in self.weights else y
 
     def norm(self, x, name):
         scale = torch.rsqrt(x.pow(2).mean(-1, keepdim=True) + self.config["rms_norm_eps"])
@@ -97,7 +101,9 @@ class Llama:
         heads, kv_heads = (self.config[f"num_{name}_heads"] for name in ["attention", "key_value"])
 
         def split(name, count):
-            return (x @ self.weights[f"{prefix}{name}_proj.weight"].T).view(length, count, -1).transpose(0, 1)
+            heads = self.linear(x, f"{prefix}{name}_proj").view(length, count, -1).transpose(0, 1)
+            norm = f"{prefix}{name}_norm.weight"
+            return self.norm(heads, norm) if norm in self.weights else heads
 
         query, key, value = split("q", heads), split("k", kv_heads), split("v", kv_heads)
         query, key = self.rotated(query), self.rotated(key)
@@ -105,7 +111,7 @@ class Llama:
         scores = query @ key.transpose(1, 2) / math.sqrt(query.shape[-1])
         future = torch.ones(length, length).triu(1).bool()
         out = scores.masked_fill(future, -math.inf).softmax(-1) @ value
-        return out.transpose(0, 1).reshape(length, -1) @ self.weights[f"{prefix}o_proj.weight"].T
+        return self.linear(out.transpose(0, 1).reshape(length, -1), f"{prefix}o_proj")
 
     def logits(self, ids, copied_lookup=False):
         """(T, vocabulary). copied_lookup: as if the look-up used a copy of the embeddings."""
@@ -115,8 +121,8 @@ class Llama:
             prefix = f"model.layers.{layer}."
             x = x + self.attention(self.norm(x, f"{prefix}input_layernorm.weight"), f"{prefix}self_attn.")
             h = self.norm(x, f"{prefix}post_attention_layernorm.weight")
-            gate, up, down = (self.weights[f"{prefix}mlp.{name}_proj.weight"] for name in ["gate", "up", "down"])
-            x = x + (F.silu(h @ gate.T) * (h @ up.T)) @ down.T
+            gate, up = (self.linear(h, f"{prefix}mlp.{name}_proj") for name in ["gate", "up"])
+            x = x + self.linear(F.silu(gate) * up, f"{prefix}mlp.down_proj")
         return self.norm(x, "model.norm.weight") @ self.head().T
 
     def scores(self, ids, prompt_length, copied_lookup=False):
@@ -204,7 +210,7 @@ def trained_names(model, recipe):
 
 def train(path, recipe, pairs, reference, held_out):
     """A variant of `expected.json`: `steps` updates from the case's model."""
-    policy = Llama(path / "model")
+    policy = Decoder(path / "model")
     before = dict(policy.weights)
     names = trained_names(policy, recipe)
     for name in names:
@@ -377,9 +383,9 @@ def make(name):
     """A case's `expected.json`."""
     path = HERE / name
     case, pairs = read_json(path / "case.json"), read_lines(path / "pairs.jsonl")
-    policy = Llama(path / "model")
+    policy = Decoder(path / "model")
     other = path / "reference_model"
-    reference = Llama(other) if other.exists() else policy
+    reference = Decoder(other) if other.exists() else policy
     tables = {"policy": score_table(policy, pairs)}
     tables["reference"] = score_table(reference, pairs) if other.exists() else tables["policy"]
     names = ["mean_all", "sum_all", "sum_completion", "mean_completion"]
