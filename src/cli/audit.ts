@@ -13,7 +13,7 @@ import { printDetails } from "./run_printer.ts";
 export async function showAudit(
   options: Options<"inspect">,
   context: Context<"inspect">,
-): Promise<number> {
+): Promise<void> {
   const { stdout, stderr, signal, resolved } = context;
   const ports = localPorts({ signal, say: lineWriter(stderr) });
   for (const record of await audit(resolved, ports, printDetails(context))) {
@@ -26,7 +26,6 @@ export async function showAudit(
         }\n`,
     );
   }
-  return 0;
 }
 
 /** A line for each thing that an audit looks for, found or not. */

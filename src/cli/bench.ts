@@ -47,7 +47,7 @@ export async function run(
   options: Options<"bench">,
   streams: Streams,
   sizes?: BenchSizes,
-): Promise<number> {
+): Promise<void> {
   const opening = { say: lineWriter(streams.stderr) };
   const device = await openDevice(options, opening);
   const { info, features } = device.gpu;
@@ -125,7 +125,6 @@ export async function run(
     say(peersText(report.peers));
   }
   if (options.json) streams.stdout.write(`${JSON.stringify(report)}\n`);
-  return 0;
 }
 
 function headerText({ date, commit, device, features, precision }: BenchReport): string {

@@ -8,14 +8,14 @@ export interface Context<C extends Command = Command> {
   stdout: Output;
   /** Progress, headers and errors. */
   stderr: Output;
-  /** Aborted by the first interrupt: finish the step, save, and return 130. */
+  /** Aborted by the first interrupt: finish the step, save, and throw {@link Interrupted}. */
   signal: AbortSignal;
   /** The options with where each came from, for headers and `run.json`. */
   resolved: Resolved<C>;
 }
 
-/** The exit code of a command that the user interrupted. */
-export const INTERRUPTED = 130;
+/** The user ended the command before its end, and has been told all that there is to tell. */
+export class Interrupted extends Error {}
 
 /** A stream of text for people or programs. */
 export interface Output {

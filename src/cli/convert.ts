@@ -6,7 +6,7 @@ import { checkpointTensors } from "../model/params.ts";
 import { parseByteSize, SAVED_DTYPES, saveModel } from "../model/save.ts";
 import { createWhole } from "../platform/files.ts";
 import { openModelAt } from "../platform/models.ts";
-import { type Context, INTERRUPTED } from "./context.ts";
+import type { Context } from "./context.ts";
 import { bringFromHub } from "./hub_files.ts";
 import { openPushTarget, pushToHub } from "./hub_target.ts";
 
@@ -14,7 +14,7 @@ import { openPushTarget, pushToHub } from "./hub_target.ts";
 export async function run(
   options: Options<"convert">,
   context: Context<"convert">,
-): Promise<number> {
+): Promise<void> {
   const { model, configFrom, output, saveDtype, maxShardSize, json } = options;
   const { stdout, stderr } = context;
   if (output === null) {
@@ -22,7 +22,7 @@ export async function run(
   }
   const maxShardBytes = parseByteSize(maxShardSize);
   const target = await openPushTarget(options);
-  if (!await bringFromHub(context)) return INTERRUPTED;
+  await bringFromHub(context);
   const source = await openModelAt(model, configFrom);
   try {
     for (const note of source.notes) stderr.write(`weights    ${note}\n`);
@@ -45,8 +45,7 @@ export async function run(
     if (json) {
       stdout.write(`${JSON.stringify({ output, parameters, dtype, tieWordEmbeddings })}\n`);
     }
-    if (target && await pushToHub(target, output, context) === null) return INTERRUPTED;
-    return 0;
+    if (target) await pushToHub(target, output, context);
   } finally {
     source.close();
   }

@@ -5,25 +5,23 @@ import type { RepoListing } from "../platform/hub/listing.ts";
 import { type HubRepo, parseRepo } from "../platform/hub/repo.ts";
 import { neededFiles } from "../platform/hub/selection.ts";
 import { hubSettings } from "../platform/hub/settings.ts";
-import { type Context, INTERRUPTED } from "./context.ts";
+import type { Context } from "./context.ts";
 import { download } from "./hub_files.ts";
 
 /** Brings models and datasets of the hub into its cache, where every other command finds them without network. */
 export async function run(
   options: Options<"download">,
   context: Context<"download">,
-): Promise<number> {
+): Promise<void> {
   const settings = hubSettings();
   for (const repo of await wantedRepos(options, context)) {
     const select = (listing: RepoListing) => neededFiles(listing, options.include);
     const snapshot = await download(repo, select, settings, context);
-    if (snapshot === null) return INTERRUPTED;
     if (options.json) {
       const { type, name, revision } = repo;
       context.stdout.write(`${JSON.stringify({ type, name, revision, path: snapshot })}\n`);
     }
   }
-  return 0;
 }
 
 /** What the user named, except for what is here. */

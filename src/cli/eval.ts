@@ -4,11 +4,11 @@ import { localPorts } from "../platform/local_ports.ts";
 import { readable } from "../report/run_record.ts";
 import { countsInWords, lossInWords } from "../report/words.ts";
 import { evaluate, type EvaluationResult } from "../run/evaluate.ts";
-import { type Context, INTERRUPTED, lineWriter } from "./context.ts";
+import { type Context, Interrupted, lineWriter } from "./context.ts";
 import { printDetails } from "./run_printer.ts";
 
 /** Preference accuracy, margins and loss of a model against a reference. */
-export async function run(options: Options<"eval">, context: Context<"eval">): Promise<number> {
+export async function run(options: Options<"eval">, context: Context<"eval">): Promise<void> {
   const { stdout, stderr, signal, resolved } = context;
   const say = lineWriter(stderr);
   const print = printDetails(context);
@@ -16,12 +16,11 @@ export async function run(options: Options<"eval">, context: Context<"eval">): P
     print(event);
     if (event.type === "loaded") say(`loss       ${lossInWords(options, resolved.origins)}`);
   });
-  if (result === null) return INTERRUPTED;
+  if (result === null) throw new Interrupted();
   if (options.json) {
     const { metrics, ...rest } = result;
     stdout.write(`${JSON.stringify({ ...metrics, ...rest })}\n`);
   } else stdout.write(resultText(options, result));
-  return 0;
 }
 
 function resultText(options: Options<"eval">, { metrics, counts, audit }: EvaluationResult) {

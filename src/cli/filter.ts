@@ -9,7 +9,7 @@ import { type Dataset, filesOf, readRows } from "../data/rows.ts";
 import { UserError } from "../errors.ts";
 import { openDataset } from "../platform/datasets.ts";
 import { PendingFile } from "../platform/pending_file.ts";
-import { type Context, INTERRUPTED } from "./context.ts";
+import { type Context, Interrupted } from "./context.ts";
 import { bringFromHub } from "./hub_files.ts";
 import { mainDataset, parseOptions } from "../run/inputs.ts";
 
@@ -17,18 +17,18 @@ import { mainDataset, parseOptions } from "../run/inputs.ts";
 export async function run(
   options: Options<"filter">,
   context: Pick<Context<"filter">, "stdout" | "stderr" | "signal" | "resolved">,
-): Promise<number> {
+): Promise<void> {
   const { stdout, stderr, signal } = context;
   const { dataset, output, rejects, json } = options;
   const filter = new PairFilter(options, { tokens: "refuse" });
-  if (!await bringFromHub(context)) return INTERRUPTED;
+  await bringFromHub(context);
   const source = await openDataset(dataset, mainDataset(options, "train"));
   refuseOutputs(options, source);
   await using kept = output === null ? null : await PendingFile.create(output);
   await using left = rejects === null ? null : await PendingFile.create(rejects);
   const parsing = parseOptions(options);
   for await (const row of readRows(source)) {
-    if (signal.aborted) return INTERRUPTED;
+    if (signal.aborted) throw new Interrupted();
     const failed = filter.judge(parsePair(row, parsing).example, row.where);
     if (failed.length === 0) await kept?.write(`${JSON.stringify(row.value)}\n`);
     else {
@@ -47,7 +47,6 @@ export async function run(
     stdout.write(`${dataset}: ${reportText(report)}\n`);
     if (output === null) stderr.write("no rows written: name a file with --output\n");
   }
-  return 0;
 }
 
 function reportText({ limits, pairs, kept, rejected, longerWins, sources }: FilterReport): string {

@@ -15,7 +15,7 @@ import {
   type Speaker,
   spoken,
 } from "../run/speaker.ts";
-import { type Context, INTERRUPTED, lineWriter } from "./context.ts";
+import { type Context, Interrupted, lineWriter } from "./context.ts";
 import { converse } from "./converse.ts";
 import { harmless } from "./harmless.ts";
 import { printDetails } from "./run_printer.ts";
@@ -37,7 +37,7 @@ interface PromptedSpeaker extends Speaker {
 export async function run(
   options: GenerateFlags,
   context: Pick<Context<"generate">, "stdin" | "stdout" | "stderr" | "signal">,
-): Promise<number> {
+): Promise<void> {
   const talks = options.prompt === null && options.promptIds === null;
   const say = lineWriter(context.stderr);
   const device = await openDevice(options, { say });
@@ -47,7 +47,8 @@ export async function run(
       throw new UserError("Expected --prompt with --json or --probabilities, found a conversation");
     }
     await converse(options, device, context);
-    return context.signal.aborted ? INTERRUPTED : 0;
+    if (context.signal.aborted) throw new Interrupted();
+    return;
   }
   const asked = talks ? { ...options, prompt: await pipedPrompt(context) } : options;
   const policy = await ask(options.model, asked, device, context);
@@ -57,7 +58,7 @@ export async function run(
     const reference = await ask(options.compare, asked, device, context);
     await showAnswers({ policy, reference }, options, context);
   }
-  return context.signal.aborted ? INTERRUPTED : 0;
+  if (context.signal.aborted) throw new Interrupted();
 }
 
 async function pipedPrompt({ stdin }: Pick<Context, "stdin">): Promise<string> {

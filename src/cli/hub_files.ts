@@ -11,7 +11,7 @@ import { listRepo, type RepoFile, type RepoListing } from "../platform/hub/listi
 import { type HubRepo, parseRepo, repoId } from "../platform/hub/repo.ts";
 import { cardOf, neededFiles } from "../platform/hub/selection.ts";
 import { hubCachePath, type HubSettings, hubSettings } from "../platform/hub/settings.ts";
-import type { Context } from "./context.ts";
+import { type Context, Interrupted } from "./context.ts";
 import { FileProgress } from "./file_progress.ts";
 
 const MODELS = ["model", "reference", "configFrom"] as const satisfies OptionName[];
@@ -21,8 +21,10 @@ const DATASETS = [["dataset", "train"], ["evalDataset", "test"]] as const;
 /** Names of files that are not there; nobody calls a repository so. */
 const A_FILE = /\.(?:jsonl?|gz|zst|parquet|safetensors|pth?|bin)$/;
 
+type Streams = Pick<Context, "stderr" | "signal">;
+
 /** A command's context, whatever options it has. */
-interface Asking extends Pick<Context, "stderr" | "signal"> {
+interface Asking extends Streams {
   resolved: {
     options: Partial<Record<OptionName, unknown>>;
     origins: Readonly<Record<string, Origin>>;
@@ -34,12 +36,12 @@ interface Asking extends Pick<Context, "stderr" | "signal"> {
  * dataset the files that are meant. What is in the cache is taken as it is there. Only for commands that may write, and
  * never for what somebody else names.
  *
- * @returns false if the user interrupted it.
  * @throws {UserError} If something cannot be had.
+ * @throws {Interrupted} If the user interrupted it.
  */
 export async function bringFromHub(
   { resolved: { options, origins }, ...context }: Asking,
-): Promise<boolean> {
+): Promise<void> {
   const named = (option: OptionName): string | null => {
     const value = options[option];
     const byUser = ["flag", "file"].includes(origins[option]?.source);
@@ -49,39 +51,33 @@ export async function bringFromHub(
     const id = named(option);
     const repo = id === null || await isThere(id) ? null : parseRepo("model", id);
     if (repo === null || await isHere(repo)) continue;
-    if (await fetchRepo(repo, context, (listing) => neededFiles(listing, null)) === null) {
-      return false;
-    }
+    await fetchRepo(repo, context, (listing) => neededFiles(listing, null));
   }
   for (const [option, preferred] of DATASETS) {
     const argument = named(option);
     if (argument === null) continue;
     const choice = { config: named(`${option}Config`), split: named(`${option}Split`), preferred };
-    if (!await bringDatasets(argument, choice, context)) return false;
+    await bringDatasets(argument, choice, context);
   }
-  return true;
 }
 
 /** First the card, which says what the files are; then those that are meant. */
 async function bringDatasets(
   argument: string,
   choice: SplitChoice,
-  context: Pick<Context, "stderr" | "signal">,
-): Promise<boolean> {
+  context: Streams,
+): Promise<void> {
   for (const { location } of parseDatasetArgument(argument)) {
     const place = await hubPlace(location);
     if (place === null || await isHere(place.repo)) continue;
-    if (await fetchRepo(place.repo, context, cardOf) === null) return false;
+    await fetchRepo(place.repo, context, cardOf);
   }
   const settings = hubSettings();
   for (const { repo, paths } of settings.offline ? [] : await missingOfDataset(argument, choice)) {
     const commit = basename(await cachedSnapshot(hubCachePath(), repo) ?? "");
     const select = ({ files }: RepoListing) => files.filter(({ path }) => paths.includes(path));
-    if (await download({ ...repo, revision: commit }, select, settings, context) === null) {
-      return false;
-    }
+    await download({ ...repo, revision: commit }, select, settings, context);
   }
-  return true;
 }
 
 async function isHere(repo: HubRepo): Promise<boolean> {
@@ -90,9 +86,9 @@ async function isHere(repo: HubRepo): Promise<boolean> {
 
 async function fetchRepo(
   repo: HubRepo,
-  context: Pick<Context, "stderr" | "signal">,
+  context: Streams,
   select: Select,
-): Promise<string | null> {
+): Promise<string> {
   const settings = hubSettings();
   context.stderr.write(`hub        ${repoId(repo)} is not here: asking ${settings.endpoint}\n`);
   return await download(repo, select, settings, context);
@@ -104,15 +100,16 @@ type Select = (listing: RepoListing) => RepoFile[];
 /**
  * Brings files of a repository into the cache, or finds it there where the network must not be used.
  *
- * @returns The folder of its files; null if the user interrupted it.
+ * @returns The folder of its files.
  * @throws {UserError} If it cannot be had.
+ * @throws {Interrupted} If the user interrupted it.
  */
 export async function download(
   repo: HubRepo,
   select: Select,
   settings: HubSettings,
-  { stderr, signal }: Pick<Context, "stderr" | "signal">,
-): Promise<string | null> {
+  { stderr, signal }: Streams,
+): Promise<string> {
   const cache = hubCachePath();
   const say = (line: string) => stderr.write(`${line}\n`);
   if (settings.offline) {
@@ -152,7 +149,7 @@ export async function download(
   } catch (error) {
     if (!signal.aborted || error instanceof UserError) throw error;
     say("\ninterrupted: the same command goes on where this one ended");
-    return null;
+    throw new Interrupted();
   }
 }
 

@@ -5,7 +5,7 @@ import { openDirectory } from "../platform/files.ts";
 import { type HubRepo, parseRepo, repoId } from "../platform/hub/repo.ts";
 import { type HubSettings, hubSettings } from "../platform/hub/settings.ts";
 import { createModelRepo, uploadModel } from "../platform/hub/upload.ts";
-import type { Context } from "./context.ts";
+import { type Context, Interrupted } from "./context.ts";
 
 /** A repository that is there and may be written to. */
 export interface HubTarget {
@@ -42,14 +42,15 @@ export async function openPushTarget(
 /**
  * Uploads a model directory.
  *
- * @returns The address of the commit; null if the user interrupted it.
+ * @returns The address of the commit.
  * @throws {UserError} If it cannot be uploaded.
+ * @throws {Interrupted} If the user interrupted it.
  */
 export async function fillHubTarget(
   { repo, settings }: HubTarget,
   path: string,
   { stderr, signal }: Pick<Context, "stderr" | "signal">,
-): Promise<string | null> {
+): Promise<string> {
   const shown = new Map<string, number>();
   try {
     const url = await uploadModel(await openDirectory(path), repo, {
@@ -68,7 +69,7 @@ export async function fillHubTarget(
   } catch (error) {
     if (!signal.aborted || error instanceof UserError) throw error;
     stderr.write("\ninterrupted: the repository is as it was\n");
-    return null;
+    throw new Interrupted();
   }
 }
 
@@ -81,13 +82,12 @@ export async function pushToHub(
   target: HubTarget,
   path: string,
   context: Pick<Context, "stderr" | "signal">,
-): Promise<string | null> {
+): Promise<void> {
   const again = `deno task upload --model ${path} --hub-model-id ${repoId(target.repo)}`;
   try {
-    const url = await fillHubTarget(target, path, context);
-    if (url === null) context.stderr.write(`"${again}" uploads ${path}\n`);
-    return url;
+    await fillHubTarget(target, path, context);
   } catch (error) {
+    if (error instanceof Interrupted) context.stderr.write(`"${again}" uploads ${path}\n`);
     if (!(error instanceof UserError)) throw error;
     throw new UserError(`${error.message}; ${path} is complete, and "${again}" uploads it`);
   }

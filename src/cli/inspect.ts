@@ -29,7 +29,7 @@ const LABEL_COLUMNS = "completion, scored (999) ".length;
 export async function run(
   options: Options<"inspect">,
   context: Context<"inspect">,
-): Promise<number> {
+): Promise<void> {
   const { stdout } = context;
   if (options.audit) return await showAudit(options, context);
   const { directory } = await locateModel(options.model);
@@ -55,7 +55,6 @@ export async function run(
       `Cannot show row ${options.row} of ${options.dataset}: expected a row from 0 to ${index - 1}`,
     );
   }
-  return 0;
 }
 
 function rowText(index: number, row: InspectedRow, colored: boolean): string {

@@ -10,7 +10,7 @@ import { UserError } from "../errors.ts";
 import {
   type Context,
   type Input,
-  INTERRUPTED,
+  Interrupted,
   lineWriter,
   type Output,
   processInput,
@@ -21,9 +21,11 @@ import { commandHelp, overview } from "./help.ts";
 
 /** What a module src/cli/<command>.ts exports. */
 export interface CommandModule<C extends Command = Command> {
-  /** @returns The exit code. */
-  run(options: Options<C>, context: Context<C>): Promise<number>;
+  run(options: Options<C>, context: Context<C>): Promise<void>;
 }
+
+/** The exit code that shells give to a program that the user interrupted. */
+const INTERRUPTED = 130;
 
 type Load = <C extends Command>(command: C) => Promise<CommandModule<C>>;
 
@@ -46,6 +48,7 @@ export async function main(
   try {
     return await dispatch(words, stdout, stderr, load, stdin);
   } catch (error) {
+    if (error instanceof Interrupted) return INTERRUPTED;
     const mendable = error instanceof UserError;
     const text = error instanceof Error ? error.stack ?? error.message : String(error);
     stderr.write(`${mendable ? `error: ${error.message}` : text}\n`);
@@ -79,13 +82,15 @@ async function dispatch(
   }
   const resolved = resolveOptions(command, { flags: given, file: await configFile(given) });
   if ("adapter" in resolved.options && resolved.options.adapter === "list") {
-    return await listAdapters(resolved.options, stdout, stderr);
+    await listAdapters(resolved.options, stdout, stderr);
+    return 0;
   }
   const module = await load(command);
-  return await withInterrupt(
+  await withInterrupt(
     stderr,
     (signal) => module.run(resolved.options, { stdin, stdout, stderr, signal, resolved }),
   );
+  return 0;
 }
 
 /** What `--adapter list` shows, whatever the command. */
@@ -93,11 +98,10 @@ async function listAdapters(
   options: Pick<Options<"eval">, "engine">,
   stdout: Output,
   stderr: Output,
-): Promise<number> {
+): Promise<void> {
   const { adapterNames } = await import("../platform/device.ts");
   const names = await adapterNames(options, { say: lineWriter(stderr) });
   for (const [index, name] of names.entries()) stdout.write(`${index}: ${name}\n`);
-  return 0;
 }
 
 async function configFile(
@@ -119,8 +123,8 @@ async function configFile(
 /** The first interrupt asks the command to finish; the second one ends the process at once. */
 async function withInterrupt(
   stderr: Output,
-  run: (signal: AbortSignal) => Promise<number>,
-): Promise<number> {
+  run: (signal: AbortSignal) => Promise<void>,
+): Promise<void> {
   const controller = new AbortController();
   const interrupt = () => {
     if (controller.signal.aborted) Deno.exit(INTERRUPTED);
@@ -129,7 +133,7 @@ async function withInterrupt(
   };
   Deno.addSignalListener("SIGINT", interrupt);
   try {
-    return await run(controller.signal);
+    await run(controller.signal);
   } finally {
     Deno.removeSignalListener("SIGINT", interrupt);
   }

@@ -6,7 +6,7 @@ import { type Context, lineWriter } from "./context.ts";
 import { printDetails } from "./run_printer.ts";
 
 /** Log-probabilities of every pair: one JSON line each, in dataset order. */
-export async function run(options: Options<"score">, context: Context<"score">): Promise<number> {
+export async function run(options: Options<"score">, context: Context<"score">): Promise<void> {
   const { stdout, stderr, signal, resolved } = context;
   const say = lineWriter(stderr);
   const print = printDetails(context);
@@ -15,5 +15,4 @@ export async function run(options: Options<"score">, context: Context<"score">):
     if (event.type === "loaded") say(`${options.dataset}: ${countsInWords(event.data.counts)}`);
     if (event.type === "scored") stdout.write(`${JSON.stringify(event.score)}\n`);
   });
-  return 0;
 }

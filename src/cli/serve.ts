@@ -22,7 +22,7 @@ import type { Context } from "./context.ts";
 const OWN_NAMES = ["127.0.0.1", "localhost", "[::1]"];
 
 /** The HTTP server. It runs until it is interrupted, then lets answers in work finish. */
-export async function run(options: Options<"serve">, context: Context<"serve">): Promise<number> {
+export async function run(options: Options<"serve">, context: Context<"serve">): Promise<void> {
   const say = (line: string) => context.stderr.write(`${line}\n`);
   const apiKey = options.apiKey ?? (Deno.env.get("SMOLDPO_API_KEY") || null);
   if (!OWN_NAMES.includes(options.host) && apiKey === null) {
@@ -64,7 +64,7 @@ async function serve(
   given: Pick<AppOptions, "runs" | "trainings" | "evaluations" | "apiKey">,
   options: Options<"serve">,
   context: Context<"serve">,
-): Promise<number> {
+): Promise<void> {
   const say = (line: string) => context.stderr.write(`${line}\n`);
   let ready = true;
   const { queue, pool } = given.trainings.settings;
@@ -90,7 +90,6 @@ async function serve(
   }, options.shutdownTimeout * 1000);
   await Promise.all([server.close(), queue.close()]);
   clearTimeout(late);
-  return 0;
 }
 
 /** The models to serve, with the names that clients call them. */

@@ -1,17 +1,17 @@
 import type { Options } from "../config.ts";
 import { localPorts } from "../platform/local_ports.ts";
 import { sft } from "../run/sft.ts";
-import { type Context, INTERRUPTED, lineWriter } from "./context.ts";
+import { type Context, Interrupted, lineWriter } from "./context.ts";
 import { invocation } from "./invocation.ts";
 import { bringFromHub } from "./hub_files.ts";
 import { openPushTarget, pushToHub } from "./hub_target.ts";
 import { RunPrinter } from "./run_printer.ts";
 
 /** Next-token training: where DPO's starting model comes from. */
-export async function run(options: Options<"sft">, context: Context<"sft">): Promise<number> {
+export async function run(options: Options<"sft">, context: Context<"sft">): Promise<void> {
   const { stdout, stderr, signal, resolved } = context;
   const target = await openPushTarget(options);
-  if (!await bringFromHub(context)) return INTERRUPTED;
+  await bringFromHub(context);
   const say = lineWriter(stderr);
   const printer = new RunPrinter(stderr, {
     command: "sft",
@@ -34,8 +34,7 @@ export async function run(options: Options<"sft">, context: Context<"sft">): Pro
       }
     },
   );
-  if (!finished) return INTERRUPTED;
+  if (!finished) throw new Interrupted();
   if (options.json) stdout.write(`${JSON.stringify({ output, ...metrics.at(-1)! })}\n`);
-  if (target && await pushToHub(target, output, context) === null) return INTERRUPTED;
-  return 0;
+  if (target) await pushToHub(target, output, context);
 }

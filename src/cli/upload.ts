@@ -1,11 +1,11 @@
 import type { Options } from "../config.ts";
 import { UserError } from "../errors.ts";
 import { locateModel, openModelAt } from "../platform/models.ts";
-import { type Context, INTERRUPTED } from "./context.ts";
+import type { Context } from "./context.ts";
 import { fillHubTarget, openHubTarget } from "./hub_target.ts";
 
 /** Puts a model on the hub. */
-export async function run(options: Options<"upload">, context: Context<"upload">): Promise<number> {
+export async function run(options: Options<"upload">, context: Context<"upload">): Promise<void> {
   const { model, json } = options;
   const { directory, file } = await locateModel(model);
   if (file !== null) {
@@ -16,7 +16,5 @@ export async function run(options: Options<"upload">, context: Context<"upload">
   (await openModelAt(model)).close(); // only what can be loaded again
   const target = await openHubTarget(options);
   const url = await fillHubTarget(target, directory.name, context);
-  if (url === null) return INTERRUPTED;
   if (json) context.stdout.write(`${JSON.stringify({ repo: target.repo.name, url })}\n`);
-  return 0;
 }

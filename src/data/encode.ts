@@ -4,7 +4,8 @@ import { UserError } from "../errors.ts";
 import { type Message, renderChat } from "../text/chat.ts";
 import type { TextTokenizer } from "../text/tokenizer.ts";
 import type { Example } from "./examples.ts";
-import { type PromptBoundary, sharedLength } from "./prompt_boundary.ts";
+import type { PromptBoundary } from "./prompt_boundary.ts";
+import { sharedLength } from "./shared_length.ts";
 import type { TokenSequence } from "./truncate.ts";
 
 /** An example in tokens, not yet cut. */
@@ -173,7 +174,7 @@ function divide(
   whole: readonly number[],
   { promptBoundary }: EncodeOptions,
 ): { prompt: readonly number[]; completion: number[]; merged: boolean } {
-  const shared = sharedLength(prompt, whole, (a, b) => a === b);
+  const shared = sharedLength(prompt, whole);
   const merged = shared < prompt.length;
   const kept = promptBoundary === "trl" ? prompt : prompt.slice(0, shared);
   return { prompt: kept, completion: whole.slice(kept.length), merged };

@@ -10,6 +10,7 @@ import { describe } from "../formats/json.ts";
 import type { Message } from "../text/chat.ts";
 import { malformed } from "./fields.ts";
 import type { DatasetRow } from "./rows.ts";
+import { sharedLength } from "./shared_length.ts";
 
 /**
  * How an implicit prompt is found: `turns`, where both go on with an answer; or `trl`, where TRL's `extract_prompt` cuts,
@@ -91,17 +92,6 @@ export function splitTextLikeTrl(chosen: string, rejected: string): SplitPair<st
 /** {@link splitTextLikeTrl} for conversations: at the first turn that differs. */
 export function splitMessagesLikeTrl(chosen: Message[], rejected: Message[]): SplitPair<Message[]> {
   return splitAt(chosen, rejected, firstDifference(chosen, rejected, sameMessage));
-}
-
-/** How many first elements of `a` and `b` are the same. */
-export function sharedLength<T>(
-  a: ArrayLike<T>,
-  b: ArrayLike<T>,
-  same: (a: T, b: T) => boolean,
-): number {
-  let length = 0;
-  while (length < a.length && length < b.length && same(a[length], b[length])) length++;
-  return length;
 }
 
 /** As {@link sharedLength}, but TRL's loop does not get past the last element. */

@@ -1,4 +1,5 @@
 // This module is browser compatible.
+import { sharedLength } from "../data/shared_length.ts";
 import type { PreferencePair, TokenSequence } from "../data/pairs.ts";
 import {
   packBatch,
@@ -46,7 +47,7 @@ export function packPairs(pairs: readonly PreferencePair[], options: PackOptions
   const rowCounts: number[] = [];
   let row = 0;
   for (const { chosen, rejected } of pairs) {
-    const shared = options.sharePrefix === false ? 0 : commonLength(chosen.ids, rejected.ids);
+    const shared = options.sharePrefix === false ? 0 : sharedLength(chosen.ids, rejected.ids);
     const pieces = [chosen, rejected].map(({ ids }) => ids.subarray(shared));
     const prefix = chosen.ids.subarray(0, shared);
     if (shared > 0 || options.sharePrefix !== false) trees.push({ prefix, branches: pieces });
@@ -95,14 +96,7 @@ export function scoredTokens({ ids, promptLength }: TokenSequence, scope: ScoreO
 
 /** Tokens of a pair packed as a tree, the common beginning counted once. */
 export function treeTokens({ chosen, rejected }: PreferencePair): number {
-  return chosen.ids.length + rejected.ids.length - commonLength(chosen.ids, rejected.ids);
-}
-
-function commonLength(a: Uint32Array, b: Uint32Array): number {
-  const end = Math.min(a.length, b.length);
-  let length = 0;
-  while (length < end && a[length] === b[length]) length++;
-  return length;
+  return chosen.ids.length + rejected.ids.length - sharedLength(chosen.ids, rejected.ids);
 }
 
 function addScored(

@@ -1,4 +1,5 @@
 // This module is browser compatible.
+import { sharedLength } from "../data/shared_length.ts";
 import { KNOWN_STEP } from "./prefill.ts";
 import type { RowPool } from "./row_pool.ts";
 
@@ -37,7 +38,7 @@ export class PromptMemory {
   keep(prompt: readonly number[], firstRow: number, rowCount: number): void {
     const length = Math.floor(prompt.length / KNOWN_STEP) * KNOWN_STEP;
     const tokens = prompt.slice(0, length);
-    const isKnown = this.#prompts.some((other) => commonLength(other.tokens, tokens) === length);
+    const isKnown = this.#prompts.some((other) => sharedLength(other.tokens, tokens) === length);
     const kept = isKnown ? 0 : length; // nothing of a short prompt, for 0 tokens are known to anybody
     if (kept > 0) this.#prompts.push({ tokens, firstRow });
     if (rowCount > kept) this.rows.give(firstRow + kept, rowCount - kept);
@@ -73,7 +74,7 @@ export class PromptMemory {
     let best: { known: Known; from: Remembered } | null = null;
     for (const from of this.#prompts) {
       // At least one token is computed: the next one follows from it.
-      const common = Math.min(commonLength(from.tokens, prompt), prompt.length - 1);
+      const common = Math.min(sharedLength(from.tokens, prompt), prompt.length - 1);
       const length = Math.floor(common / KNOWN_STEP) * KNOWN_STEP;
       if (length > (best?.known.length ?? 0)) {
         best = { known: { firstRow: from.firstRow, length }, from };
@@ -90,11 +91,4 @@ export class PromptMemory {
     const [{ firstRow, tokens }] = this.#prompts.splice(index, 1);
     this.rows.give(firstRow, tokens.length);
   }
-}
-
-function commonLength(a: readonly number[], b: readonly number[]): number {
-  const end = Math.min(a.length, b.length);
-  let length = 0;
-  while (length < end && a[length] === b[length]) length++;
-  return length;
 }

@@ -1,6 +1,7 @@
 // This module is browser compatible.
 
 import { isObject } from "../formats/json.ts";
+import { BYTE_ALPHABET } from "./token_bytes.ts";
 
 /** How GPT-2 cuts text into pieces before merging; what `ByteLevel` with `use_regex` does. */
 const GPT2_PIECES = String
@@ -43,16 +44,7 @@ export function correctPreTokenizer(definition: unknown, model: Record<string, u
 /** The bytes without an entry in the vocabulary, in GPT-2's alphabet; none where something stands for the unknown. */
 function missingBytes({ vocab, unk_token, byte_fallback }: Record<string, unknown>): string[] {
   if (!isObject(vocab) || typeof unk_token === "string" || byte_fallback) return [];
-  return byteAlphabet().filter((character) => !Object.hasOwn(vocab, character));
-}
-
-/** The printable character that stands for each byte in a byte-level vocabulary. */
-function byteAlphabet(): string[] {
-  let next = 256;
-  return Array.from({ length: 256 }, (_, byte) => {
-    const printable = byte >= 0x21 && byte <= 0x7e || byte >= 0xa1 && byte !== 0xad;
-    return String.fromCharCode(printable ? byte : next++);
-  });
+  return BYTE_ALPHABET.filter((character) => !Object.hasOwn(vocab, character));
 }
 
 function escape(character: string): string {

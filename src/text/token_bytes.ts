@@ -1,20 +1,22 @@
 // This module is browser compatible.
 import type { TextTokenizer } from "./tokenizer.ts";
 
-const isPrintable = (byte: number) =>
-  byte >= 0x21 && byte <= 0x7e || byte >= 0xa1 && byte <= 0xac || byte >= 0xae;
-
 /**
- * GPT-2's alphabet of bytes: printable ones spell themselves, the others are U+0100 and on, in order (Radford et al. 2019).
+ * The character that stands for each byte in a byte-level vocabulary: printable ones for themselves, U+0100 and on for the others,
+ * in order (Radford et al. 2019, GPT-2).
  */
-const BYTE_OF: ReadonlyMap<string, number> = (() => {
-  const letters = new Map<string, number>();
-  let others = 0;
-  for (let byte = 0; byte < 256; byte++) {
-    letters.set(String.fromCodePoint(isPrintable(byte) ? byte : 256 + others++), byte);
-  }
-  return letters;
-})();
+export const BYTE_ALPHABET: readonly string[] = byteAlphabet();
+const BYTE_OF: ReadonlyMap<string, number> = new Map(
+  BYTE_ALPHABET.map((letter, byte) => [letter, byte]),
+);
+
+function byteAlphabet(): string[] {
+  let next = 256;
+  return Array.from({ length: 256 }, (_, byte) => {
+    const isPrintable = byte >= 0x21 && byte <= 0x7e || byte >= 0xa1 && byte !== 0xad;
+    return String.fromCharCode(isPrintable ? byte : next++);
+  });
+}
 
 /** @returns The bytes of a token's text; those of a byte-level token may be a part of a character. */
 export function tokenBytes(tokenizer: TextTokenizer, id: number): Uint8Array<ArrayBuffer> {

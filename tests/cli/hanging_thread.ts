@@ -11,7 +11,6 @@ const module = {
     worker.postMessage("");
     await new Promise((resolve) => worker.onmessage = resolve);
     worker.terminate();
-    return 0;
   },
 };
 

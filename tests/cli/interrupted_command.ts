@@ -1,5 +1,5 @@
 /** A program for main_test.ts: a command that interrupts itself as often as its argument says, then saves. */
-import type { Context } from "../../src/cli/context.ts";
+import { type Context, Interrupted } from "../../src/cli/context.ts";
 import { runProcess } from "../../src/cli/main.ts";
 
 const module = {
@@ -13,7 +13,7 @@ const module = {
       await new Promise((resolve) => setTimeout(resolve, 60_000));
     }
     stdout.write("saved\n");
-    return 130;
+    throw new Interrupted();
   },
 };
 

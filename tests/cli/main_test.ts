@@ -1,12 +1,12 @@
 import assert from "node:assert/strict";
 import { fileURLToPath } from "node:url";
-import type { Context } from "../../src/cli/context.ts";
+import { type Context, Interrupted } from "../../src/cli/context.ts";
 import { main } from "../../src/cli/main.ts";
 import { UserError } from "../../src/errors.ts";
 import { MemoryOutput } from "./output.ts";
 import { lackOfSignals, unless } from "../skip.ts";
 
-async function call(words: string[], run: (context: Context) => number = () => 0) {
+async function call(words: string[], run: (context: Context) => void = () => {}) {
   const stdout = new MemoryOutput();
   const stderr = new MemoryOutput();
   const module = { run: (_: unknown, context: Context) => Promise.try(run, context) };
@@ -20,7 +20,7 @@ Deno.test("a command gets its options and gives the exit code", async () => {
   const { code, stdout } = await call(["train", "--beta", "0.2"], (context) => {
     seen = context;
     context.stdout.write("done\n");
-    return 130;
+    throw new Interrupted();
   });
   assert.equal(code, 130);
   assert.equal(stdout, "done\n");
