@@ -24,6 +24,14 @@ fn sigmoid(z: f32) -> f32 { return 1.0 / (1.0 + exp(-z)); }
 // A loss of delta alone pushes the chosen score by its slope and the rejected one by as much the other way.
 fn of_delta(value: f32, slope: f32) -> Loss { return Loss(value, slope, -slope); }
 
+// For weighted sums of losses.
+fn scaled(weight: f32, loss: Loss) -> Loss {
+  return Loss(weight * loss.value, weight * loss.dchosen, weight * loss.drejected);
+}
+fn plus(a: Loss, b: Loss) -> Loss {
+  return Loss(a.value + b.value, a.dchosen + b.dchosen, a.drejected + b.drejected);
+}
+
 @compute @workgroup_size(64)
 fn dpo_loss(@builtin(global_invocation_id) id: vec3<u32>) {
   if (id.x >= params.count) { return; }

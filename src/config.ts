@@ -8,7 +8,7 @@
 import { UserError } from "./errors.ts";
 import type { Command } from "./config/kinds.ts";
 import { LOSS_OPTIONS, type LossOption } from "./losses/loss.ts";
-import { LOSSES, type LossType, readersOf } from "./losses/losses.ts";
+import { type Objective, readersOf, type Term, termsOf } from "./losses/losses.ts";
 import { FILTER_RULES, type OptionName, type Options, type OptionValue } from "./config/options.ts";
 import { PRESETS } from "./config/presets.ts";
 import { findOption, kebabCase, optionNames, parseValue, specOf } from "./config/values.ts";
@@ -161,10 +161,13 @@ function* automatic(
       yield ["evalDataset", { value: "fixtures/pairs/eval.jsonl", because }];
     }
   }
-  const loss = "lossType" in values ? LOSSES[values.lossType as LossType] : undefined;
-  if (loss?.logprob && !isGiven("logprob") && values.logprob !== loss.logprob) {
-    const because = `TRL's ${values.lossType} is per token`;
-    yield ["logprob", { value: loss.logprob, because }];
+  if ("lossType" in values && !isGiven("logprob") && values.logprob !== "mean") {
+    const decisive = decisiveTerms(values);
+    if (decisive.length > 0 && decisive.every(({ loss }) => loss.logprob === "mean")) {
+      const names = decisive.map(({ type }) => type).join(" and ");
+      const because = `TRL's ${names} ${decisive.length > 1 ? "are" : "is"} per token`;
+      yield ["logprob", { value: "mean", because }];
+    }
   }
   if ("trainLayers" in values && values.trainLayers !== "all") {
     const because = "layers above the embedding are frozen";
@@ -187,18 +190,45 @@ function timestamp(date: Date): string {
 
 type Refuse = (expected: string, found: string) => void;
 
-/** Refuses what the chosen loss cannot work with, and options of others; a value that is the default changes nothing. */
-function refuseMisfits(values: Values, refuse: Refuse): void {
-  const type = values.lossType as LossType;
-  for (const option of LOSSES[type].positive ?? []) {
-    if (values[option] === 0) {
-      refuse(`--${kebabCase(option)} above 0 with --loss-type ${type}`, "0");
-    }
+/** The losses that ask for one kind of score, by the options that were read. */
+function decisiveTerms(values: Values): Term[] {
+  return chosenTerms(values).filter(({ loss }) => loss.logprob !== "any");
+}
+
+const chosenTerms = ({ lossType, lossWeights }: Values) =>
+  termsOf({ lossType, lossWeights } as Pick<Objective, "lossType" | "lossWeights">);
+
+/** Refuses what the chosen losses cannot work with, and options of others; a value that is the default changes nothing. */
+function refuseMisfits(values: Values, isLogprobGiven: boolean, refuse: Refuse): void {
+  const terms = chosenTerms(values);
+  const weights = values.lossWeights as Objective["lossWeights"];
+  if (weights && weights.length !== terms.length) {
+    refuse(`as many --loss-weights as losses, ${terms.length}`, `${weights.length}`);
+  }
+  if (weights?.every((weight) => weight === 0)) {
+    refuse("one of --loss-weights above 0", weights.join(","));
+  }
+  const decisive = decisiveTerms(values);
+  const perToken = decisive.find(({ loss }) => loss.logprob === "mean");
+  const ofSums = decisive.find(({ loss }) => loss.logprob !== "mean");
+  if (perToken && ofSums && !isLogprobGiven) {
+    refuse(
+      "losses of the same kind of score, or --logprob",
+      `${perToken.type} per token and ${ofSums.type} of sums`,
+    );
   }
   for (const option of Object.keys(LOSS_OPTIONS) as LossOption[]) {
-    if (option === "beta" || LOSSES[type].reads.includes(option)) continue;
-    if (values[option] !== specOf(option).default) {
-      refuse(`--${kebabCase(option)} only with --loss-type ${readersOf(option)}`, type);
+    if (option === "beta") continue;
+    const needy = terms.find(({ loss }) => loss.positive?.includes(option));
+    if (needy && values[option] === 0) {
+      refuse(`--${kebabCase(option)} above 0 with --loss-type ${needy.type}`, "0");
+    }
+    const isRead = terms.some(({ loss }) => loss.reads.includes(option));
+    if (!isRead && values[option] !== specOf(option).default) {
+      refuse(
+        `--${kebabCase(option)} only with --loss-type ${readersOf(option)}`,
+        `${values.lossType}`,
+      );
     }
   }
 }
@@ -208,7 +238,7 @@ function refuseContradictions(values: Values, origins: Origins): void {
   const refuse: Refuse = (expected, found) => {
     throw new UserError(`Expected ${expected}, found ${found}`);
   };
-  if ("lossType" in values) refuseMisfits(values, refuse);
+  if ("lossType" in values) refuseMisfits(values, given("logprob"), refuse);
   for (const name of Object.keys(values) as OptionName[]) {
     const { optim, default: usual } = specOf(name);
     if (!optim || optim.includes(values.optim as string) || values[name] === usual) continue;

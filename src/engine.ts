@@ -188,10 +188,10 @@ export async function startDpo(
   const sharesTrunk = !reference && trunkIsFrozen(trainable);
   const score: ScoreOptions = { scope: options.score, reduction: options.logprob };
   const assemble = (
-    { model, optimizer, reference, trunkCache }: Omit<DpoRun, "loss">,
+    { model, optimizer, reference, trunkCache }: Omit<DpoRun, "objective">,
     pairs: readonly PreferencePair[],
   ): DpoTraining => {
-    const run: DpoRun = { model, optimizer, reference, trunkCache, loss: options };
+    const run: DpoRun = { model, optimizer, reference, trunkCache, objective: options };
     const runtimes = new Set([model.runtime, reference.model.runtime]);
     return {
       model,
@@ -201,7 +201,7 @@ export async function startDpo(
       workspaces: Array.from(runtimes, ({ workspace }) => workspace),
       steps: dpoSteps(run, pairs, { ...score, batchSize: options.perDeviceTrainBatchSize }),
       evaluate: (heldOut, isReference) =>
-        evaluate(model, reference, heldOut, { ...score, loss: options, isReference }),
+        evaluate(model, reference, heldOut, { ...score, objective: options, isReference }),
       counted: (rows) => {
         const counting = countingGpu(gpu);
         const standIn = standIns(counting);

@@ -186,6 +186,11 @@ Deno.test("contradictions are refused", () => {
     train(["loss-type", "ipo"], ["label-smoothing", "0.1"]),
     /--label-smoothing only with --loss-type sigmoid, robust, .*, found ipo/,
   );
+  const both = ["loss-type", "sigmoid,sft"] as [string, unknown];
+  refuses(train(both, ["loss-weights", "1"]), /as many --loss-weights as losses, 2, found 1/);
+  refuses(train(both, ["loss-weights", "0,0"]), /one of --loss-weights above 0, found 0,0/);
+  refuses(train(["loss-type", "sigmoid,ipo"]), /same kind of score, or --logprob, found ipo per/);
+  train(["loss-type", "sigmoid,ipo"], ["logprob", "mean"])();
   refuses(train(["discopop-tau", "0.1"]), /--discopop-tau only with .* discopop, found sigmoid/);
   train(["discopop-tau", "0.05"])();
   refuses(train(["loss-type", "exo_pair"]), /--label-smoothing above 0 with .* exo_pair, found 0/);

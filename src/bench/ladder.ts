@@ -142,7 +142,7 @@ class RungRun {
       { ...run, reference: this.#reference, trunkCache: this.#trunkCache },
       this.#pairs,
       this.#pack(),
-      this.#pairs.length,
+      { pairs: this.#pairs.length, chosenTokens: 1 },
       this.#readback,
       () => {},
     );

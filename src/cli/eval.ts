@@ -2,7 +2,7 @@ import type { Options } from "../config.ts";
 import { auditInWords, flipsInWords } from "../data/audit.ts";
 import { localPorts } from "../platform/local_ports.ts";
 import { readable } from "../report/run_record.ts";
-import { countsInWords, lossInWords } from "../report/words.ts";
+import { countsInWords, objectiveInWords } from "../report/words.ts";
 import { evaluate, type EvaluationResult } from "../run/evaluate.ts";
 import { type Context, Interrupted, lineWriter } from "./context.ts";
 import { printDetails } from "./run_printer.ts";
@@ -14,7 +14,7 @@ export async function run(options: Options<"eval">, context: Context<"eval">): P
   const print = printDetails(context);
   const result = await evaluate(resolved, localPorts({ signal, say }), (event) => {
     print(event);
-    if (event.type === "loaded") say(`loss       ${lossInWords(options, resolved.origins)}`);
+    if (event.type === "loaded") say(`loss       ${objectiveInWords(options, resolved.origins)}`);
   });
   if (result === null) throw new Interrupted();
   if (options.json) {

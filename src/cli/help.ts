@@ -1,5 +1,5 @@
 import { type Command, COMMANDS } from "../config.ts";
-import type { ChoiceOption, OptionSpec } from "../config/kinds.ts";
+import type { OptionSpec } from "../config/kinds.ts";
 import { bounds, kebabCase, optionSections, specOf } from "../config/values.ts";
 
 const SUMMARIES: Record<Command, string> = {
@@ -73,9 +73,6 @@ function wrapped(text: string, columns: number): string[] {
   }, []);
 }
 
-/** Whether choices are too many to be part of the flag. */
-const areMany = ({ choices }: ChoiceOption) => choices.length > 5;
-
 function flagPattern(name: string, spec: OptionSpec): string {
   switch (spec.kind) {
     case "text":
@@ -83,10 +80,13 @@ function flagPattern(name: string, spec: OptionSpec): string {
         ? `${name} ${spec.placeholder}`
         : `${name} [${spec.placeholder}]`;
     case "choice":
-      return `${name} ${areMany(spec) ? "NAME" : spec.choices.join("|")}`;
+      return `${name} ${spec.choices.join("|")}`;
     case "number":
       return `${name} ${[...spec.words ?? [], "N"].join("|")}`;
+    case "choices":
+      return `${name} NAME,...`;
     case "integers":
+    case "weights":
       return `${name} N,N,...`;
     case "boolean":
       return `[no-]${name}`;
@@ -95,7 +95,7 @@ function flagPattern(name: string, spec: OptionSpec): string {
 
 function notes(command: Command, spec: OptionSpec): string {
   const parts = (spec.aliases ?? []).map((alias) => `also --${alias}`);
-  if (spec.kind === "choice" && areMany(spec)) parts.push(`one of ${spec.choices.join(", ")}`);
+  if (spec.kind === "choices") parts.push(spec.choices.join(", "));
   if (spec.kind === "number" && spec.max !== undefined) {
     parts.push(`${spec.min ?? `above ${spec.above}`} to ${spec.max}`);
   } else if (spec.kind === "number") parts.push(...bounds(spec));

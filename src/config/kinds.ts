@@ -55,6 +55,13 @@ export interface ChoiceOption extends Common {
   choices: readonly string[];
 }
 
+/** One or several of a few words; the value is a text with commas. */
+export interface ChoicesOption extends Common {
+  kind: "choices";
+  default: string;
+  choices: readonly string[];
+}
+
 /** A number within bounds, or one of `words`. */
 export interface NumberOption extends Common {
   kind: "number";
@@ -80,16 +87,24 @@ export interface IntegersOption extends Common {
   default: null;
 }
 
+/** Numbers of at least 0, separated by commas. */
+export interface WeightsOption extends Common {
+  kind: "weights";
+  default: null;
+}
+
 export type OptionSpec =
   | TextOption
   | ChoiceOption
+  | ChoicesOption
+  | WeightsOption
   | NumberOption
   | BooleanOption
   | IntegersOption;
 
 /** The type of a resolved value. */
 export type ValueOf<S extends OptionSpec> =
-  | (S extends TextOption ? string
+  | (S extends TextOption | ChoicesOption ? string
     : S extends ChoiceOption ? S["choices"][number]
     : S extends NumberOption ? number | (S extends { words: readonly (infer W)[] } ? W : never)
     : S extends BooleanOption ? boolean
@@ -114,6 +129,15 @@ export function choice<const C extends readonly Command[], const R extends Rest<
   rest: R,
 ) {
   return { kind: "choice" as const, commands, help, ...rest };
+}
+
+/** An option that is one or several of a few words. */
+export function choices<const C extends readonly Command[], const R extends Rest<ChoicesOption>>(
+  commands: C,
+  help: string,
+  rest: R,
+) {
+  return { kind: "choices" as const, commands, help, ...rest };
 }
 
 /** An option that is a number. */
@@ -146,4 +170,9 @@ export function boolean<const C extends readonly Command[], const R extends Rest
 /** An option that is a list of whole numbers. */
 export function integers<const C extends readonly Command[]>(commands: C, help: string) {
   return { kind: "integers" as const, default: null, commands, help };
+}
+
+/** An option that is a list of numbers of at least 0. */
+export function weights<const C extends readonly Command[]>(commands: C, help: string) {
+  return { kind: "weights" as const, default: null, commands, help };
 }

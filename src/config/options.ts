@@ -3,6 +3,7 @@ import { LOSS_TYPES, LOSSES, readersOf } from "../losses/losses.ts";
 import {
   boolean,
   choice,
+  choices,
   type Command,
   integer,
   integers,
@@ -10,6 +11,7 @@ import {
   type OptionSpec,
   text,
   type ValueOf,
+  weights,
 } from "./kinds.ts";
 
 const MODEL = [
@@ -336,7 +338,11 @@ const FILTER = {
 const PER_TOKEN = LOSS_TYPES.filter((type) => LOSSES[type].logprob === "mean");
 
 const LOSS = {
-  lossType: choice(PREFERENCE, "Preference loss", { default: "sigmoid", choices: LOSS_TYPES }),
+  lossType: choices(PREFERENCE, "Preference loss, or several, which are added up", {
+    default: "sigmoid",
+    choices: LOSS_TYPES,
+  }),
+  lossWeights: weights(PREFERENCE, "A weight for each of several losses (default: 1 each)"),
   labelSmoothing: number(
     PREFERENCE,
     `Assumed probability that a preference is the wrong way round, with ${
@@ -351,7 +357,7 @@ const LOSS = {
   ),
   logprob: choice(
     PREFERENCE,
-    `How token log-probabilities make up that of a sequence; ${PER_TOKEN.join(", ")}: mean`,
+    `How token log-probabilities make up that of a sequence; with ${PER_TOKEN.join(", ")}: mean`,
     { default: "sum", choices: ["sum", "mean"] },
   ),
   score: choice(

@@ -1,7 +1,7 @@
 // This module is browser compatible.
 import { distance } from "fastest-levenshtein";
 import { UserError } from "../errors.ts";
-import type { Command, NumberOption, OptionSpec } from "./kinds.ts";
+import type { ChoicesOption, Command, NumberOption, OptionSpec } from "./kinds.ts";
 import { type OptionName, OPTIONS, SECTIONS } from "./options.ts";
 
 const SPECS: Readonly<Record<OptionName, OptionSpec>> = OPTIONS;
@@ -86,12 +86,17 @@ export function parseValue(name: OptionName, raw: unknown, label: string): unkno
   const value = raw === null && spec.default === null ? null : readAs(spec, raw);
   if (value === undefined) {
     const found = raw === undefined ? "nothing" : JSON.stringify(raw);
-    const hint = spec.kind === "choice" && typeof raw === "string"
-      ? `: did you mean ${nearestName(raw, spec.choices)}?`
-      : "";
-    throw new UserError(`Expected ${label} to be ${describe(spec)}, found ${found}${hint}`);
+    throw new UserError(
+      `Expected ${label} to be ${describe(spec)}, found ${found}${hint(spec, raw)}`,
+    );
   }
   return value;
+}
+
+function hint(spec: OptionSpec, raw: unknown): string {
+  if (spec.kind !== "choice" && spec.kind !== "choices") return "";
+  const word = listOf(raw).find((word) => !spec.choices.some((choice) => choice === word));
+  return typeof word === "string" ? `: did you mean ${nearestName(word, spec.choices)}?` : "";
 }
 
 function readAs(spec: OptionSpec, raw: unknown): unknown {
@@ -100,6 +105,10 @@ function readAs(spec: OptionSpec, raw: unknown): unknown {
       return typeof raw === "string" && raw !== "" ? raw : undefined;
     case "choice":
       return spec.choices.find((choice) => choice === raw);
+    case "choices":
+      return readChoices(spec, raw);
+    case "weights":
+      return readWeights(raw);
     case "boolean":
       if (typeof raw === "boolean") return raw;
       return /^true$/i.test(String(raw)) ? true : /^false$/i.test(String(raw)) ? false : undefined;
@@ -110,7 +119,9 @@ function readAs(spec: OptionSpec, raw: unknown): unknown {
   }
 }
 
-function readNumber(spec: NumberOption, raw: unknown): number | undefined {
+type Bounds = Pick<NumberOption, "integer" | "min" | "max" | "above" | "below">;
+
+function readNumber(spec: Bounds, raw: unknown): number | undefined {
   if (typeof raw !== "number" && (typeof raw !== "string" || raw.trim() === "")) return undefined;
   const value = Number(raw);
   const { min = -Infinity, max = Infinity, above = -Infinity, below = Infinity } = spec;
@@ -119,11 +130,29 @@ function readNumber(spec: NumberOption, raw: unknown): number | undefined {
   return fits ? value : undefined;
 }
 
+/** The items of a list: of a text what stands between commas. */
+function listOf(raw: unknown): readonly unknown[] {
+  if (typeof raw === "string") return raw.split(",").map((part) => part.trim());
+  return Array.isArray(raw) ? raw : [raw];
+}
+
 function readIntegers(raw: unknown): number[] | undefined {
-  const parts = typeof raw === "string" ? raw.split(",").map((part) => part.trim()) : raw;
-  if (!Array.isArray(parts) || parts.length === 0) return undefined;
-  const whole = parts.every((part) => /^\d{1,10}$/.test(String(part)));
+  const parts = listOf(raw);
+  const whole = parts.length > 0 && parts.every((part) => /^\d{1,10}$/.test(String(part)));
   return whole ? parts.map(Number) : undefined;
+}
+
+function readWeights(raw: unknown): number[] | undefined {
+  const weight = { integer: false, min: 0 };
+  const parts = listOf(raw).map((part) => readNumber(weight, part));
+  return parts.length > 0 && parts.every((part) => part !== undefined) ? parts : undefined;
+}
+
+function readChoices({ choices }: ChoicesOption, raw: unknown): string | undefined {
+  const words = listOf(raw);
+  const fits = words.length > 0 && new Set(words).size === words.length &&
+    words.every((word) => choices.some((choice) => choice === word));
+  return fits ? words.join(",") : undefined;
 }
 
 /** @returns What values an option takes, as in "a number above 0". */
@@ -133,6 +162,10 @@ export function describe(spec: OptionSpec): string {
       return "a text";
     case "choice":
       return `one of ${spec.choices.join(", ")}`;
+    case "choices":
+      return `one of ${spec.choices.join(", ")}, or several with commas, each once`;
+    case "weights":
+      return "numbers of at least 0 separated by commas";
     case "boolean":
       return "true or false";
     case "number": {

@@ -5,14 +5,20 @@ import { readTensor } from "../gpu/tensor.ts";
 import { PAIR_METRICS, type PairMetric, rewardColumn } from "../kernels/dpo_loss.ts";
 import { tuned } from "../kernels/tuning.ts";
 import type { PairScores } from "../losses/loss.ts";
-import { type ChosenLoss, pairLosses } from "../losses/losses.ts";
+import { type Objective, pairLosses } from "../losses/losses.ts";
 import { uploadBatch } from "../model/batch.ts";
 import { mostTokensTogether, reserveForward, topForward, trunkForward } from "../model/forward.ts";
 import { headForward } from "../model/head.ts";
 import { type Model, scoreTensor } from "../model/model.ts";
 import { expectFinite } from "./finite.ts";
 import { PairMetrics } from "./metrics.ts";
-import { packPairs, scoredTokens, type ScoreOptions, treeTokens } from "./pack.ts";
+import {
+  meanChosenTokens,
+  packPairs,
+  scoredTokens,
+  type ScoreOptions,
+  treeTokens,
+} from "./pack.ts";
 import type { Reference } from "./reference.ts";
 
 function tokensPerBatch({ gpu, weights }: Model): number {
@@ -123,7 +129,7 @@ async function* scoresOfReference(
 
 /** How to evaluate. */
 export interface EvaluationOptions extends ScoreOptions {
-  loss: ChosenLoss;
+  objective: Objective;
   /** Whether model and reference have the same weights, as before the first step. */
   isReference?: boolean;
   signal?: AbortSignal;
@@ -141,8 +147,8 @@ export async function evaluate(
   pairs: readonly PreferencePair[],
   options: EvaluationOptions,
 ): Promise<Record<string, number>> {
-  const { lossType, beta } = options.loss;
-  const column = rewardColumn(lossType);
+  const { beta } = options.objective;
+  const column = rewardColumn(options.objective);
   const scored: PairScores[] = [];
   const rows: Omit<Record<PairMetric, number>, "loss">[] = [];
   let likelier = 0;
@@ -172,7 +178,8 @@ export async function evaluate(
     }
   }
   const metrics = new PairMetrics();
-  for (const [i, { value }] of pairLosses(options.loss, scored).entries()) {
+  const losses = pairLosses(options.objective, scored, meanChosenTokens(pairs, options));
+  for (const [i, { value }] of losses.entries()) {
     const row = { loss: value, ...rows[i] };
     metrics.add(PAIR_METRICS.map((name) => row[name]));
   }

@@ -94,6 +94,16 @@ export function scoredTokens({ ids, promptLength }: TokenSequence, scope: ScoreO
   return ids.length - (scope === "all" ? 1 : Math.max(1, promptLength));
 }
 
+/** What turns a mean of chosen scores into one over all their scored tokens: their mean number, or 1 where scores are means. */
+export function meanChosenTokens(
+  pairs: readonly PreferencePair[],
+  { scope, reduction }: ScoreOptions,
+): number {
+  if (reduction === "mean") return 1;
+  const tokens = pairs.reduce((sum, { chosen }) => sum + scoredTokens(chosen, scope), 0);
+  return Math.max(1, tokens) / pairs.length;
+}
+
 /** Tokens of a pair packed as a tree, the common beginning counted once. */
 export function treeTokens({ chosen, rejected }: PreferencePair): number {
   return chosen.ids.length + rejected.ids.length - sharedLength(chosen.ids, rejected.ids);

@@ -4,7 +4,13 @@ import type { Commands } from "../gpu/commands.ts";
 import type { Fields, Kernel, Variant } from "../gpu/kernel.ts";
 import type { Tensor } from "../gpu/tensor.ts";
 import { LOSS_OPTIONS, type LossOption } from "../losses/loss.ts";
-import { type ChosenLoss, LOSSES, type LossType } from "../losses/losses.ts";
+import {
+  isAcrossPairs,
+  lossInWords,
+  type Objective,
+  type Term,
+  termsOf,
+} from "../losses/losses.ts";
 import { expectShape } from "./shapes.ts";
 import { STATE_FIELDS } from "./state.ts";
 
@@ -28,6 +34,7 @@ const params: Fields = {
   first: "u32",
   count: "u32",
   gradient_scale: "f32",
+  chosen_tokens: "f32",
   ...floats(Object.values(LOSS_OPTIONS)),
 };
 
@@ -43,24 +50,41 @@ const kernel: Kernel = {
 /**
  * Which of the four numbers of sequence_score a loss makes its rewards of: its score, or the sum of all log-probabilities.
  */
-export const rewardColumn = (type: LossType): number => LOSSES[type].rewards === "sum" ? 2 : 0;
+export function rewardColumn(objective: Objective): number {
+  return termsOf(objective).some(({ loss }) => loss.rewards === "sum") ? 2 : 0;
+}
 
-/** What the kernel calls. */
-const preferenceLoss = (type: LossType) => /* wgsl */ `
-fn preference_loss(pair: u32, gain: vec2<f32>) -> Loss { return ${type}_loss(pair, gain); }`;
+const variants = new Map<string, Variant>();
 
-function variantOf(type: LossType): Variant {
-  return {
-    constants: { REWARD_COLUMN: rewardColumn(type) },
-    part: { name: type, code: `${LOSSES[type].wgsl}\n${preferenceLoss(type)}\n` },
-  };
+/** The kernel with the code of the losses. */
+function variantOf(objective: Objective): Variant {
+  const name = lossInWords(objective);
+  let variant = variants.get(name);
+  if (!variant) {
+    const terms = termsOf(objective);
+    const code = [...terms.map(({ loss }) => loss.wgsl), preferenceLoss(terms)].join("\n") + "\n";
+    variant = { constants: { REWARD_COLUMN: rewardColumn(objective) }, part: { name, code } };
+    variants.set(name, variant);
+  }
+  return variant;
+}
+
+/** What the kernel calls: the weighted sum of losses. */
+function preferenceLoss(terms: readonly Term[]): string {
+  const sum = terms.map(({ type, weight }) =>
+    weight === 1 ? `${type}_loss(pair, gain)` : `scaled(${weight}f, ${type}_loss(pair, gain))`
+  ).reduce((sum, term) => `plus(${sum}, ${term})`);
+  return /* wgsl */ `
+fn preference_loss(pair: u32, gain: vec2<f32>) -> Loss { return ${sum}; }`;
 }
 
 /** The loss, and the pairs that it is computed of. */
 export interface DpoLossOptions {
-  loss: ChosenLoss;
+  objective: Objective;
   /** What each pair counts in the step: 1 / pairs of all its micro-batches. */
   gradientScale: number;
+  /** See src/losses/loss.ts. */
+  chosenTokens: number;
   first: number;
   count: number;
 }
@@ -82,22 +106,30 @@ export function dpoLoss(
   scores: Tensor,
   reference: Tensor,
   state: Tensor,
-  { loss, gradientScale, first, count }: DpoLossOptions,
+  { objective, gradientScale, chosenTokens, first, count }: DpoLossOptions,
 ): void {
   const [P] = metrics.shape;
   expectShape("dpo_loss", "dscore", dscore, [2 * P]);
   expectShape("dpo_loss", "metrics", metrics, [P, PAIR_METRICS.length]);
   expectShape("dpo_loss", "scores", scores, [2 * P, 4]);
   expectShape("dpo_loss", "reference", reference, [2 * P, 4]);
-  if (LOSSES[loss.lossType].ofAll && count !== P) {
-    throw new RangeError(`dpo_loss: expected all ${P} pairs for ${loss.lossType}, found ${count}`);
+  if (isAcrossPairs(objective) && count !== P) {
+    throw new RangeError(
+      `dpo_loss: expected all ${P} pairs for ${objective.lossType}, found ${count}`,
+    );
   }
   const read = Object.entries(LOSS_OPTIONS).map(([option, name]) =>
-    [name, loss[option as LossOption]] as const
+    [name, objective[option as LossOption]] as const
   );
   commands.dispatch(kernel, {
-    variant: variantOf(loss.lossType),
-    params: { first, count, gradient_scale: gradientScale, ...Object.fromEntries(read) },
+    variant: variantOf(objective),
+    params: {
+      first,
+      count,
+      gradient_scale: gradientScale,
+      chosen_tokens: chosenTokens,
+      ...Object.fromEntries(read),
+    },
     tensors: [scores, reference, state, dscore, metrics],
     workgroups: [Math.ceil(count / 64)],
   });

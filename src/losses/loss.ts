@@ -34,10 +34,15 @@ interface LossFacts {
   reads: readonly Exclude<LossOption, "beta">[];
   /** Those of them that must be above 0. */
   positive?: readonly Exclude<LossOption, "beta">[];
-  /** What a sequence's score is if the user does not say, where TRL's loss is per token; otherwise as `--logprob`. */
-  logprob?: "mean";
+  /**
+   * What a sequence's score is if the user does not say: `mean` where TRL's loss is per token; `any` where it does not matter to
+   * the loss. Otherwise it is the sum.
+   */
+  logprob?: "mean" | "any";
   /** What rewards are made of, where that is the sum of log-probabilities whatever the score is; otherwise the score. */
   rewards?: "sum";
+  /** The loss depends on scores by themselves, not on gains over the reference alone. */
+  absolute?: true;
   /**
    * Value and derivatives in WGSL: `fn NAME_loss(pair: u32, gain: vec2<f32>) -> Loss` for shaders/dpo_loss.wgsl, and what it calls
    * beyond that. `gain` is by how much the scores of the pair's chosen and rejected exceed the reference's.
@@ -47,8 +52,13 @@ interface LossFacts {
 
 /** The loss of a pair, whatever the others are. */
 interface LossOfPair {
-  /** The loss and its derivatives, in double precision. */
-  of(scores: PairScores, options: LossOptions): PairLoss;
+  /**
+   * The loss and its derivatives, in double precision.
+   *
+   * @param chosenTokens What turns chosen scores into a mean over all their tokens, `params.chosen_tokens` in WGSL: the mean number
+   * of tokens where scores are sums, 1 where they are means.
+   */
+  of(scores: PairScores, options: LossOptions, chosenTokens: number): PairLoss;
   ofAll?: undefined;
 }
 

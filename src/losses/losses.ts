@@ -15,25 +15,74 @@ export type LossType = keyof typeof TABLE;
 export const LOSSES: Readonly<Record<LossType, Loss>> = TABLE;
 export const LOSS_TYPES = Object.keys(LOSSES) as readonly LossType[];
 
-/** A loss with its options, as the resolved options of `train` and `eval` have them. */
-export interface ChosenLoss extends LossOptions {
-  lossType: LossType;
+/** What is minimized: losses with their options, as the resolved options of `train` and `eval` have them. */
+export interface Objective extends LossOptions {
+  /** One of the table, or several with commas between them. */
+  lossType: string;
+  /** Of several ones; null: 1 each. */
+  lossWeights: readonly number[] | null;
 }
 
-/** The losses of pairs that are computed together, in double precision. */
-export function pairLosses(loss: ChosenLoss, pairs: readonly PairScores[]): PairLoss[] {
-  const row = LOSSES[loss.lossType];
-  return row.of ? pairs.map((pair) => row.of(pair, loss)) : row.ofAll(pairs, loss);
+/** A loss of a weighted sum. */
+export interface Term {
+  type: LossType;
+  loss: Loss;
+  weight: number;
 }
 
-/** A pair's loss while policy and reference are the same. */
-export function lossOfEquals(loss: ChosenLoss): number {
+/** The losses that are added up. */
+export function termsOf({ lossType, lossWeights }: Omit<Objective, LossOption>): Term[] {
+  return lossType.split(",").map((name, i) => {
+    const type = name as LossType; // options are read by the table
+    return { type, loss: LOSSES[type], weight: lossWeights?.[i] ?? 1 };
+  });
+}
+
+/** Whether it takes all pairs of a batch to know the loss of one. */
+export function isAcrossPairs(objective: Objective): boolean {
+  return termsOf(objective).some(({ loss }) => loss.ofAll);
+}
+
+/**
+ * The losses of pairs that are computed together, in double precision.
+ *
+ * @param chosenTokens See LossOfPair in loss.ts.
+ */
+export function pairLosses(
+  objective: Objective,
+  pairs: readonly PairScores[],
+  chosenTokens: number,
+): PairLoss[] {
+  const terms = termsOf(objective).map(({ loss, weight }) => ({
+    weight,
+    losses: loss.of
+      ? pairs.map((pair) => loss.of(pair, objective, chosenTokens))
+      : loss.ofAll(pairs, objective),
+  }));
+  return pairs.map((_, i) => {
+    const sum = (of: keyof PairLoss) =>
+      terms.reduce((sum, { losses, weight }) => sum + weight * losses[i][of], 0);
+    return { value: sum("value"), dchosen: sum("dchosen"), drejected: sum("drejected") };
+  });
+}
+
+/** A pair's loss while policy and reference are the same; null where it depends on the pair. */
+export function lossOfEquals(objective: Objective): number | null {
+  if (termsOf(objective).some(({ loss }) => loss.absolute)) return null;
   const equal = { chosen: 0, rejected: 0, referenceChosen: 0, referenceRejected: 0 };
-  return pairLosses(loss, [equal])[0].value;
+  return pairLosses(objective, [equal], 1)[0].value;
+}
+
+/** The losses of an objective: `sigmoid`, or `sigmoid + 0.2 sft`. */
+export function lossInWords(objective: Omit<Objective, LossOption>): string {
+  return termsOf(objective)
+    .map(({ type, weight }) => weight === 1 ? type : `${weight} ${type}`).join(" + ");
 }
 
 /** The losses that read an option, in words: `sigmoid or robust`. */
 export function readersOf(option: Exclude<LossOption, "beta">): string {
-  const names = LOSS_TYPES.filter((type) => LOSSES[type].reads.includes(option));
-  return new Intl.ListFormat("en", { type: "disjunction" }).format(names);
+  return anyOf(LOSS_TYPES.filter((type) => LOSSES[type].reads.includes(option)));
 }
+
+const anyOf = (names: readonly string[]) =>
+  new Intl.ListFormat("en", { type: "disjunction" }).format(names);

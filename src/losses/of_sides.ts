@@ -109,4 +109,18 @@ fn apo_down_loss(pair: u32, gain: vec2<f32>) -> Loss {
   );
 }`,
   },
+
+  /** Next-token training on chosen answers: their negative log-likelihood, a mean over all their tokens. */
+  sft: {
+    reads: [],
+    logprob: "any",
+    absolute: true,
+    of({ chosen }, _, chosenTokens) {
+      return { value: -chosen / chosenTokens, dchosen: -1 / chosenTokens, drejected: 0 };
+    },
+    wgsl: /* wgsl */ `
+fn sft_loss(pair: u32, gain: vec2<f32>) -> Loss {
+  return Loss(-scores[2u * pair].x / params.chosen_tokens, -1.0 / params.chosen_tokens, 0.0);
+}`,
+  },
 } as const satisfies Record<string, Loss>;

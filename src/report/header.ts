@@ -9,7 +9,7 @@ import {
   type DeviceFacts,
   deviceShortly,
   featuresInWords,
-  lossInWords,
+  objectiveInWords,
   shapeInWords,
   unusedInWords,
 } from "./words.ts";
@@ -141,7 +141,7 @@ function heldOutPairs({ options, origins, heldOut }: DpoPlan): string[] {
     const findings = auditInWords(audit!);
     if (findings !== "") lines.push(`audit      ${options.evalDataset}: ${findings}`);
   }
-  lines.push(`loss       ${lossInWords(options, origins)}`);
+  lines.push(`loss       ${objectiveInWords(options, origins)}`);
   return lines;
 }
 

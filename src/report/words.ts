@@ -5,6 +5,7 @@ import type { DataCounts } from "../data/prepare.ts";
 import type { PairCounts } from "../data/pairs.ts";
 import type { DeviceInfo } from "../gpu/device.ts";
 import type { Operand } from "../kernels/shapes.ts";
+import { lossInWords } from "../losses/losses.ts";
 import type { DataRecord } from "./run_record.ts";
 
 /** A device as people need to know it. */
@@ -65,15 +66,15 @@ function filesInWords(files: readonly string[]): string {
 }
 
 /** The loss, and why its scores are what they are where the user did not say. */
-export function lossInWords(
-  { lossType, beta, logprob, score }: Pick<
+export function objectiveInWords(
+  { beta, logprob, score, ...loss }: Pick<
     Options<"eval">,
-    "lossType" | "beta" | "logprob" | "score"
+    "lossType" | "lossWeights" | "beta" | "logprob" | "score"
   >,
   { logprob: origin }: Readonly<Record<string, Origin>>,
 ): string {
   const because = origin.source === "automatic" ? ` (${origin.detail})` : "";
-  return `${lossType}, beta ${beta}, ${logprob} over ${score} tokens${because}`;
+  return `${lossInWords(loss)}, beta ${beta}, ${logprob} over ${score} tokens${because}`;
 }
 
 const COUNT_WORDS: Record<

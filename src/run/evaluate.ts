@@ -57,7 +57,7 @@ export async function evaluate(
   const metrics = await evaluatePairs(policy, theirs, pairs, {
     scope: options.score,
     reduction: options.logprob,
-    loss: options,
+    objective: options,
     isReference: reference === null,
     signal: ports.signal,
   }).catch((error) => {

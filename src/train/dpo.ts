@@ -4,8 +4,8 @@ import type { MakeStep } from "./loop.ts";
 import { DpoBatch, type DpoRun } from "./dpo_batch.ts";
 import { findNotFinite, METRIC_COLUMNS } from "../dpo/finite.ts";
 import { PairMetrics } from "../dpo/metrics.ts";
-import { LOSSES } from "../losses/losses.ts";
-import { type PackOptions, packPairs, treeTokens } from "../dpo/pack.ts";
+import { isAcrossPairs } from "../losses/losses.ts";
+import { meanChosenTokens, type PackOptions, packPairs, treeTokens } from "../dpo/pack.ts";
 
 /**
  * Steps of DPO: the loss is the mean over all pairs of the step, however they are spread over micro-batches; a loss across pairs
@@ -18,8 +18,9 @@ export function dpoSteps(
 ): MakeStep {
   return (rows, readback) => {
     const chunkRows = run.model.runtime.headRows;
-    const acrossPairs = LOSSES[run.loss.lossType].ofAll !== undefined;
+    const acrossPairs = isAcrossPairs(run.objective);
     const chosen = Array.from(rows, (row) => pairs[row]);
+    const step = { pairs: chosen.length, chosenTokens: meanChosenTokens(chosen, packing) };
     const metrics = new PairMetrics();
     let notFinite: string | null = null;
     const microBatches: DpoBatch[] = [];
@@ -30,7 +31,7 @@ export function dpoSteps(
         metrics.add(data);
         notFinite ??= findNotFinite(part, data, METRIC_COLUMNS);
       };
-      microBatches.push(new DpoBatch(run, part, packed, chosen.length, readback, onMetrics));
+      microBatches.push(new DpoBatch(run, part, packed, step, readback, onMetrics));
     }
     const tokens = chosen.reduce((sum, pair) => sum + treeTokens(pair), 0);
     return { microBatches, tokens, metrics: () => metrics.summary(0), notFinite: () => notFinite };

@@ -10,7 +10,7 @@ import type { Optimizer } from "./optimizer.ts";
 import type { TrainingBatch } from "./step.ts";
 import type { Reference } from "../dpo/reference.ts";
 import type { TrunkCache } from "../dpo/trunk_cache.ts";
-import type { ChosenLoss } from "../losses/losses.ts";
+import type { Objective } from "../losses/losses.ts";
 
 /** What all micro-batches of a DPO run share. */
 export interface DpoRun {
@@ -18,7 +18,7 @@ export interface DpoRun {
   optimizer: Optimizer;
   reference: Reference;
   trunkCache: TrunkCache;
-  loss: ChosenLoss;
+  objective: Objective;
 }
 
 /** A micro-batch of preference pairs. */
@@ -27,14 +27,15 @@ export class DpoBatch implements TrainingBatch {
   #metrics: Tensor | undefined;
 
   /**
-   * @param pairsInStep Pairs of all micro-batches of the step: the loss is the mean over them.
+   * @param step Of all micro-batches of the step: how many pairs, over which the loss is a mean, and what losses divide by to make
+   * chosen scores a mean over tokens.
    * @param onMetrics Gets PAIR_METRICS of the batch's pairs, f32 (P, 8).
    */
   constructor(
     readonly run: DpoRun,
     readonly pairs: readonly PreferencePair[],
     readonly packed: PackedBatch,
-    readonly pairsInStep: number,
+    readonly step: { pairs: number; chosenTokens: number },
     readonly readback: Readback,
     readonly onMetrics: (metrics: Float32Array) => void,
   ) {}
@@ -50,12 +51,13 @@ export class DpoBatch implements TrainingBatch {
   }
 
   loss(commands: Commands, group: HeadGroup, scores: Tensor, dscore: Tensor): void {
-    const { loss, optimizer, model } = this.run;
+    const { objective, optimizer, model } = this.run;
     const shape = [this.pairs.length, PAIR_METRICS.length];
     this.#metrics = model.runtime.workspace.get("pair metrics", "f32", shape);
     dpoLoss(commands, dscore, this.#metrics, scores, this.#reference!, optimizer.state, {
-      loss,
-      gradientScale: 1 / this.pairsInStep,
+      objective,
+      gradientScale: 1 / this.step.pairs,
+      chosenTokens: this.step.chosenTokens,
       first: group.firstSequence / 2,
       count: group.sequenceCount / 2,
     });

@@ -20,7 +20,7 @@ Deno.test("a command's help names its flags and no others", () => {
 Deno.test("help tells values, bounds, aliases and the command's default", () => {
   const train = commandHelp("train");
   assert.match(train, /--precision auto\|f32\|f16 /);
-  assert.match(train, /--loss-type NAME +Preference loss \(one of sigmoid, robust, /);
+  assert.match(train, /--loss-type NAME,... +Preference loss, .*\s+\(sigmoid, robust,/);
   assert.match(train, /--train-layers all\|last-sixth\|N\s/);
   assert.match(train, /--\[no-\]shuffle +.*\(default: on\)/);
   assert.match(train, /--resume \[DIR\] /);

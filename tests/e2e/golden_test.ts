@@ -82,7 +82,7 @@ for (const golden of cases) {
         });
         const flags = parseFlags(lossFlags(entry).map(String)).given;
         const { options } = resolveOptions("eval", { flags });
-        const values = pairLosses(options, pairs).map(({ value }) => value);
+        const values = pairLosses(options, pairs, 1).map(({ value }) => value);
         for (const [i, value] of values.entries()) {
           assertNear(value, entry.per_pair[i], TOLERANCE.loss, `${entry.loss} of pair ${i}`);
         }

@@ -1,11 +1,12 @@
 import { resolveOptions } from "../../src/config.ts";
 import { dpoLoss, PAIR_METRICS, rewardColumn } from "../../src/kernels/dpo_loss.ts";
 import { STATE_WORDS } from "../../src/kernels/state.ts";
-import { LOSS_TYPES, LOSSES, pairLosses } from "../../src/losses/losses.ts";
+import { isAcrossPairs, LOSS_TYPES, type Objective, pairLosses } from "../../src/losses/losses.ts";
 import { assertClose, output, read, run, upload, values } from "./harness.ts";
 
 const P = 67; // just over one workgroup
 const lossScale = 8;
+const chosenTokens = 7.5;
 const OPTIONS = { ...resolveOptions("eval").options, labelSmoothing: 0.2 };
 
 /** The four numbers of sequence_score for each side of each pair: scores up to 60, of some pairs far beyond. */
@@ -22,7 +23,15 @@ function scoresOf(
   return scores;
 }
 
-for (const lossType of LOSS_TYPES) {
+/** Every loss, and a weighted sum of some. */
+const OBJECTIVES: Pick<Objective, "lossType" | "lossWeights">[] = [
+  ...LOSS_TYPES.map((lossType) => ({ lossType, lossWeights: null })),
+  { lossType: "sigmoid,aot,sft", lossWeights: [0.75, 1, 1e-3] },
+];
+
+for (const losses of OBJECTIVES) {
+  const objective: Objective = { ...OPTIONS, ...losses };
+  const { lossType } = objective;
   Deno.test(`dpo_loss equals the reference in double precision: ${lossType}`, async () => {
     // beta * delta of 200 and of 1e4 either way, from both sides and from one: exp overflows from 88 on.
     const scores = scoresOf(1, [
@@ -36,7 +45,7 @@ for (const lossType of LOSS_TYPES) {
     const dscore = output([2 * P]);
     const metrics = output([P, PAIR_METRICS.length]);
     run((commands) => {
-      const parts = LOSSES[lossType].ofAll ? [[0, P]] : [[0, 64], [64, P - 64]];
+      const parts = isAcrossPairs(objective) ? [[0, P]] : [[0, 64], [64, P - 64]];
       for (const [first, count] of parts) {
         dpoLoss(
           commands,
@@ -45,7 +54,7 @@ for (const lossType of LOSS_TYPES) {
           upload(scores, [2 * P, 4]),
           upload(reference, [2 * P, 4]),
           state,
-          { loss: { ...OPTIONS, lossType }, gradientScale: 1 / P, first, count },
+          { objective, gradientScale: 1 / P, chosenTokens, first, count },
         );
       }
     });
@@ -55,13 +64,13 @@ for (const lossType of LOSS_TYPES) {
       referenceChosen: reference[8 * pair],
       referenceRejected: reference[8 * pair + 4],
     }));
-    const losses = pairLosses({ ...OPTIONS, lossType }, pairs);
+    const losses = pairLosses(objective, pairs, chosenTokens);
     const expectedSlopes: number[] = [];
     const expectedMetrics: number[] = [];
     for (let pair = 0; pair < P; pair++) {
       const { value, dchosen, drejected } = losses[pair];
       expectedSlopes.push(dchosen * lossScale / P, drejected * lossScale / P);
-      const column = rewardColumn(lossType);
+      const column = rewardColumn(objective);
       const gains = [0, 4].map((side) =>
         scores[8 * pair + side + column] - reference[8 * pair + side + column]
       );

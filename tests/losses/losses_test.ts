@@ -1,18 +1,23 @@
 import assert from "node:assert/strict";
 import { resolveOptions } from "../../src/config.ts";
-import type { LossOptions, PairScores } from "../../src/losses/loss.ts";
+import type { PairScores } from "../../src/losses/loss.ts";
 import {
   LOSS_TYPES,
   LOSSES,
+  lossInWords,
   lossOfEquals,
   type LossType,
+  type Objective,
   pairLosses,
 } from "../../src/losses/losses.ts";
 import { assertClose } from "../kernels/harness.ts";
 
 /** The defaults: beta 0.1. */
-const PLAIN: LossOptions = resolveOptions("eval").options;
-const SMOOTH: LossOptions = { ...PLAIN, labelSmoothing: 0.25 };
+const PLAIN: Objective = resolveOptions("eval").options;
+const SMOOTH: Objective = { ...PLAIN, labelSmoothing: 0.25 };
+
+/** Of a chosen answer, in the mean. */
+const TOKENS = 5;
 
 Deno.test("the derivatives of the losses are those of their values", () => {
   const options = { ...PLAIN, beta: 0.3, labelSmoothing: 0.1, discopopTau: 0.5 };
@@ -26,11 +31,11 @@ Deno.test("the derivatives of the losses are those of their values", () => {
     const loss = { ...options, lossType };
     const byDifference = (i: number, side: "chosen" | "rejected") => {
       const sum = (change: number) =>
-        pairLosses(loss, pairs.with(i, { ...pairs[i], [side]: pairs[i][side] + change }))
+        pairLosses(loss, pairs.with(i, { ...pairs[i], [side]: pairs[i][side] + change }), TOKENS)
           .reduce((sum, { value }) => sum + value, 0);
       return (sum(h) - sum(-h)) / (2 * h);
     };
-    for (const [i, { dchosen, drejected }] of pairLosses(loss, pairs).entries()) {
+    for (const [i, { dchosen, drejected }] of pairLosses(loss, pairs, TOKENS).entries()) {
       const expected = [byDifference(i, "chosen"), byDifference(i, "rejected")];
       assertClose([dchosen, drejected], expected, { absolute: 1e-8, name: lossType });
     }
@@ -45,7 +50,7 @@ Deno.test("no loss is infinite or NaN where a margin is extreme", () => {
       ))
     );
     for (const options of LOSSES[lossType].positive ? [SMOOTH] : [PLAIN, SMOOTH]) {
-      for (const [i, loss] of pairLosses({ ...options, lossType }, pairs).entries()) {
+      for (const [i, loss] of pairLosses({ ...options, lossType }, pairs, TOKENS).entries()) {
         assert.ok(Object.values(loss).every(Number.isFinite), `${lossType} of pair ${i}`);
       }
     }
@@ -56,7 +61,7 @@ Deno.test("no loss is infinite or NaN where a margin is extreme", () => {
 const PAIR = { chosen: -10, rejected: -13, referenceChosen: -11, referenceRejected: -12 };
 
 /** Losses of that pair, worked out by hand: beta 0.1, delta 2. */
-const BY_HAND: [LossType, LossOptions, number][] = [
+const BY_HAND: [LossType, Objective, number][] = [
   // log(1 + e^-0.2) = 0.5981388694, log(1 + e^0.2) = 0.7981388694
   ["sigmoid", PLAIN, 0.5981388694],
   ["sigmoid", SMOOTH, 0.6481388694],
@@ -77,6 +82,8 @@ const BY_HAND: [LossType, LossOptions, number][] = [
   ["apo_zero", PLAIN, 0.950041625],
   // that, and 1 - 0.5498339973
   ["apo_down", PLAIN, 0.9751451902],
+  // 10 nats over 5 tokens
+  ["sft", PLAIN, 2],
   // Of a single pair: its margin against the reference's, and its gains against each other, are delta.
   ["aot", SMOOTH, 0.6481388694],
   ["aot_unpaired", SMOOTH, 0.6481388694],
@@ -84,7 +91,7 @@ const BY_HAND: [LossType, LossOptions, number][] = [
 
 Deno.test("losses worked out by hand", () => {
   for (const [lossType, options, expected] of BY_HAND) {
-    const [{ value }] = pairLosses({ ...options, lossType }, [PAIR]);
+    const [{ value }] = pairLosses({ ...options, lossType }, [PAIR], TOKENS);
     assertClose([value], [expected], { absolute: 1e-9, name: lossType });
   }
   const tested = new Set(BY_HAND.map(([lossType]) => lossType));
@@ -99,12 +106,12 @@ Deno.test("aot compares sorted numbers, whose pair they are does not matter", ()
     { chosen: -1, rejected: -3, referenceChosen: -1, referenceRejected: 1 },
   ];
   const at = (delta: number) =>
-    LOSSES.sigmoid.of!({ ...pairs[0], chosen: delta - 3, referenceChosen: 1 }, SMOOTH);
+    pairLosses(SMOOTH, [{ ...pairs[0], chosen: delta - 3, referenceChosen: 1 }], TOKENS)[0];
   const values = (lossType: LossType) =>
-    pairLosses({ ...SMOOTH, lossType }, pairs).map(({ value }) => value);
+    pairLosses({ ...SMOOTH, lossType }, pairs, TOKENS).map(({ value }) => value);
   assertClose(values("aot"), [2, 1, 2].map((delta) => at(delta).value), { absolute: 1e-12 });
   // Gains of chosen: 1, -4, 0; of rejected: -4, 0, -4. Sorted: -4 0 1 against -4 -4 0.
-  const unpaired = pairLosses({ ...SMOOTH, lossType: "aot_unpaired" }, pairs);
+  const unpaired = pairLosses({ ...SMOOTH, lossType: "aot_unpaired" }, pairs, TOKENS);
   assertClose(unpaired.map(({ value }) => value), [1, 0, 4].map((delta) => at(delta).value), {
     absolute: 1e-12,
   });
@@ -114,8 +121,23 @@ Deno.test("aot compares sorted numbers, whose pair they are does not matter", ()
   });
 });
 
+Deno.test("several losses are a weighted sum", () => {
+  const objective = { ...SMOOTH, lossType: "sigmoid,bco_pair,sft", lossWeights: [0.8, 0.2, 1] };
+  const parts = objective.lossType.split(",").map((lossType, i) => {
+    const [loss] = pairLosses({ ...SMOOTH, lossType }, [PAIR], TOKENS);
+    return Object.values(loss).map((value) => objective.lossWeights[i] * value);
+  });
+  const expected = parts[0].map((_, column) => parts.reduce((sum, part) => sum + part[column], 0));
+  const [found] = pairLosses(objective, [PAIR], TOKENS);
+  assertClose(Object.values(found), expected, { absolute: 1e-12 });
+  assert.equal(lossInWords(objective), "0.8 sigmoid + 0.2 bco_pair + sft");
+  assert.equal(lossInWords({ ...objective, lossWeights: null }), "sigmoid + bco_pair + sft");
+  assert.equal(lossInWords(PLAIN), "sigmoid");
+});
+
 Deno.test("the loss while policy and reference are the same", () => {
   assert.equal(lossOfEquals({ ...PLAIN, lossType: "sigmoid" }), Math.LN2);
   assert.equal(lossOfEquals({ ...PLAIN, lossType: "aot" }), Math.LN2);
   assert.equal(lossOfEquals({ ...PLAIN, lossType: "ipo" }), 25);
+  assert.equal(lossOfEquals({ ...PLAIN, lossType: "sigmoid,sft" }), null);
 });

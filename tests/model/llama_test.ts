@@ -4,7 +4,7 @@ import type { Options } from "../../src/config.ts";
 import type { PreferencePair } from "../../src/data/pairs.ts";
 import { scorePairs } from "../../src/dpo/evaluate.ts";
 import { LOSS_TYPES, LOSSES, pairLosses } from "../../src/losses/losses.ts";
-import type { ScoreOptions } from "../../src/dpo/pack.ts";
+import { meanChosenTokens, type ScoreOptions } from "../../src/dpo/pack.ts";
 import { type Checkpoint, loadModel, startDpo, startSft } from "../../src/engine.ts";
 import type { ModelConfig } from "../../src/model/config.ts";
 import { gpu, random } from "../kernels/harness.ts";
@@ -118,7 +118,10 @@ function dpoLossOf(
       const [referenceChosen, referenceRejected] = theirs[i];
       return { chosen, rejected, referenceChosen, referenceRejected };
     });
-    return pairLosses(options, all).reduce((sum, { value }) => sum + value / pairs.length, 0);
+    return pairLosses(options, all, meanChosenTokens(pairs, score)).reduce(
+      (sum, { value }) => sum + value / pairs.length,
+      0,
+    );
   };
 }
 

@@ -17,7 +17,9 @@ const content: RunContent = {
 function other(name: OptionName, value: unknown): unknown {
   const spec = specOf(name);
   if (spec.kind === "boolean") return !value;
-  if (spec.kind === "choice") return spec.choices.find((choice) => choice !== value);
+  if (spec.kind === "choice" || spec.kind === "choices") {
+    return spec.choices.find((choice) => choice !== value);
+  }
   return spec.kind === "number" ? (typeof value === "number" ? value + 1 : 1) : `${value}, changed`;
 }
 

@@ -86,8 +86,9 @@ Deno.test("a shared prefix gives what two whole sequences give", async () => {
 Deno.test("DPO: eight batches of one pair make the step of one batch of eight", async () => {
   const pairs = randomPairs(6, 8, vocabSize, 40);
   const rows = [...pairs.keys()];
-  const once = await takeStep(await start(pairs, { "batch-size": 8 }), rows);
-  const split = { "batch-size": 1, "gradient-accumulation-steps": 8 };
+  const loss = { "loss-type": "sigmoid,sft", "loss-weights": "1,0.5" };
+  const once = await takeStep(await start(pairs, { ...loss, "batch-size": 8 }), rows);
+  const split = { ...loss, "batch-size": 1, "gradient-accumulation-steps": 8 };
   const accumulated = await takeStep(await start(pairs, split), rows);
   assert.deepEqual(accumulated.metrics, once.metrics);
   const difference = gradientDifference(accumulated.gradients, once.gradients);
