@@ -355,6 +355,11 @@ const LOSS = {
     `Temperature at which discopop passes from one of its two losses to the other`,
     { default: 0.05, above: 0, max: 1 },
   ),
+  dpopLambda: number(
+    PREFERENCE,
+    "Weight of dpop's penalty on chosen answers that become less likely than the reference has them",
+    { default: 50, min: 0 },
+  ),
   logprob: choice(
     PREFERENCE,
     `How token log-probabilities make up that of a sequence; with ${PER_TOKEN.join(", ")}: mean`,

@@ -22,6 +22,8 @@ export const LOSS_OPTIONS = {
   labelSmoothing: "label_smoothing",
   /** Temperature of discopop's modulation, 0 < tau <= 1. */
   discopopTau: "discopop_tau",
+  /** Weight of dpop's penalty, in nats per nat. */
+  dpopLambda: "dpop_lambda",
 } as const;
 export type LossOption = keyof typeof LOSS_OPTIONS;
 export interface LossOptions extends Readonly<Record<LossOption, number>> {}

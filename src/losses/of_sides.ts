@@ -110,6 +110,27 @@ fn apo_down_loss(pair: u32, gain: vec2<f32>) -> Loss {
 }`,
   },
 
+  /** DPO-Positive: Pal et al. 2024, arXiv:2402.13228 (Smaug), eq. 3: a chosen answer that becomes less likely is penalized. */
+  dpop: {
+    reads: ["dpopLambda"],
+    of(scores, { beta, dpopLambda: lambda }) {
+      const [c, r] = gains(scores);
+      const z = beta * (c - r - lambda * Math.max(0, -c));
+      const slope = -beta * sigmoid(-z);
+      return {
+        value: -logSigmoid(z),
+        dchosen: slope * (c < 0 ? 1 + lambda : 1),
+        drejected: -slope,
+      };
+    },
+    wgsl: /* wgsl */ `
+fn dpop_loss(pair: u32, gain: vec2<f32>) -> Loss {
+  let z = params.beta * (gain.x - gain.y - params.dpop_lambda * max(0.0, -gain.x));
+  let slope = -params.beta * sigmoid(-z);
+  return Loss(-log_sigmoid(z), slope * select(1.0, 1.0 + params.dpop_lambda, gain.x < 0.0), -slope);
+}`,
+  },
+
   /** Next-token training on chosen answers: their negative log-likelihood, a mean over all their tokens. */
   sft: {
     reads: [],

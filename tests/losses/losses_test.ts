@@ -82,6 +82,8 @@ const BY_HAND: [LossType, Objective, number][] = [
   ["apo_zero", PLAIN, 0.950041625],
   // that, and 1 - 0.5498339973
   ["apo_down", PLAIN, 0.9751451902],
+  // As sigmoid, since the chosen answer gained
+  ["dpop", PLAIN, 0.5981388694],
   // 10 nats over 5 tokens
   ["sft", PLAIN, 2],
   // Of a single pair: its margin against the reference's, and its gains against each other, are delta.
@@ -119,6 +121,13 @@ Deno.test("aot compares sorted numbers, whose pair they are does not matter", ()
   assertClose(unpaired.map(({ drejected }) => drejected), [0, 1, 4].map((d) => at(d).drejected), {
     absolute: 1e-12,
   });
+});
+
+Deno.test("dpop penalizes a chosen answer that lost", () => {
+  const pair = { ...PAIR, chosen: -13, rejected: -16 }; // gains of -2 and -4
+  const [{ value }] = pairLosses({ ...PLAIN, lossType: "dpop", dpopLambda: 3 }, [pair], TOKENS);
+  // beta (2 - 3 * 2) = -0.4
+  assertClose([value], [Math.log(1 + Math.exp(0.4))], { absolute: 1e-12 });
 });
 
 Deno.test("several losses are a weighted sum", () => {
