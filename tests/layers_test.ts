@@ -22,7 +22,7 @@ const FLOORS = [
   ["config.ts"],
   ["config"],
   ["losses"],
-  ["errors.ts"],
+  ["errors.ts", "random.ts"],
 ];
 
 /** Rooms that know Deno. */

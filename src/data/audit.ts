@@ -6,6 +6,7 @@
  * @module
  */
 
+import { mix } from "../random.ts";
 import { percent } from "./filter_report.ts";
 import type { PairCounts, PreferencePair } from "./pairs.ts";
 
@@ -126,13 +127,7 @@ function digest(ids: Uint32Array): string {
     b = Math.imul(b + id, 0x1b873593);
     b = (b ^ (b >>> 13)) + a;
   }
-  return `${finish(a).toString(36)}.${finish(b ^ a).toString(36)}`;
-}
-
-function finish(h: number): number {
-  h = Math.imul(h ^ (h >>> 16), 0x85ebca6b);
-  h = Math.imul(h ^ (h >>> 13), 0xc2b2ae35);
-  return (h ^ (h >>> 16)) >>> 0;
+  return [a, b ^ a].map((sum) => mix(sum ^ (sum >>> 16)).toString(36)).join(".");
 }
 
 /** Suspected flips in words, nothing if there are none. */

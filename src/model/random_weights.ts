@@ -1,4 +1,5 @@
 // This module is browser compatible.
+import { mulberry32 } from "../random.ts";
 import type { ModelConfig } from "./config.ts";
 import { checkpointTensors } from "./params.ts";
 import type { TensorReader } from "./weights.ts";
@@ -27,15 +28,10 @@ export function randomWeights(config: ModelConfig, seed: number): TensorReader {
   };
 }
 
-/** Normal deviates by Box and Muller's method, from mulberry32. */
+/** Normal deviates by Box and Muller's method. */
 function normals(seed: number): () => number {
-  let state = seed >>> 0;
-  const uniform = () => {
-    state = (state + 0x6d2b79f5) >>> 0;
-    let t = Math.imul(state ^ (state >>> 15), 1 | state);
-    t = (t + Math.imul(t ^ (t >>> 7), 61 | t)) ^ t;
-    return (((t ^ (t >>> 14)) >>> 0) + 0.5) / 2 ** 32;
-  };
+  const bits = mulberry32(seed);
+  const uniform = () => (bits() + 0.5) / 2 ** 32;
   let spare: number | undefined;
   return () => {
     if (spare !== undefined) {

@@ -1,4 +1,5 @@
 // This module is browser compatible.
+import { mix } from "../random.ts";
 
 /** Where a step stands in the data. */
 export interface StepPosition {
@@ -86,13 +87,7 @@ export function epochOrder(
   return order;
 }
 
-/** 32 well-mixed bits of three numbers (the finalizer of MurmurHash3 after each). */
+/** 32 well-mixed bits of three numbers. */
 export function hash(a: number, b: number, c: number): number {
-  let h = 0x9e3779b9;
-  for (const value of [a, b, c]) {
-    h = Math.imul(h ^ value, 0x85ebca6b);
-    h = Math.imul(h ^ (h >>> 13), 0xc2b2ae35);
-    h = (h ^ (h >>> 16)) >>> 0;
-  }
-  return h;
+  return mix(mix(mix(0x9e3779b9 ^ a) ^ b) ^ c);
 }

@@ -11,6 +11,7 @@ import {
   writeTensor,
 } from "../../src/gpu/tensor.ts";
 import { type Choices, prefer, runnable } from "../../src/kernels/tuning.ts";
+import { mulberry32 } from "../../src/random.ts";
 import { loadEngine, mapsWithinCall } from "../../src/platform/engine.ts";
 import { unless } from "../skip.ts";
 
@@ -56,15 +57,10 @@ export async function forEachVariant<Kernel extends keyof Choices>(
   }
 }
 
-/** Uniform numbers in [-1, 1), the same for the same seed (mulberry32). */
+/** Uniform numbers in [-1, 1), the same for the same seed. */
 export function random(seed: number): () => number {
-  let state = seed >>> 0;
-  return () => {
-    state = (state + 0x6d2b79f5) >>> 0;
-    let t = Math.imul(state ^ (state >>> 15), 1 | state);
-    t = (t + Math.imul(t ^ (t >>> 7), 61 | t)) ^ t;
-    return ((t ^ (t >>> 14)) >>> 0) / 2 ** 31 - 1;
-  };
+  const bits = mulberry32(seed);
+  return () => bits() / 2 ** 31 - 1;
 }
 
 /** `count` seeded numbers in [-scale, scale), rounded to what `dtype` holds so that references see the same input. */
