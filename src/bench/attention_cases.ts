@@ -2,15 +2,15 @@
 import { Commands } from "../gpu/commands.ts";
 import { attentionBackward, attentionForward } from "../kernels/attention.ts";
 import { packTokens } from "../model/batch.ts";
-import type { Arena } from "./arena.ts";
+import type { BenchTensors } from "./bench_tensors.ts";
 import { type CaseMaker, type KernelCase, type KernelSizes, someOf } from "./kernels.ts";
 
 /** Causal attention over a batch of sequences of equal length, forward and backward. */
 export function attentionCases(sizes: KernelSizes): CaseMaker[] {
-  return [(arena) => forward(setUp(arena, sizes)), (arena) => backward(setUp(arena, sizes))];
+  return [(bench) => forward(setUp(bench, sizes)), (bench) => backward(setUp(bench, sizes))];
 }
 
-function setUp(arena: Arena, { config, M, sequence }: KernelSizes) {
+function setUp(bench: BenchTensors, { config, M, sequence }: KernelSizes) {
   const { numHeads: NH, numKvHeads: NKV, headSize: HS } = config;
   const sequences = M / sequence;
   const trees = Array.from(
@@ -18,18 +18,18 @@ function setUp(arena: Arena, { config, M, sequence }: KernelSizes) {
     () => ({ prefix: [], branches: [new Uint32Array(sequence)] }),
   );
   const { queryTiles, keyTiles } = packTokens(trees);
-  const size = arena.precision === "f16" ? 2 : 4;
+  const size = bench.precision === "f16" ? 2 : 4;
   return {
-    arena,
+    bench,
     config,
     M,
     sequence,
     row: (NH + 2 * NKV) * HS,
-    qkv: arena.operand([M, (NH + 2 * NKV) * HS]),
-    queryTiles: arena.u32([queryTiles.length / 8, 8], queryTiles),
-    keyTiles: arena.u32([keyTiles.length / 4, 4], keyTiles),
-    out: arena.zeros(arena.precision, [M, NH * HS]),
-    lse: arena.zeros("f32", [M, NH]),
+    qkv: bench.operand([M, (NH + 2 * NKV) * HS]),
+    queryTiles: bench.u32([queryTiles.length / 8, 8], queryTiles),
+    keyTiles: bench.u32([keyTiles.length / 4, 4], keyTiles),
+    out: bench.zeros(bench.precision, [M, NH * HS]),
+    lse: bench.zeros("f32", [M, NH]),
     shape: `${sequences} x ${sequence} tokens, ${NH}/${NKV} heads of ${HS}`,
     // Two products, of queries with keys and of weights with values.
     flop: 4 * NH * HS * sequences * sequence * (sequence + 1) / 2,
@@ -80,12 +80,12 @@ function forward(setup: SetUp): KernelCase {
 }
 
 function backward(setup: SetUp): KernelCase {
-  const { arena, config, M, qkv, queryTiles, keyTiles, out, lse, row } = setup;
+  const { bench, config, M, qkv, queryTiles, keyTiles, out, lse, row } = setup;
   const { numHeads: NH, headSize: HS } = config;
-  const dout = arena.operand([M, NH * HS]);
-  const dqkv = arena.zeros(arena.precision, [M, row]);
-  const delta = arena.zeros("f32", [M, NH]);
-  const first = new Commands(arena.gpu);
+  const dout = bench.operand([M, NH * HS]);
+  const dqkv = bench.zeros(bench.precision, [M, row]);
+  const delta = bench.zeros("f32", [M, NH]);
+  const first = new Commands(bench.gpu);
   attentionForward(first, out, lse, qkv.tensor, queryTiles, config);
   first.submit();
   return {

@@ -7,7 +7,7 @@ import { ropeForward } from "../kernels/rope.ts";
 import { swigluBackward, swigluForward } from "../kernels/swiglu.ts";
 import { ropeTable } from "../model/rope_frequencies.ts";
 import { writeTensor } from "../gpu/tensor.ts";
-import type { Arena } from "./arena.ts";
+import type { BenchTensors } from "./bench_tensors.ts";
 import { type CaseMaker, type KernelCase, type KernelSizes, someOf } from "./kernels.ts";
 
 /** Everything whose speed is that of memory. */
@@ -22,27 +22,30 @@ export function elementwiseCases(sizes: KernelSizes): CaseMaker[] {
     lookUp,
     lookUpBackward,
     update,
-  ].map((make) => (arena) => make(arena, sizes));
+  ].map((make) => (bench) => make(bench, sizes));
 }
 
 const EPS = 1e-5;
-const bytesOf = (arena: Arena) => arena.precision === "f16" ? 2 : 4;
+const bytesOf = (bench: BenchTensors) => bench.precision === "f16" ? 2 : 4;
 
 function rstdOf(x: Float32Array, n: number, C: number): number {
   const squares = x.subarray(n * C, (n + 1) * C).reduce((sum, value) => sum + value ** 2, 0);
   return 1 / Math.sqrt(squares / C + EPS);
 }
 
-function normForward(arena: Arena, { config: { hiddenSize: C }, M }: KernelSizes): KernelCase {
-  const x = arena.f32([M, C]);
-  const weight = arena.f32([C]);
-  const y = arena.zeros(arena.precision, [M, C]);
-  const rstd = arena.zeros("f32", [M]);
+function normForward(
+  bench: BenchTensors,
+  { config: { hiddenSize: C }, M }: KernelSizes,
+): KernelCase {
+  const x = bench.f32([M, C]);
+  const weight = bench.f32([C]);
+  const y = bench.zeros(bench.precision, [M, C]);
+  const rstd = bench.zeros("f32", [M]);
   return {
     kernel: "rmsnorm_forward",
     shape: `${M} x ${C}`,
     flop: 4 * M * C,
-    bytes: M * C * (4 + bytesOf(arena)),
+    bytes: M * C * (4 + bytesOf(bench)),
     record: (commands) => rmsnormForward(commands, y, rstd, x.tensor, weight.tensor, EPS),
     expected: {
       output: y,
@@ -55,22 +58,25 @@ function normForward(arena: Arena, { config: { hiddenSize: C }, M }: KernelSizes
 }
 
 /** A norm's input, upstream gradient and reciprocal root mean squares. */
-function normTensors(arena: Arena, M: number, C: number) {
-  const x = arena.f32([M, C]);
-  const rstd = arena.zeros("f32", [M]);
-  writeTensor(arena.gpu, rstd, Float32Array.from({ length: M }, (_, n) => rstdOf(x.data, n, C)));
-  return { x, rstd, dy: arena.operand([M, C]) };
+function normTensors(bench: BenchTensors, M: number, C: number) {
+  const x = bench.f32([M, C]);
+  const rstd = bench.zeros("f32", [M]);
+  writeTensor(bench.gpu, rstd, Float32Array.from({ length: M }, (_, n) => rstdOf(x.data, n, C)));
+  return { x, rstd, dy: bench.operand([M, C]) };
 }
 
-function normBackward(arena: Arena, { config: { hiddenSize: C }, M }: KernelSizes): KernelCase {
-  const { x, rstd, dy } = normTensors(arena, M, C);
-  const weight = arena.f32([C]);
-  const dx = arena.zeros("f32", [M, C]);
+function normBackward(
+  bench: BenchTensors,
+  { config: { hiddenSize: C }, M }: KernelSizes,
+): KernelCase {
+  const { x, rstd, dy } = normTensors(bench, M, C);
+  const weight = bench.f32([C]);
+  const dx = bench.zeros("f32", [M, C]);
   return {
     kernel: "rmsnorm_backward",
     shape: `${M} x ${C}`,
     flop: 8 * M * C,
-    bytes: M * C * (12 + bytesOf(arena)),
+    bytes: M * C * (12 + bytesOf(bench)),
     record: (commands) => rmsnormBackward(commands, dx, dy.tensor, x.tensor, weight.tensor, rstd),
     expected: {
       output: dx,
@@ -91,16 +97,16 @@ function normBackward(arena: Arena, { config: { hiddenSize: C }, M }: KernelSize
 }
 
 function normBackwardWeight(
-  arena: Arena,
+  bench: BenchTensors,
   { config: { hiddenSize: C }, M }: KernelSizes,
 ): KernelCase {
-  const { x, rstd, dy } = normTensors(arena, M, C);
-  const dweight = arena.zeros("f32", [C]);
+  const { x, rstd, dy } = normTensors(bench, M, C);
+  const dweight = bench.zeros("f32", [C]);
   return {
     kernel: "rmsnorm_backward_weight",
     shape: `${M} x ${C}`,
     flop: 3 * M * C,
-    bytes: M * C * (4 + bytesOf(arena)),
+    bytes: M * C * (4 + bytesOf(bench)),
     record: (commands) => rmsnormBackwardWeight(commands, dweight, dy.tensor, x.tensor, rstd),
     expected: {
       output: dweight,
@@ -115,19 +121,19 @@ function normBackwardWeight(
   };
 }
 
-function rope(arena: Arena, { config, M, sequence }: KernelSizes): KernelCase {
+function rope(bench: BenchTensors, { config, M, sequence }: KernelSizes): KernelCase {
   const { numHeads: NH, numKvHeads: NKV, headSize: HS } = config;
   const row = (NH + 2 * NKV) * HS;
-  const qkv = arena.operand([M, row]);
+  const qkv = bench.operand([M, row]);
   const angles = ropeTable(config, sequence);
-  const table = arena.zeros("f32", [sequence, HS]);
-  writeTensor(arena.gpu, table, angles);
-  const positions = arena.u32([M], Uint32Array.from({ length: M }, (_, n) => n % sequence));
+  const table = bench.zeros("f32", [sequence, HS]);
+  writeTensor(bench.gpu, table, angles);
+  const positions = bench.u32([M], Uint32Array.from({ length: M }, (_, n) => n % sequence));
   return {
     kernel: "rope",
     shape: `${M} x ${NH + NKV} heads of ${HS}`,
     flop: 3 * M * (NH + NKV) * HS,
-    bytes: 2 * M * (NH + NKV) * HS * bytesOf(arena),
+    bytes: 2 * M * (NH + NKV) * HS * bytesOf(bench),
     record: (commands) => ropeForward(commands, qkv.tensor, table, positions, config),
     expected: {
       output: qkv.tensor,
@@ -143,16 +149,16 @@ function rope(arena: Arena, { config, M, sequence }: KernelSizes): KernelCase {
 const sigmoid = (x: number) => 1 / (1 + Math.exp(-x));
 
 function gateForward(
-  arena: Arena,
+  bench: BenchTensors,
   { config: { intermediateSize: F }, M }: KernelSizes,
 ): KernelCase {
-  const gateUp = arena.operand([M, 2 * F]);
-  const a = arena.zeros(arena.precision, [M, F]);
+  const gateUp = bench.operand([M, 2 * F]);
+  const a = bench.zeros(bench.precision, [M, F]);
   return {
     kernel: "swiglu_forward",
     shape: `${M} x ${F}`,
     flop: 5 * M * F,
-    bytes: 3 * M * F * bytesOf(arena),
+    bytes: 3 * M * F * bytesOf(bench),
     record: (commands) => swigluForward(commands, a, gateUp.tensor),
     expected: {
       output: a,
@@ -166,17 +172,17 @@ function gateForward(
 }
 
 function gateBackward(
-  arena: Arena,
+  bench: BenchTensors,
   { config: { intermediateSize: F }, M }: KernelSizes,
 ): KernelCase {
-  const gateUp = arena.operand([M, 2 * F]);
-  const da = arena.operand([M, F]);
-  const dgateUp = arena.zeros(arena.precision, [M, 2 * F]);
+  const gateUp = bench.operand([M, 2 * F]);
+  const da = bench.operand([M, F]);
+  const dgateUp = bench.zeros(bench.precision, [M, 2 * F]);
   return {
     kernel: "swiglu_backward",
     shape: `${M} x ${F}`,
     flop: 11 * M * F,
-    bytes: 5 * M * F * bytesOf(arena),
+    bytes: 5 * M * F * bytesOf(bench),
     record: (commands) => swigluBackward(commands, dgateUp, da.tensor, gateUp.tensor),
     expected: {
       output: dgateUp,
@@ -193,16 +199,16 @@ function gateBackward(
 /** Token ids all over the vocabulary, some more than once. */
 const someIds = (M: number, V: number) => Uint32Array.from({ length: M }, (_, n) => n * n * 31 % V);
 
-function lookUp(arena: Arena, { config: { hiddenSize: C, vocabSize: V }, M }: KernelSizes) {
-  const weight = arena.operand([V, C]);
+function lookUp(bench: BenchTensors, { config: { hiddenSize: C, vocabSize: V }, M }: KernelSizes) {
+  const weight = bench.operand([V, C]);
   const ids = someIds(M, V);
-  const x = arena.zeros("f32", [M, C]);
-  const tokens = arena.u32([M], ids);
+  const x = bench.zeros("f32", [M, C]);
+  const tokens = bench.u32([M], ids);
   return {
     kernel: "embedding_forward",
     shape: `${M} x ${C} of ${V}`,
     flop: 0,
-    bytes: M * C * (4 + bytesOf(arena)),
+    bytes: M * C * (4 + bytesOf(bench)),
     record: (commands) => embeddingForward(commands, x, weight.tensor, tokens),
     expected: {
       output: x,
@@ -212,18 +218,18 @@ function lookUp(arena: Arena, { config: { hiddenSize: C, vocabSize: V }, M }: Ke
 }
 
 function lookUpBackward(
-  arena: Arena,
+  bench: BenchTensors,
   { config: { hiddenSize: C, vocabSize: V }, M }: KernelSizes,
 ): KernelCase {
-  const dx = arena.f32([M, C]);
+  const dx = bench.f32([M, C]);
   const tokens = someIds(M, V);
   const { ids, starts, occurrences } = groupById(tokens);
   const rows = {
-    ids: arena.u32([ids.length], ids),
-    starts: arena.u32([starts.length], starts),
-    occurrences: arena.u32([M], occurrences),
+    ids: bench.u32([ids.length], ids),
+    starts: bench.u32([starts.length], starts),
+    occurrences: bench.u32([M], occurrences),
   };
-  const dweight = arena.zeros("f32", [V, C]);
+  const dweight = bench.zeros("f32", [V, C]);
   return {
     kernel: "embedding_backward",
     shape: `${M} x ${C} of ${V}`,
@@ -244,13 +250,13 @@ function lookUpBackward(
 }
 
 /** AdamW's first step over the largest matrix of a layer. */
-function update(arena: Arena, { config }: KernelSizes): KernelCase {
+function update(bench: BenchTensors, { config }: KernelSizes): KernelCase {
   const shape = [2 * config.intermediateSize, config.hiddenSize];
   const count = shape[0] * shape[1];
-  const gradient = arena.f32(shape);
-  const weight = arena.f32(shape);
-  const m = arena.zeros("f32", shape);
-  const v = arena.zeros("f32", shape);
+  const gradient = bench.f32(shape);
+  const weight = bench.f32(shape);
+  const m = bench.zeros("f32", shape);
+  const v = bench.zeros("f32", shape);
   const options = {
     learningRate: 0.01,
     beta1: 0.9,
@@ -259,15 +265,15 @@ function update(arena: Arena, { config }: KernelSizes): KernelCase {
     weightDecay: 0.1,
     decaying: count,
   };
-  const state = arena.zeros("u32", [STATE_WORDS]);
+  const state = bench.zeros("u32", [STATE_WORDS]);
   const words = new Float32Array(STATE_WORDS);
   words[STATE.multiplier] = 1;
-  writeTensor(arena.gpu, state, words);
-  const correction = arena.zeros("u32", [CORRECTION_WORDS]);
+  writeTensor(bench.gpu, state, words);
+  const correction = bench.zeros("u32", [CORRECTION_WORDS]);
   const biases = new Float32Array(CORRECTION_WORDS);
   biases[CORRECTION.bias1] = 1 - options.beta1;
   biases[CORRECTION.bias2] = 1 - options.beta2;
-  writeTensor(arena.gpu, correction, biases);
+  writeTensor(bench.gpu, correction, biases);
   return {
     kernel: "adamw",
     shape: shape.join(" x "),

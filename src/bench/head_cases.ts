@@ -1,28 +1,28 @@
 // This module is browser compatible.
 import { writeTensor } from "../gpu/tensor.ts";
 import { logprobBackward, logprobForward, NO_POSITION } from "../kernels/logprob.ts";
-import type { Arena, Filled } from "./arena.ts";
+import type { BenchTensors, Filled } from "./bench_tensors.ts";
 import { type CaseMaker, type KernelCase, type KernelSizes, someOf } from "./kernels.ts";
 
 /** Log-softmax over a chunk of logits with one scored position per row, forward and backward. */
 export function headCases({ config: { vocabSize: V }, headRows: R }: KernelSizes): CaseMaker[] {
-  return [(arena) => forward(arena, R, V), (arena) => backward(arena, R, V)];
+  return [(bench) => forward(bench, R, V), (bench) => backward(bench, R, V)];
 }
 
 const WEIGHT = 0.5;
 const targetOf = (row: number, V: number) => row * 7 % V;
 
 /** One sequence whose rows are all scored. */
-function scoredRows(arena: Arena, R: number, V: number) {
+function scoredRows(bench: BenchTensors, R: number, V: number) {
   const rowScored = Uint32Array.from({ length: 2 * R }, (_, i) => i % 2 ? NO_POSITION : i / 2);
   const scored = new Uint32Array(4 * R);
   for (let row = 0; row < R; row++) scored.set([row, targetOf(row, V), 0], 4 * row);
   const floats = new Float32Array(scored.buffer);
   for (let row = 0; row < R; row++) floats[4 * row + 3] = WEIGHT;
   return {
-    rowScored: arena.u32([R, 2], rowScored),
-    scored: arena.u32([R, 4], scored),
-    sequences: arena.u32([1, 4], Uint32Array.of(0, 0, R, 0)),
+    rowScored: bench.u32([R, 2], rowScored),
+    scored: bench.u32([R, 4], scored),
+    sequences: bench.u32([1, 4], Uint32Array.of(0, 0, R, 0)),
   };
 }
 
@@ -32,11 +32,11 @@ function lseOf(logits: Filled, row: number, V: number): number {
   return Math.log(sum);
 }
 
-function forward(arena: Arena, R: number, V: number): KernelCase {
-  const logits = arena.f32([R, V], 4);
-  const scored = scoredRows(arena, R, V);
-  const lse = arena.zeros("f32", [R, 2]);
-  const logprob = arena.zeros("f32", [R]);
+function forward(bench: BenchTensors, R: number, V: number): KernelCase {
+  const logits = bench.f32([R, V], 4);
+  const scored = scoredRows(bench, R, V);
+  const lse = bench.zeros("f32", [R, 2]);
+  const logprob = bench.zeros("f32", [R]);
   return {
     kernel: "logprob_forward",
     shape: `${R} x ${V}`,
@@ -54,14 +54,14 @@ function forward(arena: Arena, R: number, V: number): KernelCase {
   };
 }
 
-function backward(arena: Arena, R: number, V: number): KernelCase {
-  const logits = arena.f32([R, V], 4);
-  const scored = scoredRows(arena, R, V);
-  const lse = arena.zeros("f32", [R, 2]);
+function backward(bench: BenchTensors, R: number, V: number): KernelCase {
+  const logits = bench.f32([R, V], 4);
+  const scored = scoredRows(bench, R, V);
+  const lse = bench.zeros("f32", [R, 2]);
   // The sum of both numbers counts.
   const parts = Array.from({ length: R }, (_, row) => [lseOf(logits, row, V), 0]).flat();
-  writeTensor(arena.gpu, lse, Float32Array.from(parts));
-  const dscore = arena.f32([1]);
+  writeTensor(bench.gpu, lse, Float32Array.from(parts));
+  const dscore = bench.f32([1]);
   return {
     kernel: "logprob_backward",
     shape: `${R} x ${V}`,

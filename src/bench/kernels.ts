@@ -10,7 +10,7 @@ import type { Gpu } from "../gpu/device.ts";
 import { readTensor, type Tensor } from "../gpu/tensor.ts";
 import type { Operand } from "../kernels/shapes.ts";
 import type { ModelConfig } from "../model/config.ts";
-import { Arena } from "./arena.ts";
+import { BenchTensors } from "./bench_tensors.ts";
 import { attentionCases } from "./attention_cases.ts";
 import { elementwiseCases } from "./elementwise_cases.ts";
 import { headCases } from "./head_cases.ts";
@@ -31,7 +31,7 @@ export interface KernelCase {
 }
 
 /** Makes the tensors of a case, once it is its turn. */
-export type CaseMaker = (arena: Arena) => KernelCase;
+export type CaseMaker = (bench: BenchTensors) => KernelCase;
 
 export interface KernelSizes {
   config: ModelConfig;
@@ -67,8 +67,8 @@ export async function benchKernels(
     ...headCases(sizes),
   ];
   for (const make of makers) {
-    const arena = new Arena(gpu, precision);
-    const made = make(arena);
+    const bench = new BenchTensors(gpu, precision);
+    const made = make(bench);
     await check(gpu, precision, made);
     const milliseconds = await stopwatch.measure((c) => made.record(c), sizes.repetitions);
     const { kernel, shape, flop, bytes } = made;
@@ -79,7 +79,7 @@ export async function benchKernels(
       gflops: flop / milliseconds / 1e6,
       gbps: bytes / milliseconds / 1e6,
     });
-    arena.release();
+    bench.release();
   }
   return { clock: stopwatch.clock, speeds };
 }

@@ -1,7 +1,7 @@
 // This module is browser compatible.
 import { matmulBackwardInput, matmulBackwardWeight, matmulForward } from "../kernels/matmul.ts";
 import { matvecForward } from "../kernels/matvec.ts";
-import type { Arena, Filled } from "./arena.ts";
+import type { BenchTensors, Filled } from "./bench_tensors.ts";
 import { type CaseMaker, type KernelCase, type KernelSizes, someOf } from "./kernels.ts";
 
 /** A linear layer: (M, K) to (M, N). Its result and the gradient there are `wide`, f32, in the residual stream and the logits. */
@@ -24,13 +24,13 @@ export function matmulCases({ config, M, headRows }: KernelSizes): CaseMaker[] {
     { name: "head", M: headRows, N: vocabSize, K: C, wide: true },
   ];
   const training = layers.flatMap((layer): CaseMaker[] => [
-    (arena) => forward(arena, layer, "matmul_forward", matmulForward),
-    (arena) => backwardInput(arena, layer),
-    (arena) => backwardWeight(arena, layer),
+    (bench) => forward(bench, layer, "matmul_forward", matmulForward),
+    (bench) => backwardInput(bench, layer),
+    (bench) => backwardWeight(bench, layer),
   ]);
-  const decoding = layers.map((layer): CaseMaker => (arena) =>
+  const decoding = layers.map((layer): CaseMaker => (bench) =>
     forward(
-      arena,
+      bench,
       { ...layer, M: 1 },
       "matvec_forward",
       (commands, y, x, weight) => matvecForward(commands, y, x, weight),
@@ -39,8 +39,8 @@ export function matmulCases({ config, M, headRows }: KernelSizes): CaseMaker[] {
   return [...training, ...decoding];
 }
 
-function sizes(arena: Arena, { name, M, N, K, wide }: Layer) {
-  const narrowBytes = arena.precision === "f16" ? 2 : 4;
+function sizes(bench: BenchTensors, { name, M, N, K, wide }: Layer) {
+  const narrowBytes = bench.precision === "f16" ? 2 : 4;
   return {
     shape: `${name} ${M} x ${N} x ${K}`,
     flop: 2 * M * N * K,
@@ -50,20 +50,20 @@ function sizes(arena: Arena, { name, M, N, K, wide }: Layer) {
   };
 }
 
-const noise = (arena: Arena, wide: boolean, shape: number[]): Filled =>
-  wide ? arena.f32(shape) : arena.operand(shape);
+const noise = (bench: BenchTensors, wide: boolean, shape: number[]): Filled =>
+  wide ? bench.f32(shape) : bench.operand(shape);
 
 function forward(
-  arena: Arena,
+  bench: BenchTensors,
   layer: Layer,
   kernel: string,
   multiply: typeof matmulForward,
 ): KernelCase {
   const { M, N, K, wide } = layer;
-  const { shape, flop, input, weight, result } = sizes(arena, layer);
-  const x = arena.operand([M, K]);
-  const w = arena.operand([N, K], 0.1);
-  const y = arena.zeros(wide ? "f32" : arena.precision, [M, N]);
+  const { shape, flop, input, weight, result } = sizes(bench, layer);
+  const x = bench.operand([M, K]);
+  const w = bench.operand([N, K], 0.1);
+  const y = bench.zeros(wide ? "f32" : bench.precision, [M, N]);
   return {
     kernel,
     shape,
@@ -82,12 +82,12 @@ function forward(
   };
 }
 
-function backwardInput(arena: Arena, layer: Layer): KernelCase {
+function backwardInput(bench: BenchTensors, layer: Layer): KernelCase {
   const { M, N, K, wide } = layer;
-  const { shape, flop, input, weight, result } = sizes(arena, layer);
-  const dy = noise(arena, wide, [M, N]);
-  const w = arena.operand([N, K], 0.1);
-  const dx = arena.zeros(arena.precision, [M, K]);
+  const { shape, flop, input, weight, result } = sizes(bench, layer);
+  const dy = noise(bench, wide, [M, N]);
+  const w = bench.operand([N, K], 0.1);
+  const dx = bench.zeros(bench.precision, [M, K]);
   return {
     kernel: "matmul_backward_input",
     shape,
@@ -106,12 +106,12 @@ function backwardInput(arena: Arena, layer: Layer): KernelCase {
   };
 }
 
-function backwardWeight(arena: Arena, layer: Layer): KernelCase {
+function backwardWeight(bench: BenchTensors, layer: Layer): KernelCase {
   const { M, N, K, wide } = layer;
-  const { shape, flop, input, result } = sizes(arena, layer);
-  const dy = noise(arena, wide, [M, N]);
-  const x = arena.operand([M, K]);
-  const dweight = arena.zeros("f32", [N, K]);
+  const { shape, flop, input, result } = sizes(bench, layer);
+  const dy = noise(bench, wide, [M, N]);
+  const x = bench.operand([M, K]);
+  const dweight = bench.zeros("f32", [N, K]);
   return {
     kernel: "matmul_backward_weight",
     shape,

@@ -1,6 +1,6 @@
 // This module is browser compatible.
 import type { PreferencePair, TokenSequence } from "../data/pairs.ts";
-import { noise } from "./arena.ts";
+import { noise } from "./bench_tensors.ts";
 
 /** Tokens of a text of HH-RLHF harmless-base with SmolLM's tokenizer: share of texts up to a length, and the length. */
 const HH_LENGTHS = [

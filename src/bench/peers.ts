@@ -14,7 +14,7 @@ import { Readback } from "../gpu/readback.ts";
 import { matmulForward } from "../kernels/matmul.ts";
 import type { Operand } from "../kernels/shapes.ts";
 import { trainingStep } from "../train/step.ts";
-import { Arena } from "./arena.ts";
+import { BenchTensors } from "./bench_tensors.ts";
 import { Stopwatch } from "./timing.ts";
 
 /** Answers a question as src/bench/peers.py does. */
@@ -83,10 +83,10 @@ async function product(
   { M, N, K }: { M: number; N: number; K: number },
   turns: number,
 ) {
-  const arena = new Arena(gpu, precision);
+  const bench = new BenchTensors(gpu, precision);
   try {
-    const [x, w] = [arena.operand([M, K]), arena.operand([N, K], 0.1)];
-    const y = arena.zeros(precision, [M, N]);
+    const [x, w] = [bench.operand([M, K]), bench.operand([N, K], 0.1)];
+    const y = bench.zeros(precision, [M, N]);
     const stopwatch = new Stopwatch(gpu);
     await peer.ask({ what: "product", rows: M, outputs: N, inputs: K });
     const ours: number[] = [];
@@ -98,7 +98,7 @@ async function product(
     const gflops = (times: number[]) => 2 * M * N * K / Math.min(...times) / 1e6;
     return { ours: gflops(ours), theirs: gflops(theirs) };
   } finally {
-    arena.release();
+    bench.release();
   }
 }
 

@@ -8,7 +8,7 @@ import type { Operand } from "../kernels/shapes.ts";
 import type { ModelConfig } from "../model/config.ts";
 import { checkpointTensors } from "../model/params.ts";
 import type { TensorReader } from "../model/weights.ts";
-import { noise } from "./arena.ts";
+import { noise } from "./bench_tensors.ts";
 
 /** A model of random weights with the seed preset, ready to take steps over `pairs` as one batch. */
 export function seedTraining(

@@ -19,7 +19,7 @@ export interface Filled {
 const BLOCK = 65537; // a prime: rows of no width repeat
 
 /** Tensors of one benchmark, filled with noise (zeros would be faster than real data on some GPUs) and freed together. */
-export class Arena {
+export class BenchTensors {
   #tensors: Tensor[] = [];
   #noise = Float32Array.from({ length: BLOCK }, noise(42));
 
