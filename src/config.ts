@@ -8,7 +8,7 @@
 import { UserError } from "./errors.ts";
 import type { Command } from "./config/kinds.ts";
 import { LOSS_OPTIONS, type LossOption } from "./losses/loss.ts";
-import { type Objective, readersOf, type Term, termsOf } from "./losses/losses.ts";
+import { needsReference, type Objective, readersOf, type Term, termsOf } from "./losses/losses.ts";
 import { FILTER_RULES, type OptionName, type Options, type OptionValue } from "./config/options.ts";
 import { PRESETS } from "./config/presets.ts";
 import { findOption, kebabCase, optionNames, parseValue, specOf } from "./config/values.ts";
@@ -207,6 +207,10 @@ function refuseMisfits(values: Values, isLogprobGiven: boolean, refuse: Refuse):
   }
   if (weights?.every((weight) => weight === 0)) {
     refuse("one of --loss-weights above 0", weights.join(","));
+  }
+  const objective = values as Pick<Objective, "lossType" | "lossWeights">;
+  if (values.reference !== null && !needsReference(objective)) {
+    refuse(`no --reference with --loss-type ${values.lossType}`, `${values.reference}`);
   }
   const decisive = decisiveTerms(values);
   const perToken = decisive.find(({ loss }) => loss.logprob === "mean");

@@ -19,6 +19,7 @@ import { countingGpu, standIns } from "./gpu/counting_gpu.ts";
 import type { Gpu } from "./gpu/device.ts";
 import { elementCount } from "./gpu/tensor.ts";
 import type { Operand } from "./kernels/shapes.ts";
+import { needsReference } from "./losses/losses.ts";
 import type { ModelConfig } from "./model/config.ts";
 import { createModel, type Model, standInModel } from "./model/model.ts";
 import {
@@ -170,7 +171,7 @@ const TRUNK_CACHE_BYTES = 2 ** 30;
 /**
  * Loads a model to train it by preference.
  *
- * @param reference A reference of its own; without it the model as it is before the first step.
+ * @param reference A reference of its own; without it the model as it is before the first step, if the losses need one.
  */
 export async function startDpo(
   gpu: Gpu,
@@ -182,7 +183,9 @@ export async function startDpo(
 ): Promise<DpoTraining> {
   const loaded = await loadTraining(gpu, checkpoint, options, precision);
   const { model, optimizer, parameters, trainable } = loaded;
-  const referenceModel = reference
+  const referenceModel = !needsReference(options)
+    ? null
+    : reference
     ? await loadReference(gpu, checkpoint, reference, { precision, positions: options.maxLength })
     : { ...model, weights: snapshot(gpu, model.weights) };
   const sharesTrunk = !reference && trunkIsFrozen(trainable);
@@ -192,7 +195,7 @@ export async function startDpo(
     pairs: readonly PreferencePair[],
   ): DpoTraining => {
     const run: DpoRun = { model, optimizer, reference, trunkCache, objective: options };
-    const runtimes = new Set([model.runtime, reference.model.runtime]);
+    const runtimes = new Set([model.runtime, (reference?.model ?? model).runtime]);
     return {
       model,
       optimizer,
@@ -206,12 +209,12 @@ export async function startDpo(
         const counting = countingGpu(gpu);
         const standIn = standIns(counting);
         const policy = standInModel(counting, model, standIn);
-        const judge = standInModel(counting, reference.model, standIn);
-        if (runtimes.size === 1) judge.runtime = policy.runtime;
+        const judge = reference && standInModel(counting, reference.model, standIn);
+        if (judge && runtimes.size === 1) judge.runtime = policy.runtime;
         return assemble({
           model: policy,
           optimizer: standInOptimizer(optimizer, standIn),
-          reference: new Reference(judge, sharesTrunk, reference),
+          reference: judge && new Reference(judge, sharesTrunk, reference!),
           trunkCache: new TrunkCache(policy, 0), // allocated already
         }, rows);
       },
@@ -220,7 +223,7 @@ export async function startDpo(
   return assemble({
     model,
     optimizer,
-    reference: new Reference(referenceModel, sharesTrunk),
+    reference: referenceModel && new Reference(referenceModel, sharesTrunk),
     trunkCache: new TrunkCache(model, trunkCacheRows(pairs, options, model)),
   }, pairs);
 }

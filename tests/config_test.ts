@@ -191,6 +191,11 @@ Deno.test("contradictions are refused", () => {
   refuses(train(both, ["loss-weights", "0,0"]), /one of --loss-weights above 0, found 0,0/);
   refuses(train(["loss-type", "sigmoid,ipo"]), /same kind of score, or --logprob, found ipo per/);
   train(["loss-type", "sigmoid,ipo"], ["logprob", "mean"])();
+  refuses(
+    train(["loss-type", "simpo"], ["reference", "m"]),
+    /no --reference with --loss-type simpo, found m/,
+  );
+  train(["loss-type", "simpo,ipo"], ["reference", "m"])();
   refuses(train(["discopop-tau", "0.1"]), /--discopop-tau only with .* discopop, found sigmoid/);
   train(["discopop-tau", "0.05"])();
   refuses(train(["loss-type", "exo_pair"]), /--label-smoothing above 0 with .* exo_pair, found 0/);

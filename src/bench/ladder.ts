@@ -116,7 +116,7 @@ class RungRun {
     const { model, run } = training;
     this.#pairs = rung.ragged ? pairs : padded(pairs);
     this.#readback = new Readback(gpu);
-    this.#reference = new Reference(run.reference.model, rung.reference !== undefined);
+    this.#reference = new Reference(run.reference!.model, rung.reference !== undefined);
     const rows = this.#pairs.reduce((sum, pair) => sum + treeTokens(pair), 0);
     this.#trunkCache = new TrunkCache(model, rung.cachedTrunk ? rows : 0);
     this.flop = stepFlops(model.weights.config, this.#pack(), model.begin, {

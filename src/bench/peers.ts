@@ -134,7 +134,7 @@ async function step(
   );
   using readback = new Readback(gpu);
   const once = async () => {
-    run.reference = new Reference(run.reference.model, run.reference.sharesTrunk); // a first epoch's step
+    run.reference = new Reference(run.reference!.model, run.reference!.sharesTrunk); // a first epoch's step
     const { microBatches, metrics } = make(Uint32Array.from(pairs.keys()), readback);
     const report = trainingStep(model, optimizer, microBatches, LEARNING_RATE, readback);
     await readback.fetch();

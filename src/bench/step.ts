@@ -104,7 +104,7 @@ export async function benchStep(
 /** A step of a first epoch: the reference does not know the pairs yet. */
 function makeStep(training: DpoTraining, pairs: readonly PreferencePair[], readback: Readback) {
   const { run, steps } = training;
-  const { model, sharesTrunk } = run.reference;
+  const { model, sharesTrunk } = run.reference!;
   run.reference = new Reference(model, sharesTrunk);
   return steps(Uint32Array.from(pairs.keys()), readback).microBatches;
 }

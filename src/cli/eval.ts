@@ -2,6 +2,7 @@ import type { Options } from "../config.ts";
 import { auditInWords, flipsInWords } from "../data/audit.ts";
 import { localPorts } from "../platform/local_ports.ts";
 import { readable } from "../report/run_record.ts";
+import { needsReference } from "../losses/losses.ts";
 import { countsInWords, objectiveInWords } from "../report/words.ts";
 import { evaluate, type EvaluationResult } from "../run/evaluate.ts";
 import { type Context, Interrupted, lineWriter } from "./context.ts";
@@ -25,9 +26,12 @@ export async function run(options: Options<"eval">, context: Context<"eval">): P
 
 function resultText(options: Options<"eval">, { metrics, counts, audit }: EvaluationResult) {
   const { model, reference, dataset } = options;
-  const findings = [auditInWords(audit), flipsInWords(audit.suspectedFlips)].filter(Boolean);
+  const flips = audit.suspectedFlips;
+  const findings = [auditInWords(audit), flips && flipsInWords(flips)].filter(Boolean);
   return [
-    `${model} against ${reference ?? "itself"} on ${dataset}: ${countsInWords(counts)}`,
+    `${model} against ${
+      needsReference(options) ? reference ?? "itself" : "no reference"
+    } on ${dataset}: ${countsInWords(counts)}`,
     ...Object.entries(metrics).map(([name, value]) => `${name.padEnd(28)} ${readable(value)}`),
     ...findings.length > 0 ? [`audit: ${findings.join(", ")}`] : [],
     "",

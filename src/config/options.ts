@@ -360,6 +360,11 @@ const LOSS = {
     "Weight of dpop's penalty on chosen answers that become less likely than the reference has them",
     { default: 50, min: 0 },
   ),
+  simpoGamma: number(PREFERENCE, "Margin that simpo demands, in nats", { default: 0.5, min: 0 }),
+  cpoAlpha: number(PREFERENCE, "Weight of the chosen answers' negative log-likelihood in cpo", {
+    default: 1,
+    min: 0,
+  }),
   logprob: choice(
     PREFERENCE,
     `How token log-probabilities make up that of a sequence; with ${PER_TOKEN.join(", ")}: mean`,

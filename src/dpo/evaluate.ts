@@ -19,7 +19,7 @@ import {
   type ScoreOptions,
   treeTokens,
 } from "./pack.ts";
-import type { Reference } from "./reference.ts";
+import { NUMBERS_PER_PAIR, type Reference } from "./reference.ts";
 
 function tokensPerBatch({ gpu, weights }: Model): number {
   return Math.min(tuned(gpu, "scoredTokens"), mostTokensTogether(gpu, weights));
@@ -64,7 +64,7 @@ async function* scoreBatches(
   model: Model,
   pairs: readonly PreferencePair[],
   score: ScoreOptions,
-  reference?: Reference,
+  reference: Reference | null,
 ) {
   const { gpu, runtime, weights, begin } = model;
   reserveForward(model, tokensOf(largestBatch(model, pairs)));
@@ -127,6 +127,9 @@ async function* scoresOfReference(
   for (const pair of pairs) yield { pairs: [pair], scores: reference.of(pair) };
 }
 
+/** What gains are over where there is no reference. */
+const NO_SCORES = new Float32Array(NUMBERS_PER_PAIR);
+
 /** How to evaluate. */
 export interface EvaluationOptions extends ScoreOptions {
   objective: Objective;
@@ -138,12 +141,13 @@ export interface EvaluationOptions extends ScoreOptions {
 /**
  * Accuracy of the policy's likelihood alone, and TRL's metrics against the reference, with `eval_` in front.
  *
+ * @param reference null: the losses do without one.
  * @throws The signal's reason, between two batches.
  * @throws {UserError} If a log-probability is not finite; the message names the row.
  */
 export async function evaluate(
   model: Model,
-  reference: Reference,
+  reference: Reference | null,
   pairs: readonly PreferencePair[],
   options: EvaluationOptions,
 ): Promise<Record<string, number>> {
@@ -152,13 +156,13 @@ export async function evaluate(
   const scored: PairScores[] = [];
   const rows: Omit<Record<PairMetric, number>, "loss">[] = [];
   let likelier = 0;
-  const batches = options.isReference
+  const batches = options.isReference && reference
     ? scoresOfReference(model, reference, pairs, options)
     : scoreBatches(model, pairs, options, reference);
   for await (const batch of batches) {
     options.signal?.throwIfAborted();
     for (const [i, pair] of batch.pairs.entries()) {
-      const theirs = reference.of(pair);
+      const theirs = reference?.of(pair) ?? NO_SCORES;
       const [chosen, rejected] = [batch.scores[8 * i], batch.scores[8 * i + 4]];
       const [referenceChosen, referenceRejected] = [theirs[0], theirs[4]];
       scored.push({ chosen, rejected, referenceChosen, referenceRejected });
@@ -217,7 +221,7 @@ export async function* scorePairs(
   pairs: readonly PreferencePair[],
 ): AsyncGenerator<PairScore> {
   const all = { scope: "all", reduction: "sum" } as const;
-  for await (const batch of scoreBatches(model, pairs, all)) {
+  for await (const batch of scoreBatches(model, pairs, all, null)) {
     for (const [i, pair] of batch.pairs.entries()) {
       const of = (side: "chosen" | "rejected", at: number): SequenceScores => {
         const tokens = scoredTokens(pair[side], "completion");

@@ -24,6 +24,10 @@ export const LOSS_OPTIONS = {
   discopopTau: "discopop_tau",
   /** Weight of dpop's penalty, in nats per nat. */
   dpopLambda: "dpop_lambda",
+  /** Margin that simpo demands, in nats. */
+  simpoGamma: "simpo_gamma",
+  /** Weight of cpo's negative log-likelihood. */
+  cpoAlpha: "cpo_alpha",
 } as const;
 export type LossOption = keyof typeof LOSS_OPTIONS;
 export interface LossOptions extends Readonly<Record<LossOption, number>> {}
@@ -43,6 +47,8 @@ interface LossFacts {
   logprob?: "mean" | "any";
   /** What rewards are made of, where that is the sum of log-probabilities whatever the score is; otherwise the score. */
   rewards?: "sum";
+  /** The loss does without a reference. */
+  reference?: false;
   /** The loss depends on scores by themselves, not on gains over the reference alone. */
   absolute?: true;
   /**

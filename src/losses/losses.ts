@@ -2,9 +2,10 @@
 import { ACROSS_PAIRS } from "./across_pairs.ts";
 import type { Loss, LossOption, LossOptions, PairLoss, PairScores } from "./loss.ts";
 import { OF_MARGIN } from "./of_margin.ts";
+import { OF_SCORES } from "./of_scores.ts";
 import { OF_SIDES } from "./of_sides.ts";
 
-const TABLE = { ...OF_MARGIN, ...OF_SIDES, ...ACROSS_PAIRS };
+const TABLE = { ...OF_MARGIN, ...OF_SIDES, ...ACROSS_PAIRS, ...OF_SCORES };
 
 export type LossType = keyof typeof TABLE;
 
@@ -43,6 +44,11 @@ export function isAcrossPairs(objective: Objective): boolean {
   return termsOf(objective).some(({ loss }) => loss.ofAll);
 }
 
+/** Whether scores are compared with those of a reference. Without one, rewards are beta times the policy's scores. */
+export function needsReference(objective: Omit<Objective, LossOption>): boolean {
+  return termsOf(objective).some(({ loss }) => loss.reference !== false);
+}
+
 /**
  * The losses of pairs that are computed together, in double precision.
  *
@@ -68,7 +74,7 @@ export function pairLosses(
 
 /** A pair's loss while policy and reference are the same; null where it depends on the pair. */
 export function lossOfEquals(objective: Objective): number | null {
-  if (termsOf(objective).some(({ loss }) => loss.absolute)) return null;
+  if (termsOf(objective).some(({ loss }) => loss.absolute || loss.reference === false)) return null;
   const equal = { chosen: 0, rejected: 0, referenceChosen: 0, referenceRejected: 0 };
   return pairLosses(objective, [equal], 1)[0].value;
 }

@@ -2,6 +2,7 @@
 import type { Options, Origin } from "../config.ts";
 import { auditInWords } from "../data/audit.ts";
 import { filterInWords } from "../data/filter_report.ts";
+import { needsReference } from "../losses/losses.ts";
 import { type MemoryPlan, planInWords, totalInWords } from "../train/memory_plan.ts";
 import type { DataRecord } from "./run_record.ts";
 import {
@@ -65,7 +66,9 @@ export function headerOf(plan: RunPlan): Line[] {
       ? [
         say(
           `model      ${options.model}, ${trainedShortly(plan)}; reference ${
-            plan.options.reference ?? "the model before training"
+            needsReference(plan.options)
+              ? plan.options.reference ?? "the model before training"
+              : `none, ${plan.options.lossType} does without`
           }`,
         ),
         detail(`trained    ${trainedInWords(plan)}`),

@@ -5,6 +5,7 @@ import { evaluate as evaluatePairs } from "../dpo/evaluate.ts";
 import { suspectedFlips } from "../dpo/label_flips.ts";
 import { Reference } from "../dpo/reference.ts";
 import { loadModel, loadReference } from "../engine.ts";
+import { needsReference } from "../losses/losses.ts";
 import type { DataRecord } from "../report/run_record.ts";
 import { openCaches } from "./caches.ts";
 import type { Emit } from "./events.ts";
@@ -18,7 +19,8 @@ export interface EvaluationResult {
   metrics: Record<string, number>;
   pairs: number;
   counts: DataRecord["counts"];
-  audit: Audit & Required<Pick<Audit, "suspectedFlips">>;
+  /** Labels are doubted where there is a reference to ask. */
+  audit: Audit;
 }
 
 /**
@@ -46,14 +48,16 @@ export async function evaluate(
   const loading = { precision, positions: options.maxLength };
   const policy = await loadModel(gpu, model, loading);
   const judge = reference ? await loadReference(gpu, model, reference, loading) : policy;
-  const theirs = new Reference(judge, false);
-  await loadReferenceScores(caches, [loaded], {
-    policy,
-    reference: theirs,
-    source: reference ?? model,
-    precision,
-    score: options,
-  });
+  const theirs = needsReference(options) ? new Reference(judge, false) : null;
+  if (theirs) {
+    await loadReferenceScores(caches, [loaded], {
+      policy,
+      reference: theirs,
+      source: reference ?? model,
+      precision,
+      score: options,
+    });
+  }
   const metrics = await evaluatePairs(policy, theirs, pairs, {
     scope: options.score,
     reduction: options.logprob,
@@ -65,6 +69,8 @@ export async function evaluate(
     throw error;
   });
   if (metrics === null) return null;
-  const audit = { ...record.audit, suspectedFlips: suspectedFlips(theirs, pairs) };
+  const audit = theirs
+    ? { ...record.audit, suspectedFlips: suspectedFlips(theirs, pairs) }
+    : record.audit;
   return { metrics, pairs: pairs.length, counts: record.counts, audit };
 }

@@ -133,7 +133,8 @@ export class HeldOut {
       await counted.evaluate(largestBatch(counted.model, pairs));
     }
     await this.answer(counted.model);
-    await this.answer(counted.run.reference.model, SAMPLES);
+    const { reference } = counted.run;
+    if (reference) await this.answer(reference.model, SAMPLES);
   }
 
   /** Greedy completions of the first prompts that leave room for one, as text; none without a tokenizer. */

@@ -110,9 +110,10 @@ export async function train(
       ...rows.stream ? [] : [{ pairs: rows.rows, record }],
       ...heldOut ? [heldOut] : [],
     ];
-    const cached = await loadReferenceScores(caches, inMemory, {
+    const judge = training.run.reference;
+    const cached = judge === null ? [] : await loadReferenceScores(caches, inMemory, {
       policy: training.model,
-      reference: training.run.reference,
+      reference: judge,
       source: reference ?? model,
       precision,
       score: options,
@@ -141,12 +142,14 @@ export async function train(
       evaluated({ step: steps, ...after.metrics });
       const theirs = before && options.reference === null
         ? before.completions
-        : await heldOut.answer(training.run.reference.model, SAMPLES);
-      samples = heldOut.samples(theirs, after.completions);
+        : judge && await heldOut.answer(judge.model, SAMPLES);
+      // Of a run that went on without a reference nobody knows how the model answered before.
+      samples = theirs ? heldOut.samples(theirs, after.completions) : [];
       events.emit({ type: "compared", changes: evaluationChanges(output.metrics), samples });
     }
     run.data = inMemory.map(({ record, pairs }) => {
-      const labels = suspectedFlips(training.run.reference, pairs);
+      if (judge === null) return record;
+      const labels = suspectedFlips(judge, pairs);
       events.emit({ type: "doubted", path: record.path, labels });
       return { ...record, audit: { ...record.audit!, suspectedFlips: labels } };
     });

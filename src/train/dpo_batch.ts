@@ -5,7 +5,7 @@ import type { Readback } from "../gpu/readback.ts";
 import type { Tensor } from "../gpu/tensor.ts";
 import { dpoLoss, PAIR_METRICS } from "../kernels/dpo_loss.ts";
 import type { GpuBatch, HeadGroup, PackedBatch } from "../model/batch.ts";
-import type { Model } from "../model/model.ts";
+import { type Model, scoreTensor } from "../model/model.ts";
 import type { Optimizer } from "./optimizer.ts";
 import type { TrainingBatch } from "./step.ts";
 import type { Reference } from "../dpo/reference.ts";
@@ -16,7 +16,8 @@ import type { Objective } from "../losses/losses.ts";
 export interface DpoRun {
   model: Model;
   optimizer: Optimizer;
-  reference: Reference;
+  /** null: the losses do without one. */
+  reference: Reference | null;
   trunkCache: TrunkCache;
   objective: Objective;
 }
@@ -46,8 +47,13 @@ export class DpoBatch implements TrainingBatch {
 
   afterTrunk(commands: Commands, batch: GpuBatch, trunk: Tensor): void {
     this.run.trunkCache.store(commands, this.pairs, trunk);
-    const { reference } = this.run;
-    this.#reference = reference.scores(commands, this.pairs, batch, trunk, this.readback);
+    const { reference, model } = this.run;
+    if (reference) {
+      this.#reference = reference.scores(commands, this.pairs, batch, trunk, this.readback);
+    } else {
+      this.#reference = scoreTensor(model, "no reference", 2 * this.pairs.length);
+      commands.clear(this.#reference);
+    }
   }
 
   loss(commands: Commands, group: HeadGroup, scores: Tensor, dscore: Tensor): void {

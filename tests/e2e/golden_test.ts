@@ -3,7 +3,7 @@ import assert from "node:assert/strict";
 import { loadPairs } from "../../src/data/pairs.ts";
 import { readRows } from "../../src/data/rows.ts";
 import type { PairScore } from "../../src/dpo/evaluate.ts";
-import { pairLosses } from "../../src/losses/losses.ts";
+import { LOSSES, pairLosses } from "../../src/losses/losses.ts";
 import { startDpo } from "../../src/engine.ts";
 import { openModel } from "../../src/model/directory.ts";
 import { openDataset } from "../../src/platform/datasets.ts";
@@ -114,7 +114,8 @@ for (const golden of cases) {
           `${directory}/${i}.jsonl`,
           used.map(({ pair }) => pair),
         );
-        const reference = golden.reference ? ["--reference", golden.reference] : [];
+        const alone = entry.loss !== "seed" && LOSSES[entry.loss].reference === false;
+        const reference = golden.reference && !alone ? ["--reference", golden.reference] : [];
         const flags = ["--dataset", dataset, ...reference, ...lossFlags(entry), "--json"];
         const { stdout } = await runOk("eval", "--model", `${path}/model`, ...flags);
         const mean = used.reduce((sum, { index }) => sum + entry.per_pair[index], 0) / used.length;

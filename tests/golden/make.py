@@ -42,6 +42,8 @@ LOSSES = [
     {"loss": "apo_zero", "score": "sum_completion", "beta": 0.1},
     {"loss": "apo_down", "score": "sum_completion", "beta": 0.1},
     {"loss": "dpop", "score": "sum_completion", "beta": 0.1},
+    {"loss": "simpo", "score": "mean_completion", "beta": 2.0},
+    {"loss": "orpo", "score": "mean_completion", "beta": 0.1},
 ]
 
 
@@ -146,7 +148,7 @@ def score_table(model, pairs):
     return {name: torch.stack([torch.stack([s[name] for s in row]) for row in rows]) for name in rows[0][0]}
 
 
-def pair_losses(loss, found, theirs, beta, label_smoothing=0.0, discopop_tau=0.05, dpop_lambda=50.0, **_):
+def pair_losses(loss, found, theirs, beta, label_smoothing=0.0, discopop_tau=0.05, dpop_lambda=50.0, simpo_gamma=0.5, **_):
     """Per pair, of scores (P, 2) of policy and reference: chosen, rejected."""
     delta = delta_of(found, theirs)
     z, e = beta * delta, label_smoothing
@@ -174,6 +176,12 @@ def pair_losses(loss, found, theirs, beta, label_smoothing=0.0, discopop_tau=0.0
         return -F.logsigmoid(c) - F.logsigmoid(-r)
     if loss == "sppo_hard":
         return (gains[:, 0] - 0.5 / beta) ** 2 + (gains[:, 1] + 0.5 / beta) ** 2
+    if loss == "simpo":
+        return -F.logsigmoid(beta * (found[:, 0] - found[:, 1]) - simpo_gamma)
+    if loss == "orpo":
+        odds = found.clamp(max=-1e-6)
+        odds = odds - (-odds.expm1()).log()
+        return -found[:, 0] - beta * F.logsigmoid(odds[:, 0] - odds[:, 1])
     if loss == "dpop":
         return -F.logsigmoid(z - dpop_lambda * (-c).clamp(min=0))
     if loss == "apo_zero":

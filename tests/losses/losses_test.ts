@@ -86,6 +86,12 @@ const BY_HAND: [LossType, Objective, number][] = [
   ["dpop", PLAIN, 0.5981388694],
   // 10 nats over 5 tokens
   ["sft", PLAIN, 2],
+  // 0.1 * 3 - 0.5 = -0.2
+  ["simpo", PLAIN, 0.7981388694],
+  // log(1 + e^-0.3) = 0.5543552445, and 10 nats over 5 tokens
+  ["cpo", PLAIN, 2.5543552445],
+  // Log-odds of -9.9999546 and -12.9999977: 10 + 0.1 log(1 + e^-3.0000431)
+  ["orpo", PLAIN, 10.0048585306],
   // Of a single pair: its margin against the reference's, and its gains against each other, are delta.
   ["aot", SMOOTH, 0.6481388694],
   ["aot_unpaired", SMOOTH, 0.6481388694],

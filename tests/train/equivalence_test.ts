@@ -72,7 +72,7 @@ Deno.test("a shared prefix gives what two whole sequences give", async () => {
   const score = { scope: "completion", reduction: "sum" } as const;
   const whole = { ...score, batchSize: 8, sharePrefix: false };
   const shared = await takeStep(training, rows);
-  training.run.reference.knows = () => false; // score the reference's whole sequences too
+  training.run.reference!.knows = () => false; // score the reference's whole sequences too
   const steps = dpoSteps(training.run, pairs, whole);
   const separate = await takeStep({ ...training, steps }, rows);
   for (const [name, value] of Object.entries(shared.metrics)) {
@@ -120,7 +120,7 @@ Deno.test("a pair of more rows than a chunk of the head gives what one chunk giv
   const training = await start(pairs, { score: "all" });
   const whole = await takeStep(training, rows);
   training.model.runtime.headRows = 64;
-  training.run.reference.knows = () => false;
+  training.run.reference!.knows = () => false;
   const chunked = await takeStep(training, rows);
   assert.deepEqual(chunked.metrics, whole.metrics);
   const difference = gradientDifference(chunked.gradients, whole.gradients);
@@ -234,7 +234,7 @@ Deno.test("cached trunk and cached reference change no bit", async () => {
       if (trunk) hits++;
       return trunk;
     };
-    if (!cacheReference) reference.knows = () => false;
+    if (!cacheReference) reference!.knows = () => false;
     const result = await trainAll(training, pairs.length, all);
     assert.equal(hits, cacheTrunk ? 6 : 0, "batches whose trunk was cached");
     return result;
@@ -252,7 +252,7 @@ Deno.test("a reference that shares the frozen trunk gives what a whole one gives
   const all = options("train", { ...flags, head: "untied" });
   const run = async (reference: typeof checkpoint | null) => {
     const training = await startDpo(gpu, checkpoint, reference, pairs, all, "f32");
-    assert.equal(training.run.reference.sharesTrunk, reference === null);
+    assert.equal(training.run.reference!.sharesTrunk, reference === null);
     return trainAll(training, pairs.length, all);
   };
   assert.deepEqual(await run(null), await run(checkpoint));

@@ -65,7 +65,7 @@ Deno.test("what an evaluation takes is known before", async () => {
   const before = gpu.memory.bytes;
   const evaluate = (counted: Training) => counted.evaluate(heldOut);
   const plan = await planMemory(training, pairs.slice(0, 1), evaluate);
-  assert.ok(!training.run.reference.knows(heldOut), "planning scores nothing");
+  assert.ok(!training.run.reference!.knows(heldOut), "planning scores nothing");
   gpu.memory.peakBytes = before;
   await training.evaluate(heldOut);
   releaseScratch(training);
@@ -73,9 +73,9 @@ Deno.test("what an evaluation takes is known before", async () => {
   releaseScratch(training);
   await training.evaluate(heldOut);
   assert.equal(gpu.memory.peakBytes, plan.total);
-  const scores = heldOut.map((pair) => training.run.reference.of(pair).slice());
+  const scores = heldOut.map((pair) => training.run.reference!.of(pair).slice());
   await planMemory(training, pairs.slice(0, 1), evaluate);
-  assert.deepEqual(heldOut.map((pair) => training.run.reference.of(pair)), scores);
+  assert.deepEqual(heldOut.map((pair) => training.run.reference!.of(pair)), scores);
 });
 
 Deno.test("a batch that no buffer can hold is refused with one that fits", async () => {
