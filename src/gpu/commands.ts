@@ -1,6 +1,6 @@
 // This module is browser compatible.
 import type { Gpu } from "./device.ts";
-import { Encoding } from "./encoding.ts";
+import { type DispatchObserver, Encoding } from "./encoding.ts";
 import { FIRST_PART } from "./pace.ts";
 import { getPipeline, type Kernel, type Pipeline, type Variant } from "./kernel.ts";
 import { byteLength, label, type Tensor } from "./tensor.ts";
@@ -21,11 +21,6 @@ export interface Recording {
   commands: readonly Command[];
   /** Until their sizes are overwritten. */
   round: number;
-}
-
-/** Told of every dispatch; the profiler gives each one a pass of its own with timestamps. */
-export interface DispatchObserver {
-  pass(kernel: string): GPUComputePassDescriptor;
 }
 
 const MAX_DISPATCHES = 8192;
@@ -100,7 +95,9 @@ export class Commands {
       pass.setPipeline(entry.pipeline);
       pass.setBindGroup(0, group, OFFSETS, slot, 1);
       pass.dispatchWorkgroups(x, y, z);
-      for (let i = kernel.reads.length; i < tensors.length; i++) encoding.writes(tensors[i]);
+      for (let i = kernel.reads.length; i < tensors.length; i++) {
+        encoding.writes(tensors[i].storage.content);
+      }
     });
   }
 
@@ -141,7 +138,7 @@ export class Commands {
         target.storage.offsetBytes + targetByte,
         Math.ceil(bytes / 4) * 4,
       );
-      encoding.writes(target);
+      encoding.writes(target.storage.content);
     });
   }
 
@@ -159,7 +156,7 @@ export class Commands {
     const { buffer, offsetBytes, sizeBytes } = tensor.storage;
     this.#record((encoding) => {
       encoding.copier.clearBuffer(buffer, offsetBytes, sizeBytes);
-      encoding.writes(tensor);
+      encoding.writes(tensor.storage.content);
     });
   }
 
@@ -193,7 +190,7 @@ export class Commands {
       this.#waiting.push(command);
       return;
     }
-    this.#encoding ??= new Encoding(gpu, this.observer);
+    this.#encoding ??= new Encoding(gpu.device, this.observer);
     command(this.#encoding);
     // A CPU adapter would only take the processors from whom records.
     if (this.#encoding.dispatches < this.#part || gpu.info.software) return;

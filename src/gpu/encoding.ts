@@ -1,7 +1,15 @@
 // This module is browser compatible.
-import type { DispatchObserver } from "./commands.ts";
-import type { Gpu } from "./device.ts";
-import type { Content, Tensor } from "./tensor.ts";
+
+/** Told of every dispatch; the profiler gives each one a pass of its own with timestamps. */
+export interface DispatchObserver {
+  pass(kernel: string): GPUComputePassDescriptor;
+}
+
+/** What a buffer holds: copies of it are compared with this. */
+export interface Content {
+  /** Grows with every write. */
+  version: number;
+}
 
 /** A command buffer in the making. Dispatches that follow each other share a pass; an observer gets one for each. */
 export class Encoding {
@@ -15,7 +23,7 @@ export class Encoding {
   readonly #encoder: GPUCommandEncoder;
   #pass: GPUComputePassEncoder | undefined;
 
-  constructor({ device }: Gpu, readonly observer?: DispatchObserver) {
+  constructor(device: GPUDevice, readonly observer?: DispatchObserver) {
     this.#encoder = device.createCommandEncoder();
   }
 
@@ -32,8 +40,8 @@ export class Encoding {
     return this.#encoder;
   }
 
-  /** Notes that a command writes the tensor: copies of it are no longer up to date. */
-  writes({ storage: { content } }: Tensor): void {
+  /** Notes that a command writes to a buffer: copies of what it holds are no longer up to date. */
+  writes(content: Content): void {
     content.version++;
     this.#written.add(content);
   }

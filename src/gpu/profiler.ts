@@ -1,5 +1,5 @@
 // This module is browser compatible.
-import type { DispatchObserver } from "./commands.ts";
+import type { DispatchObserver } from "./encoding.ts";
 import type { Gpu } from "./device.ts";
 
 /** GPU time of one kernel over everything profiled. */

@@ -1,7 +1,7 @@
 // This module is browser compatible.
 import { UserError } from "../errors.ts";
 import type { Gpu } from "./device.ts";
-import type { TensorTexture } from "./texture.ts";
+import type { Content, Encoding } from "./encoding.ts";
 
 export type Dtype = "f32" | "f16" | "u32";
 
@@ -15,7 +15,7 @@ export interface Storage {
   sizeBytes: number;
   /** Of the buffer: storages that share it share this. */
   content: Content;
-  /** The same numbers as a texture, for kernels that read one; see texture.ts. */
+  /** The same numbers as a texture, for kernels that read one. */
   texture?: TensorTexture;
   /** Storages that start further in, by their first byte; see {@link rowsFrom}. */
   parts?: Map<number, Storage>;
@@ -23,10 +23,15 @@ export interface Storage {
   onFree?: Set<() => void>;
 }
 
-/** What a copy of a buffer's content is compared with. */
-export interface Content {
-  /** Grows with every write. */
+/** The texture of a storage; see texture.ts. */
+export interface TensorTexture {
+  texture: GPUTexture;
+  view: GPUTextureView;
+  /** Of the storage's content, when it was copied; and how much of it was. */
   version: number;
+  copiedBytes: number;
+  /** Whose commands copied it: a copy that the GPU never got does not count. */
+  copiedBy: Encoding | undefined;
 }
 
 /** Numbers on the GPU: row-major, the last dimension contiguous. Views share the storage and differ in shape. */

@@ -11,21 +11,10 @@
  */
 import type { Gpu } from "./device.ts";
 import type { Encoding } from "./encoding.ts";
-import { byteLength, type Storage, type Tensor, whenFreed } from "./tensor.ts";
+import { byteLength, type Storage, type Tensor, type TensorTexture, whenFreed } from "./tensor.ts";
 
 /** Texels of a row: what every device allows. */
 export const TEXTURE_WIDTH = 8192;
-
-/** The texture of a tensor's storage. */
-export interface TensorTexture {
-  texture: GPUTexture;
-  view: GPUTextureView;
-  /** Of the storage's content, when it was copied; and how much of it was. */
-  version: number;
-  copiedBytes: number;
-  /** Whose commands copied it: a copy that the GPU never got does not count. */
-  copiedBy: Encoding | undefined;
-}
 
 const FORMATS = {
   f32: { format: "rgba32float", texelBytes: 16 },

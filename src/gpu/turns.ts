@@ -5,7 +5,6 @@
  *
  * @module
  */
-import type { Gpu } from "./device.ts";
 import { Encoding } from "./encoding.ts";
 
 /** Encodes a dispatch or a copy. */
@@ -24,6 +23,14 @@ export interface TurnOptions {
   now?: () => number;
 }
 
+/** What turns need of the device whose work they do. */
+interface Device {
+  readonly device: GPUDevice;
+  /** Waits for all that was submitted, and gives the first bytes of a buffer. */
+  map(buffer: GPUBuffer, sizeBytes: number): Promise<ArrayBuffer>;
+  settled(): Promise<void>;
+}
+
 /** See the module. */
 export class Turns {
   readonly #options: Required<TurnOptions>;
@@ -33,7 +40,7 @@ export class Turns {
   #beganMs: number;
   #turnMs: number;
 
-  constructor(readonly gpu: Gpu, options: TurnOptions = {}) {
+  constructor(readonly gpu: Device, options: TurnOptions = {}) {
     const now = () => performance.now();
     this.#options = { partMs: 25, shortestTurnMs: 50, longestTurnMs: 250, now, ...options };
     this.#beganMs = this.#options.now();
@@ -97,7 +104,7 @@ export class Turns {
   /** Submits what comes next, up to so many dispatches, and a fence behind it; @returns how many they were. */
   #submit(most: number): number {
     const { queue } = this.gpu.device;
-    let encoding = new Encoding(this.gpu);
+    let encoding = new Encoding(this.gpu.device);
     let submitted = 0;
     const submit = () => {
       queue.submit([encoding.finish()]);
@@ -117,7 +124,7 @@ export class Turns {
         continue;
       }
       submit();
-      encoding = new Encoding(this.gpu);
+      encoding = new Encoding(this.gpu.device);
       work.action();
     }
     encoding.copier.clearBuffer(this.#fence);

@@ -1,5 +1,6 @@
 // This module is browser compatible.
-import { Commands, type DispatchObserver } from "../gpu/commands.ts";
+import { Commands } from "../gpu/commands.ts";
+import type { DispatchObserver } from "../gpu/encoding.ts";
 import type { Readback } from "../gpu/readback.ts";
 import type { Tensor } from "../gpu/tensor.ts";
 import { type GpuBatch, type HeadGroup, type PackedBatch, uploadBatch } from "../model/batch.ts";
