@@ -71,8 +71,9 @@ fn ${name}_loss(pair: u32, gain: vec2<f32>) -> Loss {
 
 /** Losses that compare sorted numbers of all pairs, whose pair they are does not matter. */
 export const ACROSS_PAIRS = {
-  /** AOT: Melnyk et al. 2024, arXiv:2406.05882; margins of the policy against those of the reference. */
+  /** AOT: margins of the policy against those of the reference. */
   aot: {
+    paper: "Melnyk et al. 2024, arXiv:2406.05882",
     reads: ["labelSmoothing"],
     ofAll(pairs, options): PairLoss[] {
       const { values, leftSlopes } = bySortedPairs(
@@ -95,8 +96,9 @@ fn aot_element(list: u32, i: u32) -> f32 {
 ${sorted("aot", "-slope")}`,
   },
 
-  /** The same paper: gains of chosen answers against gains of rejected ones. */
+  /** AOT: gains of chosen answers against gains of rejected ones. */
   aot_unpaired: {
+    paper: "Melnyk et al. 2024, arXiv:2406.05882",
     reads: ["labelSmoothing"],
     ofAll(pairs, options): PairLoss[] {
       const { values, leftSlopes, rightSlopes } = bySortedPairs(

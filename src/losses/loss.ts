@@ -36,6 +36,8 @@ export interface LossOptions extends Readonly<Record<LossOption, number>> {}
 export type Loss = LossFacts & (LossOfPair | LossOfAll);
 
 interface LossFacts {
+  /** Authors, year and number; none of what is no paper's. */
+  paper?: string;
   /** The options that it reads, besides beta, which makes the rewards of any loss; others are refused. */
   reads: readonly Exclude<LossOption, "beta">[];
   /** Those of them that must be above 0. */

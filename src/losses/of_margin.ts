@@ -13,8 +13,9 @@ function ofDelta(value: number, slope: number): PairLoss {
 
 /** Losses of delta: by how much the margin of the policy exceeds that of the reference. */
 export const OF_MARGIN = {
-  /** DPO: Rafailov et al. 2023, arXiv:2305.18290, eq. 7; with label smoothing cDPO (Mitchell 2023). */
+  /** DPO, eq. 7; with label smoothing cDPO (Mitchell 2023). */
   sigmoid: {
+    paper: "Rafailov et al. 2023, arXiv:2305.18290",
     reads: ["labelSmoothing"],
     of(scores, { beta, labelSmoothing: e }) {
       const z = beta * delta(scores);
@@ -34,8 +35,9 @@ fn sigmoid_loss(pair: u32, gain: vec2<f32>) -> Loss {
 }`,
   },
 
-  /** Chowdhury et al. 2024, arXiv:2403.00409, eq. 12: unbiased under labels flipped with probability e. */
+  /** Eq. 12: unbiased under labels flipped with probability e. */
   robust: {
+    paper: "Chowdhury et al. 2024, arXiv:2403.00409",
     reads: ["labelSmoothing"],
     of(scores, { beta, labelSmoothing: e }) {
       const z = beta * delta(scores);
@@ -55,8 +57,9 @@ fn robust_loss(pair: u32, gain: vec2<f32>) -> Loss {
 }`,
   },
 
-  /** Azar et al. 2023, arXiv:2310.12036, eq. 17; per token and with rewards that are sums, as TRL has it. */
+  /** Eq. 17; per token and with rewards that are sums, as TRL has it. */
   ipo: {
+    paper: "Azar et al. 2023, arXiv:2310.12036",
     reads: [],
     logprob: "mean",
     rewards: "sum",
@@ -71,8 +74,9 @@ fn ipo_loss(pair: u32, gain: vec2<f32>) -> Loss {
 }`,
   },
 
-  /** SLiC: Zhao et al. 2023, arXiv:2305.10425, on the DPO reward. */
+  /** SLiC, on the DPO reward. */
   hinge: {
+    paper: "Zhao et al. 2023, arXiv:2305.10425",
     reads: [],
     of(scores, { beta }) {
       const z = beta * delta(scores);
@@ -85,8 +89,9 @@ fn hinge_loss(pair: u32, gain: vec2<f32>) -> Loss {
 }`,
   },
 
-  /** Length-normalised DPO: Lambert et al. 2024, arXiv:2411.15124 (Tulu 3); sigmoid per token, with rewards that are sums. */
+  /** Length-normalised DPO (Tulu 3): sigmoid per token, with rewards that are sums. */
   sigmoid_norm: {
+    paper: "Lambert et al. 2024, arXiv:2411.15124",
     reads: [],
     logprob: "mean",
     rewards: "sum",
@@ -101,8 +106,9 @@ fn sigmoid_norm_loss(pair: u32, gain: vec2<f32>) -> Loss {
 }`,
   },
 
-  /** EXO: Ji et al. 2024, arXiv:2402.00856, eq. 16: the divergence from labels that are wrong with probability e. */
+  /** EXO, eq. 16: the divergence from labels that are wrong with probability e. */
   exo_pair: {
+    paper: "Ji et al. 2024, arXiv:2402.00856",
     reads: ["labelSmoothing"],
     positive: ["labelSmoothing"],
     of(scores, { beta, labelSmoothing: e }) {
@@ -128,10 +134,11 @@ fn exo_pair_loss(pair: u32, gain: vec2<f32>) -> Loss {
   },
 
   /**
-   * DiscoPOP: Lu et al. 2024, arXiv:2406.08414, eq. 5, the log-ratio modulated loss. The exponential grows where its weight falls, so
+   * DiscoPOP, eq. 5, the log-ratio modulated loss. The exponential grows where its weight falls, so
    * both are one exponential; with tau up to 1 it stays finite.
    */
   discopop: {
+    paper: "Lu et al. 2024, arXiv:2406.08414",
     reads: ["discopopTau"],
     of(scores, { beta, discopopTau: tau }) {
       const z = beta * delta(scores);

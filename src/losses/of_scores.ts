@@ -13,8 +13,9 @@ function logOdds(score: number): { value: number; slope: number } {
 
 /** Losses of the policy's scores by themselves: no reference is loaded and run. */
 export const OF_SCORES = {
-  /** SimPO: Meng et al. 2024, arXiv:2405.14734, eq. 6. */
+  /** SimPO, eq. 6. */
   simpo: {
+    paper: "Meng et al. 2024, arXiv:2405.14734",
     reads: ["labelSmoothing", "simpoGamma"],
     logprob: "mean",
     reference: false,
@@ -38,8 +39,9 @@ fn simpo_loss(pair: u32, gain: vec2<f32>) -> Loss {
 }`,
   },
 
-  /** CPO: Xu et al. 2024, arXiv:2401.08417, eq. 5, with a weight of its second term as TRL has it. */
+  /** CPO, eq. 5, with a weight of its second term as TRL has it. */
   cpo: {
+    paper: "Xu et al. 2024, arXiv:2401.08417",
     reads: ["labelSmoothing", "cpoAlpha"],
     reference: false,
     of({ chosen, rejected }, { beta, labelSmoothing: e, cpoAlpha }, chosenTokens) {
@@ -63,8 +65,9 @@ fn cpo_loss(pair: u32, gain: vec2<f32>) -> Loss {
 }`,
   },
 
-  /** ORPO: Hong et al. 2024, arXiv:2403.07691, eq. 6, with beta for lambda as in TRL. */
+  /** ORPO, eq. 6, with beta for lambda as in TRL. */
   orpo: {
+    paper: "Hong et al. 2024, arXiv:2403.07691",
     reads: [],
     logprob: "mean",
     reference: false,

@@ -8,8 +8,9 @@ function gains({ chosen, rejected, referenceChosen, referenceRejected }: PairSco
 
 /** Losses that also ask what becomes of chosen and rejected by themselves. */
 export const OF_SIDES = {
-  /** NCA: Chen et al. 2024, arXiv:2402.05369. */
+  /** NCA. */
   nca_pair: {
+    paper: "Chen et al. 2024, arXiv:2402.05369",
     reads: [],
     of(scores, { beta }) {
       const [c, r] = gains(scores).map((gain) => beta * gain);
@@ -30,8 +31,9 @@ fn nca_pair_loss(pair: u32, gain: vec2<f32>) -> Loss {
 }`,
   },
 
-  /** BCO: Jung et al. 2024, arXiv:2404.04656; without the shift by a running mean, as TRL has it since 0.29. */
+  /** BCO without the shift by a running mean, as TRL has it since 0.29. */
   bco_pair: {
+    paper: "Jung et al. 2024, arXiv:2404.04656",
     reads: [],
     of(scores, { beta }) {
       const [c, r] = gains(scores).map((gain) => beta * gain);
@@ -48,8 +50,9 @@ fn bco_pair_loss(pair: u32, gain: vec2<f32>) -> Loss {
 }`,
   },
 
-  /** SPPO with hard labels: Wu et al. 2024, arXiv:2405.00675, eq. 4.7. */
+  /** SPPO with hard labels, eq. 4.7. */
   sppo_hard: {
+    paper: "Wu et al. 2024, arXiv:2405.00675",
     reads: [],
     of(scores, { beta }) {
       const [c, r] = gains(scores);
@@ -64,8 +67,9 @@ fn sppo_hard_loss(pair: u32, gain: vec2<f32>) -> Loss {
 }`,
   },
 
-  /** APO-zero: D'Oosterlinck et al. 2024, arXiv:2408.06266, eq. 7: chosen answers become likelier, rejected ones less likely. */
+  /** APO-zero, eq. 7: chosen answers become likelier, rejected ones less likely. */
   apo_zero: {
+    paper: "D'Oosterlinck et al. 2024, arXiv:2408.06266",
     reads: [],
     of(scores, { beta }) {
       const [c, r] = gains(scores).map((gain) => beta * gain);
@@ -86,8 +90,9 @@ fn apo_zero_loss(pair: u32, gain: vec2<f32>) -> Loss {
 }`,
   },
 
-  /** APO-down, the same paper, eq. 8: chosen answers become less likely, rejected ones even less. */
+  /** APO-down, eq. 8: chosen answers become less likely, rejected ones even less. */
   apo_down: {
+    paper: "D'Oosterlinck et al. 2024, arXiv:2408.06266",
     reads: [],
     of(scores, { beta }) {
       const [c, r] = gains(scores).map((gain) => beta * gain);
@@ -110,8 +115,9 @@ fn apo_down_loss(pair: u32, gain: vec2<f32>) -> Loss {
 }`,
   },
 
-  /** DPO-Positive: Pal et al. 2024, arXiv:2402.13228 (Smaug), eq. 3: a chosen answer that becomes less likely is penalized. */
+  /** DPO-Positive (Smaug), eq. 3: a chosen answer that becomes less likely is penalized. */
   dpop: {
+    paper: "Pal et al. 2024, arXiv:2402.13228",
     reads: ["dpopLambda"],
     of(scores, { beta, dpopLambda: lambda }) {
       const [c, r] = gains(scores);

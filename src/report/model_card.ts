@@ -1,5 +1,7 @@
 // This module is browser compatible.
+import type { Options } from "../config.ts";
 import { filterInWords } from "../data/filter_report.ts";
+import { lossInWords, termsOf } from "../losses/losses.ts";
 import {
   evaluationChanges,
   type MetricsLine,
@@ -8,11 +10,6 @@ import {
   type RunRecord,
   type Sample,
 } from "./run_record.ts";
-
-const METHODS: Partial<Record<RunRecord["command"], string>> = {
-  train: "Direct Preference Optimization (Rafailov et al. 2023, arXiv:2305.18290)",
-  sft: "next-token training",
-};
 
 /**
  * The README.md of a run directory: what the model is, how it was made, and what was measured. Hugging Face reads the
@@ -23,11 +20,10 @@ export function renderModelCard(
   metrics: readonly MetricsLine[],
   samples: readonly Sample[],
 ): string {
-  const method = METHODS[run.command] ?? run.command;
   return `${
     [
       frontMatter(run),
-      `# ${code(run.options.model)} after ${method}`,
+      `# ${code(run.options.model)} after ${methodOf(run)}`,
       summary(run),
       evaluation(metrics),
       answers(samples),
@@ -35,6 +31,18 @@ export function renderModelCard(
       configuration(run),
     ].filter((part) => part !== "").join("\n\n")
   }\n`;
+}
+
+function methodOf({ command, options }: RunRecord): string {
+  if (command === "sft") return "next-token training";
+  if (command !== "train") return command;
+  const objective = options as Pick<Options<"train">, "lossType" | "lossWeights">; // of this command
+  const papers = new Set(termsOf(objective).flatMap(({ loss }) => loss.paper ?? []));
+  const source = papers.size > 0 ? ` (${[...papers].join("; ")})` : "";
+  const loss = lossInWords(objective);
+  return loss === "sigmoid"
+    ? `Direct Preference Optimization${source}`
+    : `preference optimization with the loss ${code(loss)}${source}`;
 }
 
 // The hub refuses cards that name anything but its own repositories here.
