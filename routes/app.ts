@@ -4,7 +4,7 @@
  *
  * @module
  */
-import { Hono } from "hono";
+import { Hono, type HonoRequest } from "hono";
 import { cors } from "hono/cors";
 import { routePath } from "hono/route";
 import { openAPIRouteHandler } from "hono-openapi";
@@ -58,10 +58,14 @@ export function createApp(options: AppOptions): Hono {
   const app = new Hono();
   app.onError(errorHandler(log));
   app.notFound((context) => {
-    throw new ApiError(404, `Expected a route of /openapi.json, found ${context.req.path}`);
+    throw noRoute(app, context.req);
   });
   app.use(async (context, next) => {
     await next();
+    const { error, req, res } = context;
+    if (error instanceof ApiError && error.status < 500) {
+      log(`refused    ${res.status} ${req.method} ${req.path}: ${error.message}`);
+    }
     const route = context.error instanceof ApiError && context.error.status === 404
       ? "unknown"
       : routePath(context, -1); // not the path: ids would be counted one by one
@@ -92,4 +96,31 @@ export function createApp(options: AppOptions): Hono {
     }),
   );
   return app;
+}
+
+/** @returns 405 for a path that takes another method; 404 with the path that may be meant for any other. */
+function noRoute({ routes }: Hono, { method, path }: HonoRequest): ApiError {
+  const methodsOf = (path: string) => {
+    const handlers = routes.filter((route) => route.method !== "ALL" && matches(route.path, path));
+    return [...new Set(handlers.map(({ method }) => method))];
+  };
+  const methods = methodsOf(path);
+  if (methods.length > 0) {
+    const allow = methods.join(", ");
+    return new ApiError(405, `Expected ${allow} for ${path}, found ${method}`, {
+      headers: { allow },
+    });
+  }
+  const tidy = path.replace(/\/{2,}/g, "/").replace(/(.)\/$/, "$1");
+  const meant = [tidy, `/v1${tidy}`].find((each) => methodsOf(each).length > 0);
+  const hint = meant === undefined ? "" : `: did you mean ${meant}?`;
+  return new ApiError(404, `Expected a route of /openapi.json, found ${path}${hint}`);
+}
+
+/** Whether a path is one of a route, whose parameters are ":name" or ":name{.+}". */
+function matches(route: string, path: string): boolean {
+  const parts = route.split("/").map((part) =>
+    part.startsWith(":") ? part.endsWith("{.+}") ? ".+" : "[^/]+" : RegExp.escape(part)
+  );
+  return new RegExp(`^${parts.join("/")}$`).test(path);
 }

@@ -16,6 +16,7 @@ import {
   checkPromptText,
   roomFor,
   seedOf,
+  stopIdsOf,
   usageOf,
 } from "./text_answer.ts";
 import { json } from "./validate.ts";
@@ -36,16 +37,20 @@ export function chatRoutes(api: Api, log: (line: string) => void): Hono {
       const tokenizer = tokenizerOf(asked);
       checkPromptText(request.messages.map(textOf).join(""));
       const prompt = encodeChat(tokenizer, templateMessages(request.messages), {
-        addGenerationPrompt: request.add_generation_prompt ?? true,
+        addGenerationPrompt: request.add_generation_prompt ?? !request.continue_final_message,
+        continueFinalMessage: request.continue_final_message ?? false,
       });
-      const wish = request.max_completion_tokens ?? request.max_tokens;
+      const [wish, param] = request.max_completion_tokens == null
+        ? [request.max_tokens, request.max_tokens == null ? "messages" : "max_tokens"]
+        : [request.max_completion_tokens, "max_completion_tokens"];
       const question = {
         asked,
         fields: request,
         prompt,
         seed: seedOf(request),
         bias: biasOf(asked, request),
-        maxNewTokens: roomFor(asked, prompt, wish),
+        stopIds: stopIdsOf(asked, request),
+        maxNewTokens: roomFor(asked, prompt, wish, { param }),
         topLogprobs: request.logprobs ? request.top_logprobs ?? 0 : null,
       };
       const sequences = Array.from({ length: request.n ?? 1 }, (_, sequence) => sequence);
@@ -121,7 +126,7 @@ function chatLogprobs(tokenizer: TextTokenizer, tokens: readonly AnswerToken[]) 
     bytes: [...tokenBytes(tokenizer, id)],
     logprob,
   });
-  const content = tokens.filter(({ ends }) => !ends).map(({ logprobs }) => ({
+  const content = tokens.filter(({ shown }) => shown).map(({ logprobs }) => ({
     ...entry(logprobs!),
     top_logprobs: logprobs!.top.map(entry),
   }));

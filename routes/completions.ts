@@ -8,6 +8,7 @@ import type { DrawnToken } from "../src/generate/decoder.ts";
 import type { TokenLogprobs } from "../src/kernels/token_logprobs.ts";
 import { encodeText } from "../src/text/prompt.ts";
 import { tokenText } from "../src/text/token_bytes.ts";
+import { TextStream } from "../src/text/text_stream.ts";
 import type { TextTokenizer } from "../src/text/tokenizer.ts";
 import type { PooledModel } from "../src/serve/model_pool.ts";
 import { type Api, inTime, modelOf, tokenizerOf } from "./api.ts";
@@ -20,6 +21,7 @@ import {
   checkPromptText,
   roomFor,
   seedOf,
+  stopIdsOf,
   usageOf,
 } from "./text_answer.ts";
 import { json } from "./validate.ts";
@@ -37,13 +39,18 @@ export function completionRoutes(api: Api, log: (line: string) => void): Hono {
       const asked = await modelOf(api, request.model);
       const prompts = promptsOf(request, asked);
       const n = request.n ?? 1;
+      const stopIds = stopIdsOf(asked, request);
       const questions = prompts.flatMap((prompt) => Array.from({ length: n }, () => prompt))
         .map((prompt, sequence) => ({
           asked,
           fields: request,
           prompt,
           sequence,
-          maxNewTokens: roomFor(asked, prompt, request.max_tokens, DEFAULT_NEW_TOKENS),
+          stopIds,
+          maxNewTokens: roomFor(asked, prompt, request.max_tokens, {
+            fallback: DEFAULT_NEW_TOKENS,
+            param: request.max_tokens == null ? "prompt" : "max_tokens",
+          }),
           topLogprobs: request.logprobs ?? null,
         }));
       const seed = seedOf(request);
@@ -144,10 +151,16 @@ interface ListedLogprobs {
   text_offset: number[];
 }
 
+interface PlacedToken extends DrawnToken {
+  /** Where its characters begin in the text. */
+  begin: number;
+}
+
 /** Writes the parts of one choice, and keeps count of where they stand in its text. */
 class ChoiceWriter {
   readonly #tokenizer: TextTokenizer;
-  #offset = 0;
+  /** Characters of the prompt that the text begins with. */
+  #echoed = 0;
 
   constructor(asked: PooledModel, readonly request: CompletionRequest) {
     this.#tokenizer = tokenizerOf(asked);
@@ -155,19 +168,23 @@ class ChoiceWriter {
 
   /** The prompt itself; nothing predicts its first token. */
   echo(prompt: readonly number[], known: TokenLogprobs[] | null) {
-    const tokens = prompt.map((id, i) => ({ id, logprobs: i === 0 ? undefined : known?.[i - 1] }));
-    return this.#part(this.#tokenizer.decode(prompt), tokens);
+    const stream = new TextStream(this.#tokenizer);
+    let begin = 0;
+    const tokens = prompt.map((id, i) => {
+      const token = { id, begin, logprobs: i === 0 ? undefined : known?.[i - 1] };
+      begin += stream.push(id).length;
+      return token;
+    });
+    const part = this.piece(this.#tokenizer.decode(prompt), tokens);
+    this.#echoed = part.text.length;
+    return part;
   }
 
-  piece(text: string, tokens: readonly DrawnToken[]) {
-    return this.#part(text, tokens);
-  }
-
-  #part(text: string, tokens: readonly DrawnToken[]) {
+  piece(text: string, tokens: readonly PlacedToken[]) {
     return { text, logprobs: this.request.logprobs == null ? null : this.#list(tokens) };
   }
 
-  #list(tokens: readonly DrawnToken[]): ListedLogprobs {
+  #list(tokens: readonly PlacedToken[]): ListedLogprobs {
     const name = (id: number) => tokenText(this.#tokenizer, id);
     const list: ListedLogprobs = {
       tokens: [],
@@ -175,17 +192,15 @@ class ChoiceWriter {
       top_logprobs: [],
       text_offset: [],
     };
-    for (const { id, logprobs } of tokens) {
-      const text = name(id);
-      list.tokens.push(text);
+    for (const { id, begin, logprobs } of tokens) {
+      list.tokens.push(name(id));
       list.token_logprobs.push(logprobs?.logprob ?? null);
       list.top_logprobs.push(
         logprobs
           ? Object.fromEntries(logprobs.top.map(({ id, logprob }) => [name(id), logprob]))
           : null,
       );
-      list.text_offset.push(this.#offset);
-      this.#offset += text.length;
+      list.text_offset.push(this.#echoed + begin);
     }
     return list;
   }

@@ -26,13 +26,21 @@ export function eventStream(
       sent = sent.then(() => out.write(`${head}data: ${data}\n\n`));
     };
     try {
-      await produce((event, id) => send(JSON.stringify(event), id), gone.signal);
+      await produce((event, id) => send(jsonLine(event), id), gone.signal);
       if (!gone.signal.aborted) send("[DONE]");
     } catch (error) {
       logFailure(error, log);
-      send(JSON.stringify(errorBody(error).body));
+      send(jsonLine(errorBody(error).body));
     } finally {
       await sent.finally(onEnd);
     }
   });
+}
+
+/** JSON without the characters that end a line for some readers of streams, though not for JSON nor for server-sent events. */
+function jsonLine(value: object): string {
+  return JSON.stringify(value).replace(
+    /[\u0085\u2028\u2029]/g,
+    (character) => `\\u${character.charCodeAt(0).toString(16).padStart(4, "0")}`,
+  );
 }

@@ -9,9 +9,18 @@ import { form, query } from "./validate.ts";
 
 const tag = { tags: ["fine-tuning"] };
 
+/** What files are for. */
+const PURPOSE = "fine-tune";
+
 const Upload = z.strictObject({
   file: z.instanceof(File).meta({ type: "string", format: "binary" }),
-  purpose: z.literal("fine-tune"),
+  purpose: z.literal(PURPOSE),
+});
+
+const FileQuery = PageQuery.extend({
+  purpose: z.string().max(64).optional(),
+  /** By the time that they came; without it first those that the server was started with. */
+  order: z.enum(["asc", "desc"]).optional(),
 });
 
 export function fileRoutes(files: TrainingFiles): Hono {
@@ -19,9 +28,13 @@ export function fileRoutes(files: TrainingFiles): Hono {
     .get(
       "/v1/files",
       describeRoute({ summary: "Datasets that jobs may use", ...tag }),
-      query(PageQuery),
-      async (context) =>
-        context.json(pageOf((await files.list()).map(described), context.req.valid("query"))),
+      query(FileQuery),
+      async (context) => {
+        const { purpose = PURPOSE, order, ...page } = context.req.valid("query");
+        const all = (await files.list()).map(described).filter((file) => file.purpose === purpose);
+        if (order) all.sort((a, b) => (a.created_at - b.created_at) * (order === "asc" ? 1 : -1));
+        return context.json(pageOf(all, page));
+      },
     )
     .post(
       "/v1/files",
@@ -66,8 +79,10 @@ export async function fileOf(
 ): Promise<TrainingFile> {
   const file = await files.get(id);
   if (file) return file;
-  const names = (await files.list()).map(({ id }) => id).join(", ");
-  throw new ApiError(param ? 400 : 404, `Expected one of the files ${names}, found "${id}"`, {
+  const named = (await files.list()).filter(({ source }) => source !== "upload");
+  const names = named.map(({ id }) => id).join(", ");
+  const message = `Expected one of ${names} or an upload of /v1/files, found "${id}"`;
+  throw new ApiError(param ? 400 : 404, message, {
     param,
     code: "file_not_found",
   });
@@ -79,7 +94,7 @@ const described = ({ id, bytes, createdAt, filename, rows, source }: TrainingFil
   bytes,
   created_at: createdAt,
   filename,
-  purpose: "fine-tune",
+  purpose: PURPOSE,
   status: "processed",
   smoldpo: { rows, source },
 });

@@ -41,7 +41,10 @@ const JobRequest = z.strictObject({
     }).nullish(),
   }),
   seed: z.int().min(0).max(2 ** 32 - 1).nullish(),
-  suffix: z.string().regex(/^[\w.-]{1,64}$/, "letters, digits, dots, dashes").nullish(),
+  suffix: z.string().regex(
+    /^[\w.-]{1,64}$/,
+    "expected letters, digits, dots and dashes, at most 64",
+  ).nullish(),
   metadata: z.record(z.string().max(64), z.string().max(512)).nullish(),
   integrations: z.array(z.never()).nullish(),
   smoldpo: GivenOptions.describe("Options of `train` by their own names, such as learning_rate"),
@@ -114,7 +117,11 @@ export function jobRoutes(trainings: Trainings, runs: RunStore, log: (line: stri
       "/v1/fine_tuning/jobs",
       describeRoute({ summary: "All jobs, the newest first", ...tag }),
       query(PageQuery),
-      (context) => context.json(pageOf(trainings.jobs.map(described), context.req.valid("query"))),
+      (context) => {
+        const has = metadataFilter(context.req.query());
+        const jobs = trainings.jobs.filter(({ task: { request } }) => has(request.metadata ?? {}));
+        return context.json(pageOf(jobs.map(described), context.req.valid("query")));
+      },
     )
     .get(
       "/v1/fine_tuning/jobs/:id",
@@ -188,6 +195,16 @@ export function jobRoutes(trainings: Trainings, runs: RunStore, log: (line: stri
         }, { onEnd: () => {}, log });
       },
     );
+}
+
+/** OpenAI's way to ask for jobs by what was written beside them: `metadata[key]=value`. */
+function metadataFilter(query: Record<string, string>) {
+  const wanted = Object.entries(query).flatMap(([name, value]) => {
+    const key = /^metadata\[(.+)\]$/.exec(name)?.[1];
+    return key === undefined ? [] : [[key, value]];
+  });
+  return (metadata: Readonly<Record<string, string>>) =>
+    wanted.every(([key, value]) => metadata[key] === value);
 }
 
 const trainsNothing = () =>

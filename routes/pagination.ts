@@ -2,10 +2,13 @@
 import { z } from "zod";
 import { ApiError } from "./errors.ts";
 
+/** Largest part of a list; who asks for more gets this many, and a cursor. */
+const MOST = 100;
+
 /** Which part of a list is wanted. */
 export const PageQuery = z.object({
   after: z.string().max(256).optional(),
-  limit: z.coerce.number().int().min(1).max(100).default(20),
+  limit: z.coerce.number().int().min(1).transform((limit) => Math.min(limit, MOST)).default(20),
 });
 export type PageQuery = z.infer<typeof PageQuery>;
 

@@ -1,12 +1,15 @@
 /** What requests may hold: fields of the OpenAI API, and of others that have more (vLLM's names). Both bounds on every number. */
 import { z } from "zod"; // one schema checks, types and documents
 
-/** Absent and null are the same, as in the OpenAI API. */
+/** Absent and null are the same, as in the OpenAI API: validate.ts takes nulls out, of fields that no schema has too. */
 const optional = <T extends z.ZodType>(type: T) => type.nullish();
 
 export const MOST_NEW_TOKENS = 1 << 20; // the model's own positions bound it further
 const MOST_SEQUENCES = 128;
 const MOST_BIASES = 1024;
+const MOST_STOPS = 128;
+
+const stopText = z.string().min(1).max(256);
 
 const tokenId = z.int().min(0).max(2 ** 32 - 1);
 
@@ -14,7 +17,7 @@ const tokenId = z.int().min(0).max(2 ** 32 - 1);
 const sampling = {
   model: optional(z.string().max(512)),
   temperature: optional(z.number().min(0).max(2)),
-  top_p: optional(z.number().gt(0).max(1)),
+  top_p: optional(z.number().min(0).max(1)),
   top_k: optional(z.int().min(-1).max(2 ** 31)),
   min_p: optional(z.number().min(0).max(1)),
   frequency_penalty: optional(z.number().min(-2).max(2)),
@@ -27,33 +30,46 @@ const sampling = {
   seed: optional(z.int()),
   n: optional(z.int().min(1).max(MOST_SEQUENCES)),
   max_tokens: optional(z.int().min(0).max(MOST_NEW_TOKENS)),
-  stop: optional(
-    z.union([z.string().min(1).max(256), z.array(z.string().min(1).max(256)).max(16)]),
-  ),
+  stop: optional(z.union([
+    stopText,
+    z.array(stopText).max(MOST_STOPS, `expected at most ${MOST_STOPS} stop strings`),
+  ])),
   stop_token_ids: optional(z.array(tokenId).max(64)),
   ignore_eos: optional(z.boolean()),
+  skip_special_tokens: optional(z.boolean()),
   stream: optional(z.boolean()),
   stream_options: optional(
-    z.strictObject({
+    z.looseObject({
       include_usage: optional(z.boolean()),
-      include_obfuscation: optional(z.boolean()),
+      continuous_usage_stats: optional(z.boolean()),
     }),
   ),
 };
 
-/** Fields that say nothing about the answer: taken, and left alone. */
-const ignored = {
-  user: optional(z.string()),
-  metadata: optional(z.record(z.string(), z.string())),
-  store: optional(z.boolean()),
-  service_tier: optional(z.string()),
-  safety_identifier: optional(z.string()),
-  prompt_cache_key: optional(z.string()),
+/** Fields that do not bear on the answer of any model here: accepted, whatever they say. */
+const ignored = Object.fromEntries(
+  [
+    ...["user", "metadata", "store", "service_tier", "safety_identifier", "prompt_cache_key"],
+    ...["prompt_cache_retention", "parallel_tool_calls", "reasoning_effort", "verbosity"],
+    ...["prediction", "cache_prompt", "priority", "request_id"], // of OpenAI, llama.cpp, vLLM
+  ].map((name) => [name, z.unknown().optional()]),
+);
+
+/** Fields of other servers whose feature is missing here: accepted with the value that turns it off. */
+const turnedOff = {
+  min_tokens: optional(z.literal(0)),
+  length_penalty: optional(z.literal(1)),
+  typical_p: optional(z.literal(1)),
+  mirostat: optional(z.literal(0)),
+  use_beam_search: optional(z.literal(false)),
+  include_stop_str_in_output: optional(z.literal(false)),
+  return_token_ids: optional(z.literal(false)),
 };
 
 export const CompletionRequest = z.strictObject({
   ...sampling,
   ...ignored,
+  ...turnedOff,
   prompt: z.union([
     z.string(),
     z.array(z.string()).min(1).max(MOST_SEQUENCES),
@@ -62,34 +78,64 @@ export const CompletionRequest = z.strictObject({
   ]),
   echo: optional(z.boolean()),
   logprobs: optional(z.int().min(0).max(5)),
-  best_of: optional(z.int().min(1).max(1)),
+  best_of: optional(z.int().min(1).max(MOST_SEQUENCES)),
   suffix: optional(z.literal("")),
-}).meta({ id: "CompletionRequest" });
+}).refine(
+  ({ best_of, n }) => (best_of ?? 1) <= (n ?? 1),
+  { path: ["best_of"], message: "expected at most n, as this server returns all that it draws" },
+).meta({ id: "CompletionRequest" });
 export type CompletionRequest = z.infer<typeof CompletionRequest>;
 
-const ChatMessage = z.strictObject({
+const NO_TOOLS = "tools are not supported by this server";
+
+const TextPart = z.looseObject({
+  type: z.literal("text", {
+    error: ({ input }) => `expected parts of text alone, found ${JSON.stringify(input)}`,
+  }),
+  text: z.string(),
+});
+
+/** Clients send back what servers of all kinds have put into a message. */
+const ChatMessage = z.looseObject({
   role: z.enum(["system", "developer", "user", "assistant"]),
-  content: z.union([
-    z.string(),
-    z.array(z.strictObject({ type: z.literal("text"), text: z.string() })),
-  ]),
-  name: optional(z.string()),
-  refusal: optional(z.string()),
-}).meta({ id: "ChatMessage" });
+  content: optional(z.union([z.string(), z.array(TextPart)])),
+  tool_calls: optional(z.array(z.unknown()).max(0, "tool calls are not supported by this server")),
+}).refine(
+  ({ role, content }) => content != null || role === "assistant",
+  { path: ["content"], message: "expected a text, found none" },
+).meta({ id: "ChatMessage" });
 
 export const ChatRequest = z.strictObject({
   ...sampling,
   ...ignored,
+  ...turnedOff,
   messages: z.array(ChatMessage).min(1).max(1024),
   max_completion_tokens: sampling.max_tokens,
   logprobs: optional(z.boolean()),
   top_logprobs: optional(z.int().min(0).max(20)),
-  response_format: optional(z.strictObject({ type: z.literal("text") })),
+  response_format: optional(z.looseObject({
+    type: z.literal("text", {
+      error: ({ input }) =>
+        `answers that keep to a format are not supported by this server: expected "text", found ${
+          JSON.stringify(input)
+        }`,
+    }),
+  })),
   modalities: optional(z.array(z.literal("text"))),
-  tools: optional(z.array(z.never())),
-  tool_choice: optional(z.literal("none")),
+  tools: optional(z.array(z.unknown()).max(0, NO_TOOLS)),
+  tool_choice: optional(z.enum(["none", "auto"], NO_TOOLS)),
+  functions: optional(z.array(z.unknown()).max(0, NO_TOOLS)),
+  function_call: optional(z.enum(["none", "auto"], NO_TOOLS)),
   add_generation_prompt: optional(z.boolean()),
-}).meta({ id: "ChatRequest" });
+  continue_final_message: optional(z.boolean()),
+}).refine(
+  ({ add_generation_prompt, continue_final_message }) =>
+    !(add_generation_prompt && continue_final_message),
+  {
+    path: ["continue_final_message"],
+    message: "expected one of add_generation_prompt and continue_final_message, found both",
+  },
+).meta({ id: "ChatRequest" });
 export type ChatRequest = z.infer<typeof ChatRequest>;
 export type SamplingFields = Pick<CompletionRequest, keyof typeof sampling>;
 
@@ -148,7 +194,7 @@ export const PreferenceList = z.strictObject({
 
 /** @returns The text of a message, whose content may come in parts. */
 export function textOf({ content }: z.infer<typeof ChatMessage>): string {
-  return typeof content === "string" ? content : content.map(({ text }) => text).join("");
+  return typeof content === "string" ? content : (content ?? []).map(({ text }) => text).join("");
 }
 
 /** @returns Messages as chat templates know them. */

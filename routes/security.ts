@@ -76,7 +76,7 @@ export function onlyOurPages({ hosts, corsOrigin }: SecurityOptions) {
     // The other one is that of a request with a whole address in its first line.
     const target = URL.parse(req.url)?.host ?? ""; // some names make no URL
     const host = req.header("host") ?? target;
-    for (const name of [host, target].map((each) => each.replace(/:\d+$/, ""))) {
+    for (const name of [host, target].map((each) => each.replace(/:\d+$/, "").toLowerCase())) {
       if (hosts !== null && !hosts.includes(name)) {
         throw new ApiError(403, `Expected a Host of ${hosts.join(", ")}, found ${name}`);
       }
@@ -90,6 +90,10 @@ export function onlyOurPages({ hosts, corsOrigin }: SecurityOptions) {
     const type = req.header("content-type") ?? "";
     // Clients name no type where they send nothing; a form names its own, and fetch brings an Origin.
     const empty = type === "" && (req.method === "DELETE" || req.header("content-length") === "0");
+    const encoding = req.header("content-encoding") ?? "identity";
+    if (writes && encoding !== "identity") {
+      throw new ApiError(415, `Expected a body without Content-Encoding, found ${encoding}`);
+    }
     const expected = req.path === UPLOADS ? "multipart/form-data" : "application/json";
     if (writes && !empty && type.split(";")[0].trim().toLowerCase() !== expected) {
       throw new ApiError(415, `Expected Content-Type: ${expected}, found ${type || "none"}`);

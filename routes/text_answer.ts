@@ -22,8 +22,13 @@ export function checkPromptText(text: string): string {
   );
 }
 
-/** A token of an answer; one that ends it is no part of its text. */
+/** A token of an answer. */
 export interface AnswerToken extends DrawnToken {
+  /** Where its characters begin in the answer's text. */
+  begin: number;
+  /** Whether the text has it: not the token that ends the answer, nor a special one that is skipped. */
+  shown: boolean;
+  /** Whether the answer ends with it. */
   ends: boolean;
 }
 
@@ -49,6 +54,7 @@ export interface Question {
   sequence: number;
   seed: number;
   bias: ReadonlyMap<number, number>;
+  stopIds: readonly number[];
   maxNewTokens: number;
   topLogprobs: number | null;
   onPiece?: (piece: Piece) => void;
@@ -68,24 +74,39 @@ export function biasOf({ model }: PooledModel, { logit_bias }: SamplingFields): 
 }
 
 /**
+ * @returns Tokens that end an answer.
+ * @throws {UserError} If one is not in the model's vocabulary.
+ */
+export function stopIdsOf(
+  { model, stopIds }: PooledModel,
+  { ignore_eos, stop_token_ids }: SamplingFields,
+): number[] {
+  checkIds("stop_token_ids", stop_token_ids ?? [], model.vocabSize);
+  return [...ignore_eos ? [] : stopIds, ...stop_token_ids ?? []];
+}
+
+/**
  * How many new tokens a request may have.
  *
+ * @param options.param The field that has the prompt, or the wish.
  * @throws {ApiError} 400 if prompt and wish do not fit the model.
  */
 export function roomFor(
   { model }: PooledModel,
   prompt: readonly number[],
   wish: number | null | undefined,
-  fallback = DEFAULT_NEW_TOKENS,
+  { fallback = DEFAULT_NEW_TOKENS, param = "messages" } = {},
 ): number {
   const room = model.positions - prompt.length;
   if (room < (wish ?? 1)) {
+    const asked = wish ?? 1;
     throw new ApiError(
       400,
-      `Expected at most ${model.positions} tokens, found ${prompt.length} of the prompt and ${
-        wish ?? 1
-      } to generate`,
-      { code: "context_length_exceeded", param: "max_tokens" },
+      // Clients know this error by OpenAI's words.
+      `This model's maximum context length is ${model.positions} tokens. However, you requested ${
+        prompt.length + asked
+      } tokens (${prompt.length} in the prompt, ${asked} in the completion). Please shorten one of them.`,
+      { code: "context_length_exceeded", param },
     );
   }
   return wish ?? Math.min(fallback, room);
@@ -98,21 +119,24 @@ export function roomFor(
  */
 export async function answer(api: Api, question: Question): Promise<Answer> {
   const { serving, metrics } = api;
-  const { asked, fields, prompt, maxNewTokens, topLogprobs, onPiece, signal } = question;
+  const { asked, fields, prompt, stopIds, maxNewTokens, topLogprobs, onPiece, signal } = question;
   const tokenizer = tokenizerOf(asked);
   const stops = new StopStrings(
     typeof fields.stop === "string" ? [fields.stop] : fields.stop ?? [],
   );
-  const stopIds = [
-    ...fields.ignore_eos ? [] : asked.stopIds,
-    ...fields.stop_token_ids ?? [],
-  ];
   const stream = new TextStream(tokenizer);
   const enough = new AbortController();
   const began = performance.now();
+  const skipped = fields.skip_special_tokens === false ? new Set() : tokenizer.specialIds;
   const whole: Piece = { text: "", tokens: [] };
-  const emit = (text: string, tokens: AnswerToken[]) => {
+  /** Tokens whose text may yet turn out to be behind the end. */
+  let held: AnswerToken[] = [];
+  let characters = 0;
+  const emit = (text: string, isEnd: boolean) => {
     whole.text += text;
+    const isOut = ({ begin }: AnswerToken) => begin < whole.text.length || isEnd && !stops.found;
+    const tokens = held.filter(isOut);
+    held = held.filter((token) => !isOut(token));
     whole.tokens.push(...tokens);
     if (text !== "" || tokens.length > 0) onPiece?.({ text, tokens });
   };
@@ -145,7 +169,11 @@ export async function answer(api: Api, question: Question): Promise<Answer> {
         completionTokens++;
         metrics.completionTokens.inc();
         const ends = stopIds.includes(token.id);
-        emit(ends ? "" : stops.push(stream.push(token.id)), [{ ...token, ends }]);
+        const shown = !ends && !skipped.has(token.id);
+        held.push({ ...token, begin: characters, shown, ends });
+        const text = shown ? stream.push(token.id) : "";
+        characters += text.length;
+        emit(stops.push(text), false);
         if (stops.found) enough.abort();
       }
     },
@@ -154,7 +182,7 @@ export async function answer(api: Api, question: Question): Promise<Answer> {
     isLate = true;
     enough.abort();
   });
-  if (!stops.found) emit(stops.push(stream.end()) + stops.end(), []);
+  if (!stops.found) emit(stops.push(stream.end()) + stops.end(), true);
   metrics.promptTokens.inc(prompt.length);
   return {
     ...whole,

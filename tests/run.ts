@@ -10,6 +10,7 @@ const REMEDIES: [lack: RegExp, remedy: string][] = [
   [/shader-f16/, "a device with f16, such as Mesa's software Vulkan"],
   [/timestamps/, "a device with timestamps, such as Mesa's software Vulkan"],
   [/SMOLDPO_ENGINE/, "SMOLDPO_ENGINE=dawn deno test -A --no-lock tests/kernels (see .ci/run)"],
+  [/IPv6/, "a loopback address ::1"],
   [/root/, "run the tests as root on Linux"],
   [/shared\/reference/, "data that is not part of this repository"],
 ];

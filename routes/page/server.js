@@ -137,7 +137,7 @@ async function* eventsOf(body) {
       const events = (rest + part.value).split("\n\n");
       rest = events.pop();
       for (const event of events) {
-        const data = /^data: (.*)$/m.exec(event)?.[1];
+        const data = event.split("\n").find((line) => line.startsWith("data: "))?.slice(6);
         if (data === undefined) continue;
         if (data === "[DONE]") return;
         yield JSON.parse(data);

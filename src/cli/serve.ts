@@ -18,18 +18,21 @@ import { Trainings } from "../serve/trainings.ts";
 import { stopIdsOf } from "../text/prompt.ts";
 import type { Context } from "./context.ts";
 
-/** Names by which this machine reaches itself; another `Host` means that a page was lured here. */
+/** Addresses of this machine that no other one reaches. */
+const OWN_HOSTS = ["127.0.0.1", "localhost", "::1"];
+/** The same as `Host` has them; another name there means that a page was lured here. */
 const OWN_NAMES = ["127.0.0.1", "localhost", "[::1]"];
 
 /** The HTTP server. It runs until it is interrupted, then lets answers in work finish. */
 export async function run(options: Options<"serve">, context: Context<"serve">): Promise<void> {
   const say = (line: string) => context.stderr.write(`${line}\n`);
   const apiKey = options.apiKey ?? (Deno.env.get("SMOLDPO_API_KEY") || null);
-  if (!OWN_NAMES.includes(options.host) && apiKey === null) {
+  if (!OWN_HOSTS.includes(options.host) && apiKey === null) {
     throw new UserError(
       `Expected a key in SMOLDPO_API_KEY for --host ${options.host}, found none: without a key anyone on the network could use the server`,
     );
   }
+  const corsOrigin = originOf(options);
   const output = outputOf(options);
   const named = namedModels(options);
   const started = await Promise.all(
@@ -53,7 +56,7 @@ export async function run(options: Options<"serve">, context: Context<"serve">):
     const common = { queue, files, device: options };
     const trainings = new Trainings({ ...common, pool, trainer: serving, output });
     const evaluations = new Evaluations({ ...common, evaluator: serving });
-    return await serve({ runs, trainings, evaluations, apiKey }, options, context);
+    return await serve({ runs, trainings, evaluations, apiKey, corsOrigin }, options, context);
   } finally {
     serving.close();
     preferences.close();
@@ -61,7 +64,7 @@ export async function run(options: Options<"serve">, context: Context<"serve">):
 }
 
 async function serve(
-  given: Pick<AppOptions, "runs" | "trainings" | "evaluations" | "apiKey">,
+  given: Pick<AppOptions, "runs" | "trainings" | "evaluations" | "apiKey" | "corsOrigin">,
   options: Options<"serve">,
   context: Context<"serve">,
 ): Promise<void> {
@@ -72,8 +75,7 @@ async function serve(
     ...given,
     maxQueue: options.maxQueue,
     timeout: options.timeout,
-    hosts: OWN_NAMES.includes(options.host) ? OWN_NAMES : null,
-    corsOrigin: options.corsOrigin,
+    hosts: OWN_HOSTS.includes(options.host) ? OWN_NAMES : null,
     isReady: () => ready,
     log: say,
   });
@@ -90,6 +92,20 @@ async function serve(
   }, options.shutdownTimeout * 1000);
   await Promise.all([server.close(), queue.close()]);
   clearTimeout(late);
+}
+
+/**
+ * The origin as browsers send it.
+ *
+ * @throws {UserError} If it is none, or several.
+ */
+function originOf({ corsOrigin }: Options<"serve">): string | null {
+  if (corsOrigin === null) return null;
+  const [, origin] = /^([a-z][a-z0-9+.-]*:\/\/[^/?#,*\s]+)\/?$/i.exec(corsOrigin) ?? [];
+  if (origin !== undefined) return origin.toLowerCase();
+  throw new UserError(
+    `Expected --cors-origin to be one origin, such as https://example.com or app://obsidian.md, found "${corsOrigin}"`,
+  );
 }
 
 /** The models to serve, with the names that clients call them. */

@@ -18,6 +18,8 @@ export interface TextTokenizer {
   vocabSize: number;
   /** What the tokenizer puts in front of a text: the beginning-of-text token, or nothing. */
   prefixIds: number[];
+  /** Tokens that mark something, such as the end of a turn, and are no part of a text. */
+  specialIds: ReadonlySet<number>;
   bosTokenId: number | null;
   eosTokenId: number | null;
   padTokenId: number | null;
@@ -98,6 +100,7 @@ function wrap(
     token: (id) => tokenizer.id_to_token(id) ?? "",
     vocabSize: Math.max(-1, ...vocabulary.values()) + 1,
     prefixIds: prefixIds(tokenizer, config.add_bos_token, bosTokenId),
+    specialIds: specialIds(definition.added_tokens),
     bosTokenId,
     eosTokenId: id(eosToken),
     padTokenId: id(padToken),
@@ -115,6 +118,11 @@ function prefixIds(tokenizer: Tokenizer, addBos: unknown, bosTokenId: number | n
   const whole = tokenizer.encode("a", { add_special_tokens: true }).ids;
   const start = whole.indexOf(bare[0]);
   return whole.slice(0, Math.max(0, start));
+}
+
+function specialIds(addedTokens: unknown): Set<number> {
+  const tokens = Array.isArray(addedTokens) ? addedTokens.filter(isObject) : [];
+  return new Set(tokens.filter(({ special }) => special === true).map(({ id }) => Number(id)));
 }
 
 /** A special token is a string or an object with its `content`. */

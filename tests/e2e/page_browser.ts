@@ -69,9 +69,9 @@ async function chat() {
     all.map(({ className, children }) => [className, children.length])
   );
 
-  // A stream that fails in its middle, as where a model overflows.
+  // A stream that fails in its middle, as where a model overflows, behind a character that ends a line for some readers.
   const events = [
-    ...[{ role: "assistant", content: "" }, { content: "Ho" }].map((delta) => ({
+    ...[{ role: "assistant", content: "" }, { content: "H\u2028o" }].map((delta) => ({
       choices: [{ index: 0, delta, finish_reason: null }],
     })),
     { error: { message: "Expected finite scores for token 2 of the answer" } },

@@ -34,7 +34,7 @@ Deno.test(unless(lackOfChromium, "the page in a browser"), async () => {
     "answers",
     1,
   ]]);
-  assert.equal(chat.failed, "Ho\nExpected finite scores for token 2 of the answer");
+  assert.equal(chat.failed, "H\u2028o\nExpected finite scores for token 2 of the answer");
   assert.deepEqual(chat.remembered, ["policy", "", "0", "1", "0", "256", ""]);
 
   const { first, second, kept, swapped, undone, dataset, notice, notices } = prefer;

@@ -1,7 +1,8 @@
 /** The server as a user runs it, and clients in processes of their own. */
 import assert from "node:assert/strict";
+import { unless } from "../skip.ts";
 import { RawConnection } from "./raw_http.ts";
-import { ask, headers, linesOf, loadOf, serve, until } from "./server.ts";
+import { ask, headers, linesOf, loadOf, serve, serveAs, TASK, until } from "./server.ts";
 
 const decoder = new TextDecoder();
 /** As long a server lets an idle connection be: one that waits for it takes longer than this. */
@@ -124,6 +125,29 @@ Deno.test("a terminated server breaks off what takes longer than --shutdown-time
   assert.ok(performance.now() - began < KEEP_ALIVE_MS, "it ended soon");
 });
 
+const lackOfIpv6 = canListen("::1") ? null : "no IPv6 on this machine";
+Deno.test(
+  unless(lackOfIpv6, "a server on ::1 needs no key, and takes an origin with a slash behind it"),
+  async () => {
+    const flags = ["--host", "::1", "--cors-origin", "https://App.example/"];
+    await using server = await serveAs(TASK, { SMOLDPO_API_KEY: "" }, ...flags);
+    const origin = "https://app.example";
+    const reply = await fetch(`http://${server.address}/v1/models`, { headers: { origin } });
+    assert.equal(reply.status, 200, await reply.text());
+    assert.equal(reply.headers.get("access-control-allow-origin"), origin);
+  },
+);
+
+function canListen(hostname: string): boolean {
+  try {
+    Deno.listen({ hostname, port: 0 }).close();
+    return true;
+  } catch (error) {
+    if (error instanceof Deno.errors.NotCapable) throw error;
+    return false;
+  }
+}
+
 Deno.test("a port in use, no address, a model that is not there, a missing key and wrong places are said in one line", async () => {
   const listener = Deno.listen({ hostname: "127.0.0.1", port: 0 });
   const { port } = listener.addr as Deno.NetAddr;
@@ -141,6 +165,8 @@ Deno.test("a port in use, no address, a model that is not there, a missing key a
       ["--host", "a b", "--api-key", "k"],
       /Expected --host to be a name or an address, found "a b"/,
     ],
+    [["--cors-origin", "*"], /Expected --cors-origin to be one origin, .* found "\*"/],
+    [["--cors-origin", "https://a.example,https://b.example"], /Expected --cors-origin to be one/],
     [["--output", "elsewhere"], /Expected --output to be runs, .* found elsewhere/],
     [["--training-files", "fixtures/pairs/train.jsonl"], /Expected --training-files as NAME=PATH/],
     [["--preferences", "elsewhere.db"], /Cannot write elsewhere\.db: expected a file in runs\//],

@@ -100,7 +100,8 @@ Deno.test("the greedy text is that of generate", async () => {
     maxNewTokens: 8,
     stopIds: [],
   });
-  const request = { prompt: "The molp is", temperature: 0, max_tokens: 8, ignore_eos: true };
+  const rest = { ignore_eos: true, skip_special_tokens: false };
+  const request = { prompt: "The molp is", temperature: 0, max_tokens: 8, ...rest };
   const { body } = await ask("/v1/completions", request);
   assert.equal(body.choices[0].text, tokenizer.decode(ids));
 });

@@ -41,7 +41,11 @@ Deno.test("bad requests get their status, in OpenAI's shape", async () => {
     [[completions, { prompt: "a", suffix: "b" }], 400, /suffix/],
     [[completions, { prompt: "" }], 400, /at least one token/],
     [[completions, { prompt: [[5], [999999]] }], 400, /from 0 to 511, .* found 999999/],
-    [[completions, { prompt: Array(200).fill(5) }], 400, /at most 128 tokens, found 200/],
+    [
+      [completions, { prompt: Array(200).fill(5) }],
+      400,
+      /maximum context length is 128 tokens.* requested 201 .*200 in the prompt/,
+    ],
     [[completions, { prompt: "a".repeat(70_000) }], 400, /at most 65536 characters/],
     [[completions, { prompt: "a".repeat(2 ** 20) }], 413, /at most 1048576 bytes/],
     [[completions, { prompt: "a", logit_bias: { a: 1 } }], 400, /logit_bias/],

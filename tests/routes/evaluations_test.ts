@@ -34,7 +34,7 @@ Deno.test("bad requests for an evaluation are refused", async () => {
     [{ model: "gpt" }, 404, /found "gpt"/, "model"],
     [{ model: "../../etc" }, 404, /found/, "model"],
     [{ reference: "gpt" }, 404, /found "gpt"/, "reference"],
-    [{ file: "fixtures/pairs/eval.jsonl" }, 400, /one of the files/, "file"],
+    [{ file: "fixtures/pairs/eval.jsonl" }, 400, /one of fixtures, held-out or an upload/, "file"],
     [{ smoldpo: { learning_rate: 1 } }, 400, /option of train/, null],
     [{ smoldpo: { cache_dir: "/tmp" } }, 400, /the server sets it/, null],
     [{ smoldpo: { max_length: 1e6 } }, 400, /at most 131072/, null],
