@@ -73,6 +73,16 @@ Deno.test("imports go downwards", () => {
   assert.ok(sources.some((path) => importsOf(path).length > 0), "no import was found");
 });
 
+Deno.test("no files import each other in a circle, not even types", () => {
+  const left = new Map(sources.map((path) => [path, importsOf(path)]));
+  const isFree = (path: string) => !left.get(path)!.some((target) => left.has(target));
+  for (let free = sources; free.length > 0;) {
+    free = [...left.keys()].filter(isFree);
+    for (const path of free) left.delete(path);
+  }
+  assert.deepEqual([...left.keys()], [], "these are of circles, or import files of circles");
+});
+
 Deno.test("routes do without the edges", async () => {
   const edges = new RegExp(`from "\\.\\./src/(${EDGES.join("|")})/`);
   for (const path of routes) assert.doesNotMatch(await Deno.readTextFile(path), edges, path);

@@ -3,7 +3,7 @@ import { Commands } from "../gpu/commands.ts";
 import { attentionBackward, attentionForward } from "../kernels/attention.ts";
 import { packTokens } from "../model/batch.ts";
 import type { BenchTensors } from "./bench_tensors.ts";
-import { type CaseMaker, type KernelCase, type KernelSizes, someOf } from "./kernels.ts";
+import { type CaseMaker, type KernelCase, type KernelSizes, someOf } from "./kernel_case.ts";
 
 /** Causal attention over a batch of sequences of equal length, forward and backward. */
 export function attentionCases(sizes: KernelSizes): CaseMaker[] {

@@ -8,7 +8,7 @@ import { swigluBackward, swigluForward } from "../kernels/swiglu.ts";
 import { ropeTable } from "../model/rope_frequencies.ts";
 import { writeTensor } from "../gpu/tensor.ts";
 import type { BenchTensors } from "./bench_tensors.ts";
-import { type CaseMaker, type KernelCase, type KernelSizes, someOf } from "./kernels.ts";
+import { type CaseMaker, type KernelCase, type KernelSizes, someOf } from "./kernel_case.ts";
 
 /** Everything whose speed is that of memory. */
 export function elementwiseCases(sizes: KernelSizes): CaseMaker[] {

@@ -2,7 +2,7 @@
 import { writeTensor } from "../gpu/tensor.ts";
 import { logprobBackward, logprobForward, NO_POSITION } from "../kernels/logprob.ts";
 import type { BenchTensors, Filled } from "./bench_tensors.ts";
-import { type CaseMaker, type KernelCase, type KernelSizes, someOf } from "./kernels.ts";
+import { type CaseMaker, type KernelCase, type KernelSizes, someOf } from "./kernel_case.ts";
 
 /** Log-softmax over a chunk of logits with one scored position per row, forward and backward. */
 export function headCases({ config: { vocabSize: V }, headRows: R }: KernelSizes): CaseMaker[] {

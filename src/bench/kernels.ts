@@ -7,42 +7,15 @@
  */
 import { Commands } from "../gpu/commands.ts";
 import type { Gpu } from "../gpu/device.ts";
-import { readTensor, type Tensor } from "../gpu/tensor.ts";
+import { readTensor } from "../gpu/tensor.ts";
 import type { Operand } from "../kernels/shapes.ts";
-import type { ModelConfig } from "../model/config.ts";
 import { BenchTensors } from "./bench_tensors.ts";
 import { attentionCases } from "./attention_cases.ts";
 import { elementwiseCases } from "./elementwise_cases.ts";
 import { headCases } from "./head_cases.ts";
+import type { KernelCase, KernelSizes } from "./kernel_case.ts";
 import { matmulCases } from "./matmul_cases.ts";
 import { Stopwatch } from "./timing.ts";
-
-/** What to run, and what must come out. */
-export interface KernelCase {
-  kernel: string;
-  shape: string;
-  /** Arithmetic operations; an exponential or a root counts as one. */
-  flop: number;
-  /** Bytes that must pass to or from memory: every input read and every output written once. */
-  bytes: number;
-  record(commands: Commands): void;
-  /** Some entries of an output after the first run. */
-  expected: { output: Tensor; entries: { index: number; value: number }[] };
-}
-
-/** Makes the tensors of a case, once it is its turn. */
-export type CaseMaker = (bench: BenchTensors) => KernelCase;
-
-export interface KernelSizes {
-  config: ModelConfig;
-  /** Tokens. */
-  M: number;
-  /** Rows of logits. */
-  headRows: number;
-  /** Tokens of a sequence, for attention. */
-  sequence: number;
-  repetitions: number;
-}
 
 export interface KernelSpeed {
   kernel: string;
@@ -100,9 +73,4 @@ async function check(gpu: Gpu, precision: Operand, made: KernelCase): Promise<vo
       }`,
     );
   }
-}
-
-/** First, last and some indices between. */
-export function someOf(count: number, many = 3): number[] {
-  return Array.from({ length: many }, (_, i) => Math.floor(i * (count - 1) / (many - 1)));
 }

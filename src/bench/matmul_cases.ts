@@ -2,7 +2,7 @@
 import { matmulBackwardInput, matmulBackwardWeight, matmulForward } from "../kernels/matmul.ts";
 import { matvecForward } from "../kernels/matvec.ts";
 import type { BenchTensors, Filled } from "./bench_tensors.ts";
-import { type CaseMaker, type KernelCase, type KernelSizes, someOf } from "./kernels.ts";
+import { type CaseMaker, type KernelCase, type KernelSizes, someOf } from "./kernel_case.ts";
 
 /** A linear layer: (M, K) to (M, N). Its result and the gradient there are `wide`, f32, in the residual stream and the logits. */
 interface Layer {

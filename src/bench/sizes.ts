@@ -1,7 +1,7 @@
 // This module is browser compatible.
 import type { ModelConfig } from "../model/config.ts";
 import type { DecodeSizes } from "./decode.ts";
-import type { KernelSizes } from "./kernels.ts";
+import type { KernelSizes } from "./kernel_case.ts";
 import type { LadderSizes } from "./ladder.ts";
 import { SMALL, SMOLLM_135M } from "./models.ts";
 import { equalPairs, hhLikePairs } from "./pairs.ts";

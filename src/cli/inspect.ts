@@ -6,7 +6,7 @@ import {
   type InspectedToken,
   inspectRow,
 } from "../data/inspect.ts";
-import type { DropReason } from "../data/prepare.ts";
+import type { DropReason } from "../data/prepared.ts";
 import { readRows } from "../data/rows.ts";
 import { UserError } from "../errors.ts";
 import { readConfig } from "../model/directory.ts";

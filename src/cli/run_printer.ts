@@ -1,6 +1,6 @@
 import { wordsOf } from "../run/event_words.ts";
 import type { RunEvent } from "../run/events.ts";
-import type { StepMetrics } from "../train/loop.ts";
+import type { StepMetrics } from "../train/step_metrics.ts";
 import type { Context, Output } from "./context.ts";
 import { clock, Progress } from "./progress.ts";
 

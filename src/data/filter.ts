@@ -13,13 +13,7 @@ import { FILTER_RULES } from "../config/options.ts";
 import { UserError } from "../errors.ts";
 import type { Message } from "../text/chat.ts";
 import type { Example } from "./examples.ts";
-import type { FilterReport } from "./filter_report.ts";
-
-/** What each rule demands of its measure; "off" demands nothing. */
-export type FilterLimits = Readonly<Record<FilterRule, number | "off">>;
-
-/** Rules are options; see src/config/options.ts. */
-export type FilterRule = typeof FILTER_RULES[number];
+import type { FilterLimits, FilterReport, FilterRule } from "./filter_report.ts";
 
 /** An answer as the rules look at it. */
 interface Answer {

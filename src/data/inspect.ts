@@ -4,7 +4,8 @@ import type { TextTokenizer } from "../text/tokenizer.ts";
 import { findColumns, type NamedColumns } from "./columns.ts";
 import { encodeRow, encodingInWords } from "./encode.ts";
 import { parsePair, parseSequence } from "./examples.ts";
-import { type DataOptions, type DropReason, fit } from "./prepare.ts";
+import { type DataOptions, fit } from "./prepare.ts";
+import type { DropReason } from "./prepared.ts";
 import type { DatasetRow } from "./rows.ts";
 
 /** A token as the model will see it, or not. */

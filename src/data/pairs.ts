@@ -2,13 +2,8 @@
 
 import type { TextTokenizer } from "../text/tokenizer.ts";
 import { parsePair } from "./examples.ts";
-import {
-  type DataCounts,
-  type DataOptions,
-  type Prepared,
-  type PreparedRow,
-  prepareRows,
-} from "./prepare.ts";
+import { type DataOptions, prepareRows } from "./prepare.ts";
+import type { DataCounts, Prepared, PreparedRow } from "./prepared.ts";
 import type { DatasetRow } from "./rows.ts";
 import type { TokenSequence } from "./truncate.ts";
 

@@ -6,6 +6,7 @@ import { type EncodedExample, type EncodeOptions, encodeRow, encodingInWords } f
 import { encodeAhead, type Encoder } from "./encoder.ts";
 import type { Example, ParsedRow, ParseOptions } from "./examples.ts";
 import type { PairFilter } from "./filter.ts";
+import type { DataCounts, DropReason, Prepared, PreparedRow } from "./prepared.ts";
 import type { DatasetRow } from "./rows.ts";
 import type { TokenCache } from "./token_cache.ts";
 import { type TokenSequence, truncate, type Truncation } from "./truncate.ts";
@@ -29,49 +30,6 @@ export interface DataOptions extends ParseOptions, EncodeOptions {
   encoder?: Encoder;
   /** Where rows that were prepared before are; not used with `filter` and `maxRows`. */
   tokenCache?: TokenCache;
-}
-
-/** What became of the rows. */
-export interface DataCounts {
-  rows: number;
-  kept: number;
-  /** Rows that the filter rejects. */
-  filtered: number;
-  /** Rows whose prompt leaves no room for a token that counts. */
-  droppedPromptTooLong: number;
-  /** Rows longer than the maximum, under `truncation: "drop"`. */
-  droppedTooLong: number;
-  /** Rows with a completion that says nothing, unless prompts count too. */
-  droppedEmptyCompletion: number;
-  /** Kept rows that were cut, and the tokens that they lost. */
-  truncatedRows: number;
-  truncatedTokens: number;
-  /** Kept rows whose prompt had to give tokens to the completion because they reach across the boundary. */
-  boundaryMerged: number;
-}
-
-/** Why a row is dropped: the count that it goes into. */
-export type DropReason = Extract<keyof DataCounts, `dropped${string}`>;
-
-/** A row's sequences, one per completion. */
-export interface PreparedRow {
-  /** In dataset order, dropped rows counted. */
-  index: number;
-  sequences: TokenSequence[];
-}
-
-/** A dataset, ready for the model. */
-export interface Prepared<Row> {
-  rows: Row[];
-  counts: DataCounts;
-  /** The shape of the rows, in words. */
-  format: string;
-  /** How they became tokens, in words. */
-  encoding: string;
-  /** Columns that say nothing to the model, sorted. */
-  unusedColumns: string[];
-  /** SHA-256 over token ids and boundaries of the kept rows, hexadecimal. */
-  hash: string;
 }
 
 /** Understands, encodes and cuts rows one by one, and counts what becomes of them. */

@@ -2,7 +2,8 @@
 
 import type { TextTokenizer } from "../text/tokenizer.ts";
 import { parseSequence } from "./examples.ts";
-import { type DataOptions, type Prepared, type PreparedRow, prepareRows } from "./prepare.ts";
+import { type DataOptions, prepareRows } from "./prepare.ts";
+import type { Prepared, PreparedRow } from "./prepared.ts";
 import type { DatasetRow } from "./rows.ts";
 import type { TokenSequence } from "./truncate.ts";
 

@@ -8,7 +8,7 @@
  */
 
 import { type Cache, spread } from "../formats/cache.ts";
-import type { Prepared, PreparedRow } from "./prepare.ts";
+import type { Prepared, PreparedRow } from "./prepared.ts";
 import type { DatasetRow } from "./rows.ts";
 import type { TokenSequence } from "./truncate.ts";
 

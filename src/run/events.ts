@@ -3,7 +3,7 @@ import type { Audit } from "../data/audit.ts";
 import type { PairScore } from "../dpo/evaluate.ts";
 import type { RunPlan } from "../report/header.ts";
 import type { Change, DataRecord, MetricsLine, Sample } from "../report/run_record.ts";
-import type { StepMetrics } from "../train/loop.ts";
+import type { StepMetrics } from "../train/step_metrics.ts";
 
 /** What a run tells while it goes on. Plain data: it can be sent to another thread or written as JSON. */
 export type RunEvent =

@@ -5,7 +5,7 @@ import { startDpo, trainableOf } from "../engine.ts";
 import { lossOfEquals } from "../losses/losses.ts";
 import { evaluationChanges, type MetricsLine, type Sample } from "../report/run_record.ts";
 import { factsOf } from "../report/words.ts";
-import type { StepMetrics } from "../train/loop.ts";
+import type { StepMetrics } from "../train/step_metrics.ts";
 import { checkBatch, planMemory, releaseScratch, reserveStep } from "../train/memory_plan.ts";
 import { checkFirstStep } from "../train/self_check.ts";
 import { openCaches } from "./caches.ts";

@@ -18,7 +18,8 @@ import {
 } from "../report/run_record.ts";
 import { openCheckpoint, openLatestCheckpoint, saveCheckpoint } from "../train/checkpoint.ts";
 import type { ModelIdentity } from "../train/identity.ts";
-import { type StepMetrics, trainLoop } from "../train/loop.ts";
+import { trainLoop } from "../train/loop.ts";
+import type { StepMetrics } from "../train/step_metrics.ts";
 import type { MemoryPlan } from "../train/memory_plan.ts";
 import { type DataPlan, largestMicroBatch, planData } from "../train/order.ts";
 import { checkpointContent, restoreCheckpoint } from "../train/resume.ts";

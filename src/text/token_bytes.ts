@@ -1,5 +1,10 @@
 // This module is browser compatible.
-import type { TextTokenizer } from "./tokenizer.ts";
+
+/** What texts of tokens are asked of. */
+interface Vocabulary {
+  decode(ids: readonly number[]): string;
+  token(id: number): string;
+}
 
 /**
  * The character that stands for each byte in a byte-level vocabulary: printable ones for themselves, U+0100 and on for the others,
@@ -19,7 +24,7 @@ function byteAlphabet(): string[] {
 }
 
 /** @returns The bytes of a token's text; those of a byte-level token may be a part of a character. */
-export function tokenBytes(tokenizer: TextTokenizer, id: number): Uint8Array<ArrayBuffer> {
+export function tokenBytes(tokenizer: Vocabulary, id: number): Uint8Array<ArrayBuffer> {
   const text = tokenizer.decode([id]);
   if (!text.includes("\ufffd")) return new TextEncoder().encode(text);
   const bytes = [...tokenizer.token(id)].map((letter) => BYTE_OF.get(letter));
@@ -29,7 +34,7 @@ export function tokenBytes(tokenizer: TextTokenizer, id: number): Uint8Array<Arr
 }
 
 /** @returns A token's text, or as `bytes:\xe2\x82` where it is no whole character. Different tokens stay different. */
-export function tokenText(tokenizer: TextTokenizer, id: number): string {
+export function tokenText(tokenizer: Vocabulary, id: number): string {
   const text = tokenizer.decode([id]);
   if (!text.includes("\ufffd")) return text;
   return `bytes:${

@@ -3,7 +3,7 @@ import { UserError } from "../errors.ts";
 import { readTensor } from "../gpu/tensor.ts";
 import type { Model } from "../model/model.ts";
 import { trainedParameters } from "../model/weights.ts";
-import type { StepMetrics } from "./loop.ts";
+import type { StepMetrics } from "./step_metrics.ts";
 
 /**
  * Describes a step whose loss or gradient was not finite: the first tensor concerned and its first bad element.

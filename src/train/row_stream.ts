@@ -1,5 +1,6 @@
 // This module is browser compatible.
-import type { DataCounts, RowPreparer } from "../data/prepare.ts";
+import type { RowPreparer } from "../data/prepare.ts";
+import type { DataCounts } from "../data/prepared.ts";
 import type { DatasetRow } from "../data/rows.ts";
 import type { TokenSequence } from "../data/truncate.ts";
 import { UserError } from "../errors.ts";

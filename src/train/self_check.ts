@@ -1,6 +1,6 @@
 // This module is browser compatible.
 import { UserError } from "../errors.ts";
-import type { StepMetrics } from "./loop.ts";
+import type { StepMetrics } from "./step_metrics.ts";
 
 /** Rounding of a mean of losses, relative where they are large. */
 const TOLERANCE = 1e-4;

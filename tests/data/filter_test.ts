@@ -1,7 +1,8 @@
 import assert from "node:assert/strict";
 import { FILTER_RULES } from "../../src/config/options.ts";
 import type { Example } from "../../src/data/examples.ts";
-import { type FilterLimits, type FilterRule, PairFilter } from "../../src/data/filter.ts";
+import { PairFilter } from "../../src/data/filter.ts";
+import type { FilterLimits, FilterRule } from "../../src/data/filter_report.ts";
 import { filterInWords } from "../../src/data/filter_report.ts";
 import { UserError } from "../../src/errors.ts";
 

@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { FILTER_RULES } from "../../src/config/options.ts";
-import { type FilterLimits, PairFilter } from "../../src/data/filter.ts";
+import { PairFilter } from "../../src/data/filter.ts";
+import type { FilterLimits } from "../../src/data/filter_report.ts";
 import { encodeExample } from "../../src/data/encode.ts";
 import type { Encoder } from "../../src/data/encoder.ts";
 import { type DataOptions, loadPairs } from "../../src/data/pairs.ts";

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import type { DatasetRow } from "../../src/data/rows.ts";
-import type { Prepared, PreparedRow } from "../../src/data/prepare.ts";
+import type { Prepared, PreparedRow } from "../../src/data/prepared.ts";
 import { TokenCache } from "../../src/data/token_cache.ts";
 import { MemoryCache } from "../formats/memory_cache.ts";
 

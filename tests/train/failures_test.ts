@@ -5,7 +5,7 @@ import { UserError } from "../../src/errors.ts";
 import { writeTensor } from "../../src/gpu/tensor.ts";
 import { openGpu } from "../../src/gpu/device.ts";
 import { loadEngine } from "../../src/platform/engine.ts";
-import type { StepMetrics } from "../../src/train/loop.ts";
+import type { StepMetrics } from "../../src/train/step_metrics.ts";
 import { gpu, lackOfF16 } from "../kernels/harness.ts";
 import {
   options,

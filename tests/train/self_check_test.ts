@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { UserError } from "../../src/errors.ts";
-import type { StepMetrics } from "../../src/train/loop.ts";
+import type { StepMetrics } from "../../src/train/step_metrics.ts";
 import { checkFirstStep } from "../../src/train/self_check.ts";
 
 const step = (loss: number, grad_norm: number): StepMetrics => ({
