@@ -45,34 +45,50 @@ async function gradientsOf(
   return (await takeStep(training, [...pairs.keys()])).gradients;
 }
 
-/** SmolLM's proportions with 2 layers, and a vocabulary of 2048: a software adapter would take minutes for 49152. */
-const smolLM = smallConfig({
-  hidden_size: 576,
-  num_attention_heads: 9,
-  num_key_value_heads: 3,
-  intermediate_size: 1536,
-  vocab_size: 2048,
-  max_position_embeddings: 128,
-  initializer_range: 0.02,
-});
+const shape = { max_position_embeddings: 128, initializer_range: 0.02 };
+const SHAPES = {
+  /** Its proportions with 2 layers, and a vocabulary of 2048: a software adapter would take minutes for 49152. */
+  SmolLM: smallConfig({
+    ...shape,
+    hidden_size: 576,
+    num_attention_heads: 9,
+    num_key_value_heads: 3,
+    intermediate_size: 1536,
+    vocab_size: 2048,
+  }),
+  /** Of Qwen3-0.6B's kind, with biases. */
+  Qwen3: smallConfig({
+    ...shape,
+    model_type: "qwen3",
+    attention_bias: true,
+    hidden_size: 128,
+    head_dim: 64,
+    num_attention_heads: 4,
+    num_key_value_heads: 2,
+    intermediate_size: 384,
+    vocab_size: 512,
+  }),
+};
 
-Deno.test({
-  ...unless(lackOfF16, "f16 gradients are f32 gradients: SmolLM's shape, random weights"),
-  async fn() {
-    const weights = await tensorsOf({ config: smolLM, read: randomWeights(smolLM, 1) });
-    const checkpoint = {
-      config: smolLM,
-      async *read(name: string) {
-        yield weights.get(name)!;
-      },
-    };
-    const pairs = randomPairs(2, 2, smolLM.vocabSize, 24);
-    compare(
-      await gradientsOf(checkpoint, pairs, "f16"),
-      await gradientsOf(checkpoint, pairs, "f32"),
-    );
-  },
-});
+for (const [name, config] of Object.entries(SHAPES)) {
+  Deno.test({
+    ...unless(lackOfF16, `f16 gradients are f32 gradients: ${name}'s shape, random weights`),
+    async fn() {
+      const weights = await tensorsOf({ config, read: randomWeights(config, 1) });
+      const checkpoint = {
+        config,
+        async *read(name: string) {
+          yield weights.get(name)!;
+        },
+      };
+      const pairs = randomPairs(2, 2, config.vocabSize, 24);
+      compare(
+        await gradientsOf(checkpoint, pairs, "f16"),
+        await gradientsOf(checkpoint, pairs, "f32"),
+      );
+    },
+  });
+}
 
 const MODEL = "fixtures/model";
 const shipped = await (await openDirectory(MODEL)).has("model.safetensors");

@@ -15,9 +15,9 @@ import { options, randomCheckpoint, randomPairs, smallConfig } from "../model/sm
 
 const pairs = randomPairs(1, 64, 113, 60);
 
-async function smallTraining(flags: Record<string, unknown>) {
+async function smallTraining(flags: Record<string, unknown>, fields = {}) {
   const all = options("train", { model: "m", dataset: "d", ...flags });
-  const checkpoint = randomCheckpoint(smallConfig({ num_hidden_layers: 4 }), 1);
+  const checkpoint = randomCheckpoint(smallConfig({ num_hidden_layers: 4, ...fields }), 1);
   const reference = flags["batch-size"] === 8 ? checkpoint : null;
   return await startDpo(gpu, checkpoint, reference, pairs, all, "f32");
 }
@@ -30,15 +30,19 @@ function takeStep({ model, optimizer, steps }: Training, rows: Uint32Array): voi
   trainingStep(model, optimizer, microBatches, 1e-4, readback);
 }
 
+const QWEN3 = { model_type: "qwen3", attention_bias: true, head_dim: 16 };
+
 for (
-  const flags of [{ "batch-size": 64 }, { "batch-size": 8 }, {
-    "batch-size": 64,
-    "train-layers": 1,
-    head: "untied",
-  }]
+  const [flags, fields] of [
+    [{ "batch-size": 64 }, {}],
+    [{ "batch-size": 8 }, {}],
+    [{ "batch-size": 64, "train-layers": 1, head: "untied" }, {}],
+    [{ "batch-size": 64, "train-layers": 3 }, QWEN3],
+  ] as const
 ) {
-  Deno.test(`what a step takes is known before, to the byte: ${JSON.stringify(flags)}`, async () => {
-    const training = await smallTraining(flags);
+  const what = JSON.stringify({ ...flags, ...fields });
+  Deno.test(`what a step takes is known before, to the byte: ${what}`, async () => {
+    const training = await smallTraining(flags, fields);
     const rows = Uint32Array.from({ length: flags["batch-size"] }, (_, i) => i);
     const batch = pairs.slice(0, rows.length);
     const before = gpu.memory.bytes;
