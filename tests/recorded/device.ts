@@ -5,6 +5,8 @@ import { type DeviceInfo, Gpu } from "../../src/gpu/device.ts";
 export interface Notes {
   /** Each variant of a kernel that was compiled, with a hash of its WGSL: `name type=f32 CONSTANT=1 hash`. */
   shaders: string[];
+  /** The same variants with their WGSL. */
+  texts: [variant: string, code: string][];
   /** Submitted commands in order: `name type=f32 CONSTANT=1 (workgroups) inputs -> outputs`, copies and clears. */
   commands: string[];
   /** Tensors that lie in a buffer with others, by {@link placeOf}. */
@@ -16,6 +18,7 @@ export const placeOf = ({ label }: { label: string }, offset = 0) => `${label}+$
 
 /** The kind of device that the notes are of. */
 export interface DeviceKind {
+  engine?: string;
   features: string[];
   info: Pick<DeviceInfo, "software" | "lanes">;
 }
@@ -35,8 +38,10 @@ const LIMITS = {
 };
 
 /** Opens such a device. */
-export function recordingGpu({ features, info }: DeviceKind): { gpu: Gpu; notes: Notes } {
-  const notes: Notes = { shaders: [], commands: [], parts: new Map() };
+export function recordingGpu(
+  { engine = "deno", features, info }: DeviceKind,
+): { gpu: Gpu; notes: Notes } {
+  const notes: Notes = { shaders: [], texts: [], commands: [], parts: new Map() };
   const device = {
     features: new Set(features),
     limits: LIMITS,
@@ -60,6 +65,7 @@ export function recordingGpu({ features, info }: DeviceKind): { gpu: Gpu; notes:
     createComputePipeline: (pipeline: PipelineDescriptor) => {
       const name = variantName(pipeline);
       const { constants, module: { code } } = pipeline.compute;
+      notes.texts.push([name, code]);
       notes.shaders.push(`${name} ${hash(`${JSON.stringify(constants ?? {})} ${code}`)}`);
       const outputs = pipeline.layout.filter(({ buffer }) => buffer?.type === "storage").length;
       return { name, outputs };
@@ -74,7 +80,7 @@ export function recordingGpu({ features, info }: DeviceKind): { gpu: Gpu; notes:
       submit: (buffers: string[][]) => notes.commands.push(...buffers.flat()),
     },
   };
-  const named = { engine: "deno", vendor: "", architecture: "", description: "recording", ...info };
+  const named = { engine, vendor: "", architecture: "", description: "recording", ...info };
   return { gpu: new Gpu(device as unknown as GPUDevice, named), notes };
 }
 

@@ -19,9 +19,11 @@ import { Readback } from "../../src/gpu/readback.ts";
 import { GREEDY } from "../../src/kernels/sample.ts";
 import type { Operand } from "../../src/kernels/shapes.ts";
 import type { DeviceClass } from "../../src/kernels/tuning.ts";
+import { LOSS_TYPES, LOSSES } from "../../src/losses/losses.ts";
 import { parseModelConfig } from "../../src/model/config.ts";
 import { checkpointTensors } from "../../src/model/params.ts";
 import type { Weights } from "../../src/model/weights.ts";
+import { OPTIMIZERS } from "../../src/train/optimizers.ts";
 import { trainingStep } from "../../src/train/step.ts";
 import { type DeviceKind, type Notes, placeOf, recordingGpu } from "./device.ts";
 
@@ -87,12 +89,30 @@ const BATCHES = { "max-length": "128", "batch-size": "2", "gradient-accumulation
 export async function record(): Promise<Map<string, string>> {
   const texts = new Map<string, string>();
   for (const [kind, precision] of RECORDED) {
-    texts.set(`${kind}-${precision}.txt`, await recordKind(KINDS[kind], precision));
+    const { shaders, sections } = await work(KINDS[kind], precision);
+    const text = [["Shaders", ...shaders.toSorted()].join("\n"), ...sections].join("\n\n");
+    texts.set(`${kind}-${precision}.txt`, `${text}\n`);
   }
   return texts;
 }
 
-async function recordKind(kind: DeviceKind, precision: Operand): Promise<string> {
+/** Every variant of every kernel that some kind of device gets, with its WGSL as `engine` takes it. */
+export async function everyShader(engine: string): Promise<Notes["texts"]> {
+  const shaders: Notes["texts"] = [];
+  for (const kind of Object.values(KINDS)) {
+    const features = [...kind.features, "shader-f16"];
+    for (const precision of ["f32", "f16"] as const) {
+      shaders.push(...(await work({ ...kind, features, engine }, precision)).texts);
+    }
+  }
+  return shaders;
+}
+
+/** Does all kinds of work on a device. */
+async function work(
+  kind: DeviceKind,
+  precision: Operand,
+): Promise<Pick<Notes, "shaders" | "texts"> & { sections: string[] }> {
   const { gpu, notes } = recordingGpu(kind);
   const sections: string[] = [];
   const section = async (title: string, work: () => unknown) => {
@@ -139,7 +159,21 @@ async function recordKind(kind: DeviceKind, precision: Operand): Promise<string>
     only.ids.push(1);
     await section(`${name}: a further token`, () => decoder.next([only], 1));
   }
-  return [["Shaders", ...notes.shaders.toSorted()].join("\n"), ...sections].join("\n\n") + "\n";
+
+  // Of the other losses and optimizers, their shaders.
+  const others = [
+    ...LOSS_TYPES.map((type) => ({
+      "loss-type": type,
+      ...LOSSES[type].reads.includes("labelSmoothing") && { "label-smoothing": "0.1" },
+    })),
+    ...Object.keys(OPTIMIZERS).map((optim) => ({ optim })),
+  ];
+  const tiny = smallModel({ model_type: "llama", num_hidden_layers: 1, vocab_size: 300 });
+  for (const flags of others) {
+    const all = options("train", { "batch-size": "3", ...flags });
+    step(await startDpo(gpu, tiny, null, pairs, all, precision));
+  }
+  return { shaders: notes.shaders, texts: notes.texts, sections };
 }
 
 /** The parameters that lie in arenas. */

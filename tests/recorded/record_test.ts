@@ -1,6 +1,6 @@
 /** No change of shaders or of their order goes unnoticed; see record.ts. */
 import assert from "node:assert/strict";
-import { record } from "./record.ts";
+import { everyShader, record } from "./record.ts";
 
 const RENEW = "deno run -P=test tests/recorded/record.ts";
 
@@ -9,6 +9,28 @@ Deno.test("kernels and the order of commands are the recorded ones", async () =>
     const expected = await Deno.readTextFile(new URL(name, import.meta.url));
     if (text !== expected) assert.fail(difference(name, text.split("\n"), expected.split("\n")));
   }
+});
+
+const SHADERS = new URL("../../shaders/", import.meta.url);
+/** What stands behind kernels that use it, and is none. */
+const PARTS = [
+  "attention_tile",
+  "lane_broadcast",
+  "lane_head",
+  "lane_operands",
+  "lane_product",
+  "reduce",
+  "reduce_lanes",
+  "reduce_subgroup",
+  "texel",
+  "tile_product",
+];
+
+Deno.test("the recorded work runs every kernel", async () => {
+  const files = (await Array.fromAsync(Deno.readDir(SHADERS))).map(({ name }) => name)
+    .filter((name) => name.endsWith(".wgsl")).map((name) => name.replace(".wgsl", ""));
+  const ran = new Set((await everyShader("deno")).map(([variant]) => variant.split(" ")[0]));
+  assert.deepEqual([...ran, ...PARTS].sort(), files.sort());
 });
 
 function difference(name: string, found: string[], expected: string[]): string {
