@@ -80,6 +80,40 @@ const MUTANTS: Mutant[] = [
   ),
   mutant("shaders/matmul_gated_lanes.wgsl", "min(row, params.M - 1u)", "row", kernels("matmul")),
   mutant("shaders/matvec_forward_lanes.wgsl", "+ params.eps", "+ 0.0", kernels("matvec")),
+  // Biases, and the norms of heads.
+  mutant("shaders/matmul_forward.wgsl", "value += bias[column4];", "", kernels("matmul")),
+  mutant("shaders/matmul_forward_lanes.wgsl", "high + high_bias", "high", kernels("matmul")),
+  mutant("shaders/matmul_gated_lanes.wgsl", "high + high_bias", "high", kernels("matmul")),
+  mutant(
+    "shaders/matvec_forward.wgsl",
+    "bias[params.N / 4u + column4]",
+    "bias[column4]",
+    kernels("matvec"),
+  ),
+  mutant(
+    "shaders/matvec_forward_lanes.wgsl",
+    "bias[params.N / 4u + column4]",
+    "bias[column4]",
+    kernels("matvec"),
+  ),
+  mutant("shaders/bias_backward.wgsl", "{ dbias[n] +=", "{ dbias[n] =", kernels("bias")),
+  mutant("shaders/head_norm_forward.wgsl", "+ params.eps", "+ 0.0", kernels("head_norm")),
+  mutant(
+    "shaders/head_norm_forward.wgsl",
+    "select(0u, HS4, head >= params.NH)",
+    "0u",
+    kernels("head_norm"),
+  ),
+  mutant("shaders/head_norm_backward.wgsl", "* scale * mean", "* mean", kernels("head_norm")),
+  mutant(
+    "shaders/head_norm_backward_weight.wgsl",
+    "select(0u, params.NH, is_key)",
+    "0u",
+    kernels("head_norm"),
+  ),
+  mutant("src/model/linear.ts", "if (this.bias?.gradient)", "if (false)", [
+    "tests/model/llama_test.ts",
+  ]),
   // Which keys a row sees.
   mutant(
     "shaders/attention_forward_lanes.wgsl",
