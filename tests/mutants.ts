@@ -163,6 +163,13 @@ async function execute(program: string, args: string[], cwd: string): Promise<bo
   return (await new Deno.Command(program, options).output()).success;
 }
 
+const chosen = MUTANTS.filter(({ file }) =>
+  Deno.args.length === 0 || Deno.args.some((part) => file.includes(part))
+);
+if (chosen.length === 0) {
+  throw new Error(`Expected parts of names of mutated files, found ${Deno.args}`);
+}
+
 const root = join(import.meta.dirname!, "..");
 const tree = join(await Deno.makeTempDir(), "tree");
 if (!await execute("git", ["worktree", "add", "--detach", tree], root)) {
@@ -170,9 +177,6 @@ if (!await execute("git", ["worktree", "add", "--detach", tree], root)) {
 }
 const test = (files: string[]) =>
   execute(Deno.execPath(), ["test", "-q", "--no-check", "-P=test", ...files], tree);
-const chosen = MUTANTS.filter(({ file }) =>
-  Deno.args.length === 0 || Deno.args.some((part) => file.includes(part))
-);
 let alive = 0;
 try {
   if (!await test([...new Set(chosen.flatMap(({ tests }) => tests))])) {
