@@ -28,6 +28,10 @@ const mutant = (file: string, from: string, to: string, tests: string[]): Mutant
 const MUTANTS: Mutant[] = [
   // The optimizer, the losses, sampling.
   mutant("shaders/adamw.wgsl", "+ params.eps", "+ 1e-8", kernels("adamw")),
+  mutant("shaders/adamw.wgsl", "i < params.decaying4", "true", kernels("adamw")),
+  mutant("shaders/bias_correction.wgsl", "if (x < -0.25) {", "if (true) {", kernels("adamw")),
+  mutant("shaders/lion.wgsl", "params.beta2 * m[i]", "params.beta1 * m[i]", kernels("lion")),
+  mutant("shaders/sgd.wgsl", "|| state.multiplier == 0.0", "", kernels("sgd")),
   mutant("shaders/grad_norm.wgsl", "max(1.0, scale / 2.0)", "scale / 2.0", kernels("grad_norm")),
   mutant(
     "shaders/grad_norm.wgsl",
@@ -146,6 +150,19 @@ const MUTANTS: Mutant[] = [
     "for (const content of this.#written) content.version++;",
     "",
     ["tests/gpu/texture_test.ts"],
+  ),
+  mutant("src/gpu/arena.ts", "first + length > most", "false", ["tests/gpu/arena_test.ts"]),
+  mutant("src/gpu/tensor.ts", "whenFreed([whole], () => freed(storage));", "", [
+    "tests/gpu/arena_test.ts",
+  ]),
+  mutant("src/train/optimizer.ts", "slot: firstSlots.get(name)!,", "slot: 0,", [
+    "tests/train/optimizers_test.ts",
+  ]),
+  mutant(
+    "src/train/optimizer.ts",
+    "options.decayNorms ? length : matrices",
+    "length",
+    ["tests/train/equivalence_test.ts"],
   ),
   mutant("src/gpu/workspace.ts", "found.dtype === dtype && ", "", ["tests/gpu"]),
   // The loop, and what is said of data.
