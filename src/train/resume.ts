@@ -126,8 +126,11 @@ export function checkFingerprint(
     const isModel = name === "model" || name === "reference";
     const what = isModel ? `--${name} with` : name;
     const give = isModel ? `the --${name}` : "the options and data";
+    // What a configuration says, and so its digest, may be more in a later version.
+    const isEarlier = isIdentity(then) && isIdentity(value) && then.weights === value.weights;
+    const hint = isEarlier ? ", or train without --resume if an earlier version wrote it" : "";
     throw new UserError(
-      `Cannot resume: expected ${what} ${expected} as in the checkpoint, found ${found}: give ${give} of the interrupted run`,
+      `Cannot resume: expected ${what} ${expected} as in the checkpoint, found ${found}: give ${give} of the interrupted run${hint}`,
     );
   }
 }

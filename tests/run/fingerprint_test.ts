@@ -57,6 +57,16 @@ Deno.test("an option that came after a checkpoint was the default then", () => {
   );
 });
 
+Deno.test("a model that another version reads differently is refused with what to do", () => {
+  const { options } = resolveOptions("train");
+  const print = (config: string) =>
+    fingerprintOf(options, { ...content, model: { ...content.model, config } });
+  assert.throws(
+    () => checkFingerprint(print("a"), print("b")),
+    /configuration a as in the checkpoint, .*, or train without --resume if an earlier version/,
+  );
+});
+
 Deno.test("weights, data and precision make another run", () => {
   const { options } = resolveOptions("train");
   const print = (change: Partial<RunContent>) =>
