@@ -212,6 +212,10 @@ function refuseMisfits(values: Values, isLogprobGiven: boolean, refuse: Refuse):
   if (values.reference !== null && !needsReference(objective)) {
     refuse(`no --reference with --loss-type ${values.lossType}`, `${values.reference}`);
   }
+  const alone = terms.find(({ loss }) => loss.absolute || loss.reference === false);
+  if (values.ldAlpha !== null && alone) {
+    refuse("--ld-alpha only with losses of gains over a reference", alone.type);
+  }
   const decisive = decisiveTerms(values);
   const perToken = decisive.find(({ loss }) => loss.logprob === "mean");
   const ofSums = decisive.find(({ loss }) => loss.logprob !== "mean");

@@ -10,7 +10,7 @@ import type { PreferencePair } from "./data/pairs.ts";
 import type { TextRow } from "./data/sequences.ts";
 import type { DpoRun } from "./train/dpo_batch.ts";
 import { evaluate } from "./dpo/evaluate.ts";
-import { type ScoreOptions, treeTokens } from "./dpo/pack.ts";
+import { scoreOptionsOf, treeTokens } from "./dpo/pack.ts";
 import { Reference } from "./dpo/reference.ts";
 import { dpoSteps } from "./train/dpo.ts";
 import { TrunkCache } from "./dpo/trunk_cache.ts";
@@ -189,7 +189,7 @@ export async function startDpo(
     ? await loadReference(gpu, checkpoint, reference, { precision, positions: options.maxLength })
     : { ...model, weights: snapshot(gpu, model.weights) };
   const sharesTrunk = !reference && trunkIsFrozen(trainable);
-  const score: ScoreOptions = { scope: options.score, reduction: options.logprob };
+  const score = scoreOptionsOf(options);
   const assemble = (
     { model, optimizer, reference, trunkCache }: Omit<DpoRun, "objective">,
     pairs: readonly PreferencePair[],

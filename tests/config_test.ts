@@ -196,6 +196,7 @@ Deno.test("contradictions are refused", () => {
     /no --reference with --loss-type simpo, found m/,
   );
   train(["loss-type", "simpo,ipo"], ["reference", "m"])();
+  refuses(train(both, ["ld-alpha", "0.5"]), /--ld-alpha only with losses of gains .*, found sft/);
   refuses(train(["discopop-tau", "0.1"]), /--discopop-tau only with .* discopop, found sigmoid/);
   train(["discopop-tau", "0.05"])();
   refuses(train(["loss-type", "exo_pair"]), /--label-smoothing above 0 with .* exo_pair, found 0/);

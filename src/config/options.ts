@@ -370,6 +370,11 @@ const LOSS = {
     `How token log-probabilities make up that of a sequence; with ${PER_TOKEN.join(", ")}: mean`,
     { default: "sum", choices: ["sum", "mean"] },
   ),
+  ldAlpha: number(
+    PREFERENCE,
+    "Weight of the longer answer's tokens beyond the length of the shorter one (default: 1)",
+    { default: null, min: 0, max: 1 },
+  ),
   score: choice(
     ["train", "sft", "eval", "inspect"],
     "Tokens that are scored: the completion's, or all",

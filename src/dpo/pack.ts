@@ -1,5 +1,6 @@
 // This module is browser compatible.
 import { sharedLength } from "../data/shared_length.ts";
+import type { Options } from "../config.ts";
 import type { PreferencePair, TokenSequence } from "../data/pairs.ts";
 import {
   packBatch,
@@ -14,6 +15,18 @@ export interface ScoreOptions {
   /** The completion's tokens, or all but the first one, which nothing predicts. */
   scope: "completion" | "all";
   reduction: "sum" | "mean";
+  /**
+   * LD-DPO (Liu et al. 2024, arXiv:2409.06411, eq. 8): what a token of the longer answer weighs that comes after as many as the
+   * shorter one has. Default 1.
+   */
+  ldAlpha?: number;
+}
+
+/** How the options of a command want sequences to be scored. */
+export function scoreOptionsOf(
+  { score, logprob, ldAlpha }: Pick<Options<"eval">, "score" | "logprob" | "ldAlpha">,
+): ScoreOptions {
+  return { scope: score, reduction: logprob, ...ldAlpha !== null && { ldAlpha } };
 }
 
 /** Options of packing that change the work but not the result. */
@@ -54,8 +67,13 @@ export function packPairs(pairs: readonly PreferencePair[], options: PackOptions
     else for (const piece of pieces) trees.push({ prefix, branches: [piece] });
     const before = scored.length;
     let branchRow = row + shared;
+    const shorter = Math.min(
+      ...[chosen, rejected].map((sequence) => scoredTokens(sequence, options.scope)),
+    );
     for (const sequence of [chosen, rejected]) {
-      addScored(scored, ranges, sequence, { prefixRow: row, branchRow, shared }, options);
+      const placement = { prefixRow: row, branchRow, shared };
+      const tail = { begin: shorter, weight: options.ldAlpha ?? 1 };
+      addScored(scored, ranges, sequence, placement, options, { tail });
       branchRow += sequence.ids.length - shared;
     }
     row = branchRow;
@@ -81,7 +99,7 @@ export function packSequences(
   for (const sequence of sequences) {
     const before = scored.length;
     const placement = { prefixRow: row, branchRow: row, shared: 0 };
-    addScored(scored, ranges, sequence, placement, { scope, reduction: "sum" }, weight);
+    addScored(scored, ranges, sequence, placement, { scope, reduction: "sum" }, { weight });
     row += sequence.ids.length;
     rowCounts.push(scored.length - before);
   }
@@ -109,13 +127,19 @@ export function treeTokens({ chosen, rejected }: PreferencePair): number {
   return chosen.ids.length + rejected.ids.length - sharedLength(chosen.ids, rejected.ids);
 }
 
+/** What a token weighs in a sum, and what those weigh beside it that come after the first `begin`. */
+interface TokenWeights {
+  weight?: number;
+  tail?: { begin: number; weight: number };
+}
+
 function addScored(
   scored: ScoredPosition[],
   ranges: SequenceRange[],
   sequence: TokenSequence,
   { prefixRow, branchRow, shared }: Placement,
   { scope, reduction }: ScoreOptions,
-  tokenWeight = 1,
+  { weight: tokenWeight = 1, tail }: TokenWeights,
 ): void {
   const { ids } = sequence;
   const promptLength = Math.max(1, sequence.promptLength);
@@ -129,7 +153,7 @@ function addScored(
       row: before < shared ? prefixRow + before : branchRow + before - shared,
       target: ids[position],
       sequence: ranges.length,
-      weight,
+      weight: tail && position - first >= tail.begin ? tail.weight * weight : weight,
     });
   }
   const completion = begin + Math.max(0, promptLength - first);

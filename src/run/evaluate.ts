@@ -3,6 +3,7 @@ import type { Resolved } from "../config.ts";
 import type { Audit } from "../data/audit.ts";
 import { evaluate as evaluatePairs } from "../dpo/evaluate.ts";
 import { suspectedFlips } from "../dpo/label_flips.ts";
+import { scoreOptionsOf } from "../dpo/pack.ts";
 import { Reference } from "../dpo/reference.ts";
 import { loadModel, loadReference } from "../engine.ts";
 import { needsReference } from "../losses/losses.ts";
@@ -59,8 +60,7 @@ export async function evaluate(
     });
   }
   const metrics = await evaluatePairs(policy, theirs, pairs, {
-    scope: options.score,
-    reduction: options.logprob,
+    ...scoreOptionsOf(options),
     objective: options,
     isReference: reference === null,
     signal: ports.signal,

@@ -2,6 +2,7 @@
 /** The reference's scores from the cache of a run. */
 import type { Options } from "../config.ts";
 import type { PreferencePair } from "../data/pairs.ts";
+import { scoreOptionsOf } from "../dpo/pack.ts";
 import type { Reference } from "../dpo/reference.ts";
 import { ReferenceCache } from "../dpo/reference_cache.ts";
 import { cacheKey } from "../formats/cache.ts";
@@ -18,7 +19,7 @@ export interface ScoredReference {
   /** The checkpoint that the reference was loaded from. */
   source: Pick<StoredModel, "identity">;
   precision: Operand;
-  score: Pick<Options<"train">, "score" | "logprob">;
+  score: Pick<Options<"train">, "score" | "logprob" | "ldAlpha">;
 }
 
 /**
@@ -39,8 +40,7 @@ export async function loadReferenceScores(
       weights,
       tokens: record.hash,
       precision,
-      scope: score.score,
-      reduction: score.logprob,
+      ...scoreOptionsOf(score),
     });
     caches.push(scores);
     const { path } = record;
