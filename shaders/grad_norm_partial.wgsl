@@ -1,13 +1,13 @@
 // grad_norm_partial: sums of squares of slices of an arena's gradients, the first half of the global norm.
 //
-//   partials[slot] = sum of g[i]^2 over a slice
+//   partials[index] = sum of g[i]^2 over a slice
 //
 // The slices of a tensor take turns: each has WORKGROUP vec4s from `begin4` on, and again every `stride4`, up to the tensor's
 // end, so that the order of sums depends on the tensor alone and not on where it lies. Gaps between tensors are not read.
 //
-// Shapes    gradient (length) f32; slices (count), see src/kernels/grad_norm.ts; partials (slots) f32.
+// Shapes    gradient (length) f32; slices (count), see src/kernels/grad_norm.ts; partials f32.
 // Dispatch  one workgroup per slice: (x, y, 1).
-// Writes    overwrites the slots of the slices, in a fixed order of sums.
+// Writes    overwrites the sums of the slices, in a fixed order of sums.
 override WORKGROUP: u32; // threads per workgroup; a power of two
 
 struct Params { count: u32 }
@@ -34,5 +34,5 @@ fn grad_norm_partial(
     sum += dot(values, values);
   }
   sum = reduce_sum(sum, place);
-  if (thread == 0u) { partials[slice.slot] = sum; }
+  if (thread == 0u) { partials[slice.index] = sum; }
 }

@@ -155,7 +155,7 @@ const MUTANTS: Mutant[] = [
   mutant("src/gpu/tensor.ts", "whenFreed([whole], () => freed(storage));", "", [
     "tests/gpu/arena_test.ts",
   ]),
-  mutant("src/train/optimizer.ts", "slot: firstSlots.get(name)!,", "slot: 0,", [
+  mutant("src/train/optimizer.ts", "partial: firstPartials.get(tensor.name)!,", "partial: 0,", [
     "tests/train/optimizers_test.ts",
   ]),
   mutant(

@@ -10,7 +10,7 @@ import { STATE_FIELDS, STATE_WORDS } from "./state.ts";
 import { reducingThreads } from "./tuning.ts";
 
 /** A slice of a gradient, which is one partial sum; see shaders/grad_norm_partial.wgsl. */
-const SLICE_FIELDS = { begin4: "u32", stride4: "u32", end: "u32", slot: "u32" } as const;
+const SLICE_FIELDS = { begin4: "u32", stride4: "u32", end: "u32", index: "u32" } as const;
 
 const partialKernel: Kernel = {
   name: "grad_norm_partial",
@@ -42,20 +42,20 @@ export function partialCount(shape: readonly number[]): number {
 /**
  * The slices of an arena's gradients for {@link gradNormPartial}: {@link partialCount} of each tensor.
  *
- * @param tensors Each with its first element in the arena, a multiple of 4, and the first of its slots.
+ * @param tensors Each with its first element in the arena, a multiple of 4, and the first of its partial sums.
  * @returns Of a u32 tensor (count, 4).
  */
 export function gradientSlices(
   gpu: Gpu,
-  tensors: readonly { shape: readonly number[]; first: number; slot: number }[],
+  tensors: readonly { shape: readonly number[]; first: number; partial: number }[],
 ): Uint32Array {
   const threads = reducingThreads(gpu, "gradNorm");
-  return Uint32Array.from(tensors.flatMap(({ shape, first, slot }) => {
+  return Uint32Array.from(tensors.flatMap(({ shape, first, partial }) => {
     const count = partialCount(shape);
     const end = first + elementCount(shape);
     return Array.from(
       { length: count },
-      (_, i) => [first / 4 + i * threads, count * threads, end, slot + i],
+      (_, i) => [first / 4 + i * threads, count * threads, end, partial + i],
     ).flat();
   }));
 }

@@ -1,4 +1,5 @@
 // This module is browser compatible.
+import type { Layout } from "../gpu/arena.ts";
 import type { Commands } from "../gpu/commands.ts";
 import type { StandIn } from "../gpu/counting_gpu.ts";
 import type { Gpu } from "../gpu/device.ts";
@@ -6,6 +7,7 @@ import type { Readback } from "../gpu/readback.ts";
 import { createTensor, type Tensor, writeTensor } from "../gpu/tensor.ts";
 import { gradientSlices, gradNorm, gradNormPartial, partialCount } from "../kernels/grad_norm.ts";
 import { STATE, STATE_WORDS } from "../kernels/state.ts";
+import type { ParameterSpec } from "../model/params.ts";
 import { refreshOperands, trainedParameters, type Weights } from "../model/weights.ts";
 import {
   type OptimizerName,
@@ -56,34 +58,18 @@ export function createOptimizer(
   options: OptimizerOptions,
 ): Optimizer {
   const row = OPTIMIZERS[name];
-  // By the table's order, whatever the arenas' is: the norm's sums keep theirs.
-  const firstSlots = new Map<string, number>();
+  // In the table's order, whatever the arenas' is: the norm's sums keep theirs.
+  const firstPartials = new Map<string, number>();
   let partials = 0;
   for (const { spec } of trainedParameters(weights)) {
-    firstSlots.set(spec.name, partials);
+    firstPartials.set(spec.name, partials);
     partials += partialCount(spec.shape);
   }
-  const arenas = weights.trained.map(({ layout: { places, length }, matrices }) => {
-    const data = gradientSlices(
-      gpu,
-      places.map(({ tensor: { name, shape }, first }) => ({
-        shape,
-        first,
-        slot: firstSlots.get(name)!,
-      })),
-    );
-    const slices = createTensor(gpu, "gradient slices", "u32", [data.length / 4, 4]);
-    writeTensor(gpu, slices, data);
-    return {
-      slots: Object.fromEntries(
-        Object.entries(row.slots).map(([name, dtype]) =>
-          [name, createTensor(gpu, name, dtype, [length])] as const
-        ),
-      ),
-      slices,
-      decaying: options.decayNorms ? length : matrices,
-    };
-  });
+  const arenas = weights.trained.map(({ layout, matrices }) => ({
+    slots: createSlots(gpu, row, layout.length),
+    slices: createSlices(gpu, layout, firstPartials),
+    decaying: options.decayNorms ? layout.length : matrices,
+  }));
   const dynamic = weights.precision === "f16";
   const state = createTensor(gpu, "optimizer state", "u32", [STATE_WORDS]);
   writeTensor(gpu, state, Float32Array.of(dynamic ? FIRST_LOSS_SCALE : 1));
@@ -96,6 +82,31 @@ export function createOptimizer(
     partials: createTensor(gpu, "grad norm partials", "f32", [partials]),
     dynamic,
   };
+}
+
+function createSlots(gpu: Gpu, { slots }: OptimizerRow, length: number): Record<string, Tensor> {
+  const tensors = Object.entries(slots).map(([name, dtype]) =>
+    [name, createTensor(gpu, name, dtype, [length])] as const
+  );
+  return Object.fromEntries(tensors);
+}
+
+function createSlices(
+  gpu: Gpu,
+  { places }: Layout<ParameterSpec>,
+  firstPartials: ReadonlyMap<string, number>,
+): Tensor {
+  const data = gradientSlices(
+    gpu,
+    places.map(({ tensor, first }) => ({
+      shape: tensor.shape,
+      first,
+      partial: firstPartials.get(tensor.name)!,
+    })),
+  );
+  const slices = createTensor(gpu, "gradient slices", "u32", [data.length / 4, 4]);
+  writeTensor(gpu, slices, data);
+  return slices;
 }
 
 /** An optimizer like another one on a counting device. */

@@ -13,13 +13,13 @@ function newState(lossScale: number) {
   return upload(Float32Array.of(lossScale, ...new Array(STATE_WORDS - 1).fill(0)), [STATE_WORDS]);
 }
 
-/** Runs the norm over tensors in an arena as a training step does: with gaps between them, and slots in another order. */
+/** Runs the norm over tensors in an arena as a training step does: with gaps between them, and partial sums in another order. */
 function norm(gradients: Float32Array[], state: Tensor, maxNorm: number, dynamic = false): void {
-  const tensors: { shape: number[]; first: number; slot: number }[] = [];
-  let slots = 0;
+  const tensors: { shape: number[]; first: number; partial: number }[] = [];
+  let count = 0;
   for (const { length } of gradients.toReversed()) {
-    tensors.unshift({ shape: [length], first: 0, slot: slots });
-    slots += partialCount([length]);
+    tensors.unshift({ shape: [length], first: 0, partial: count });
+    count += partialCount([length]);
   }
   let end = 0;
   for (const tensor of tensors) {
@@ -29,10 +29,10 @@ function norm(gradients: Float32Array[], state: Tensor, maxNorm: number, dynamic
   const data = new Float32Array(end).fill(NaN);
   for (const [i, { first }] of tensors.entries()) data.set(gradients[i], first);
   const slices = gradientSlices(gpu, tensors);
-  assert.equal(slices.length, 4 * slots);
-  const partials = output([slots]);
+  assert.equal(slices.length, 4 * count);
+  const partials = output([count]);
   run((commands) => {
-    gradNormPartial(commands, partials, upload(data, [end]), upload(slices, [slots, 4]));
+    gradNormPartial(commands, partials, upload(data, [end]), upload(slices, [count, 4]));
     gradNorm(commands, state, partials, { maxNorm, dynamic });
   });
 }
