@@ -231,6 +231,27 @@ Deno.test("contradictions are refused", () => {
   );
 });
 
+Deno.test("several losses and their weights are lists, or texts with commas", () => {
+  const both = { lossType: "sigmoid,sft", lossWeights: [1, 0.5] };
+  const content = { loss_type: ["sigmoid", "sft"], loss_weights: [1, 0.5] };
+  const { options: read } = resolveOptions("train", { file: { name: "run.json", content } });
+  const flags: [string, string][] = [["loss-type", "sigmoid, sft"], ["loss-weights", "1,0.5"]];
+  const { options: given } = resolveOptions("train", { flags });
+  for (const { lossType, lossWeights } of [read, given]) {
+    assert.deepEqual({ lossType, lossWeights }, both);
+  }
+  const refused: [string, unknown, RegExp][] = [
+    ["loss-type", [], /to be one of sigmoid, .*, or several with commas, each once, found \[\]$/],
+    ["loss-type", "sft,sft", /each once, found "sft,sft"$/],
+    ["loss-type", ["sft", "hing"], /found \["sft","hing"\]: did you mean hinge\?/],
+    ["loss-weights", "1,-1", /to be numbers of at least 0 separated by commas, found "1,-1"/],
+    ["loss-weights", [1, null], /numbers of at least 0/],
+  ];
+  for (const [name, value, message] of refused) {
+    refuses(() => resolveOptions("train", { flags: [[name, value]] }), message);
+  }
+});
+
 Deno.test("ipo is per token, as TRL's is, unless the user says otherwise", () => {
   const presets = [[], ["trl"], ["standard"], ["seed"]];
   for (const command of ["train", "eval"] as const) {

@@ -53,6 +53,24 @@ const MUTANTS: Mutant[] = [
     "-log(1.0 + exp(-z))",
     kernels("dpo_loss"),
   ),
+  mutant(
+    "src/losses/of_sides.ts",
+    "select(1.0, 1.0 + params.dpop_lambda, gain.x < 0.0)",
+    "1.0",
+    kernels("dpo_loss"),
+  ),
+  mutant(
+    "src/losses/across_pairs.ts",
+    "(other == own && i < index)",
+    "other == own",
+    kernels("dpo_loss"),
+  ),
+  mutant("src/losses/of_margin.ts", 'rewards: "sum",', "", [
+    "tests/e2e/per_token_losses_test.ts",
+  ]),
+  mutant("src/losses/of_scores.ts", "reference: false,", "", ["tests/dpo/reference_free_test.ts"]),
+  mutant("src/dpo/pack.ts", "tail.weight * weight", "weight", ["tests/dpo/ld_alpha_test.ts"]),
+  mutant("src/dpo/pack.ts", "options.acrossPairs", "false", ["tests/dpo/pack_test.ts"]),
   mutant("shaders/logprob_forward.wgsl", "own_sum * exp(before - own)", "own_sum", [
     "tests/kernels/logprob_test.ts",
   ]),

@@ -31,10 +31,15 @@ export interface Term {
   weight: number;
 }
 
-/** The losses that are added up. */
+/**
+ * The losses that are added up.
+ *
+ * @throws {RangeError} If the table has none of the name.
+ */
 export function termsOf({ lossType, lossWeights }: Omit<Objective, LossOption>): Term[] {
   return lossType.split(",").map((name, i) => {
-    const type = name as LossType; // options are read by the table
+    if (!Object.hasOwn(LOSSES, name)) throw new RangeError(`Expected a loss, found ${name}`);
+    const type = name as LossType;
     return { type, loss: LOSSES[type], weight: lossWeights?.[i] ?? 1 };
   });
 }

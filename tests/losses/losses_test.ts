@@ -148,6 +148,9 @@ Deno.test("several losses are a weighted sum", () => {
   assert.equal(lossInWords(objective), "0.8 sigmoid + 0.2 bco_pair + sft");
   assert.equal(lossInWords({ ...objective, lossWeights: null }), "sigmoid + bco_pair + sft");
   assert.equal(lossInWords(PLAIN), "sigmoid");
+  for (const lossType of ["toString", "sigmoid,", ""]) {
+    assert.throws(() => lossInWords({ ...PLAIN, lossType }), /^RangeError: Expected a loss/);
+  }
 });
 
 Deno.test("the loss while policy and reference are the same", () => {
