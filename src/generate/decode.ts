@@ -5,14 +5,9 @@ import { attentionDecode } from "../kernels/attention_decode.ts";
 import type { DecodePlaces } from "../kernels/decode_advance.ts";
 import { paddedColumns } from "../kernels/matmul.ts";
 import { ropeCache } from "../kernels/rope.ts";
-import {
-  type Attention,
-  embed,
-  headsOf,
-  layerActivations,
-  layersForward,
-} from "../model/forward.ts";
+import { type Attention, embed, layersForward } from "../model/forward.ts";
 import { headOf } from "../model/head.ts";
+import { headsOf, layerActivations } from "../model/layer.ts";
 import type { Model } from "../model/model.ts";
 import { forFewRows } from "../model/operators.ts";
 

@@ -5,14 +5,8 @@ import { ATTENTION_TILE_ROWS, attentionForward } from "../kernels/attention.ts";
 import { kvCacheRead, kvCacheWrite } from "../kernels/attention_decode.ts";
 import { ropeForward } from "../kernels/rope.ts";
 import { tuned } from "../kernels/tuning.ts";
-import {
-  type Attention,
-  embed,
-  headsOf,
-  layerActivations,
-  layersForward,
-  mostTokensTogether,
-} from "../model/forward.ts";
+import { type Attention, embed, layersForward, mostTokensTogether } from "../model/forward.ts";
+import { headsOf, layerActivations } from "../model/layer.ts";
 import type { Model } from "../model/model.ts";
 import { forManyRows } from "../model/operators.ts";
 import type { Sequence } from "./sequences.ts";

@@ -19,7 +19,7 @@ export interface Architecture {
     mlp: BiasRule;
   };
   /** Whether each query head and each key head is normalized before its rotation. */
-  headNorm: boolean;
+  qkNorm: boolean;
   /** What transformers takes where `config.json` leaves a field out. */
   defaults: Record<string, unknown>;
   /**
@@ -34,14 +34,14 @@ export const ARCHITECTURES: readonly Architecture[] = [
     className: "LlamaForCausalLM",
     modelType: "llama",
     biases: { qkv: "attention_bias", output: "attention_bias", mlp: "mlp_bias" },
-    headNorm: false,
+    qkNorm: false,
     defaults: { max_position_embeddings: 2048 },
   },
   {
     className: "MistralForCausalLM",
     modelType: "mistral",
     biases: { qkv: false, output: false, mlp: false },
-    headNorm: false,
+    qkNorm: false,
     defaults: { max_position_embeddings: 131072, num_key_value_heads: 8, sliding_window: 4096 },
     slidingWindow: "window",
   },
@@ -49,7 +49,7 @@ export const ARCHITECTURES: readonly Architecture[] = [
     className: "Qwen2ForCausalLM",
     modelType: "qwen2",
     biases: { qkv: true, output: false, mlp: false },
-    headNorm: false,
+    qkNorm: false,
     defaults: { max_position_embeddings: 32768, num_key_value_heads: 32 },
     slidingWindow: "switch",
   },
@@ -57,7 +57,7 @@ export const ARCHITECTURES: readonly Architecture[] = [
     className: "Qwen3ForCausalLM",
     modelType: "qwen3",
     biases: { qkv: "attention_bias", output: "attention_bias", mlp: false },
-    headNorm: true,
+    qkNorm: true,
     defaults: { max_position_embeddings: 32768, num_key_value_heads: 32, head_dim: 128 },
     slidingWindow: "switch",
   },

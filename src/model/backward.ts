@@ -6,7 +6,8 @@ import { embeddingBackward } from "../kernels/embedding.ts";
 import { ropeBackward } from "../kernels/rope.ts";
 import { swigluBackward, swigluForward } from "../kernels/swiglu.ts";
 import type { GpuBatch } from "./batch.ts";
-import { decoderLayer, headsOf, type LayerActivations, type Runtime } from "./forward.ts";
+import type { Runtime } from "./forward.ts";
+import { decoderLayer, headsOf, type LayerActivations } from "./layer.ts";
 import type { Weights } from "./weights.ts";
 
 /**
@@ -65,9 +66,9 @@ export function layerBackward(
     heads,
   );
   ropeBackward(commands, dqkv, runtime.ropeTable, batch.positions, heads);
-  // q, k = headnorm(q), headnorm(k)
-  parts.headNorm?.backwardWeight(commands, dqkv, act.projected, act.rstdHeads!);
-  parts.headNorm?.backwardInput(commands, dqkv, act.projected, act.rstdHeads!);
+  // q, k = qknorm(q), qknorm(k)
+  parts.qkNorm?.backwardWeight(commands, dqkv, act.projected, act.rstdQk!);
+  parts.qkNorm?.backwardInput(commands, dqkv, act.projected, act.rstdQk!);
   // q, k, v = h W_qkv^T
   parts.qkv.backwardInput(commands, dh, dqkv);
   // h = rmsnorm(x)

@@ -1,7 +1,7 @@
 // This module is browser compatible.
 import type { Commands } from "../gpu/commands.ts";
 import type { Tensor } from "../gpu/tensor.ts";
-import { headNormBackward, headNormBackwardWeight, headNormForward } from "../kernels/head_norm.ts";
+import { qkNormBackward, qkNormBackwardWeight, qkNormForward } from "../kernels/qk_norm.ts";
 import type { Heads } from "../kernels/heads.ts";
 import { rmsnormBackward, rmsnormBackwardWeight, rmsnormForward } from "../kernels/rmsnorm.ts";
 import type { Parameter, Weights } from "./weights.ts";
@@ -28,25 +28,25 @@ export class Norm {
   }
 }
 
-/** So too of each query head and each key head; see headNormForward. */
-export class HeadNorm {
+/** So too of each query head and each key head; see qkNormForward. */
+export class QkNorm {
   /** @param weight The gains of query heads and of key heads (2 HS). */
   constructor(readonly weight: Parameter, readonly heads: Heads, readonly eps: number) {}
 
-  /** q, k of qkv = headnorm(q), headnorm(k) of projected, and v as it is. */
+  /** q, k of qkv = qknorm(q), qknorm(k) of projected, and v as it is. */
   forward(commands: Commands, qkv: Tensor, rstd: Tensor, projected: Tensor): void {
-    headNormForward(commands, qkv, rstd, projected, this.weight.operand, this.heads, this.eps);
+    qkNormForward(commands, qkv, rstd, projected, this.weight.operand, this.heads, this.eps);
   }
 
   /** Turns the gradient of qkv into that of projected, in place. */
   backwardInput(commands: Commands, dqkv: Tensor, projected: Tensor, rstd: Tensor): void {
-    headNormBackward(commands, dqkv, projected, this.weight.operand, rstd, this.heads);
+    qkNormBackward(commands, dqkv, projected, this.weight.operand, rstd, this.heads);
   }
 
   /** Adds the gradient of the gains to their own, where they train. */
   backwardWeight(commands: Commands, dqkv: Tensor, projected: Tensor, rstd: Tensor): void {
     const { gradient } = this.weight;
-    if (gradient) headNormBackwardWeight(commands, gradient, dqkv, projected, rstd, this.heads);
+    if (gradient) qkNormBackwardWeight(commands, gradient, dqkv, projected, rstd, this.heads);
   }
 }
 

@@ -71,8 +71,8 @@ export function parameterTable(config: ModelConfig): ParameterSpec[] {
       ["self_attn.v_proj", keyValue],
     ];
     linear("qkv_proj", qkv, C, biases.qkv);
-    if (config.architecture.headNorm) {
-      norm("head_norm", [["self_attn.q_norm", HS], ["self_attn.k_norm", HS]]);
+    if (config.architecture.qkNorm) {
+      norm("qk_norm", [["self_attn.q_norm", HS], ["self_attn.k_norm", HS]]);
     }
     linear("o_proj", [["self_attn.o_proj", C]], query, biases.output);
     norm("post_attention_layernorm", [["post_attention_layernorm", C]]);

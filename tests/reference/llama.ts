@@ -33,8 +33,8 @@ export function modelLogits(
     );
   const norm = (x: Float64Array, name: string, width = C) =>
     rmsnormForward(x, weight(name), x.length / width, width, config.rmsNormEps).y;
-  const headNorm = (heads: Float64Array, name: string) =>
-    config.architecture.headNorm ? norm(heads, name, HS) : heads;
+  const qkNorm = (heads: Float64Array, name: string) =>
+    config.architecture.qkNorm ? norm(heads, name, HS) : heads;
   const beside = (...parts: Float64Array[]) => {
     const rows = positions.flatMap((t) =>
       parts.map((part) => part.subarray(t * part.length / T, (t + 1) * part.length / T))
@@ -47,8 +47,8 @@ export function modelLogits(
     const name = (part: string) => `model.layers.${layer}.${part}`;
     const h = norm(x, name("input_layernorm"));
     const qkv = beside(
-      headNorm(linear(h, name("self_attn.q_proj"), numHeads * HS), name("self_attn.q_norm")),
-      headNorm(linear(h, name("self_attn.k_proj"), numKvHeads * HS), name("self_attn.k_norm")),
+      qkNorm(linear(h, name("self_attn.q_proj"), numHeads * HS), name("self_attn.q_norm")),
+      qkNorm(linear(h, name("self_attn.k_proj"), numKvHeads * HS), name("self_attn.k_norm")),
       linear(h, name("self_attn.v_proj"), numKvHeads * HS),
     );
     const rotated = rope(qkv, ropeFrequencies(config), positions, config, 1);

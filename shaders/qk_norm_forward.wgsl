@@ -1,4 +1,4 @@
-// head_norm_forward: scale every query head and every key head to unit root-mean-square, then by learned weights: one for
+// qk_norm_forward: scale every query head and every key head to unit root-mean-square, then by learned weights: one for
 // all query heads, one for all key heads.
 //
 //   rstd[n,h] = 1 / sqrt(mean_i(x[n,h,i]^2) + eps)
@@ -6,7 +6,7 @@
 //   y[n,h,i]  = x[n,h,i]                                            value heads
 //
 // Shapes    x, y (N, (NH + 2 NKV) HS) operand, a row holds query, key, value heads; weight (2, HS) f32; rstd (N, NH + NKV) f32,
-//           kept for head_norm_backward. HS a multiple of 4.
+//           kept for qk_norm_backward. HS a multiple of 4.
 // Dispatch  one workgroup per head of a row, in a grid of two dimensions.
 // Writes    overwrites y and rstd; sums in f32, in a fixed order.
 // Source    Zhang & Sennrich 2019, arXiv:1910.07467, eq. 4; for heads Henry et al. 2020, arXiv:2010.04245.
@@ -21,7 +21,7 @@ struct Params { N: u32, NH: u32, NKV: u32, HS: u32, eps: f32 }
 @group(0) @binding(4) var<storage, read_write> rstd: array<f32>;
 
 @compute @workgroup_size(WORKGROUP)
-fn head_norm_forward(
+fn qk_norm_forward(
   @builtin(workgroup_id) workgroup: vec3<u32>,
   @builtin(num_workgroups) workgroups: vec3<u32>,
   place: Place,

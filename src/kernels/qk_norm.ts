@@ -1,9 +1,9 @@
 // This module is browser compatible.
-import backwardCode from "../../shaders/head_norm_backward.wgsl" with { type: "text" };
-import backwardWeightCode from "../../shaders/head_norm_backward_weight.wgsl" with {
+import backwardCode from "../../shaders/qk_norm_backward.wgsl" with { type: "text" };
+import backwardWeightCode from "../../shaders/qk_norm_backward_weight.wgsl" with {
   type: "text",
 };
-import forwardCode from "../../shaders/head_norm_forward.wgsl" with { type: "text" };
+import forwardCode from "../../shaders/qk_norm_forward.wgsl" with { type: "text" };
 import type { Commands } from "../gpu/commands.ts";
 import type { Kernel } from "../gpu/kernel.ts";
 import type { Tensor } from "../gpu/tensor.ts";
@@ -14,7 +14,7 @@ import { reducingThreads } from "./tuning.ts";
 const params = { N: "u32", NH: "u32", NKV: "u32", HS: "u32" } as const;
 
 const forwardKernel: Kernel = {
-  name: "head_norm_forward",
+  name: "qk_norm_forward",
   code: forwardCode,
   params: { ...params, eps: "f32" },
   reads: ["x", "weight"],
@@ -22,7 +22,7 @@ const forwardKernel: Kernel = {
   reduces: "f32",
 };
 const backwardKernel: Kernel = {
-  name: "head_norm_backward",
+  name: "qk_norm_backward",
   code: backwardCode,
   params,
   reads: ["x", "weight", "rstd"],
@@ -30,13 +30,13 @@ const backwardKernel: Kernel = {
   reduces: "f32",
 };
 const backwardWeightKernel: Kernel = {
-  name: "head_norm_backward_weight",
+  name: "qk_norm_backward_weight",
   code: backwardWeightCode,
   params,
   reads: ["dy", "x", "rstd"],
   writes: ["dweight"],
 };
-/** Elements of a head that one workgroup of head_norm_backward_weight sums. */
+/** Elements of a head that one workgroup of qk_norm_backward_weight sums. */
 const WEIGHT_COLUMNS = 32;
 
 /**
@@ -44,12 +44,12 @@ const WEIGHT_COLUMNS = 32;
  * as they are.
  *
  * @param qkv Result, f32 or f16 (N, (NH + 2 NKV) HS).
- * @param rstd Reciprocal root mean squares of query heads, then key heads, f32 (N, NH + NKV), for {@link headNormBackward}.
+ * @param rstd Reciprocal root mean squares of query heads, then key heads, f32 (N, NH + NKV), for {@link qkNormBackward}.
  * @param projected Query, key and value heads, of qkv's type and shape.
  * @param weight Gain of query heads, then of key heads, f32 (2 HS).
  * @throws {RangeError} If shapes or dtypes disagree.
  */
-export function headNormForward(
+export function qkNormForward(
   commands: Commands,
   qkv: Tensor,
   rstd: Tensor,
@@ -74,13 +74,13 @@ export function headNormForward(
 }
 
 /**
- * Gradient of {@link headNormForward} with respect to its input, in place.
+ * Gradient of {@link qkNormForward} with respect to its input, in place.
  *
  * @param dqkv Gradient of the normalized heads, f32 or f16 (N, (NH + 2 NKV) HS); becomes that of the projected ones.
  * @param projected The forward pass's input, of dqkv's type.
  * @throws {RangeError} If shapes or dtypes disagree.
  */
-export function headNormBackward(
+export function qkNormBackward(
   commands: Commands,
   dqkv: Tensor,
   projected: Tensor,
@@ -104,13 +104,13 @@ export function headNormBackward(
 }
 
 /**
- * Gradient of {@link headNormForward} with respect to both gains, added to dweight.
+ * Gradient of {@link qkNormForward} with respect to both gains, added to dweight.
  *
  * @param dweight Accumulated into, f32 (2 HS).
- * @param dqkv Gradient of the normalized heads, as {@link headNormBackward} finds it.
+ * @param dqkv Gradient of the normalized heads, as {@link qkNormBackward} finds it.
  * @throws {RangeError} If shapes or dtypes disagree.
  */
-export function headNormBackwardWeight(
+export function qkNormBackwardWeight(
   commands: Commands,
   dweight: Tensor,
   dqkv: Tensor,

@@ -1,4 +1,4 @@
-// head_norm_backward: the gradient of head_norm_forward with respect to its input, in place.
+// qk_norm_backward: the gradient of qk_norm_forward with respect to its input, in place.
 //
 //   forward  y[n,h,i] = x[n,h,i] * rstd[n,h] * weight[h,i],  weight[h] that of query heads or of key heads
 //   with     g[i]     = dy[n,h,i] * weight[h,i],  xhat[i] = x[n,h,i] * rstd[n,h]
@@ -19,7 +19,7 @@ struct Params { N: u32, NH: u32, NKV: u32, HS: u32 }
 @group(0) @binding(4) var<storage, read_write> dqkv: array<vec4<operand>>;
 
 @compute @workgroup_size(WORKGROUP)
-fn head_norm_backward(
+fn qk_norm_backward(
   @builtin(workgroup_id) workgroup: vec3<u32>,
   @builtin(num_workgroups) workgroups: vec3<u32>,
   place: Place,

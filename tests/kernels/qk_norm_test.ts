@@ -1,11 +1,7 @@
 import assert from "node:assert/strict";
-import {
-  headNormBackward,
-  headNormBackwardWeight,
-  headNormForward,
-} from "../../src/kernels/head_norm.ts";
+import { qkNormBackward, qkNormBackwardWeight, qkNormForward } from "../../src/kernels/qk_norm.ts";
 import { type Heads, rowElements } from "../../src/kernels/heads.ts";
-import * as reference from "../reference/head_norm.ts";
+import * as reference from "../reference/qk_norm.ts";
 import {
   assertClose,
   EPSILON,
@@ -34,7 +30,7 @@ const shapes: [number, Heads][] = [
 ];
 
 for (const operand of operandTypes) {
-  Deno.test(`head_norm_forward equals the reference, ${operand}`, () =>
+  Deno.test(`qk_norm_forward equals the reference, ${operand}`, () =>
     forEachVariant("rmsnorm", async () => {
       for (const [N, all] of shapes) {
         const row = rowElements(all);
@@ -43,8 +39,8 @@ for (const operand of operandTypes) {
         const qkv = output([N, row], operand);
         const rstd = output([N, all.numHeads + all.numKvHeads]);
         const [projected, gains] = [upload(x, [N, row], operand), upload(weight, [weight.length])];
-        run((commands) => headNormForward(commands, qkv, rstd, projected, gains, all, 1e-2));
-        const expected = reference.headNormForward(x, weight, N, all, 1e-2);
+        run((commands) => qkNormForward(commands, qkv, rstd, projected, gains, all, 1e-2));
+        const expected = reference.qkNormForward(x, weight, N, all, 1e-2);
         // As for rmsnorm_forward.
         assertClose(await read(rstd), expected.rstd, { absolute: 0, relative: 4 * EPSILON.f32 });
         assertClose(await read(qkv), expected.qkv, {
@@ -54,7 +50,7 @@ for (const operand of operandTypes) {
       }
     }));
 
-  Deno.test(`head_norm_backward and _weight equal the reference, ${operand}`, () =>
+  Deno.test(`qk_norm_backward and _weight equal the reference, ${operand}`, () =>
     forEachVariant("rmsnorm", async () => {
       for (const [N, all] of shapes) {
         const row = rowElements(all);
@@ -63,7 +59,7 @@ for (const operand of operandTypes) {
         const weight = values(2, 2 * all.headSize);
         const dy = values(3, N * row, operand);
         const before = values(4, weight.length);
-        const rstd = Float32Array.from(reference.headNormForward(x, weight, N, all, 1e-2).rstd);
+        const rstd = Float32Array.from(reference.qkNormForward(x, weight, N, all, 1e-2).rstd);
         const dqkv = output([N, row], operand);
         const dweight = output([weight.length]);
         const [start, upstream] = [upload(before, [weight.length]), upload(dy, [N, row], operand)];
@@ -72,10 +68,10 @@ for (const operand of operandTypes) {
         run((commands) => {
           commands.copy(dqkv, upstream);
           commands.copy(dweight, start);
-          headNormBackwardWeight(commands, dweight, dqkv, projected, scales, all);
-          headNormBackward(commands, dqkv, projected, gains, scales, all);
+          qkNormBackwardWeight(commands, dweight, dqkv, projected, scales, all);
+          qkNormBackward(commands, dqkv, projected, gains, scales, all);
         });
-        const expected = reference.headNormBackward(dy, x, weight, rstd, N, all);
+        const expected = reference.qkNormBackward(dy, x, weight, rstd, N, all);
         // As for rmsnorm_backward; in f16, results are rounded once more.
         assertClose(await read(dqkv), expected.dx, {
           absolute: 4e-6 + EPSILON[operand],
@@ -91,13 +87,13 @@ for (const operand of operandTypes) {
     }));
 }
 
-Deno.test("head_norm refuses shapes that disagree", () => {
+Deno.test("qk_norm refuses shapes that disagree", () => {
   const all = heads(2, 1, 8);
   const rows = upload(values(1, 64), [2, 32]);
   const record = (rstd: number[], weight: number[]) => () =>
     run((commands) =>
-      headNormForward(commands, output([2, 32]), output(rstd), rows, output(weight), all, 1e-6)
+      qkNormForward(commands, output([2, 32]), output(rstd), rows, output(weight), all, 1e-6)
     );
-  assert.throws(record([2, 4], [16]), /^RangeError: head_norm_forward: expected rstd/);
-  assert.throws(record([2, 3], [8]), /^RangeError: head_norm_forward: expected weight/);
+  assert.throws(record([2, 4], [16]), /^RangeError: qk_norm_forward: expected rstd/);
+  assert.throws(record([2, 3], [8]), /^RangeError: qk_norm_forward: expected weight/);
 });

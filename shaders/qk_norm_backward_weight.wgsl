@@ -1,4 +1,4 @@
-// head_norm_backward_weight: the gradients of head_norm_forward with respect to its two weights.
+// qk_norm_backward_weight: the gradients of qk_norm_forward with respect to its two weights.
 //
 //   forward  y[n,h,i]     = x[n,h,i] * rstd[n,h] * weight[h < NH ? 0 : 1, i]
 //   here     dweight[0,i] += sum of dy[n,h,i] * x[n,h,i] * rstd[n,h] over rows n and query heads h
@@ -23,7 +23,7 @@ const ROWS = 32u; // threads that share a column
 var<workgroup> partial: array<array<vec4<f32>, COLUMNS>, ROWS>;
 
 @compute @workgroup_size(COLUMNS, ROWS)
-fn head_norm_backward_weight(
+fn qk_norm_backward_weight(
   @builtin(workgroup_id) workgroup: vec3<u32>,
   @builtin(local_invocation_id) thread: vec3<u32>,
 ) {

@@ -20,7 +20,7 @@ const slice = (all: ArrayLike<number>, begin: number, length: number) =>
   Float64Array.from({ length }, (_, i) => all[begin + i]);
 
 /** qkv with each query and key head of x (N, (NH + 2 NKV) HS) normalized, weight (2, HS), and rstd, in double precision. */
-export function headNormForward(
+export function qkNormForward(
   x: ArrayLike<number>,
   weight: ArrayLike<number>,
   N: number,
@@ -38,8 +38,8 @@ export function headNormForward(
   return { qkv, rstd };
 }
 
-/** Gradients of {@link headNormForward} for dy (N, (NH + 2 NKV) HS), in double precision. */
-export function headNormBackward(
+/** Gradients of {@link qkNormForward} for dy (N, (NH + 2 NKV) HS), in double precision. */
+export function qkNormBackward(
   dy: ArrayLike<number>,
   x: ArrayLike<number>,
   weight: ArrayLike<number>,

@@ -1,0 +1,105 @@
+// This module is browser compatible.
+/**
+ * What a decoder layer is made of, and what it leaves behind.
+ *
+ * @module
+ */
+import type { Tensor } from "../gpu/tensor.ts";
+import type { Workspace } from "../gpu/workspace.ts";
+import { type Heads, rowElements } from "../kernels/heads.ts";
+import { type Linear, linearOf } from "./linear.ts";
+import { type Norm, normOf, QkNorm } from "./norm.ts";
+import type { Weights } from "./weights.ts";
+
+/** The parts of a decoder layer. */
+export interface DecoderLayer {
+  attentionNorm: Norm;
+  qkv: Linear;
+  qkNorm: QkNorm | null;
+  o: Linear;
+  mlpNorm: Norm;
+  gateUp: Linear;
+  down: Linear;
+}
+
+export function decoderLayer(weights: Weights, layer: number): DecoderLayer {
+  const name = (part: string) => `layers.${layer}.${part}`;
+  const gains = weights.parameters.get(name("qk_norm"));
+  return {
+    attentionNorm: normOf(weights, name("input_layernorm")),
+    qkv: linearOf(weights, name("qkv_proj")),
+    qkNorm: gains ? new QkNorm(gains, headsOf(weights), weights.config.rmsNormEps) : null,
+    o: linearOf(weights, name("o_proj")),
+    mlpNorm: normOf(weights, name("post_attention_layernorm")),
+    gateUp: linearOf(weights, name("gate_up_proj")),
+    down: linearOf(weights, name("down_proj")),
+  };
+}
+
+export function headsOf(weights: Weights): Heads {
+  return weights.config;
+}
+
+/**
+ * What one decoder layer leaves behind. Training keeps a set per trained layer; inference uses the same one for all. h and a
+ * are shared even in training: the backward pass computes them again from x, mid and gateUp.
+ */
+export interface LayerActivations {
+  /** Input to the layer, f32 (N, C). */
+  x: Tensor;
+  /** Normalized input of attention, then of the MLP, operand (N, C). */
+  h: Tensor;
+  /** (N) for each of the two norms. */
+  rstdAttention: Tensor;
+  rstdMlp: Tensor;
+  /** Queries, keys and values as projected, operand (N, (NH + 2 NKV) HS); qkv itself where heads are not normalized. */
+  projected: Tensor;
+  /** (N, NH + NKV) for the norms of heads. */
+  rstdQk: Tensor | null;
+  /** Rotated queries and keys, and values, operand (N, (NH + 2 NKV) HS). */
+  qkv: Tensor;
+  /** Output of attention, operand (N, NH HS). */
+  attention: Tensor;
+  /** f32 (N, NH). */
+  lse: Tensor;
+  /** x plus attention, f32 (N, C). */
+  mid: Tensor;
+  /** operand (N, 2F). */
+  gateUp: Tensor;
+  /** silu(gate) * up, operand (N, F). */
+  a: Tensor;
+  /** Output of the layer, f32 (N, C): the next layer's x. */
+  y: Tensor;
+}
+
+/** The buffers of layer `layer`; with `keep` they are the layer's own, so that a backward pass can follow. */
+export function layerActivations(
+  { workspace }: { workspace: Workspace },
+  weights: Weights,
+  N: number,
+  layer: number,
+  keep: boolean,
+): LayerActivations {
+  const { hiddenSize: C, intermediateSize: F, numHeads, numKvHeads, headSize } = weights.config;
+  const { config: { architecture: { qkNorm } }, precision } = weights;
+  const own = (name: string) => keep ? `${name} ${layer}` : name;
+  // Without keeping, x and y change places from layer to layer.
+  const residual = (index: number) => keep ? `residual ${index}` : `residual ${index % 2}`;
+  const heads = (name: string) => workspace.get(name, precision, [N, rowElements(weights.config)]);
+  const qkv = heads(own("qkv"));
+  return {
+    x: workspace.get(residual(layer), "f32", [N, C]),
+    h: workspace.get("h", precision, [N, C]),
+    rstdAttention: workspace.get(own("rstd attention"), "f32", [N]),
+    rstdMlp: workspace.get(own("rstd mlp"), "f32", [N]),
+    projected: qkNorm ? heads(own("projected")) : qkv,
+    rstdQk: qkNorm ? workspace.get(own("rstd qk"), "f32", [N, numHeads + numKvHeads]) : null,
+    qkv,
+    attention: workspace.get(own("attention"), precision, [N, numHeads * headSize]),
+    lse: workspace.get(own("lse"), "f32", [N, numHeads]),
+    mid: workspace.get(own("mid"), "f32", [N, C]),
+    gateUp: workspace.get(own("gate up"), precision, [N, 2 * F]),
+    a: workspace.get("a", precision, [N, F]),
+    y: workspace.get(residual(layer + 1), "f32", [N, C]),
+  };
+}
