@@ -8,7 +8,15 @@
 import { UserError } from "./errors.ts";
 import type { Command } from "./config/kinds.ts";
 import { LOSS_OPTIONS, type LossOption } from "./losses/loss.ts";
-import { needsReference, type Objective, readersOf, type Term, termsOf } from "./losses/losses.ts";
+import {
+  type ChosenLosses,
+  isOfMargin,
+  LOSS_TYPES,
+  needsReference,
+  readersOf,
+  type Term,
+  termsOf,
+} from "./losses/losses.ts";
 import { FILTER_RULES, type OptionName, type Options, type OptionValue } from "./config/options.ts";
 import { PRESETS } from "./config/presets.ts";
 import { findOption, kebabCase, optionNames, parseValue, specOf } from "./config/values.ts";
@@ -196,25 +204,41 @@ function decisiveTerms(values: Values): Term[] {
 }
 
 const chosenTerms = ({ lossType, lossWeights }: Values) =>
-  termsOf({ lossType, lossWeights } as Pick<Objective, "lossType" | "lossWeights">);
+  termsOf({ lossType, lossWeights } as ChosenLosses);
 
 /** Refuses what the chosen losses cannot work with, and options of others; a value that is the default changes nothing. */
 function refuseMisfits(values: Values, isLogprobGiven: boolean, refuse: Refuse): void {
   const terms = chosenTerms(values);
-  const weights = values.lossWeights as Objective["lossWeights"];
+  const isChanged = (name: OptionName) => values[name] !== specOf(name).default;
+  const weights = values.lossWeights as ChosenLosses["lossWeights"];
   if (weights && weights.length !== terms.length) {
     refuse(`as many --loss-weights as losses, ${terms.length}`, `${weights.length}`);
   }
   if (weights?.every((weight) => weight === 0)) {
     refuse("one of --loss-weights above 0", weights.join(","));
   }
-  const objective = values as Pick<Objective, "lossType" | "lossWeights">;
+  const objective = values as ChosenLosses;
   if (values.reference !== null && !needsReference(objective)) {
     refuse(`no --reference with --loss-type ${values.lossType}`, `${values.reference}`);
   }
   const alone = terms.find(({ loss }) => loss.absolute || loss.reference === false);
   if (values.ldAlpha !== null && alone) {
     refuse("--ld-alpha only with losses of gains over a reference", alone.type);
+  }
+  const divergence = values.fDivergenceType;
+  if (divergence !== "reverse_kl") {
+    const other = terms.find((term) => !isOfMargin(term) && term.type !== "sft");
+    const known = LOSS_TYPES.filter((type) => isOfMargin({ type })).join(", ");
+    if (other) refuse(`--f-divergence-type ${divergence} only with ${known} and sft`, other.type);
+    if (values.logprob !== "sum") {
+      refuse(`--logprob sum with --f-divergence-type ${divergence}`, `${values.logprob}`);
+    }
+  }
+  if (divergence !== "alpha_divergence" && isChanged("fAlphaDivergenceCoef")) {
+    refuse(
+      "--f-alpha-divergence-coef only with --f-divergence-type alpha_divergence",
+      `${divergence}`,
+    );
   }
   const decisive = decisiveTerms(values);
   const perToken = decisive.find(({ loss }) => loss.logprob === "mean");
@@ -232,7 +256,7 @@ function refuseMisfits(values: Values, isLogprobGiven: boolean, refuse: Refuse):
       refuse(`--${kebabCase(option)} above 0 with --loss-type ${needy.type}`, "0");
     }
     const isRead = terms.some(({ loss }) => loss.reads.includes(option));
-    if (!isRead && values[option] !== specOf(option).default) {
+    if (!isRead && isChanged(option)) {
       refuse(
         `--${kebabCase(option)} only with --loss-type ${readersOf(option)}`,
         `${values.lossType}`,

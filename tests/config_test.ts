@@ -197,6 +197,20 @@ Deno.test("contradictions are refused", () => {
   );
   train(["loss-type", "simpo,ipo"], ["reference", "m"])();
   refuses(train(both, ["ld-alpha", "0.5"]), /--ld-alpha only with losses of gains .*, found sft/);
+  const forward = ["f-divergence-type", "forward_kl"] as [string, unknown];
+  train(both, forward)();
+  refuses(
+    train(forward, ["loss-type", "hinge,apo_zero"]),
+    /forward_kl only with sigmoid, .* and sft, found apo_zero/,
+  );
+  refuses(
+    train(forward, ["loss-type", "ipo"]),
+    /--logprob sum with --f-divergence-type forward_kl, found mean/,
+  );
+  refuses(
+    train(forward, ["f-alpha-divergence-coef", "0.3"]),
+    /coef only with --f-divergence-type alpha_divergence, found forward_kl/,
+  );
   refuses(train(["discopop-tau", "0.1"]), /--discopop-tau only with .* discopop, found sigmoid/);
   train(["discopop-tau", "0.05"])();
   refuses(train(["loss-type", "exo_pair"]), /--label-smoothing above 0 with .* exo_pair, found 0/);

@@ -1,4 +1,5 @@
 // This module is browser compatible.
+import { DIVERGENCE_TYPES } from "../losses/divergences.ts";
 import { LOSS_TYPES, LOSSES, readersOf } from "../losses/losses.ts";
 import {
   boolean,
@@ -370,6 +371,14 @@ const LOSS = {
     `How token log-probabilities make up that of a sequence; with ${PER_TOKEN.join(", ")}: mean`,
     { default: "sum", choices: ["sum", "mean"] },
   ),
+  fDivergenceType: choice(
+    PREFERENCE,
+    "Divergence from the reference that losses of the margin limit",
+    { default: "reverse_kl", choices: DIVERGENCE_TYPES },
+  ),
+  fAlphaDivergenceCoef: number(PREFERENCE, "Alpha of alpha_divergence; 1: as reverse_kl", {
+    default: 0.5,
+  }),
   ldAlpha: number(
     PREFERENCE,
     "Weight of the longer answer's tokens beyond the length of the shorter one (default: 1)",

@@ -3,9 +3,11 @@ import code from "../../shaders/dpo_loss.wgsl" with { type: "text" };
 import type { Commands } from "../gpu/commands.ts";
 import type { Fields, Kernel, Variant } from "../gpu/kernel.ts";
 import type { Tensor } from "../gpu/tensor.ts";
+import { DIVERGENCES } from "../losses/divergences.ts";
 import { LOSS_OPTIONS, type LossOption } from "../losses/loss.ts";
 import {
   isAcrossPairs,
+  isOfMargin,
   lossInWords,
   type Objective,
   type Term,
@@ -58,11 +60,16 @@ const variants = new Map<string, Variant>();
 
 /** The kernel with the code of the losses. */
 function variantOf(objective: Objective): Variant {
-  const name = lossInWords(objective);
+  const { fDivergenceType: divergence, fAlphaDivergenceCoef: alpha } = objective;
+  const name = `${lossInWords(objective)} ${divergence} ${alpha}`;
   let variant = variants.get(name);
   if (!variant) {
     const terms = termsOf(objective);
-    const code = [...terms.map(({ loss }) => loss.wgsl), preferenceLoss(terms)].join("\n") + "\n";
+    const codes = terms.map(({ loss }) => loss.wgsl);
+    codes.push(
+      divergence === "reverse_kl" ? preferenceLoss(terms) : divergedLoss(terms, objective),
+    );
+    const code = codes.join("\n") + "\n";
     variant = { constants: { REWARD_COLUMN: rewardColumn(objective) }, part: { name, code } };
     variants.set(name, variant);
   }
@@ -71,11 +78,41 @@ function variantOf(objective: Objective): Variant {
 
 /** What the kernel calls: the weighted sum of losses. */
 function preferenceLoss(terms: readonly Term[]): string {
-  const sum = terms.map(({ type, weight }) =>
-    weight === 1 ? `${type}_loss(pair, gain)` : `scaled(${weight}f, ${type}_loss(pair, gain))`
-  ).reduce((sum, term) => `plus(${sum}, ${term})`);
+  const sum = sumOf(terms, ({ type }) => `${type}_loss(pair, gain)`);
   return /* wgsl */ `
 fn preference_loss(pair: u32, gain: vec2<f32>) -> Loss { return ${sum}; }`;
+}
+
+/** The same with losses of the margin of what a divergence makes of gains. */
+function divergedLoss(
+  terms: readonly Term[],
+  { fDivergenceType, fAlphaDivergenceCoef }: Objective,
+): string {
+  const sum = sumOf(
+    terms,
+    (term) =>
+      isOfMargin(term)
+        ? `by_gains(${term.type}_loss(pair, vec2<f32>(chosen.x, rejected.x)), chosen.y, rejected.y)`
+        : `${term.type}_loss(pair, gain)`,
+  );
+  return /* wgsl */ `
+fn diverged(gain: f32, alpha: f32) -> vec2<f32> { ${DIVERGENCES[fDivergenceType].wgsl} }
+
+fn by_gains(loss: Loss, chosen: f32, rejected: f32) -> Loss {
+  return Loss(loss.value, loss.dchosen * chosen, loss.drejected * rejected);
+}
+
+fn preference_loss(pair: u32, gain: vec2<f32>) -> Loss {
+  let chosen = diverged(gain.x, ${fAlphaDivergenceCoef}f);
+  let rejected = diverged(gain.y, ${fAlphaDivergenceCoef}f);
+  return ${sum};
+}`;
+}
+
+function sumOf(terms: readonly Term[], call: (term: Term) => string): string {
+  return terms
+    .map((term) => term.weight === 1 ? call(term) : `scaled(${term.weight}f, ${call(term)})`)
+    .reduce((sum, term) => `plus(${sum}, ${term})`);
 }
 
 /** The loss, and the pairs that it is computed of. */

@@ -1,5 +1,6 @@
 // This module is browser compatible.
 import { ACROSS_PAIRS } from "./across_pairs.ts";
+import { type Divergence, DIVERGENCES, type DivergenceType } from "./divergences.ts";
 import type { Loss, LossOption, LossOptions, PairLoss, PairScores } from "./loss.ts";
 import { OF_MARGIN } from "./of_margin.ts";
 import { OF_SCORES } from "./of_scores.ts";
@@ -22,7 +23,13 @@ export interface Objective extends LossOptions {
   lossType: string;
   /** Of several ones; null: 1 each. */
   lossWeights: readonly number[] | null;
+  /** What losses of the margin make of gains. */
+  fDivergenceType: DivergenceType;
+  fAlphaDivergenceCoef: number;
 }
+
+/** What says which losses are added up. */
+export type ChosenLosses = Pick<Objective, "lossType" | "lossWeights">;
 
 /** A loss of a weighted sum. */
 export interface Term {
@@ -36,12 +43,17 @@ export interface Term {
  *
  * @throws {RangeError} If the table has none of the name.
  */
-export function termsOf({ lossType, lossWeights }: Omit<Objective, LossOption>): Term[] {
+export function termsOf({ lossType, lossWeights }: ChosenLosses): Term[] {
   return lossType.split(",").map((name, i) => {
     if (!Object.hasOwn(LOSSES, name)) throw new RangeError(`Expected a loss, found ${name}`);
     const type = name as LossType;
     return { type, loss: LOSSES[type], weight: lossWeights?.[i] ?? 1 };
   });
+}
+
+/** Whether a loss is one of the margin, of which other divergences than the reverse KL are known. */
+export function isOfMargin({ type }: Pick<Term, "type">): boolean {
+  return Object.hasOwn(OF_MARGIN, type);
 }
 
 /** Whether it takes all pairs of a batch to know the loss of one. */
@@ -50,7 +62,7 @@ export function isAcrossPairs(objective: Objective): boolean {
 }
 
 /** Whether scores are compared with those of a reference. Without one, rewards are beta times the policy's scores. */
-export function needsReference(objective: Omit<Objective, LossOption>): boolean {
+export function needsReference(objective: ChosenLosses): boolean {
   return termsOf(objective).some(({ loss }) => loss.reference !== false);
 }
 
@@ -64,10 +76,14 @@ export function pairLosses(
   pairs: readonly PairScores[],
   chosenTokens: number,
 ): PairLoss[] {
-  const terms = termsOf(objective).map(({ loss, weight }) => ({
+  const terms = termsOf(objective).map(({ type, loss, weight }) => ({
     weight,
     losses: loss.of
-      ? pairs.map((pair) => loss.of(pair, objective, chosenTokens))
+      ? pairs.map((pair) =>
+        isOfMargin({ type })
+          ? ofDivergedGains(loss.of, pair, objective, chosenTokens)
+          : loss.of(pair, objective, chosenTokens)
+      )
       : loss.ofAll(pairs, objective),
   }));
   return pairs.map((_, i) => {
@@ -75,6 +91,28 @@ export function pairLosses(
       terms.reduce((sum, { losses, weight }) => sum + weight * losses[i][of], 0);
     return { value: sum("value"), dchosen: sum("dchosen"), drejected: sum("drejected") };
   });
+}
+
+/** The loss of what a divergence makes of the gains; the derivatives are those by the scores. */
+function ofDivergedGains(
+  of: NonNullable<Loss["of"]>,
+  pair: PairScores,
+  objective: Objective,
+  chosenTokens: number,
+): PairLoss {
+  const { fDivergenceType: type, fAlphaDivergenceCoef: alpha } = objective;
+  if (type === "reverse_kl") return of(pair, objective, chosenTokens);
+  const divergence: Divergence = DIVERGENCES[type];
+  const chosen = divergence.of(pair.chosen - pair.referenceChosen, alpha);
+  const rejected = divergence.of(pair.rejected - pair.referenceRejected, alpha);
+  const gains = {
+    chosen: chosen.value,
+    rejected: rejected.value,
+    referenceChosen: 0,
+    referenceRejected: 0,
+  };
+  const { value, dchosen, drejected } = of(gains, objective, chosenTokens);
+  return { value, dchosen: dchosen * chosen.slope, drejected: drejected * rejected.slope };
 }
 
 /** A pair's loss while policy and reference are the same; null where it depends on the pair. */
@@ -85,7 +123,7 @@ export function lossOfEquals(objective: Objective): number | null {
 }
 
 /** The losses of an objective: `sigmoid`, or `sigmoid + 0.2 sft`. */
-export function lossInWords(objective: Omit<Objective, LossOption>): string {
+export function lossInWords(objective: ChosenLosses): string {
   return termsOf(objective)
     .map(({ type, weight }) => weight === 1 ? type : `${weight} ${type}`).join(" + ");
 }

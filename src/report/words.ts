@@ -69,12 +69,16 @@ function filesInWords(files: readonly string[]): string {
 export function objectiveInWords(
   { beta, logprob, score, ...loss }: Pick<
     Options<"eval">,
-    "lossType" | "lossWeights" | "beta" | "logprob" | "score"
+    "lossType" | "lossWeights" | "fDivergenceType" | "beta" | "logprob" | "score"
   >,
   { logprob: origin }: Readonly<Record<string, Origin>>,
 ): string {
   const because = origin.source === "automatic" ? ` (${origin.detail})` : "";
-  return `${lossInWords(loss)}, beta ${beta}, ${logprob} over ${score} tokens${because}`;
+  const { fDivergenceType: type } = loss;
+  const divergence = type === "reverse_kl" ? "" : ` of ${type}`;
+  return `${
+    lossInWords(loss)
+  }${divergence}, beta ${beta}, ${logprob} over ${score} tokens${because}`;
 }
 
 const COUNT_WORDS: Record<

@@ -1,6 +1,7 @@
 import { resolveOptions } from "../../src/config.ts";
 import { dpoLoss, PAIR_METRICS, rewardColumn } from "../../src/kernels/dpo_loss.ts";
 import { STATE_WORDS } from "../../src/kernels/state.ts";
+import { DIVERGENCE_TYPES } from "../../src/losses/divergences.ts";
 import { isAcrossPairs, LOSS_TYPES, type Objective, pairLosses } from "../../src/losses/losses.ts";
 import { assertClose, output, read, run, upload, values } from "./harness.ts";
 
@@ -9,12 +10,13 @@ const lossScale = 8;
 const chosenTokens = 7.5;
 const OPTIONS = { ...resolveOptions("eval").options, labelSmoothing: 0.2 };
 
-/** The four numbers of sequence_score for each side of each pair: scores up to 60, of some pairs far beyond. */
+/** The four numbers of sequence_score for each side of each pair: scores up to `most`, of some pairs far beyond. */
 function scoresOf(
   seed: number,
+  most: number,
   extremes: readonly (readonly [chosen: number, rejected: number])[],
 ) {
-  const scores = values(seed, 8 * P, "f32", 60);
+  const scores = values(seed, 8 * P, "f32", most);
   for (const [i, [chosen, rejected]] of extremes.entries()) {
     // The first and the last pairs in turn.
     const pair = i % 2 === 0 ? i / 2 : P - (i + 1) / 2;
@@ -23,22 +25,35 @@ function scoresOf(
   return scores;
 }
 
-/** Every loss, and a weighted sum of some. */
-const OBJECTIVES: Pick<Objective, "lossType" | "lossWeights">[] = [
-  ...LOSS_TYPES.map((lossType) => ({ lossType, lossWeights: null })),
+/** Gains beyond the largest exponential of a divergence. */
+const FAR = [[1000, 0], [-1000, 0], [0, 1000], [0, -1000]] as const;
+
+/** Every loss, weighted sums of some, and every divergence. */
+const OBJECTIVES: Partial<Objective>[] = [
+  ...LOSS_TYPES.map((lossType) => ({ lossType })),
   { lossType: "sigmoid,aot,sft", lossWeights: [0.75, 1, 1e-3] },
+  ...DIVERGENCE_TYPES.filter((type) => type !== "reverse_kl").map((fDivergenceType) => ({
+    lossType: "sigmoid,ipo,sft",
+    lossWeights: [1, 1e-3, 0.5],
+    fDivergenceType,
+  })),
 ];
 
-for (const losses of OBJECTIVES) {
-  const objective: Objective = { ...OPTIONS, ...losses };
-  const { lossType } = objective;
-  Deno.test(`dpo_loss equals the reference in double precision: ${lossType}`, async () => {
+for (const differing of OBJECTIVES) {
+  const objective: Objective = { ...OPTIONS, ...differing };
+  const name = Object.values(differing).join(" ");
+  const isDiverged = objective.fDivergenceType !== "reverse_kl";
+  Deno.test(`dpo_loss equals the reference in double precision: ${name}`, async () => {
     // beta * delta of 200 and of 1e4 either way, from both sides and from one: exp overflows from 88 on.
-    const scores = scoresOf(1, [
-      ...[[1000, -1000], [-1000, 1000], [5e4, -5e4], [-5e4, 5e4]] as const,
-      ...[[1e5, 0], [0, 1e5], [-1e5, 0], [0, -1e5]] as const,
-    ]);
-    const reference = scoresOf(2, new Array(8).fill([0, 0]));
+    const scores = scoresOf(
+      1,
+      isDiverged ? 3 : 60,
+      isDiverged ? FAR : [
+        ...[[1000, -1000], [-1000, 1000], [5e4, -5e4], [-5e4, 5e4]] as const,
+        ...[[1e5, 0], [0, 1e5], [-1e5, 0], [0, -1e5]] as const,
+      ],
+    );
+    const reference = scoresOf(2, isDiverged ? 3 : 60, new Array(8).fill([0, 0]));
     const state = upload(Float32Array.of(lossScale, ...new Array(STATE_WORDS - 1).fill(0)), [
       STATE_WORDS,
     ]);

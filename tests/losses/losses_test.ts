@@ -1,7 +1,14 @@
 import assert from "node:assert/strict";
 import { resolveOptions } from "../../src/config.ts";
+import {
+  type Divergence,
+  DIVERGENCE_TYPES,
+  DIVERGENCES,
+  type DivergenceType,
+} from "../../src/losses/divergences.ts";
 import type { PairScores } from "../../src/losses/loss.ts";
 import {
+  isOfMargin,
   LOSS_TYPES,
   LOSSES,
   lossInWords,
@@ -40,6 +47,46 @@ Deno.test("the derivatives of the losses are those of their values", () => {
       assertClose([dchosen, drejected], expected, { absolute: 1e-8, name: lossType });
     }
   }
+});
+
+Deno.test("losses of what a divergence makes of gains: derivatives are those of the values", () => {
+  const pair = { chosen: -3.1, rejected: -2.4, referenceChosen: -4, referenceRejected: -2.9 };
+  const h = 1e-5;
+  for (const fDivergenceType of DIVERGENCE_TYPES) {
+    for (const lossType of LOSS_TYPES.filter((type) => isOfMargin({ type }))) {
+      const objective = { ...SMOOTH, lossType, fDivergenceType, fAlphaDivergenceCoef: 0.3 };
+      const at = (change: Partial<PairScores>) =>
+        pairLosses(objective, [{ ...pair, ...change }], TOKENS)[0];
+      const { dchosen, drejected } = at({});
+      const byChosen = at({ chosen: -3.1 + h }).value - at({ chosen: -3.1 - h }).value;
+      const byRejected = at({ rejected: -2.4 + h }).value - at({ rejected: -2.4 - h }).value;
+      assertClose([dchosen, drejected], [byChosen / (2 * h), byRejected / (2 * h)], {
+        absolute: 1e-8,
+        name: `${lossType} of ${fDivergenceType}`,
+      });
+    }
+  }
+});
+
+Deno.test("divergences worked out by hand, and where gains are extreme", () => {
+  // Of gains of 1 and -1.
+  const expected: Record<DivergenceType, [number, number]> = {
+    reverse_kl: [1, -1],
+    forward_kl: [1 - Math.exp(-1), 1 - Math.E],
+    js_divergence: [0.3798854930, -0.6201145070], // ln 2 - log(1 + e^-1), ln 2 - log(1 + e)
+    alpha_divergence: [(1 - Math.exp(-0.5)) / 0.5, (1 - Math.exp(0.5)) / 0.5],
+  };
+  for (const type of DIVERGENCE_TYPES) {
+    const divergence: Divergence = DIVERGENCES[type];
+    const of = (gain: number) => divergence.of(gain, 0.5);
+    assertClose([of(1).value, of(-1).value], expected[type], { absolute: 1e-9, name: type });
+    const atZero = { absolute: 1e-15, name: `${type} of 0` };
+    assertClose(Object.values(of(0)), [0, type === "js_divergence" ? 0.5 : 1], atZero);
+    for (const gain of [-1e4, -200, 200, 1e4]) {
+      assert.ok(Object.values(of(gain)).every(Number.isFinite), `${type} of ${gain}`);
+    }
+  }
+  assert.deepEqual(DIVERGENCES.alpha_divergence.of(-3, 1), { value: -3, slope: 1 });
 });
 
 Deno.test("no loss is infinite or NaN where a margin is extreme", () => {
