@@ -117,10 +117,11 @@ function noRoute({ routes }: Hono, { method, path }: HonoRequest): ApiError {
   return new ApiError(404, `Expected a route of /openapi.json, found ${path}${hint}`);
 }
 
-/** Whether a path is one of a route, whose parameters are ":name" or ":name{.+}". */
+/** Whether a path is one of a route, whose parameters are ":name" or ":name{pattern}". */
 function matches(route: string, path: string): boolean {
-  const parts = route.split("/").map((part) =>
-    part.startsWith(":") ? part.endsWith("{.+}") ? ".+" : "[^/]+" : RegExp.escape(part)
-  );
+  const parts = route.split("/").map((part) => {
+    const [isParameter, pattern = "[^/]+"] = /^:\w+(?:\{(.+)\})?$/.exec(part) ?? [];
+    return isParameter ? pattern : RegExp.escape(part);
+  });
   return new RegExp(`^${parts.join("/")}$`).test(path);
 }

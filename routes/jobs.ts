@@ -10,7 +10,7 @@ import type { ModelPool } from "../src/serve/model_pool.ts";
 import { modelName, type RunStore } from "../src/serve/runs.ts";
 import type { NamedModel, Training, TrainingRequest, Trainings } from "../src/serve/trainings.ts";
 import { noModel } from "./api.ts";
-import { ApiError } from "./errors.ts";
+import { ApiError, outOfService } from "./errors.ts";
 import { eventStream } from "./event_stream.ts";
 import { fileOf } from "./files.ts";
 import { pageOf, PageQuery } from "./pagination.ts";
@@ -192,6 +192,8 @@ export function jobRoutes(trainings: Trainings, runs: RunStore, log: (line: stri
           for await (const each of queue.follow(job, after, signal)) {
             emit(event(each), idOf(job, each));
           }
+          // Who follows a job asks again, and is told the rest by the next server.
+          if (isUnderWay(job) && !signal.aborted) throw outOfService("The server is closing");
         }, { onEnd: () => {}, log });
       },
     );

@@ -50,7 +50,10 @@ export function startJob({ onChange, onCompare, onRun }) {
       for await (const event of followEvents(path, { signal, onConnection })) show(event);
       onChange();
     } catch (error) {
-      if (!signal.aborted) complain(error);
+      if (signal.aborted) return;
+      complain(error);
+      connected = true;
+      update({ ...job, status: "no longer known to the server" });
     }
   }
 

@@ -7,6 +7,7 @@ import { DiskRuns } from "../platform/run_store.ts";
 import { allowedFiles, existsHere } from "../platform/serving/allowed_files.ts";
 import { listen } from "../platform/serving/http_server.ts";
 import { RemoteServing } from "../platform/serving/remote_serving.ts";
+import { SqliteJobs } from "../platform/sqlite_jobs.ts";
 import { SqlitePreferences } from "../platform/sqlite_preferences.ts";
 import { DiskUploads } from "../platform/uploads.ts";
 import { Evaluations } from "../serve/evaluations.ts";
@@ -40,6 +41,7 @@ export async function run(options: Options<"serve">, context: Context<"serve">):
   );
   const allowed = await allowedFiles(context.resolved);
   const preferences = await SqlitePreferences.open(options.preferences);
+  using jobs = openJobs(output, say);
   const serving = await RemoteServing.start({
     device: options,
     models: named,
@@ -52,10 +54,15 @@ export async function run(options: Options<"serve">, context: Context<"serve">):
     const most = options.maxTrainedModels;
     const pool = new ModelPool({ host: serving, runs, started, most, codecAt });
     const files = new TrainingFiles(allowed, new DiskUploads(`${output}/files`), preferences);
-    const queue = new JobQueue(say);
+    const queue = new JobQueue(jobs, say);
     const common = { queue, files, device: options };
-    const trainings = new Trainings({ ...common, pool, trainer: serving, output });
+    const trainings = new Trainings({ ...common, pool, runs, trainer: serving, output });
     const evaluations = new Evaluations({ ...common, evaluator: serving });
+    queue.restore({
+      "fine-tuning": (id, stored) => trainings.revive(id, stored),
+      evaluation: (_, stored) => evaluations.revive(stored),
+    });
+    await trainings.offerModels();
     return await serve({ runs, trainings, evaluations, apiKey, corsOrigin }, options, context);
   } finally {
     serving.close();
@@ -92,6 +99,16 @@ async function serve(
   }, options.shutdownTimeout * 1000);
   await Promise.all([server.close(), queue.close()]);
   clearTimeout(late);
+}
+
+/** Jobs outlast a server, but for those of the second one with the same `--output`. */
+function openJobs(output: string, say: (line: string) => void): SqliteJobs {
+  const jobs = SqliteJobs.open(`${output}/jobs.db`);
+  if (jobs) return jobs;
+  say(
+    `jobs       another server has ${output}/jobs.db: those of this one are forgotten at its end; --output gives it a folder of its own`,
+  );
+  return SqliteJobs.open(":memory:")!;
 }
 
 /**

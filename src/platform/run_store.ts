@@ -48,6 +48,11 @@ export class DiskRuns implements RunStore {
     }).sort((a, b) => a - b);
   }
 
+  async remove(id: string): Promise<void> {
+    if (!await this.#isRun(id)) return;
+    await Deno.remove(`${this.path}/${id}`, { recursive: true });
+  }
+
   async pathOf(id: string, step: number | null): Promise<string | null> {
     if (!await this.#isRun(id)) return null;
     const path = `${this.path}/${id}`;

@@ -51,7 +51,14 @@ export class Evaluation implements Task {
     this.results = await this.evaluator.evaluate(this.resolved, watch);
     return this.results !== null;
   }
+
+  toJSON(): StoredEvaluation {
+    const { request, resolved, results } = this;
+    return { request, resolved, results };
+  }
 }
+
+type StoredEvaluation = Pick<Evaluation, "request" | "resolved" | "results">;
 
 /** See the module. */
 export class Evaluations {
@@ -64,6 +71,12 @@ export class Evaluations {
 
   get(id: string): Job<Evaluation> | undefined {
     return this.jobs.find((job) => job.id === id);
+  }
+
+  /** For {@link JobQueue.restore}. */
+  revive(stored: unknown): Evaluation {
+    const { request, resolved, results } = stored as StoredEvaluation;
+    return Object.assign(new Evaluation(request, resolved, this.settings.evaluator), { results });
   }
 
   /**

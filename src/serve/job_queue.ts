@@ -1,7 +1,7 @@
 // This module is browser compatible.
 /**
- * Long work that a server does beside its answers: one job at a time, the others wait. What is known of a job is kept as long
- * as the server runs.
+ * Long work that a server does beside its answers: one job at a time, the others wait. Each change is stored before anyone is told
+ * of it, so that the next server goes on where this one ended.
  *
  * @module
  */
@@ -29,8 +29,8 @@ export interface Task {
    * @throws {UserError} If the client asked for what cannot be done.
    */
   run(watch: Watch): Promise<boolean>;
-  /** Called once when the job has ended, in whatever way. */
-  end?(): void;
+  /** Everything that another server needs to make the same task of it: plain data. */
+  toJSON(): unknown;
 }
 
 export type JobKind = "fine-tuning" | "evaluation";
@@ -64,8 +64,24 @@ export interface Job<T extends Task = Task> {
   events: JobEvent[];
 }
 
-/** What a job becomes when its task has stopped before its end. */
-type Stopped = "paused" | "cancelled";
+/** A job as it is stored: `task` is what {@link Task.toJSON} gave. */
+export type StoredJob = Omit<Job, "task"> & { kind: JobKind; task: unknown };
+
+/** Where jobs outlast the server. */
+export interface JobStore {
+  /** All jobs with their events, the oldest first. */
+  load(): StoredJob[];
+  /** Stores a job with its new events. */
+  save(job: StoredJob): void;
+  /** Removes the events of a job, not the job. */
+  dropEvents(id: string): void;
+}
+
+/** Makes a task of what {@link Task.toJSON} gave. */
+export type Revive = Record<JobKind, (id: string, task: unknown) => Task>;
+
+/** What a job becomes when its task has stopped before its end; queued, where the server closes. */
+type Stopped = "paused" | "cancelled" | "queued";
 
 interface Run {
   job: Job;
@@ -74,9 +90,10 @@ interface Run {
   stopped: Promise<void>;
 }
 
-/** Events of a job, jobs that wait, and jobs that have ended: so many are remembered. */
+/** Newest events of a job that are kept. */
 const MOST_EVENTS = 10_000;
 const MOST_WAITING = 64;
+/** Newest jobs that have ended whose events are kept. */
 const MOST_ENDED = 100;
 
 const PREFIX: Record<JobKind, string> = { "fine-tuning": "ftjob", evaluation: "eval" };
@@ -96,9 +113,29 @@ export class JobQueue {
   readonly #followers = new Map<string, Set<() => void>>();
   #running: Run | null = null;
   #closed = false;
+  /** Nothing is going to happen any more. */
+  #isOver = false;
 
   /** @param log Gets the failures that are defects of ours. */
-  constructor(readonly log: (line: string) => void) {}
+  constructor(readonly store: JobStore, readonly log: (line: string) => void) {}
+
+  /**
+   * Brings back the jobs of an earlier server. Those that waited go on by themselves; one that ran when its server died without a
+   * word is paused: it may be what the server died of.
+   */
+  restore(revive: Revive): void {
+    for (const { kind, ...stored } of this.store.load()) {
+      const job: Job = { ...stored, task: revive[kind](stored.id, stored.task) };
+      this.#jobs.set(job.id, job);
+      if (job.status !== "running") continue;
+      job.status = "paused";
+      this.#tell(
+        job,
+        "The server ended while the job ran: resume it to go on from its last checkpoint",
+      );
+    }
+    this.#work();
+  }
 
   /** The newest first. */
   get jobs(): readonly Job[] {
@@ -133,7 +170,7 @@ export class JobQueue {
       events: [],
     };
     this.#jobs.set(id, job);
-    this.#forget();
+    this.#dropOldEvents();
     this.#tell(job, `Created ${task.kind} job: ${id}`);
     this.#work();
     return job;
@@ -184,7 +221,7 @@ export class JobQueue {
           next = event.number + 1;
         }
         const told = (job.events.at(-1)?.number ?? -1) < next;
-        if (told && !isUnderWay(job)) return;
+        if (told && (!isUnderWay(job) || this.#isOver)) return;
         if (told) await more;
       }
     } finally {
@@ -192,10 +229,12 @@ export class JobQueue {
     }
   }
 
-  /** Ends what is under way, the running job where it could go on from. */
+  /** Stops the running job where it can go on from, and begins no other: the next server does. */
   async close(): Promise<void> {
     this.#closed = true;
-    await Promise.all(this.jobs.filter(isUnderWay).map((job) => this.#stop(job, "cancelled")));
+    if (this.#running) await this.#stop(this.#running.job, "queued");
+    this.#isOver = true;
+    for (const followers of this.#followers.values()) for (const follower of followers) follower();
   }
 
   async #stop(job: Job, then: Stopped): Promise<void> {
@@ -249,13 +288,11 @@ export class JobQueue {
     }
   }
 
-  #settle(job: Job, status: Exclude<JobStatus, "queued" | "running">): void {
+  #settle(job: Job, status: Exclude<JobStatus, "running">): void {
     job.status = status;
-    if (status !== "paused") {
-      job.finishedAt = seconds();
-      job.task.end?.();
-    }
+    if (!isUnderWay(job)) job.finishedAt = seconds();
     const message = {
+      queued: "The server is closing; the job goes on when it is started again",
       paused: "The job is paused",
       cancelled: "The job was cancelled",
       succeeded: job.task.outcome,
@@ -275,15 +312,15 @@ export class JobQueue {
       ...rest,
     });
     if (job.events.length > MOST_EVENTS) job.events.shift();
+    this.store.save({ ...job, kind: job.task.kind, task: job.task.toJSON() });
     for (const follower of this.#followers.get(job.id) ?? []) follower();
   }
 
-  /** Lets go of the oldest jobs that have ended. */
-  #forget(): void {
+  #dropOldEvents(): void {
     const ended = this.jobs.filter((job) => !isUnderWay(job));
-    for (const { id } of ended.slice(MOST_ENDED)) {
-      this.#jobs.delete(id);
-      this.#followers.delete(id);
+    for (const job of ended.slice(MOST_ENDED).filter(({ events }) => events.length > 0)) {
+      job.events = [];
+      this.store.dropEvents(job.id);
     }
   }
 }

@@ -20,7 +20,7 @@ export interface PoolOptions {
   runs: RunStore;
   /** Those that the server was started with, which stay. */
   started: readonly (ModelPlace & { codec: TextCodec })[];
-  /** Largest number of further models that are loaded or reserved at a time. */
+  /** Largest number of further models that are loaded at a time. */
   most: number;
   /** Reads a stored model's tokenizer and stop ids. */
   codecAt(path: string): Promise<TextCodec>;
@@ -31,39 +31,29 @@ export interface PooledModel extends TextCodec {
   model: ServedModel;
 }
 
-/** The pool has no room for one more model. */
+/** As many further models are being loaded as the pool has room for. */
 export class PoolFull extends UserError {}
 
-/** A place in the pool for a model that will come. */
-export interface Reservation {
-  /**
-   * Loads the model.
-   *
-   * @param root See ServedModel.
-   * @throws {UserError} As ModelHost.addModel.
-   */
-  load(model: ModelPlace & { root: string }): Promise<ServedModel>;
-  /** Gives the place back if nothing came. */
-  release(): void;
-}
-
-interface Kept {
-  path: string;
-  codec: TextCodec;
+/** A model that has a name here. */
+interface Known extends ModelPlace {
+  /** See ServedModel. */
+  root: string;
+  started: boolean;
 }
 
 /** See the module. */
 export class ModelPool {
-  readonly #kept = new Map<string, Kept>();
-  /** Where models are that were unloaded: their names still find them. */
-  readonly #unloaded = new Map<string, string>();
-  readonly #loading = new Map<string, Promise<ServedModel>>();
-  readonly #startedWith: ReadonlySet<string>;
-  #reserved = 0;
+  /** Every model that has been given a name; a name stays good when the model is unloaded. */
+  readonly #known = new Map<string, Known>();
+  /** The loaded ones by name, the one that was asked for longest ago first. */
+  readonly #loaded = new Map<string, TextCodec>();
+  readonly #loading = new Map<string, Promise<void>>();
 
   constructor(readonly options: PoolOptions) {
-    for (const { name, path, codec } of options.started) this.#kept.set(name, { path, codec });
-    this.#startedWith = new Set(this.#kept.keys());
+    for (const { name, path, codec } of options.started) {
+      this.#known.set(name, { name, path, root: name, started: true });
+      this.#loaded.set(name, codec);
+    }
   }
 
   get models(): readonly ServedModel[] {
@@ -75,85 +65,103 @@ export class ModelPool {
     return this.options.most > 0;
   }
 
-  /**
-   * Finds a model by name; a run or checkpoint is loaded.
-   *
-   * @returns null if there is none of that name.
-   * @throws {PoolFull} If the pool has no room to load it.
-   */
-  async find(name: string): Promise<PooledModel | null> {
-    if (!this.#kept.has(name)) {
-      const path = this.grows ? await this.pathOf(name) : null;
-      if (path === null) return null;
-      await (this.#loading.get(name) ?? this.#load({ name, path }));
-    }
-    const kept = this.#kept.get(name);
-    const model = this.models.find((model) => model.name === name);
-    return kept && model ? { model, ...kept.codec } : null;
+  /** Whether a model has this name, loaded or not; runs and checkpoints, which are named after their folders, aside. */
+  knows(name: string): boolean {
+    return this.#known.has(name);
   }
 
-  /** Where a model is stored: a served one, a run or a checkpoint; null if there is none of that name. */
+  /**
+   * Finds a model by name; one that is not loaded is, and the one that was asked for longest ago makes room for it.
+   *
+   * @returns null if there is none of that name.
+   * @throws {PoolFull} If too many are being loaded at the moment.
+   */
+  async find(name: string): Promise<PooledModel | null> {
+    if (!this.#loaded.has(name)) {
+      const path = this.grows ? await this.pathOf(name) : null;
+      if (path === null) return null;
+      await this.#ensure(this.#known.get(name) ?? { name, path, root: name, started: false });
+    }
+    const codec = this.#loaded.get(name);
+    const model = this.models.find((model) => model.name === name);
+    if (!codec || !model) return null;
+    this.#loaded.delete(name);
+    this.#loaded.set(name, codec); // behind all others
+    return { model, ...codec };
+  }
+
+  /** Where a model is stored: one with a name, a run or a checkpoint; null if there is none of that name. */
   async pathOf(name: string): Promise<string | null> {
-    const known = this.#kept.get(name)?.path ?? this.#unloaded.get(name);
-    if (known !== undefined) return known;
+    const known = this.#known.get(name);
+    if (known) return known.path;
     const named = parseModelName(name);
     return named && await this.options.runs.pathOf(named.run, named.step);
   }
 
   /** What a stored model is called as long as it is served; null: it is not. */
   nameAt(path: string): string | null {
-    return this.#kept.entries().find(([, kept]) => kept.path === path)?.[0] ?? null;
+    return [...this.#loaded.keys()].find((name) => this.#known.get(name)?.path === path) ?? null;
   }
 
-  /** @throws {PoolFull} If there is none. */
-  reserve(): Reservation {
-    const { most } = this.options;
-    if (this.#kept.size - this.#startedWith.size + this.#reserved >= most) {
-      throw new PoolFull(
-        `Expected at most ${most} trained models, served or under way: unload one`,
-      );
-    }
-    this.#reserved++;
-    let reserved = true;
-    const release = () => {
-      if (reserved) this.#reserved--;
-      reserved = false;
-    };
-    const load = async ({ name, path, root }: ModelPlace & { root: string }) => {
-      const codec = await this.options.codecAt(path);
-      const served = await this.options.host.addModel({ name, path, root });
-      this.#kept.set(name, { path, codec });
-      release();
-      return served;
-    };
-    return { load, release };
+  /** Gives a stored model a name, under which it is loaded when it is asked for. */
+  offer(model: ModelPlace & { root: string }): void {
+    this.#known.set(model.name, { ...model, started: false });
   }
 
   /**
-   * Frees a trained model's memory once its answers in work are given; it stays on disk.
+   * Gives a stored model a name and loads it.
+   *
+   * @param root See ServedModel.
+   * @throws {UserError} As ModelHost.addModel.
+   */
+  async add(model: ModelPlace & { root: string }): Promise<void> {
+    this.offer(model);
+    await this.#ensure(this.#known.get(model.name)!);
+  }
+
+  /**
+   * Frees a trained model's memory once its answers in work are given; it stays on disk, and its name stays good.
    *
    * @throws {UserError} If the server was started with it.
    */
-  async remove(model: ServedModel): Promise<void> {
-    const { name } = model;
-    if (this.#startedWith.has(name)) {
+  async remove({ name }: ServedModel): Promise<void> {
+    if (this.#known.get(name)?.started) {
       throw new UserError(
         `Expected a trained model, found ${name}, which the server was started with`,
       );
     }
-    this.#unloaded.set(name, this.#kept.get(name)!.path);
-    this.#kept.delete(name);
+    this.#loaded.delete(name);
     await this.options.host.removeModel(name);
   }
 
-  async #load({ name, path }: ModelPlace): Promise<void> {
-    if (this.#kept.has(name)) return; // by another request, while this one looked for the path
-    const reservation = this.reserve();
-    const loading = reservation.load({ name, path, root: name });
-    this.#loading.set(name, loading);
-    await loading.finally(() => {
-      this.#loading.delete(name);
-      reservation.release();
-    });
+  /** Loads a model, unless somebody else does. */
+  async #ensure(model: Known): Promise<void> {
+    if (this.#loaded.has(model.name)) return;
+    const loading = this.#loading.get(model.name) ?? this.#load(model);
+    this.#loading.set(model.name, loading);
+    await loading.finally(() => this.#loading.delete(model.name));
+  }
+
+  async #load(model: Known): Promise<void> {
+    const { name, path, root } = model;
+    await this.#makeRoom();
+    const codec = await this.options.codecAt(path);
+    await this.options.host.addModel({ name, path, root });
+    this.#known.set(name, model);
+    this.#loaded.set(name, codec);
+  }
+
+  async #makeRoom(): Promise<void> {
+    const { most, host } = this.options;
+    const further = [...this.#loaded.keys()].filter((name) => !this.#known.get(name)!.started);
+    if (further.length + this.#loading.size < most) return;
+    const oldest = further[0];
+    if (oldest === undefined) {
+      throw new PoolFull(
+        `Expected at most ${most} trained models being loaded at a time: come back shortly`,
+      );
+    }
+    this.#loaded.delete(oldest);
+    await host.removeModel(oldest);
   }
 }

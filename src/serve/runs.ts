@@ -25,6 +25,8 @@ export interface RunStore {
   report(id: string): Promise<string | null>;
   /** Steps with a checkpoint, in order; also of a run that goes on. */
   checkpoints(id: string): Promise<number[]>;
+  /** Removes a run, such as one that ended before its first checkpoint and is to begin again. */
+  remove(id: string): Promise<void>;
   /** Where the model is that a run ended with, or a checkpoint's; null if there is none. */
   pathOf(id: string, step: number | null): Promise<string | null>;
 }

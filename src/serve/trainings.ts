@@ -11,7 +11,8 @@ import {
   type Task,
   type Watch,
 } from "./job_queue.ts";
-import type { ModelPool, Reservation } from "./model_pool.ts";
+import type { ModelPool } from "./model_pool.ts";
+import type { RunStore } from "./runs.ts";
 import type { TrainingFile, TrainingFiles } from "./training_files.ts";
 
 /** Who can train, on whatever GPU. */
@@ -44,6 +45,7 @@ export interface TrainingSettings {
   queue: JobQueue;
   trainer: Trainer;
   pool: ModelPool;
+  runs: RunStore;
   files: TrainingFiles;
   /** Folder that each training writes a folder of its own to. */
   output: string;
@@ -54,44 +56,45 @@ export interface TrainingSettings {
 export class Training implements Task {
   readonly kind = "fine-tuning";
   trainedTokens = 0;
-  #begun = false;
 
   constructor(
+    readonly id: string,
     readonly request: TrainingRequest,
     /** What its model will be called. */
     readonly name: string,
     readonly resolved: Resolved<"train">,
-    readonly reservation: Reservation,
-    readonly trainer: Trainer,
+    readonly settings: Pick<TrainingSettings, "trainer" | "pool" | "runs">,
   ) {}
 
   get outcome(): string {
     return `New model: ${this.name}`;
   }
 
-  async run(watch: Watch): Promise<boolean> {
-    const { options } = this.resolved;
-    const resolved = this.#begun
-      ? { ...this.resolved, options: { ...options, resume: "latest" } }
-      : this.resolved;
-    this.#begun = true;
-    const done = await this.trainer.train(resolved, {
-      ...watch,
-      onEvent: (event) => {
-        if (event.type === "stepped") this.trainedTokens += event.metrics.tokens;
-        watch.onEvent(event);
-      },
-    });
-    if (!done) return false;
-    const { name, request: { model } } = this;
-    await this.reservation.load({ name, path: options.output!, root: model.name });
-    return true;
+  toJSON(): StoredTraining {
+    const { request, name, resolved, trainedTokens } = this;
+    return { request, name, resolved, trainedTokens };
   }
 
-  end(): void {
-    this.reservation.release();
+  async run(watch: Watch): Promise<boolean> {
+    const { trainer, pool, runs } = this.settings;
+    const { options } = this.resolved;
+    const goesOn = (await runs.checkpoints(this.id)).length > 0;
+    if (!goesOn) await runs.remove(this.id);
+    if (watch.signal.aborted) return false;
+    const resolved = goesOn
+      ? { ...this.resolved, options: { ...options, resume: "latest" } }
+      : this.resolved;
+    const done = await trainer.train(resolved, watch);
+    const metrics = await runs.metrics(this.id);
+    this.trainedTokens = metrics.reduce((sum, { tokens = 0 }) => sum + tokens, 0);
+    if (!done) return false;
+    const { name, request: { model } } = this;
+    await pool.add({ name, path: options.output!, root: model.name });
+    return true;
   }
 }
+
+type StoredTraining = Pick<Training, "request" | "name" | "resolved" | "trainedTokens">;
 
 /** See the module. */
 export class Trainings {
@@ -106,30 +109,39 @@ export class Trainings {
     return this.jobs.find((job) => job.id === id);
   }
 
+  /** For {@link JobQueue.restore}. */
+  revive(id: string, stored: unknown): Training {
+    const { request, name, resolved, trainedTokens } = stored as StoredTraining;
+    const training = new Training(id, request, name, resolved, this.settings);
+    return Object.assign(training, { trainedTokens });
+  }
+
+  /** Lets the pool know the models of trainings that have succeeded, under the names that clients were given. */
+  async offerModels(): Promise<void> {
+    const { pool, runs } = this.settings;
+    for (const { id, task, status } of this.jobs) {
+      const path = status === "succeeded" ? await runs.pathOf(id, null) : null;
+      if (path !== null) pool.offer({ name: task.name, path, root: task.request.model.name });
+    }
+  }
+
   /**
    * Takes a training; it begins when the jobs before it have ended.
    *
    * @throws {UserError} If an option is wrong or the name is taken.
-   * @throws {PoolFull} If the pool has no room for its model.
    */
   async create(request: TrainingRequest): Promise<Job<Training>> {
-    const { queue, trainer, pool, output } = this.settings;
+    const { queue, pool, output } = this.settings;
     const id = newJobId("fine-tuning");
     const name = `ft:${request.model.name.replace(/^ft:/, "")}:${request.suffix ?? id}`;
     const resolved = await this.#resolve(request, `${output}/${id}`);
     // No waiting from here on, lest two requests find the same name free.
-    const taken = pool.models.some((model) => model.name === name) ||
+    const taken = pool.knows(name) ||
       this.jobs.some((job) => job.task.name === name && isUnderWay(job));
     if (taken) {
       throw new UserError(`Expected a suffix that no other model has, found "${request.suffix}"`);
     }
-    const reservation = pool.reserve();
-    try {
-      return queue.add(new Training(request, name, resolved, reservation, trainer), id);
-    } catch (error) {
-      reservation.release();
-      throw error;
-    }
+    return queue.add(new Training(id, request, name, resolved, this.settings), id);
   }
 
   /**

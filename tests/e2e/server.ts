@@ -1,5 +1,6 @@
 /** The server as a user runs it: `deno task serve` in a process of its own. */
 import assert from "node:assert/strict";
+import { ignoreMissing } from "../../src/platform/files.ts";
 import denoConfig from "../../deno.json" with { type: "json" };
 
 const decoder = new TextDecoder();
@@ -28,14 +29,19 @@ export function serve(...flags: string[]): Promise<Server> {
   return serveAs(TASK, {}, ...flags);
 }
 
-/** {@link serve} by other words than the task's, or with more in its environment. */
+/**
+ * {@link serve} by other words than the task's, or with more in its environment. Without `--output` it has a folder of its own,
+ * which goes with it: jobs outlast a server.
+ */
 export async function serveAs(
   task: readonly string[],
   env: Record<string, string>,
   ...flags: string[]
 ): Promise<Server> {
+  const output = `runs/.test-${crypto.randomUUID()}`; // the server may write in runs/ alone
+  const own = flags.includes("--output") ? [] : ["--output", output];
   const process = new Deno.Command(Deno.execPath(), {
-    args: [...task, "--port", "0", "--served-model-name", "policy", ...flags],
+    args: [...task, "--port", "0", "--served-model-name", "policy", ...own, ...flags],
     env: { SMOLDPO_API_KEY: "secret", NO_COLOR: "1", ...env },
     stdout: "null",
     stderr: "piped",
@@ -60,6 +66,7 @@ export async function serveAs(
         process.kill("SIGKILL");
       } catch { /* has ended */ }
       await process.status;
+      await Deno.remove(output, { recursive: true }).catch(ignoreMissing);
     },
   };
 }

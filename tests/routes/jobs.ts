@@ -1,5 +1,6 @@
 /** What tests of jobs have in common. */
 import assert from "node:assert/strict";
+import { nextEvents } from "../../src/gpu/turns.ts";
 import type { Evaluator } from "../../src/serve/evaluations.ts";
 import type { Trainer } from "../../src/serve/trainings.ts";
 import type { workshop } from "./served.ts";
@@ -32,7 +33,7 @@ export async function live({ ask }: ReturnType<typeof workshop>, id: string, las
   });
 }
 
-/** A trainer that ends when it is told to, with the shipped model. */
+/** A trainer that ends when it is told to, with the shipped model; stopped earlier it leaves a checkpoint, of no content. */
 export class StandIn implements Trainer, Evaluator {
   readonly begun: string[] = [];
   readonly resumed: (string | null)[] = [];
@@ -41,8 +42,10 @@ export class StandIn implements Trainer, Evaluator {
   async train(...[{ options }, watch]: Parameters<Trainer["train"]>) {
     this.begun.push(options.output!);
     this.resumed.push(options.resume);
-    if (!await this.#ended(watch.signal)) return false;
-    await Deno.mkdir(options.output!);
+    const ended = await this.#ended(watch.signal);
+    const left = ended ? "" : "/checkpoints/step-1";
+    await Deno.mkdir(`${options.output!}${left}`, { recursive: true });
+    if (!ended) return false;
     for await (const { name } of Deno.readDir("fixtures/model")) {
       await Deno.copyFile(`fixtures/model/${name}`, `${options.output}/${name}`);
     }
@@ -51,6 +54,11 @@ export class StandIn implements Trainer, Evaluator {
 
   async evaluate(...[, watch]: Parameters<Evaluator["evaluate"]>) {
     return await this.#ended(watch.signal) ? { eval_loss: 1 } : null;
+  }
+
+  /** Waits until so many trainings have begun. */
+  async hasBegun(count: number): Promise<void> {
+    while (this.begun.length < count) await nextEvents();
   }
 
   async #ended(signal: AbortSignal): Promise<boolean> {

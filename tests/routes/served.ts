@@ -4,10 +4,11 @@ import { createApp } from "../../routes/app.ts";
 import type { AppOptions } from "../../routes/app.ts";
 import { openStoredModel } from "../../src/platform/models.ts";
 import { DiskRuns } from "../../src/platform/run_store.ts";
+import { SqliteJobs } from "../../src/platform/sqlite_jobs.ts";
 import { SqlitePreferences } from "../../src/platform/sqlite_preferences.ts";
 import { DiskUploads } from "../../src/platform/uploads.ts";
 import { Evaluations, type Evaluator } from "../../src/serve/evaluations.ts";
-import { JobQueue } from "../../src/serve/job_queue.ts";
+import { JobQueue, type JobStore } from "../../src/serve/job_queue.ts";
 import { ModelPool } from "../../src/serve/model_pool.ts";
 import type { ModelHost } from "../../src/serve/serving.ts";
 import type { PreferenceStore } from "../../src/serve/preferences.ts";
@@ -50,21 +51,33 @@ interface Workshop {
   preferences?: PreferenceStore;
   /** Who serves `policy` and `reference`. */
   host?: ModelHost;
+  jobs?: JobStore;
 }
 
 /** What an app needs for jobs, with runs and uploads in a folder. */
 function partsOf(
   output: string,
-  { most = 0, worker = new StandIn(), preferences = memory, host = fakes }: Workshop,
+  {
+    most = 0,
+    worker = new StandIn(),
+    preferences = memory,
+    host = fakes,
+    jobs = SqliteJobs.open(":memory:")!,
+  }: Workshop,
 ) {
   const runs = new DiskRuns(output);
   const codecAt = () => Promise.resolve(codec);
   const pool = new ModelPool({ host, runs, started, most, codecAt });
   const files = new TrainingFiles(allowed, new DiskUploads(`${output}/files`), preferences);
-  const queue = new JobQueue((line) => assert.fail(line));
+  const queue = new JobQueue(jobs, (line) => assert.fail(line));
   const common = { queue, files, device: { engine, adapter: null, precision: "f32" } as const };
-  const trainings = new Trainings({ ...common, pool, trainer: worker, output });
-  return { runs, trainings, evaluations: new Evaluations({ ...common, evaluator: worker }) };
+  const trainings = new Trainings({ ...common, pool, runs, trainer: worker, output });
+  const evaluations = new Evaluations({ ...common, evaluator: worker });
+  queue.restore({
+    "fine-tuning": (id, stored) => trainings.revive(id, stored),
+    evaluation: (_, stored) => evaluations.revive(stored),
+  });
+  return { runs, trainings, evaluations };
 }
 
 /** An app that trains, and what is behind it. At the end of the scope its jobs end and its models are unloaded. */
@@ -75,6 +88,7 @@ export function workshop(output: string, options: Workshop = {}) {
   return {
     queue,
     pool,
+    offered: parts.trainings.offerModels(),
     ask: (path: string, body?: unknown, more = {}) => ask(path, body, { app, ...more }),
     async [Symbol.asyncDispose]() {
       await queue.close();
