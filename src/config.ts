@@ -221,14 +221,14 @@ function refuseMisfits(values: Values, isLogprobGiven: boolean, refuse: Refuse):
   if (values.reference !== null && !needsReference(objective)) {
     refuse(`no --reference with --loss-type ${values.lossType}`, `${values.reference}`);
   }
-  const alone = terms.find(({ loss }) => loss.absolute || loss.reference === false);
+  const alone = terms.find(({ loss }) => loss.absolute);
   if (values.ldAlpha !== null && alone) {
     refuse("--ld-alpha only with losses of gains over a reference", alone.type);
   }
   const divergence = values.fDivergenceType;
   if (divergence !== "reverse_kl") {
-    const other = terms.find((term) => !isOfMargin(term) && term.type !== "sft");
-    const known = LOSS_TYPES.filter((type) => isOfMargin({ type })).join(", ");
+    const other = terms.find(({ type }) => !isOfMargin(type) && type !== "sft");
+    const known = LOSS_TYPES.filter(isOfMargin).join(", ");
     if (other) refuse(`--f-divergence-type ${divergence} only with ${known} and sft`, other.type);
     if (values.logprob !== "sum") {
       refuse(`--logprob sum with --f-divergence-type ${divergence}`, `${values.logprob}`);

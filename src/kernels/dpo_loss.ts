@@ -91,7 +91,7 @@ function divergedLoss(
   const sum = sumOf(
     terms,
     (term) =>
-      isOfMargin(term)
+      isOfMargin(term.type)
         ? `by_gains(${term.type}_loss(pair, vec2<f32>(chosen.x, rejected.x)), chosen.y, rejected.y)`
         : `${term.type}_loss(pair, gain)`,
   );

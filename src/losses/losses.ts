@@ -52,7 +52,7 @@ export function termsOf({ lossType, lossWeights }: ChosenLosses): Term[] {
 }
 
 /** Whether a loss is one of the margin, of which other divergences than the reverse KL are known. */
-export function isOfMargin({ type }: Pick<Term, "type">): boolean {
+export function isOfMargin(type: LossType): boolean {
   return Object.hasOwn(OF_MARGIN, type);
 }
 
@@ -80,7 +80,7 @@ export function pairLosses(
     weight,
     losses: loss.of
       ? pairs.map((pair) =>
-        isOfMargin({ type })
+        isOfMargin(type)
           ? ofDivergedGains(loss.of, pair, objective, chosenTokens)
           : loss.of(pair, objective, chosenTokens)
       )
@@ -117,7 +117,7 @@ function ofDivergedGains(
 
 /** A pair's loss while policy and reference are the same; null where it depends on the pair. */
 export function lossOfEquals(objective: Objective): number | null {
-  if (termsOf(objective).some(({ loss }) => loss.absolute || loss.reference === false)) return null;
+  if (termsOf(objective).some(({ loss }) => loss.absolute)) return null;
   const equal = { chosen: 0, rejected: 0, referenceChosen: 0, referenceRejected: 0 };
   return pairLosses(objective, [equal], 1)[0].value;
 }

@@ -19,6 +19,7 @@ export const OF_SCORES = {
     reads: ["labelSmoothing", "simpoGamma"],
     logprob: "mean",
     reference: false,
+    absolute: true,
     of({ chosen, rejected }, { beta, labelSmoothing: e, simpoGamma }) {
       const z = beta * (chosen - rejected) - simpoGamma;
       const slope = beta * (e * sigmoid(z) - (1 - e) * sigmoid(-z));
@@ -44,6 +45,7 @@ fn simpo_loss(pair: u32, gain: vec2<f32>) -> Loss {
     paper: "Xu et al. 2024, arXiv:2401.08417",
     reads: ["labelSmoothing", "cpoAlpha"],
     reference: false,
+    absolute: true,
     of({ chosen, rejected }, { beta, labelSmoothing: e, cpoAlpha }, chosenTokens) {
       const z = beta * (chosen - rejected);
       const slope = beta * (e * sigmoid(z) - (1 - e) * sigmoid(-z));
@@ -71,6 +73,7 @@ fn cpo_loss(pair: u32, gain: vec2<f32>) -> Loss {
     reads: [],
     logprob: "mean",
     reference: false,
+    absolute: true,
     of(scores, { beta }) {
       const [chosen, rejected] = [logOdds(scores.chosen), logOdds(scores.rejected)];
       const z = chosen.value - rejected.value;

@@ -53,7 +53,7 @@ Deno.test("losses of what a divergence makes of gains: derivatives are those of 
   const pair = { chosen: -3.1, rejected: -2.4, referenceChosen: -4, referenceRejected: -2.9 };
   const h = 1e-5;
   for (const fDivergenceType of DIVERGENCE_TYPES) {
-    for (const lossType of LOSS_TYPES.filter((type) => isOfMargin({ type }))) {
+    for (const lossType of LOSS_TYPES.filter(isOfMargin)) {
       const objective = { ...SMOOTH, lossType, fDivergenceType, fAlphaDivergenceCoef: 0.3 };
       const at = (change: Partial<PairScores>) =>
         pairLosses(objective, [{ ...pair, ...change }], TOKENS)[0];
