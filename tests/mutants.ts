@@ -134,7 +134,7 @@ const MUTANTS: Mutant[] = [
     kernels("qk_norm"),
   ),
   mutant("src/model/linear.ts", "if (this.bias?.gradient)", "if (false)", [
-    "tests/model/llama_test.ts",
+    "tests/model/model_test.ts",
   ]),
   // Which keys a row sees.
   mutant(

@@ -33,7 +33,7 @@ export function decodeForward(
   const { x } = layerActivations(runtime, weights, tokens.shape[0], 0, false);
   embed(commands, weights, x, tokens);
   const pass = { operators: forFewRows(commands), attention, keep: false };
-  return layersForward(runtime, weights, pass, x).y;
+  return layersForward(commands, runtime, weights, pass, x).y;
 }
 
 /**

@@ -129,7 +129,7 @@ function prefillChunk(
   const { x: embedded } = layerActivations(runtime, weights, M, 0, false);
   embed(commands, weights, embedded, tokens);
   const pass = { operators: forManyRows(commands, false), attention, keep: false };
-  const { y: x } = layersForward(runtime, weights, pass, embedded);
+  const { y: x } = layersForward(commands, runtime, weights, pass, embedded);
   const bytes = 4 * weights.config.hiddenSize;
   let end = 0;
   for (const [i, { prompt, known }] of prompts.entries()) {

@@ -45,7 +45,8 @@ export type Attention = (act: LayerActivations, layer: number) => void;
 
 /** One decoder layer, from `act.x` to `act.y` (Touvron et al. 2023, arXiv:2302.13971). */
 export function layerForward(
-  { norm, linear, qkNorm, gated }: Operators,
+  commands: Commands,
+  { norm, linear, gated }: Operators,
   parts: DecoderLayer,
   attention: Attention,
   act: LayerActivations,
@@ -53,7 +54,7 @@ export function layerForward(
 ): void {
   const h = norm(parts.attentionNorm, act.h, act.rstdAttention, act.x);
   linear(parts.qkv, act.projected, h);
-  if (parts.qkNorm) qkNorm(parts.qkNorm, act.qkv, act.rstdQk!, act.projected);
+  parts.qkNorm?.forward(commands, act.qkv, act.rstdQk!, act.projected);
   attention(act, layer);
   linear(parts.o, act.mid, { rows: act.attention }, act.x);
   const g = norm(parts.mlpNorm, act.h, act.rstdMlp, act.mid);
@@ -77,6 +78,7 @@ export interface Pass {
  * @returns Activations by layer (the same buffers over and over without `keep`) and the residual stream behind them.
  */
 export function layersForward(
+  commands: Commands,
   runtime: Runtime,
   weights: Weights,
   { operators, attention, keep }: Pass,
@@ -89,7 +91,7 @@ export function layersForward(
   for (let layer = begin; layer < end; layer++) {
     const act = { ...layerActivations(runtime, weights, x.shape[0], layer, keep), x: stream };
     if (y && layer === end - 1) act.y = y;
-    layerForward(operators, decoderLayer(weights, layer), attention, act, layer);
+    layerForward(commands, operators, decoderLayer(weights, layer), attention, act, layer);
     activations.push(act);
     stream = act.y;
   }
@@ -141,7 +143,7 @@ export function trunkForward(
   const x = end === 0 ? trunk : layerActivations(runtime, weights, N, 0, false).x;
   embed(commands, weights, x, batch.tokens);
   const pass = packedPass(commands, runtime, weights, batch, false);
-  layersForward(runtime, weights, pass, x, [0, end], trunk);
+  layersForward(commands, runtime, weights, pass, x, [0, end], trunk);
   return trunk;
 }
 
@@ -167,5 +169,5 @@ export function topForward(
   keep: boolean,
 ): { activations: LayerActivations[]; y: Tensor } {
   const pass = packedPass(commands, runtime, weights, batch, keep);
-  return layersForward(runtime, weights, pass, trunk, [begin, weights.config.numLayers]);
+  return layersForward(commands, runtime, weights, pass, trunk, [begin, weights.config.numLayers]);
 }

@@ -1,14 +1,15 @@
 // This module is browser compatible.
 /**
- * What a decoder layer is built from. The layer is written once (layerForward); these differ: with many rows each operator
- * is a kernel of its own, with few ones the norm and the gated activation ride along with the products.
+ * How a decoder layer computes its linear layers with what stands before and behind them. The layer is written once
+ * (layerForward), and these are handed to it: with many rows each operator is a kernel of its own, with few ones the norm
+ * and the gated activation ride along with the products.
  *
  * @module
  */
 import type { Commands } from "../gpu/commands.ts";
 import type { Tensor } from "../gpu/tensor.ts";
 import type { Linear } from "./linear.ts";
-import type { Norm, QkNorm } from "./norm.ts";
+import type { Norm } from "./norm.ts";
 
 /** Rows on their way into a linear layer, which has yet to normalize them where there is a norm. */
 export interface Input {
@@ -22,8 +23,6 @@ export interface Operators {
   norm(norm: Norm, h: Tensor, rstd: Tensor, x: Tensor): Input;
   /** y = input W^T (+ residual). */
   linear(linear: Linear, y: Tensor, input: Input, residual?: Tensor): void;
-  /** q, k of qkv = qknorm(q), qknorm(k) of projected. */
-  qkNorm(norm: QkNorm, qkv: Tensor, rstd: Tensor, projected: Tensor): void;
   /** a = silu(gate) * up;  gate, up = input W^T, perhaps in gateUp. */
   gated(linear: Linear, a: Tensor, gateUp: Tensor, input: Input): void;
 }
@@ -40,7 +39,6 @@ export function forManyRows(commands: Commands, keep: boolean): Operators {
       return { rows: h };
     },
     linear: (linear, y, { rows }, residual) => linear.forward(commands, y, rows, residual),
-    qkNorm: (norm, qkv, rstd, projected) => norm.forward(commands, qkv, rstd, projected),
     gated: (linear, a, gateUp, { rows }) => linear.forwardGated(commands, a, gateUp, rows, keep),
   };
 }
@@ -52,7 +50,6 @@ export function forFewRows(commands: Commands): Operators {
     norm: (norm, _h, _rstd, x) => ({ rows: x, norm }),
     linear: (linear, y, { rows, norm }, residual) =>
       linear.decode(commands, y, rows, { norm: fused(norm), residual }),
-    qkNorm: (norm, qkv, rstd, projected) => norm.forward(commands, qkv, rstd, projected),
     gated: (linear, a, _gateUp, { rows, norm }) =>
       linear.decode(commands, a, rows, { norm: fused(norm), gated: true }),
   };

@@ -10,7 +10,7 @@ import {
   takeStep,
   tensorsOf,
 } from "../model/small_models.ts";
-import { tokenLogprobs } from "../reference/llama.ts";
+import { tokenLogprobs } from "../reference/model.ts";
 
 const ALPHA = 0.25;
 

@@ -12,7 +12,7 @@ import {
   smallConfig,
   tensorsOf,
 } from "../model/small_models.ts";
-import { modelLogits } from "../reference/llama.ts";
+import { modelLogits } from "../reference/model.ts";
 
 const config = smallConfig();
 const checkpoint = randomCheckpoint(config, 3);

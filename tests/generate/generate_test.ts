@@ -21,7 +21,7 @@ import {
   smallConfig,
   tensorsOf,
 } from "../model/small_models.ts";
-import { modelLogits } from "../reference/llama.ts";
+import { modelLogits } from "../reference/model.ts";
 import { unless } from "../skip.ts";
 
 const greedy: GenerateOptions = { ...GREEDY, maxNewTokens: 12, seed: 7, stopIds: [] };

@@ -8,7 +8,7 @@ import { meanChosenTokens, type ScoreOptions } from "../../src/dpo/pack.ts";
 import { type Checkpoint, loadModel, startDpo, startSft } from "../../src/engine.ts";
 import type { ModelConfig } from "../../src/model/config.ts";
 import { gpu, random } from "../kernels/harness.ts";
-import { sequenceScore, type Tensors, tokenLogprobs } from "../reference/llama.ts";
+import { sequenceScore, type Tensors, tokenLogprobs } from "../reference/model.ts";
 import {
   awkwardPairs,
   options,
