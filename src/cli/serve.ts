@@ -16,7 +16,6 @@ import { ModelPool } from "../serve/model_pool.ts";
 import type { TextCodec } from "../serve/serving.ts";
 import { TrainingFiles } from "../serve/training_files.ts";
 import { Trainings } from "../serve/trainings.ts";
-import { stopIdsOf } from "../text/prompt.ts";
 import type { Context } from "./context.ts";
 
 /** Addresses of this machine that no other one reaches. */
@@ -141,8 +140,8 @@ function namedModels({ model, reference, servedModelName }: Options<"serve">) {
 
 async function codecAt(path: string): Promise<TextCodec> {
   using stored = await openStoredModel(path);
-  const { config, tokenizer } = stored;
-  return { tokenizer, stopIds: stopIdsOf(config, tokenizer) };
+  const { tokenizer, stopIds } = stored;
+  return { tokenizer, stopIds };
 }
 
 /** @throws {UserError} If this process may not write there. */

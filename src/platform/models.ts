@@ -10,6 +10,7 @@ import { cacheKey } from "../formats/cache.ts";
 import type { Directory } from "../formats/files.ts";
 import { type ModelSource, openModel } from "../model/directory.ts";
 import type { StoredModel } from "../run/ports.ts";
+import { readStopIds } from "../text/stop_tokens.ts";
 import { loadTokenizer } from "../text/tokenizer.ts";
 import { isCheckpoint, openCheckpointModel } from "../train/checkpoint_model.ts";
 import type { ModelIdentity } from "../train/identity.ts";
@@ -82,10 +83,12 @@ export async function openStoredModel(pathOrId: string): Promise<StoredModel> {
   const { config, directory, notes } = model;
   try {
     const tokenizer = await loadTokenizer(directory);
+    const stopIds = await readStopIds(directory, config, tokenizer);
     let identified: Promise<ModelIdentity> | undefined;
     const identity = () => identified ??= identifyModel(model);
     const [read, dispose] = [model.readChunks, model.close];
-    return { config, read, directory, tokenizer, identity, notes, [Symbol.dispose]: dispose };
+    const text = { tokenizer, stopIds };
+    return { config, read, directory, ...text, identity, notes, [Symbol.dispose]: dispose };
   } catch (error) {
     model.close();
     throw error;

@@ -9,7 +9,6 @@ import type { DpoTraining } from "../engine.ts";
 import { generate } from "../generate/generate.ts";
 import { GREEDY } from "../kernels/sample.ts";
 import type { Model } from "../model/model.ts";
-import { stopIdsOf } from "../text/prompt.ts";
 import type { TextTokenizer } from "../text/tokenizer.ts";
 import {
   countGrades,
@@ -91,14 +90,14 @@ export class HeldOut {
       caches,
       training.stream ? undefined : training.rows,
     );
-    const { tokenizer } = model;
+    const { tokenizer, stopIds } = model;
     const judge = await openJudge(named, pairs, caches.ports);
     const strong = filter ? await strongPairs(named, pairs, options, filter, caches.ports) : null;
     return new HeldOut(
       pairs,
       { ...record, filter: filter?.report() },
       tokenizer,
-      stopIdsOf(model.config, tokenizer),
+      stopIds,
       judge,
       strong,
       options.maxLengthTokens,

@@ -24,6 +24,8 @@ import type { ModelIdentity } from "../train/identity.ts";
 export interface StoredModel extends Checkpoint, Disposable {
   directory: Directory;
   tokenizer: TextTokenizer | null;
+  /** Tokens that end a completion. */
+  stopIds: number[];
   /** What it is, by content; its weights are read once for it. */
   identity: () => Promise<ModelIdentity>;
   /** How its weights are read, where that is not plain. */

@@ -6,7 +6,7 @@ import { UserError } from "../errors.ts";
 import type { Completion } from "../generate/batcher.ts";
 import { generate, type SamplingOptions } from "../generate/generate.ts";
 import type { Model } from "../model/model.ts";
-import { encodeChat, encodeText, stopIdsOf } from "../text/prompt.ts";
+import { encodeChat, encodeText } from "../text/prompt.ts";
 import { TextStream } from "../text/text_stream.ts";
 import type { TextTokenizer } from "../text/tokenizer.ts";
 import type { Emit } from "./events.ts";
@@ -37,7 +37,7 @@ export async function openSpeaker(
     precision,
     positions: Math.min(positions(stored), config.maxPositionEmbeddings),
   });
-  const stopIds = options.ignoreEos ? [] : stopIdsOf(config, tokenizer);
+  const stopIds = options.ignoreEos ? [] : stored.stopIds;
   return { path, model, tokenizer, stopIds };
 }
 

@@ -43,12 +43,3 @@ function cutBehindLast(text: string, messages: readonly Message[]): string {
     "Expected a chat template that writes the last message as it is, to continue it, found one that changes it",
   );
 }
-
-/** The ids that end a completion: those of the model's configuration and the tokenizer's own. */
-export function stopIdsOf(
-  { eosTokenIds }: { eosTokenIds: readonly number[] },
-  tokenizer: TextTokenizer | null,
-): number[] {
-  const own = tokenizer?.eosTokenId ?? null;
-  return own === null ? [...eosTokenIds] : [...new Set([...eosTokenIds, own])];
-}

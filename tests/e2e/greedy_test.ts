@@ -5,7 +5,7 @@ import { loadModel } from "../../src/engine.ts";
 import { generate } from "../../src/generate/generate.ts";
 import { GREEDY } from "../../src/kernels/sample.ts";
 import type { Message } from "../../src/text/chat.ts";
-import { encodeChat, stopIdsOf } from "../../src/text/prompt.ts";
+import { encodeChat } from "../../src/text/prompt.ts";
 import { gpu } from "../kernels/harness.ts";
 import { askPython, lackOfPython } from "../python.ts";
 import { unless } from "../skip.ts";
@@ -31,7 +31,7 @@ Deno.test(
     const ours = await generate(model, prompts, {
       ...GREEDY,
       maxNewTokens: NEW_TOKENS,
-      stopIds: stopIdsOf(stored.config, stored.tokenizer),
+      stopIds: stored.stopIds,
     });
     assert.equal(prompts.length, 50);
     assert.deepEqual(ours.map(({ ids }) => ids), theirs);

@@ -14,7 +14,6 @@ import type { ModelHost } from "../../src/serve/serving.ts";
 import type { PreferenceStore } from "../../src/serve/preferences.ts";
 import { type TrainingFile, TrainingFiles } from "../../src/serve/training_files.ts";
 import { type Trainer, Trainings } from "../../src/serve/trainings.ts";
-import { stopIdsOf } from "../../src/text/prompt.ts";
 import { FakeModels } from "./fake_models.ts";
 import { StandIn } from "./jobs.ts";
 
@@ -25,7 +24,7 @@ export const NAMES = ["policy", "reference"];
 
 using stored = await openStoredModel(MODEL);
 export const tokenizer = stored.tokenizer!;
-const codec = { tokenizer, stopIds: stopIdsOf(stored.config, tokenizer) };
+const codec = { tokenizer, stopIds: stored.stopIds };
 const started = NAMES.map((name) => ({ name, path: MODEL, codec }));
 
 export const fakes = new FakeModels(tokenizer.vocabSize, NAMES);
