@@ -6,14 +6,13 @@
 
 import { basename, dirname } from "node:path";
 import { UserError } from "../errors.ts";
-import { cacheKey } from "../formats/cache.ts";
 import type { Directory } from "../formats/files.ts";
 import { type ModelSource, openModel } from "../model/directory.ts";
 import type { StoredModel } from "../run/ports.ts";
 import { readStopIds } from "../text/stop_tokens.ts";
 import { loadTokenizer } from "../text/tokenizer.ts";
 import { isCheckpoint, openCheckpointModel } from "../train/checkpoint_model.ts";
-import type { ModelIdentity } from "../train/identity.ts";
+import { identifyConfig, type ModelIdentity } from "../train/identity.ts";
 import { hashFiles } from "./disk_cache.ts";
 import { openDirectory } from "./files.ts";
 import { locate } from "./hub/cache.ts";
@@ -44,7 +43,7 @@ export async function identifyModel(
   { config, tensors }: Pick<ModelSource, "config" | "tensors">,
 ): Promise<ModelIdentity> {
   const files = new Set(Array.from(tensors.values(), ({ file }) => file));
-  return { config: await cacheKey(config), weights: await hashFiles(files) };
+  return { config: await identifyConfig(config), weights: await hashFiles(files) };
 }
 
 /**

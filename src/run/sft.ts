@@ -2,13 +2,12 @@
 import type { Options, Resolved } from "../config.ts";
 import { type Checkpoint, startSft } from "../engine.ts";
 import { UserError } from "../errors.ts";
-import { cacheKey } from "../formats/cache.ts";
 import type { Directory } from "../formats/files.ts";
 import { readConfig } from "../model/directory.ts";
 import { randomWeights } from "../model/random_weights.ts";
 import { factsOf } from "../report/words.ts";
 import { loadTokenizer } from "../text/tokenizer.ts";
-import type { ModelIdentity } from "../train/identity.ts";
+import { identifyConfig, type ModelIdentity } from "../train/identity.ts";
 import { checkBatch, planMemory, releaseScratch, reserveStep } from "../train/memory_plan.ts";
 import { evaluateSft } from "../train/sft.ts";
 import { openCaches } from "./caches.ts";
@@ -125,7 +124,7 @@ export async function sft(
 
 /** Of random weights, which follow from the seed among the options. */
 async function identityOfRandom({ config }: Checkpoint): Promise<ModelIdentity> {
-  return { config: await cacheKey(config), weights: "random" };
+  return { config: await identifyConfig(config), weights: "random" };
 }
 
 async function freshCheckpoint(

@@ -7,7 +7,6 @@
  */
 
 import { UserError } from "../errors.ts";
-import { cacheKey } from "../formats/cache.ts";
 import type { Directory } from "../formats/files.ts";
 import { describe, isObject, readJsonObject } from "../formats/json.ts";
 import { readSafetensorsHeader } from "../formats/safetensors.ts";
@@ -16,7 +15,7 @@ import { type ModelSource, readersOf } from "../model/directory.ts";
 import { type ParameterSpec, parameterTable } from "../model/params.ts";
 import type { StoredTensor } from "../model/weight_files.ts";
 import { MANIFEST, STATE, TENSORS } from "./checkpoint.ts";
-import { type IdentifyModel, isIdentity, type ModelIdentity } from "./identity.ts";
+import { identifyConfig, type IdentifyModel, isIdentity, type ModelIdentity } from "./identity.ts";
 
 const F32_BYTES = 4;
 
@@ -52,7 +51,7 @@ export async function openCheckpointModel(
     source.close();
   };
   try {
-    check("config", await cacheKey(source.config));
+    check("config", await identifyConfig(source.config));
     const trained = await readSafetensorsHeader(file);
     // A head of its own that a tied model was given.
     const untied = trained.has("lm_head") && source.config.tieWordEmbeddings;
