@@ -3,7 +3,9 @@ import assert from "node:assert/strict";
 import { attentionBackward, attentionForward } from "../../src/kernels/attention.ts";
 import { logprobBackward, logprobForward, sequenceScore } from "../../src/kernels/logprob.ts";
 import { matvecForward } from "../../src/kernels/matvec.ts";
+import { qkNormBackward, qkNormForward } from "../../src/kernels/qk_norm.ts";
 import { rmsnormBackward, rmsnormForward } from "../../src/kernels/rmsnorm.ts";
+import { qkNormForward as qkNormReference } from "../reference/qk_norm.ts";
 import { rmsnormForward as rmsnormReference } from "../reference/rmsnorm.ts";
 import {
   assertClose,
@@ -34,6 +36,28 @@ Deno.test("rows of a norm", () =>
     // dy = x: what is left is rstd eps x / (mean square + eps).
     const gradient = x.map((value, i) => 1e-2 * value * expected.rstd[Math.floor(i / C)] ** 3);
     assertClose(await read(dx), gradient, { absolute: 1e-5 });
+  }));
+
+Deno.test("heads of a QK norm", () =>
+  forEachVariant("rmsnorm", async () => {
+    const heads = { numHeads: 22, numKvHeads: 1, headSize: 8 };
+    const [N, row, normalized] = [2_900, 24 * 8, 23]; // 69,600 heads, of which 66,700 are normalized
+    const x = values(1, N * row);
+    const [qkv, rstd, dqkv] = [output([N, row]), output([N, normalized]), output([N, row])];
+    const [input, gains] = [upload(x, [N, row]), upload(new Float32Array(16).fill(1), [16])];
+    run((commands) => {
+      qkNormForward(commands, qkv, rstd, input, gains, heads, 1e-2);
+      commands.copy(dqkv, input);
+      qkNormBackward(commands, dqkv, input, gains, rstd, heads);
+    });
+    const expected = qkNormReference(x, new Float32Array(16).fill(1), N, heads, 1e-2);
+    assertClose(await read(qkv), expected.qkv, { absolute: 1e-6, relative: 4 * EPSILON.f32 });
+    // As above; value heads stay as they are.
+    const gradient = x.map((value, i) => {
+      const [n, h] = [Math.floor(i / row), Math.floor(i % row / 8)];
+      return h < normalized ? 1e-2 * value * expected.rstd[n * normalized + h] ** 3 : value;
+    });
+    assertClose(await read(dqkv), gradient, { absolute: 1e-5 });
   }));
 
 Deno.test("scored rows and sequences", () =>
