@@ -268,6 +268,7 @@ function described(job: Job<Training>) {
       ...request.options,
       command: commandLineOf(resolved),
       run: job.id,
+      training_filename: request.trainingFile.filename,
       total_steps: job.totalSteps,
       learning_rate: options.learningRate,
       output: options.output,

@@ -13,7 +13,11 @@ export function modelRoutes(pool: ModelPool): Hono {
     .get(
       "/v1/models",
       describeRoute({ summary: "All models", ...tag }),
-      (context) => context.json({ object: "list", data: pool.models.map(describedModel) }),
+      (context) =>
+        context.json({
+          object: "list",
+          data: pool.models.map((model) => describedModel(pool, model)),
+        }),
     )
     .get(
       `/v1/models/${NAME}`,
@@ -24,7 +28,7 @@ export function modelRoutes(pool: ModelPool): Hono {
       }),
       async (context) => {
         const { model } = await modelOf({ pool }, context.req.param("model"));
-        return context.json(describedModel(model));
+        return context.json(describedModel(pool, model));
       },
     )
     .delete(
@@ -43,11 +47,15 @@ export function modelRoutes(pool: ModelPool): Hono {
     );
 }
 
-export const describedModel = ({ name, root, created, positions }: ServedModel) => ({
+export const describedModel = (
+  pool: ModelPool,
+  { name, root, created, positions }: ServedModel,
+) => ({
   id: name,
   object: "model",
   created,
   owned_by: "smoldpo",
   root,
   max_model_len: positions,
+  role: pool.roleOf(name),
 });

@@ -46,8 +46,8 @@ export function runRoutes(runs: RunStore, pool: ModelPool): Hono {
   const summary = async ({ id, record }: StoredRun, metrics: readonly MetricsLine[]) => {
     const placed = async (step: number | null) => {
       const path = await runs.pathOf(id, step);
-      const name = path && pool.nameAt(path);
-      return { model: name ?? modelName(id, step), served: name !== null };
+      const name = (path && pool.nameAt(path)) ?? modelName(id, step);
+      return { model: name, served: pool.isLoaded(name) };
     };
     const steps = await runs.checkpoints(id);
     const { dataset, evalDataset } = record.options;
@@ -110,7 +110,7 @@ export function runRoutes(runs: RunStore, pool: ModelPool): Hono {
         const step = context.req.valid("json").step ?? null;
         const path = await runs.pathOf(id, step);
         const name = path && pool.nameAt(path) || modelName(id, step);
-        return context.json(describedModel((await modelOf({ pool }, name)).model));
+        return context.json(describedModel(pool, (await modelOf({ pool }, name)).model));
       },
     );
 }

@@ -10,8 +10,6 @@ import type { SamplingFields } from "./schemas.ts";
 
 /** Characters of a prompt that are tokenized at all: some texts take a tokenizer quadratic time. */
 export const MOST_PROMPT_CHARACTERS = 1 << 16;
-/** Where a chat request says nothing. */
-const DEFAULT_NEW_TOKENS = 512;
 
 /** @throws {ApiError} 400 if the text is too long to be tokenized. */
 export function checkPromptText(text: string): string {
@@ -88,6 +86,7 @@ export function stopIdsOf(
 /**
  * How many new tokens a request may have.
  *
+ * @param options.fallback Where the request says nothing, as far as it fits.
  * @param options.param The field that has the prompt, or the wish.
  * @throws {ApiError} 400 if prompt and wish do not fit the model.
  */
@@ -95,7 +94,7 @@ export function roomFor(
   { model }: PooledModel,
   prompt: readonly number[],
   wish: number | null | undefined,
-  { fallback = DEFAULT_NEW_TOKENS, param = "messages" } = {},
+  { fallback = Infinity, param = "messages" } = {},
 ): number {
   const room = model.positions - prompt.length;
   if (room < (wish ?? 1)) {

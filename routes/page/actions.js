@@ -2,12 +2,15 @@
 import { byId } from "./elements.js";
 
 /** Tells the user something, or takes it away. */
-export function notice(text = "") {
-  byId("notice").textContent = text;
+export function notice(text = "", failed = false) {
+  const place = byId("notice");
+  place.textContent = text;
+  place.classList.toggle("failed", failed);
 }
+byId("notice-close").addEventListener("click", () => notice());
 
 /** Says what went wrong. */
-export const complain = (error) => notice(error.message);
+export const complain = (error) => notice(error.message, true);
 
 /** Does something, and says what went wrong. @returns {Promise<boolean>} Whether nothing did. */
 export async function attempt(action) {

@@ -15,7 +15,7 @@ import { streamChat } from "./server.js";
 const NONE = "";
 
 /**
- * @returns {{ offer(models: { id: string, root: string }[]): void, compare(model: string, beside?: string): void }} The first
+ * @returns {{ offer(models: { id: string, root: string, role: string }[]): void, compare(model: string, beside?: string): void }} The first
  *   takes the models that there are; the second asks one of them from now on, beside another or the model that it came from.
  */
 export function startChat() {
@@ -32,6 +32,7 @@ export function startChat() {
   /** Aborts the answers in work; null: there are none. */
   let controller = null;
 
+  /** Whose answers all failed is given back what was asked, to send it again. */
   async function ask(prompt) {
     controller = new AbortController();
     setBusy(true);
@@ -42,25 +43,39 @@ export function startChat() {
     answers.append(...views.map((view) => view.element));
     turns.append(element("p", "said", prompt), answers);
     scrollTo(0, document.documentElement.scrollHeight);
-    await Promise.all(asked.map((id, side) => answer(id, side, views[side], prompt, sampling)));
+    const done = await Promise.all(
+      asked.map((id, side) => answer(id, side, views[side], prompt, sampling)),
+    );
     controller = null;
     setBusy(false);
+    const { prompt: field } = form.elements;
+    if (!done.includes(true) && field.value === "") field.value = prompt;
   }
 
-  /** A failed answer leaves no trace in the history. */
+  /** A failed answer leaves no trace in the history. @returns {Promise<boolean>} Whether it did not fail. */
   async function answer(model, side, view, prompt, sampling) {
     const history = histories[side];
-    const messages = [...history, { role: "user", content: prompt }];
+    const asked = { role: "user", content: prompt };
+    const system = form.elements.system.value;
+    const messages = [
+      ...system.trim() === "" ? [] : [{ role: "system", content: system }],
+      ...history,
+      asked,
+    ];
     try {
       for await (const part of streamChat({ model, messages, ...sampling }, controller.signal)) {
         if (part.reason) view.end(part.reason);
         else view.add(part.text);
       }
     } catch (error) {
-      if (error.name !== "AbortError") return view.fail(error.message);
+      if (error.name !== "AbortError") {
+        view.fail(error.message);
+        return false;
+      }
       view.end(null);
     }
-    history.push(messages.at(-1), { role: "assistant", content: view.text });
+    history.push(asked, { role: "assistant", content: view.text });
+    return true;
   }
 
   /** Another model knows nothing of what was said: neither may the one beside it. */
@@ -72,11 +87,11 @@ export function startChat() {
     histories = [[], []];
   }
 
-  /** The server's first model is the policy; the second its reference, unless it was trained here. */
+  /** Which is which matters where the server was started with two. */
   function titleOf(id) {
-    const [policy, second] = models;
-    if (id === policy.id && models.length > 1) return `${id} (policy)`;
-    return id === second?.id && second.root === id ? `${id} (reference)` : id;
+    const role = models.find((model) => model.id === id)?.role;
+    const hasReference = models.some(({ role }) => role === "reference");
+    return role === "trained" || role === id || !hasReference ? id : `${id} (${role})`;
   }
 
   function setBusy(busy) {
@@ -115,7 +130,7 @@ export function startChat() {
       offer(selects[0], choices);
       offer(selects[1], [[NONE, "none"], ...choices]);
       if (first) {
-        selects[1].value = models[1]?.id ?? NONE;
+        selects[1].value = models.find(({ role }) => role === "reference")?.id ?? NONE;
         remember(form);
         offered.resolve();
       } else if (selects.some(({ value }, side) => value !== chosen[side])) beginAnew();

@@ -3,6 +3,7 @@ import { Curves } from "./curves.js";
 import { byId, element } from "./elements.js";
 
 const NAMES = ["A", "B"];
+const NOTHING = "–";
 /** Options that say where a run lies, and not how it trained. */
 const PLACES = ["output", "resume"];
 
@@ -19,7 +20,8 @@ export function startComparison() {
       for (const line of metrics) curves.add(line, i);
     }
     const heads = NAMES.flatMap((name) => [`${name} first`, `${name} final`]);
-    fill(byId("comparison-measures"), ["", ...heads], measuresOf(runs));
+    const [titles, ...rows] = withoutEmpty([["", ...heads], ...measuresOf(runs)]);
+    fill(byId("comparison-measures"), titles, rows);
     fill(byId("comparison-options"), ["Options that differ", ...NAMES], differencesOf(runs));
     section.scrollIntoView({ block: "nearest" });
   }
@@ -56,6 +58,14 @@ function measuresOf(runs) {
   return names.map((name) => [name, ...sides.map((side) => textOf(side[name]))]);
 }
 
+/** A table without the columns that say nothing below their head. */
+function withoutEmpty(rows) {
+  const says = rows[0].map((_, column) =>
+    column === 0 || rows.slice(1).some((row) => row[column] !== NOTHING)
+  );
+  return rows.map((row) => row.filter((_, column) => says[column]));
+}
+
 function differencesOf([a, b]) {
   const names = new Set([a, b].flatMap(({ options }) => Object.keys(options)));
   return [...names]
@@ -65,5 +75,5 @@ function differencesOf([a, b]) {
 
 function textOf(value) {
   if (typeof value === "number" && !Number.isInteger(value)) return `${+value.toPrecision(4)}`;
-  return value === undefined || value === null ? "–" : `${value}`;
+  return value === undefined || value === null ? NOTHING : `${value}`;
 }

@@ -93,7 +93,12 @@ class Plot {
   }
 
   draw() {
-    this.#uplot.setData(this.#columns());
+    const columns = this.#columns();
+    for (const [i, values] of columns.entries()) {
+      const show = i === 0 || values.some((value) => value !== null);
+      if (this.#uplot.series[i].show !== show) this.#uplot.setSeries(i, { show });
+    }
+    this.#uplot.setData(columns);
   }
 
   #columns() {
@@ -109,7 +114,7 @@ function seriesOf(name, run) {
   const label = (kind) => name === "" ? kind : `${name}, ${kind}`;
   const points = { show: true, size: DOT, fill: stroke };
   return [
-    { label: label("training"), stroke, width: 2, spanGaps: true, points: { show: false } },
-    { label: label("held out"), stroke, paths: () => null, points },
+    { label: label("training"), stroke, width: 2, spanGaps: true },
+    { label: label("held out (dots)"), stroke, paths: () => null, points },
   ];
 }

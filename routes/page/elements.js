@@ -31,7 +31,7 @@ export function choose(select, value) {
 /** Keeps the settings of a form for the next visit. */
 export function remember(form) {
   const name = `smoldpo-${form.id}`;
-  const fields = [...form.querySelectorAll(".settings :is(input, select)[name]")];
+  const fields = [...form.querySelectorAll(".settings :is(input, select, textarea)[name]")];
   const kept = JSON.parse(localStorage.getItem(name) ?? "{}");
   for (const field of fields.filter(({ name }) => name in kept)) {
     if (field.matches("select")) choose(field, kept[field.name]);
@@ -45,7 +45,7 @@ export function remember(form) {
 
 /** Enter sends a form, Shift and Enter begin a line, and input methods keep their Enter. */
 export function sendOnEnter(form) {
-  form.querySelector("textarea").addEventListener("keydown", (event) => {
+  form.elements.prompt.addEventListener("keydown", (event) => {
     if (event.key !== "Enter" || event.shiftKey || event.isComposing) return;
     event.preventDefault();
     form.requestSubmit();
@@ -57,6 +57,15 @@ export function samplingOf(form) {
   const fields = [...form.querySelectorAll("input")].filter(({ value }) => value !== "");
   return Object.fromEntries(fields.map(({ name, valueAsNumber }) => [name, valueAsNumber]));
 }
+
+/** Writes a command line that does not end a line within a flag. */
+export function showCommand(place, line) {
+  const words = line.split(" ").flatMap((word) => [" ", element("span", "word", word)]);
+  place.replaceChildren(...words.slice(1));
+}
+
+/** @returns {string} Such as "1 step" and "2 steps". */
+export const counted = (count, what) => `${count} ${what}${count === 1 ? "" : "s"}`;
 
 /** A place for an answer, which fills as tokens come. */
 export class AnswerView {
@@ -72,6 +81,7 @@ export class AnswerView {
     this.element.querySelector(".name").textContent = name;
     this.#facts = this.element.querySelector(".facts");
     this.#text = this.element.querySelector(".text");
+    this.element.classList.add("waiting");
   }
 
   get text() {
@@ -80,6 +90,7 @@ export class AnswerView {
 
   /** Adds the text of one more token. */
   add(text) {
+    this.element.classList.remove("waiting");
     this.#tokens++;
     this.#text.append(text);
     this.#facts.textContent = this.#pace();
@@ -89,12 +100,13 @@ export class AnswerView {
   end(reason) {
     if (this.#ended) return;
     this.#ended = true;
+    this.element.classList.remove("waiting");
     const how = { stop: "", length: " · cut at the limit" }[reason] ?? " · stopped";
     this.#facts.textContent = this.#pace() + how;
   }
 
   fail(message) {
-    this.element.classList.add("failed");
+    this.element.classList.replace("waiting", "failed") || this.element.classList.add("failed");
     this.#text.append(this.text === "" ? message : `\n${message}`);
   }
 

@@ -1,7 +1,7 @@
 /** One job: its curves, lines and progress as they come, and what can be done with it. */
 import { Curves } from "./curves.js";
 import { complain, onClick } from "./actions.js";
-import { byId } from "./elements.js";
+import { byId, showCommand } from "./elements.js";
 import { inWords } from "./measures.js";
 import { ask, followEvents } from "./server.js";
 
@@ -82,7 +82,7 @@ export function startJob({ onChange, onCompare, onRun }) {
     byId("job-resume").hidden = job.status !== "paused";
     byId("job-cancel").hidden = !isUnderWay(job);
     byId("job-compare").hidden = byId("job-run").hidden = job.status !== "succeeded";
-    byId("job-command").textContent = job.smoldpo.command;
+    showCommand(byId("job-command"), job.smoldpo.command);
     showFacts();
   }
 
@@ -92,7 +92,7 @@ export function startJob({ onChange, onCompare, onRun }) {
     const progress = byId("job-progress");
     progress.max = total ?? 1;
     progress.value = step;
-    const trouble = connected ? job.error?.message : "the connection is broken, trying again";
+    const trouble = connected ? job.error?.message : "reconnecting…";
     byId("job-facts").textContent = [
       trouble ?? job.status,
       total === null ? "" : `step ${step} of ${total}`,

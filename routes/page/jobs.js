@@ -1,6 +1,6 @@
 /** The jobs: their list, and which of them is looked at. */
 import { complain, newest, settled } from "./actions.js";
-import { byId, element } from "./elements.js";
+import { byId, counted, element } from "./elements.js";
 import { isUnderWay, JOBS, startJob, titleOf } from "./job.js";
 import { ask } from "./server.js";
 
@@ -23,7 +23,7 @@ export function startJobs({ onTrained, ...events }) {
 
   const load = newest(() => ask(`${JOBS}?limit=100`), ({ data }) => {
     if (view.id === null && data.length > 0) view.follow(data.find(isUnderWay) ?? data[0]);
-    byId("job-count").textContent = data.length === 0 ? "No jobs yet" : "Jobs";
+    byId("job-count").textContent = data.length === 0 ? "No jobs yet" : counted(data.length, "job");
     for (const job of data.toReversed()) show(job);
     if (data.some((job) => job.id !== view.id && isUnderWay(job))) lookAgain();
     const news = data.filter(({ id, status }) => status === "succeeded" && !trained.has(id));
@@ -44,7 +44,8 @@ export function startJobs({ onTrained, ...events }) {
     }
     const [button, facts] = entries.get(job.id).children;
     const time = new Date(job.created_at * 1000).toLocaleString();
-    facts.textContent = `${job.status} · ${job.model} on ${job.training_file} · ${time}`;
+    facts.textContent =
+      `${job.status} · ${job.model} on ${job.smoldpo.training_filename} · ${time}`;
     button.setAttribute("aria-current", job.id === view.id);
     if (job.id === view.id) view.update(job);
   }

@@ -1,5 +1,5 @@
 /** The page: which tab is shown, and the start of each. */
-import { complain, newest } from "./actions.js";
+import { complain, newest, notice } from "./actions.js";
 import { startChat } from "./chat.js";
 import { byId } from "./elements.js";
 import { startPrefer } from "./prefer.js";
@@ -44,7 +44,7 @@ function showTab() {
     tabOf(link).hidden = !current;
   }
   const tab = tabOf(shown);
-  (tab.querySelector("textarea") ?? tab.querySelector("select"))?.focus();
+  (tab.querySelector("[name=prompt]") ?? tab.querySelector("select"))?.focus();
   return tab;
 }
 
@@ -54,5 +54,8 @@ async function enterTab() {
   await reloads[tab.id]?.();
 }
 
-addEventListener("hashchange", () => enterTab().catch(complain));
+addEventListener("hashchange", () => {
+  notice();
+  enterTab().catch(complain);
+});
 await enterTab().catch(complain);

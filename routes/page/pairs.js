@@ -1,6 +1,6 @@
 /** The pairs that are kept: listed from the newest on, swapped, deleted, undone, exported, imported. */
 import { attempt, notice, onClick, onFile } from "./actions.js";
-import { byId, element } from "./elements.js";
+import { byId, counted, element } from "./elements.js";
 import { ask, request } from "./server.js";
 
 const PATH = "v1/preferences";
@@ -31,8 +31,7 @@ export function startPairs() {
   function said(page) {
     total = page.total;
     more.hidden = !page.has_more;
-    const count = total === 1 ? "1 pair" : `${total} pairs`;
-    byId("pair-count").textContent = total === 0 ? "No pairs yet" : count;
+    byId("pair-count").textContent = total === 0 ? "No pairs yet" : counted(total, "pair");
     byId("pairs-export").disabled = total === 0;
   }
 
@@ -117,14 +116,22 @@ function pairOf(line, number) {
   if (line.trim() === "") return [];
   try {
     const { prompt, chosen, rejected } = JSON.parse(line);
-    if ([prompt, chosen, rejected].every(Array.isArray)) return [{ prompt, chosen, rejected }];
+    const pair = {
+      prompt: messagesOf("user", prompt),
+      chosen: messagesOf("assistant", chosen),
+      rejected: messagesOf("assistant", rejected),
+    };
+    if (Object.values(pair).every(Array.isArray)) return [pair];
   } catch {
     // as if it were another thing
   }
   throw new Error(
-    `Cannot import line ${number}: expected JSON with prompt, chosen and rejected, each a list of messages`,
+    `Cannot import line ${number}: expected JSON with prompt, chosen and rejected, each a text or a list of messages`,
   );
 }
+
+/** A text is a message of its own. */
+const messagesOf = (role, said) => typeof said === "string" ? [{ role, content: said }] : said;
 
 /** Lists that fit a request each. */
 function batchesOf(pairs) {

@@ -39,7 +39,7 @@ export function startPrefer() {
         else views[index].add(text);
       }
       if (views[0].text === views[1].text) {
-        notice("Both answers are the same: draw again, perhaps at a higher temperature");
+        notice("Both answers are the same: generate again, perhaps at a higher temperature");
       } else {
         drawn = { model, prompt, texts: views.map(({ text }) => text) };
       }

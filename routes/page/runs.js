@@ -1,7 +1,7 @@
 /** The runs: what each has reached, its report, serving it or a checkpoint of it, and two beside each other. */
 import { complain, copyFrom, onClick } from "./actions.js";
 import { startComparison } from "./comparison.js";
-import { byId, element } from "./elements.js";
+import { byId, counted, element, showCommand } from "./elements.js";
 import { inWords } from "./measures.js";
 import { showReport } from "./report.js";
 import { ask } from "./server.js";
@@ -22,7 +22,7 @@ export function startRuns({ onServed, onCompare }) {
 
   async function load() {
     const { data, has_more: more } = await ask(`${RUNS}?limit=100`);
-    const title = more ? `The newest ${data.length} runs` : "Runs";
+    const title = more ? `The newest ${data.length} runs` : counted(data.length, "run");
     byId("run-count").textContent = data.length === 0 ? "No runs yet" : title;
     list.replaceChildren(...data.map(entryOf));
     const entry = [...list.children].find(({ dataset }) => dataset.id === revealed);
@@ -37,11 +37,9 @@ export function startRuns({ onServed, onCompare }) {
     part(".name").textContent = run.model;
     part(".facts").textContent = factsOf(run);
     part(".measures").textContent = inWords(run.final, run.first);
-    part(".command").textContent = run.command_line;
+    showCommand(part(".command"), run.command_line);
     part(".buttons").append(...servingOf(run, run));
-    part("summary").textContent = run.checkpoints.length === 1
-      ? "1 checkpoint"
-      : `${run.checkpoints.length} checkpoints`;
+    part("summary").textContent = counted(run.checkpoints.length, "checkpoint");
     part("details").hidden = run.checkpoints.length === 0;
     part(".list").append(...run.checkpoints.map((checkpoint) => {
       const item = element("li", "", `Step ${checkpoint.step}`);
@@ -109,7 +107,7 @@ function factsOf({ id, model, command, created_at: time, dataset, steps, seconds
   return [
     ...model === id ? [] : [id],
     `${command} on ${dataset}`,
-    `${steps} steps in ${Math.round(seconds)} s`,
+    `${counted(steps, "step")} in ${Math.round(seconds)} s`,
     new Date(time * 1000).toLocaleString(),
   ].join(" · ");
 }

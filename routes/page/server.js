@@ -11,9 +11,10 @@ class Refusal extends Error {}
 
 /** Asks for the key until there is one; several requests that lack it share one question. */
 let asking = null;
-function askForKey() {
+function askForKey(refused) {
   asking ??= new Promise((resolve) => {
     const dialog = byId("key-dialog");
+    byId("key-refused").textContent = refused ? "The server did not accept that key." : "";
     dialog.addEventListener("close", () => {
       asking = null;
       const { value } = dialog.querySelector("input");
@@ -38,7 +39,7 @@ function askForKey() {
 export async function request(path, { method = "GET", body, headers = {}, signal } = {}) {
   const key = sessionStorage.getItem(KEY);
   const isForm = body instanceof FormData; // whose type fetch names itself
-  const response = await fetch(path, {
+  const response = await reach(path, {
     method,
     signal,
     headers: {
@@ -53,7 +54,7 @@ export async function request(path, { method = "GET", body, headers = {}, signal
     // Another request may have got a key meanwhile.
     if (sessionStorage.getItem(KEY) === key) {
       sessionStorage.removeItem(KEY);
-      await askForKey();
+      await askForKey(key !== null);
       if (sessionStorage.getItem(KEY) === null) throw new Error("This server requires a key");
     }
     return await request(path, { method, body, headers, signal });
@@ -63,12 +64,22 @@ export async function request(path, { method = "GET", body, headers = {}, signal
   throw response.status < 500 ? new Refusal(message) : new Error(message);
 }
 
+/** Fetches, and says in our words where nobody answers. */
+async function reach(path, init) {
+  try {
+    return await fetch(path, init);
+  } catch (error) {
+    if (error.name === "AbortError") throw error;
+    throw new Error("The server does not answer. Is `deno task serve` still running?");
+  }
+}
+
 /** Sends a request as `request` does. @returns {Promise<any>} What its answer says. */
 export async function ask(path, options) {
   return await (await request(path, options)).json();
 }
 
-/** @returns {Promise<{ id: string, root: string }[]>} The policy first, then its reference if there is one, then what was trained. */
+/** @returns {Promise<{ id: string, root: string, role: "policy" | "reference" | "trained" }[]>} */
 export async function listModels() {
   return (await ask("v1/models")).data;
 }
@@ -144,6 +155,9 @@ async function* eventsOf(body) {
       }
     }
     throw new Error("The server ended in the middle of an answer");
+  } catch (error) {
+    if (error.name !== "TypeError") throw error;
+    throw new Error("The connection to the server broke in the middle of an answer");
   } finally {
     await reader.cancel();
   }

@@ -1,6 +1,6 @@
 /** Training: the form of a job, and the command line that does the same. */
 import { complain, copyFrom, onClick, oneAtATime, onFile, settled } from "./actions.js";
-import { byId, choose, offer, remember } from "./elements.js";
+import { byId, choose, counted, offer, remember, showCommand } from "./elements.js";
 import { JOBS } from "./job.js";
 import { jobRequestOf, NONE } from "./job_request.js";
 import { startJobs } from "./jobs.js";
@@ -47,8 +47,12 @@ export function startTrain(events) {
 
   async function preview() {
     remove.hidden = fileOf(elements.training_file.value)?.smoldpo.source !== "upload";
-    if (!form.checkValidity()) return;
     controller.abort();
+    const wrong = form.querySelector(":is(input, select):invalid");
+    if (wrong) {
+      const name = wrong.closest("label").firstChild.textContent.trim();
+      return show(`${name}: ${wrong.title || wrong.validationMessage}`, true);
+    }
     controller = new AbortController();
     const { signal } = controller;
     try {
@@ -65,7 +69,8 @@ export function startTrain(events) {
 
   /** A command line, or why there is none. */
   function show(text, failed) {
-    command.textContent = text;
+    if (failed) command.textContent = text;
+    else showCommand(command, text);
     command.classList.toggle("failed", failed);
     copy.disabled = failed;
   }
@@ -120,6 +125,6 @@ export function startTrain(events) {
 }
 
 function titleOf({ filename, smoldpo: { rows, source } }) {
-  const count = rows === null ? "" : ` (${rows} pairs)`;
+  const count = rows === null ? "" : ` (${counted(rows, "pair")})`;
   return (source === "preferences" ? "collected pairs" : filename) + count;
 }

@@ -98,9 +98,19 @@ export class ModelPool {
     return named && await this.options.runs.pathOf(named.run, named.step);
   }
 
-  /** What a stored model is called as long as it is served; null: it is not. */
+  /** The name that a stored model was given, if it was. */
   nameAt(path: string): string | null {
-    return [...this.#loaded.keys()].find((name) => this.#known.get(name)?.path === path) ?? null;
+    return this.#known.values().find((known) => known.path === path)?.name ?? null;
+  }
+
+  isLoaded(name: string): boolean {
+    return this.#loaded.has(name);
+  }
+
+  /** What a loaded model is here for: the first one that the server was started with is the policy. */
+  roleOf(name: string): "policy" | "reference" | "trained" {
+    const at = this.options.started.findIndex((model) => model.name === name);
+    return at === 0 ? "policy" : at > 0 ? "reference" : "trained";
   }
 
   /** Gives a stored model a name, under which it is loaded when it is asked for. */

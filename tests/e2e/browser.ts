@@ -1,4 +1,5 @@
 /** Debian's Chromium in front of the page. Playwright asks for more than tests may do: whoever uses this is a process of its own. */
+import axe, { type AxeResults } from "axe-core"; // the usual checker of accessibility, by the people who write its rules
 import { chromium, type Locator, type Page } from "playwright-core"; // drives the Chromium that is installed; brings none of its own
 
 export interface Opened extends AsyncDisposable {
@@ -37,6 +38,34 @@ export async function openPage(executablePath: string, address: string): Promise
   });
   await page.goto(`http://${address}/`);
   return { page, complaints, strayRequests, [Symbol.asyncDispose]: () => browser.close() };
+}
+
+/** What axe finds that keeps people out, in every tab, in light, in dark and in forced colours. */
+export async function obstacles(page: Page, tabs: readonly string[]): Promise<string[]> {
+  const found: string[] = [];
+  for (
+    const media of [
+      { colorScheme: "light" },
+      { colorScheme: "dark" },
+      { colorScheme: "dark", forcedColors: "active" },
+    ] as const
+  ) {
+    await page.emulateMedia(media);
+    for (const tab of tabs) {
+      await page.click(`nav a[href='#${tab}']`);
+      await page.locator(`#${tab}`).waitFor();
+      await page.evaluate(axe.source); // not a tag, which the page's policy would refuse
+      const { violations } = await page.evaluate<AxeResults>("axe.run()");
+      const grave = violations.filter(({ impact }) =>
+        impact === "serious" || impact === "critical"
+      );
+      found.push(
+        ...grave.map(({ id, help }) => `${tab}, ${JSON.stringify(media)}: ${id}, ${help}`),
+      );
+    }
+  }
+  await page.emulateMedia({ colorScheme: null, forcedColors: null });
+  return found;
 }
 
 /** Presses a button by its key: a click misses one that moves meanwhile, as texts come and charts are drawn. */

@@ -5,7 +5,7 @@
  * @module
  */
 import { Buffer } from "node:buffer";
-import { openPage, press } from "./browser.ts";
+import { obstacles, openPage, press } from "./browser.ts";
 
 const [executablePath, address] = Deno.args;
 await using opened = await openPage(executablePath, address);
@@ -163,9 +163,10 @@ async function chat() {
   const selected = await page.locator("#chat .settings select").evaluateAll((all) =>
     all.map((select) => (select as unknown as { value: string }).value)
   );
+  await page.click("#chat summary");
   await page.fill("#chat [name=temperature]", "0");
-  await page.fill("#chat textarea", PROMPTS[1]);
-  await page.press("#chat textarea", "Enter");
+  await page.fill("#chat [name=prompt]", PROMPTS[1]);
+  await page.press("#chat [name=prompt]", "Enter");
   await page.locator("#chat .answer").nth(1).waitFor();
   await page.waitForSelector("#chat-stop:disabled");
   return {
@@ -254,12 +255,14 @@ const reachedInTrain = await reach("train");
 const past = await runs();
 const keyboard = { train: reachedInTrain, runs: await reach("runs") };
 const cancelled = await cancel();
+const barred = await obstacles(page, ["chat", "prefer", "train", "runs"]);
 const result = {
   training,
   cancelled,
   chat: compared,
   runs: past,
   keyboard,
+  barred,
   overflow: await overflow(),
 };
 console.log(JSON.stringify({ ...result, complaints, strayRequests }));

@@ -26,7 +26,17 @@ Deno.test(
     }).output();
     const decoder = new TextDecoder();
     assert.equal(code, 0, decoder.decode(stderr));
-    const { training, cancelled, chat, runs, keyboard, overflow, complaints, strayRequests } = JSON
+    const {
+      training,
+      cancelled,
+      chat,
+      runs,
+      keyboard,
+      barred,
+      overflow,
+      complaints,
+      strayRequests,
+    } = JSON
       .parse(
         decoder.decode(stdout),
       );
@@ -71,6 +81,7 @@ Deno.test(
       assert.ok(count > 10, `${count} controls`);
       assert.equal(reached, count);
     }
+    assert.deepEqual(barred, []);
     for (const pixels of Object.values<number>(overflow)) {
       assert.ok(
         pixels <= 0,

@@ -29,11 +29,12 @@ async function chat() {
   await watchAnswers(page);
   const send = async (text: string) => {
     const before = await page.locator("#chat .answer").count();
-    await page.fill("#chat textarea", text);
-    await page.press("#chat textarea", "Enter");
+    await page.fill("#chat [name=prompt]", text);
+    await page.press("#chat [name=prompt]", "Enter");
     firstSent.resolve();
     await page.locator("#chat .answer").nth(before).waitFor();
   };
+  await page.click("#chat summary");
   await page.fill("#chat [name=temperature]", "0");
   await send("What should I feed a quazzit?");
   await page.waitForSelector("#chat-stop:disabled");
@@ -87,8 +88,8 @@ async function chat() {
 
   await page.reload();
   await page.waitForSelector("#chat [name=model] option", { state: "attached" });
-  const remembered = await page.locator("#chat .settings :is(input, select)").evaluateAll((all) =>
-    all.map((field) => (field as unknown as { value: string }).value)
+  const remembered = await page.locator("#chat .settings :is(input, select, textarea)").evaluateAll(
+    (all) => all.map((field) => (field as unknown as { value: string }).value),
   );
   return { answers, facts, steps, history: messages, stopped, alone, turns, failed, remembered };
 }

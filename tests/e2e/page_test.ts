@@ -35,7 +35,7 @@ Deno.test(unless(lackOfChromium, "the page in a browser"), async () => {
     1,
   ]]);
   assert.equal(chat.failed, "H\u2028o\nExpected finite scores for token 2 of the answer");
-  assert.deepEqual(chat.remembered, ["policy", "", "0", "1", "0", "256", ""]);
+  assert.deepEqual(chat.remembered, ["policy", "", "", "0", "1", "0", "", ""]);
 
   const { first, second, kept, swapped, undone, dataset, notice, notices } = prefer;
   assert.deepEqual(kept, [[second[0], second[1]], [first[1], first[0]]]);
