@@ -314,6 +314,25 @@ function refuseContradictions(values: Values, origins: Origins): void {
   if (given("saveTotalLimit") && values.saveSteps === 0) {
     refuse("--save-total-limit only with --save-steps", "no checkpoints to be written");
   }
+  if (values.evalStrategy === "no") {
+    for (
+      const name of [
+        ...["evalSteps", "metricForBestModel", "greaterIsBetter", "loadBestModelAtEnd"],
+        "earlyStoppingPatience",
+      ] as OptionName[]
+    ) {
+      if (given(name) && values[name] !== specOf(name).default) {
+        refuse(`--${kebabCase(name)} only with --eval-strategy steps or epoch`, "no evaluations");
+      }
+    }
+  } else if (values.evalStrategy !== undefined) {
+    if (values.evalDataset === null) {
+      refuse(`--eval-dataset with --eval-strategy ${values.evalStrategy}`, "no held-out pairs");
+    }
+    if (values.evalStrategy === "epoch" && values.streaming) {
+      refuse("--eval-strategy steps with --streaming, whose epochs have no end", "epoch");
+    }
+  }
   if (values.resume === "latest" && origins.output?.source === "automatic") {
     refuse("--resume with the --output directory to go on in, or with a checkpoint", "neither");
   }

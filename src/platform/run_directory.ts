@@ -57,11 +57,11 @@ export class RunDirectory implements RunOutput {
     return new RunDirectory(path, files, lock, metricsFile);
   }
 
-  async keepMetrics(step: number): Promise<void> {
+  async keepMetrics(step: number, isEvaluated: (step: number) => boolean): Promise<void> {
     const text = await this.files.readText(METRICS);
     const lines: MetricsLine[] = text.split("\n").filter(Boolean).map((line) => JSON.parse(line));
     const kept = lines.filter((line) =>
-      line.step <= step && !("eval_loss" in line && line.step > 0)
+      line.step <= step && (!("eval_loss" in line) || line.step === 0 || isEvaluated(line.step))
     );
     await this.#metricsFile.truncate(0);
     for (const line of kept) this.log(line);

@@ -25,7 +25,7 @@ export function renderModelCard(
       frontMatter(run),
       `# ${code(run.options.model)} after ${methodOf(run)}`,
       summary(run),
-      evaluation(metrics),
+      evaluation(run, metrics),
       answers(samples),
       data(run),
       configuration(run),
@@ -85,8 +85,8 @@ function summary({ startedAt, durationSeconds, device, parameters, versions }: R
   ].join("");
 }
 
-function evaluation(metrics: readonly MetricsLine[]): string {
-  const changes = evaluationChanges(metrics);
+function evaluation({ bestStep }: RunRecord, metrics: readonly MetricsLine[]): string {
+  const changes = evaluationChanges(metrics, bestStep);
   if (changes.length === 0) return "";
   const rows = changes.map(({ name, before, after }) => [name, readable(before), readable(after)]);
   return `## Held-out data, before and after\n\n${table(["", "before", "after"], rows)}`;

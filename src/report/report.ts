@@ -49,7 +49,7 @@ export function renderReport(
     <h1>${title}</h1>
     <p class="facts">${facts(run)}</p>
     ${skips(metrics)}
-    ${changes(metrics)}
+    ${changes(run, metrics)}
     ${curves(metrics)}
     ${answers(samples)}
     ${data(run)}
@@ -79,8 +79,8 @@ function skips(metrics: readonly MetricsLine[]): Html {
   } ${steps.join(", ")}.</p>`;
 }
 
-function changes(metrics: readonly MetricsLine[]): Html {
-  const rows = evaluationChanges(metrics).map(({ name, before, after }) =>
+function changes({ bestStep }: RunRecord, metrics: readonly MetricsLine[]): Html {
+  const rows = evaluationChanges(metrics, bestStep).map(({ name, before, after }) =>
     html`
       <tr>
         <th scope="row">${name}</th>

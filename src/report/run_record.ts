@@ -22,6 +22,8 @@ export interface RunRecord {
   /** What tensors on the GPU took at the worst time, as planned and as it was. */
   memory: { plannedBytes: number; peakBytes: number };
   data: readonly DataRecord[];
+  /** The step whose model was saved, where that is not the last one. */
+  bestStep?: number;
   /** The lines of its header, those of `--verbose` included. */
   header: readonly string[];
 }
@@ -66,10 +68,14 @@ export interface Change {
   after: number;
 }
 
-/** @returns The evaluations' measures side by side, without the `eval_`; nothing if there was only one evaluation. */
-export function evaluationChanges(metrics: readonly MetricsLine[]): Change[] {
+/**
+ * @param step Of the saved model; without it the last evaluation's.
+ * @returns The evaluations' measures side by side, without the `eval_`; nothing if there was only one evaluation.
+ */
+export function evaluationChanges(metrics: readonly MetricsLine[], step?: number): Change[] {
   const evaluations = metrics.filter((line) => Object.keys(line).some(isEvaluation));
-  const [first, last] = [evaluations[0], evaluations.at(-1)];
+  const saved = evaluations.findLast((line) => line.step === step);
+  const [first, last] = [evaluations[0], saved ?? evaluations.at(-1)];
   if (first === undefined || last === undefined || first === last) return [];
   return Object.keys(last)
     .filter((name) => isEvaluation(name) && name in first)

@@ -3,6 +3,7 @@ import { flipsInWords } from "../data/audit.ts";
 import { headerOf, type Line } from "../report/header.ts";
 import { type Change, readable, type Sample } from "../report/run_record.ts";
 import { countsInWords } from "../report/words.ts";
+import type { Best } from "./evaluation_plan.ts";
 import type { RunEvent } from "./events.ts";
 
 /** What people read of a training's event. Steps and their metrics are for whoever shows progress: of them nothing is said. */
@@ -28,6 +29,14 @@ export function wordsOf(event: RunEvent, unit: "pairs" | "rows" = "pairs"): Line
       return say(
         `\ninterrupted after step ${event.step}: go on with --output ${event.output} --resume`,
       );
+    case "stopped":
+      return say(
+        `stopped    after step ${event.step}: ${
+          bestInWords(event.best)
+        } has not been reached again`,
+      );
+    case "restored":
+      return say(`best       ${bestInWords(event.best)}: that model is saved`);
     case "compared":
       return say(comparison(event.changes), ...event.samples.map(sideBySide));
     case "doubted": {
@@ -55,6 +64,10 @@ export function headerWords(event: RunEvent): Line[] {
     default:
       return [];
   }
+}
+
+function bestInWords({ step, metric, value }: Best): string {
+  return `${metric} ${readable(value)} after step ${step}`;
 }
 
 /** The measures that a reader asks for first, before and after, to follow something else in a line. */

@@ -3,6 +3,7 @@ import type { Audit } from "../data/audit.ts";
 import type { PairScore } from "../dpo/evaluate.ts";
 import type { RunPlan } from "../report/header.ts";
 import type { Change, DataRecord, MetricsLine, Sample } from "../report/run_record.ts";
+import type { Best } from "./evaluation_plan.ts";
 import type { StepMetrics } from "../train/step_metrics.ts";
 
 /** What a run tells while it goes on. Plain data: it can be sent to another thread or written as JSON. */
@@ -30,6 +31,10 @@ export type RunEvent =
   /** Held-out data was evaluated, within a training. */
   | { type: "evaluated"; metrics: MetricsLine }
   | { type: "interrupted"; step: number; output: string }
+  /** The held-out measure has not improved for as long as the patience: the training ends before its planned end. */
+  | { type: "stopped"; step: number; best: Best }
+  /** The best evaluated model takes the place of the last one. */
+  | { type: "restored"; best: Best }
   /** Held-out data before and after training. */
   | { type: "compared"; changes: Change[]; samples: Sample[] }
   /** Labels that the reference doubts. */

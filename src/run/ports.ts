@@ -59,8 +59,12 @@ export interface RunOutput {
    * @throws {UserError} If it cannot be written, for instance on a full disk.
    */
   log(line: MetricsLine): void;
-  /** Keeps the metrics of the first `step` steps of an interrupted run; those after its checkpoint are made again. */
-  keepMetrics(step: number): Promise<void>;
+  /**
+   * Keeps the metrics of the first `step` steps of an interrupted run; those after its checkpoint are made again.
+   *
+   * @param isEvaluated Whether an evaluation belongs behind a step; that of an earlier end is dropped.
+   */
+  keepMetrics(step: number, isEvaluated: (step: number) => boolean): Promise<void>;
   /** Opens its checkpoints for this process to write to. */
   checkpoints(): Promise<CheckpointStorage>;
   close(): Promise<void>;

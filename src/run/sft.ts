@@ -11,6 +11,7 @@ import { identifyConfig, type ModelIdentity } from "../train/identity.ts";
 import { checkBatch, planMemory, releaseScratch, reserveStep } from "../train/memory_plan.ts";
 import { evaluateSft } from "../train/sft.ts";
 import { openCaches } from "./caches.ts";
+import { EvaluationPlan } from "./evaluation_plan.ts";
 import type { Emit } from "./events.ts";
 import { dataOptions, heldOutDataset, openModel } from "./inputs.ts";
 import type { Ports } from "./ports.ts";
@@ -78,6 +79,7 @@ export async function sft(
       stream: rows.stream,
       startedAt,
       memory,
+      evaluation: EvaluationPlan.none,
     };
     events.emit({
       type: "planned",
@@ -104,9 +106,9 @@ export async function sft(
     if (firstStep === 0) await evaluateAt(0);
     releaseScratch(training);
     if (!rows.stream) reserveStep(training, largest.rows);
-    const steps = await runLoop(run, firstStep);
+    const { steps, isAll } = await runLoop(run, firstStep);
     const result = { steps, output: output.path, metrics: output.metrics };
-    if (steps < plan.totalSteps) return { ...result, finished: false };
+    if (!isAll) return { ...result, finished: false };
     releaseScratch(training);
     await evaluateAt(steps);
     if (rows.stream) {

@@ -9,6 +9,7 @@ import type { StepMetrics } from "../train/step_metrics.ts";
 import { checkBatch, planMemory, releaseScratch, reserveStep } from "../train/memory_plan.ts";
 import { checkFirstStep } from "../train/self_check.ts";
 import { openCaches } from "./caches.ts";
+import { EvaluationPlan } from "./evaluation_plan.ts";
 import type { Emit } from "./events.ts";
 import { type Examination, HeldOut, SAMPLES } from "./held_out.ts";
 import { dataOptions, heldOutDataset, openModel } from "./inputs.ts";
@@ -16,6 +17,7 @@ import type { Ports } from "./ports.ts";
 import { loadReferenceScores } from "./reference_scores.ts";
 import { openTrainingPairs, strongFilter } from "./training_pairs.ts";
 import {
+  restoreBest,
   resumeRun,
   RunEvents,
   runLoop,
@@ -87,6 +89,10 @@ export async function train(
       stream: rows.stream,
       startedAt,
       memory,
+      evaluation: new EvaluationPlan(
+        options,
+        rows.stream ? Infinity : Math.ceil(rows.rows.length / plan.rowsPerStep),
+      ),
     };
     events.emit({
       type: "planned",
@@ -128,24 +134,44 @@ export async function train(
       before = await heldOut.examine(training, options.reference === null);
       evaluated({ step: 0, ...before.metrics });
     }
-    releaseScratch(training);
-    if (!rows.stream) reserveStep(training, largest.rows);
-    const steps = await runLoop(run, firstStep, selfCheck(options, firstStep, events.emit));
+    if (heldOut) run.evaluation.check(output.metrics.find(({ step }) => step === 0) ?? {});
+    /** What the last evaluation found. */
+    let after: Examination | undefined;
+    const prepareSteps = () => {
+      releaseScratch(training);
+      if (!rows.stream) reserveStep(training, largest.rows);
+    };
+    const evaluate = async (step: number) => {
+      releaseScratch(training);
+      after = await heldOut!.examine(training);
+      evaluated({ step, ...after.metrics });
+      prepareSteps();
+    };
+    prepareSteps();
+    const check = selfCheck(options, firstStep, events.emit);
+    const { steps, isAll } = await runLoop(run, firstStep, check, evaluate);
     for (const scores of cached) await scores.save();
     const result = { steps, output: output.path, metrics: output.metrics };
-    if (steps < plan.totalSteps) return { ...result, finished: false };
+    if (!isAll) return { ...result, finished: false };
 
     let samples: Sample[] = [];
     if (heldOut) {
       releaseScratch(training);
-      const after = await heldOut.examine(training);
-      evaluated({ step: steps, ...after.metrics });
+      if (output.metrics.at(-1)!.step !== steps || !("eval_loss" in output.metrics.at(-1)!)) {
+        after = await heldOut.examine(training);
+        evaluated({ step: steps, ...after.metrics });
+      }
+      if (await restoreBest(run, steps) || !after) after = await heldOut.examine(training);
       const theirs = before && options.reference === null
         ? before.completions
         : judge && await heldOut.answer(judge.model, SAMPLES);
       // Of a run that went on without a reference nobody knows how the model answered before.
       samples = theirs ? heldOut.samples(theirs, after.completions) : [];
-      events.emit({ type: "compared", changes: evaluationChanges(output.metrics), samples });
+      events.emit({
+        type: "compared",
+        changes: evaluationChanges(output.metrics, run.bestStep),
+        samples,
+      });
     }
     run.data = inMemory.map(({ record, pairs }) => {
       if (judge === null) return record;

@@ -16,7 +16,12 @@ import {
   type RunRecord,
   type Sample,
 } from "../report/run_record.ts";
-import { openCheckpoint, openLatestCheckpoint, saveCheckpoint } from "../train/checkpoint.ts";
+import {
+  openCheckpoint,
+  openCheckpointOf,
+  openLatestCheckpoint,
+  saveCheckpoint,
+} from "../train/checkpoint.ts";
 import type { ModelIdentity } from "../train/identity.ts";
 import { trainLoop } from "../train/loop.ts";
 import type { StepMetrics } from "../train/step_metrics.ts";
@@ -26,6 +31,7 @@ import { checkpointContent, restoreCheckpoint } from "../train/resume.ts";
 import type { RowStream, StreamPosition } from "../train/row_stream.ts";
 import type { StepRows } from "../train/step_rows.ts";
 import { headerWords } from "./event_words.ts";
+import type { EvaluationPlan } from "./evaluation_plan.ts";
 import type { Emit, RunEvent } from "./events.ts";
 import { fingerprintOf } from "./fingerprint.ts";
 import type { OpenDevice, Ports, RunOutput } from "./ports.ts";
@@ -52,6 +58,9 @@ export interface TrainingRun {
   stream?: RowStream<unknown>;
   startedAt: Date;
   memory: MemoryPlan;
+  evaluation: EvaluationPlan;
+  /** The step whose model is saved, where that is not the last one. */
+  bestStep?: number;
 }
 
 /** What a training leaves behind. */
@@ -135,7 +144,7 @@ export async function resumeRun(run: TrainingRun): Promise<number> {
   await restoreCheckpoint(training.model, training.optimizer, checkpoint, await fingerprint(run));
   await run.stream?.resume(checkpoint.state.position as StreamPosition);
   checkpoint.close();
-  await output.keepMetrics(checkpoint.step);
+  await output.keepMetrics(checkpoint.step, (step) => run.evaluation.isDue(step));
   emit({ type: "resumed", step: checkpoint.step, totalSteps: run.plan.totalSteps });
   return checkpoint.step;
 }
@@ -144,14 +153,17 @@ export async function resumeRun(run: TrainingRun): Promise<number> {
  * Runs the training loop with metrics and checkpoints.
  *
  * @param check Looks at a step before it is told.
- * @returns Steps done; fewer than planned if the run was interrupted, and a checkpoint is there then.
+ * @param evaluate Evaluates the model after a step, into the metrics.
+ * @returns Steps done, and whether that is all; if not, the run was interrupted, and a checkpoint is there.
  */
 export async function runLoop(
   run: TrainingRun,
   firstStep: number,
   check: (metrics: StepMetrics) => void = () => {},
-): Promise<number> {
-  const { resolved: { options }, ports, training, output, plan, events: { emit } } = run;
+  evaluate: (step: number) => Promise<void> = () => Promise.resolve(),
+): Promise<{ steps: number; isAll: boolean }> {
+  const { resolved: { options }, ports, training, output, plan, evaluation } = run;
+  const { emit } = run.events;
   const { model, optimizer } = training;
   emit({ type: "started", firstStep, totalSteps: plan.totalSteps });
   // Weights are read for it while others are trained.
@@ -161,9 +173,13 @@ export async function runLoop(
     const content = await checkpointContent(model, optimizer, await identified);
     content.state.source = options.model;
     content.state.position = run.stream?.position;
-    await saveCheckpoint(await output.checkpoints(), step, content, options.saveTotalLimit);
+    const kept = evaluation.options.loadBestModelAtEnd
+      ? evaluation.best(output.metrics)?.step ?? null
+      : null;
+    await saveCheckpoint(await output.checkpoints(), step, content, options.saveTotalLimit, kept);
   };
-  const done = await trainLoop(model, optimizer, training.steps, {
+  let stopped = false;
+  const steps = await trainLoop(model, optimizer, training.steps, {
     rows: run.order,
     schedule: {
       type: options.lrSchedulerType,
@@ -180,12 +196,38 @@ export async function runLoop(
     },
     saveEverySteps: options.saveSteps,
     save,
+    evaluation: {
+      isDue: (step) => evaluation.isDue(step),
+      async evaluate(step) {
+        await evaluate(step);
+        const best = evaluation.best(output.metrics);
+        stopped = evaluation.isExhausted(output.metrics);
+        if (stopped) emit({ type: "stopped", step, best: best! });
+        const saves = evaluation.options.loadBestModelAtEnd && best?.step === step;
+        return { saves, stops: stopped };
+      },
+    },
   });
-  if (done < plan.totalSteps) {
-    await save(done);
-    emit({ type: "interrupted", step: done, output: output.path });
+  const isAll = stopped || steps === plan.totalSteps;
+  if (!isAll) {
+    await save(steps);
+    emit({ type: "interrupted", step: steps, output: output.path });
   }
-  return done;
+  return { steps, isAll };
+}
+
+/** Goes back to the best evaluated model, where that is not the last one. @returns Whether it did. */
+export async function restoreBest(run: TrainingRun, steps: number): Promise<boolean> {
+  const { output, training, evaluation, events: { emit } } = run;
+  const best = evaluation.options.loadBestModelAtEnd ? evaluation.best(output.metrics) : null;
+  if (best === null || best.step === steps) return false;
+  const storage = await output.checkpoints();
+  const checkpoint = await openCheckpointOf(storage, best.step);
+  await restoreCheckpoint(training.model, training.optimizer, checkpoint, await fingerprint(run));
+  checkpoint.close();
+  run.bestStep = best.step;
+  emit({ type: "restored", best });
+  return true;
 }
 
 /** Writes model, record, report and card to the run directory. */
@@ -213,6 +255,7 @@ export async function saveRun(run: TrainingRun, samples: Sample[]): Promise<void
     parameters: training.parameters,
     memory: { plannedBytes: run.memory.total, peakBytes: device.gpu.memory.peakBytes },
     data,
+    bestStep: run.bestStep,
     header: events.header,
   };
   const { files, metrics } = output;
@@ -220,6 +263,6 @@ export async function saveRun(run: TrainingRun, samples: Sample[]): Promise<void
   await files.writeText("report.html", renderReport(record, metrics, samples));
   await files.writeText("README.md", renderModelCard(record, metrics, samples));
   const { durationSeconds } = record;
-  const changes = evaluationChanges(metrics);
+  const changes = evaluationChanges(metrics, run.bestStep);
   events.emit({ type: "saved", output: output.path, durationSeconds, changes });
 }

@@ -74,6 +74,7 @@ export async function saveCheckpoint(
   step: number,
   { tensors, state }: CheckpointContent,
   saveTotalLimit: number,
+  kept: number | null = null,
 ): Promise<void> {
   await storage.create(folderOf(step), async (directory) => {
     await directory.write(TENSORS, serializeSafetensors(tensors));
@@ -87,7 +88,17 @@ export async function saveCheckpoint(
   // Steps beyond this one are from a course of training that was given up, so they are the first to go.
   const age = (other: number) => other > step ? other : step - other;
   const steps = (await stepsIn(storage)).sort((a, b) => age(a) - age(b));
-  for (const old of steps.slice(saveTotalLimit)) await storage.remove(folderOf(old));
+  for (const old of steps.slice(saveTotalLimit).filter((each) => each !== kept)) {
+    await storage.remove(folderOf(old));
+  }
+}
+
+/** Opens the checkpoint of a step. @throws {UserError} If it is missing or damaged. */
+export async function openCheckpointOf(
+  storage: CheckpointStorage,
+  step: number,
+): Promise<Checkpoint> {
+  return await openCheckpoint(await storage.open(folderOf(step)), storage.sha256);
 }
 
 /**

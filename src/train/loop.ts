@@ -33,6 +33,19 @@ export interface LoopOptions {
   /** Called between steps, when all metrics are in: write a checkpoint. */
   saveEverySteps: number;
   save(step: number): Promise<void>;
+  /** What evaluates between steps, when all metrics are in. */
+  evaluation?: {
+    isDue(step: number): boolean;
+    evaluate(step: number): Promise<Verdict>;
+  };
+}
+
+/** What follows from an evaluation. */
+export interface Verdict {
+  /** Whether to write a checkpoint. */
+  saves: boolean;
+  /** Whether the training is over. */
+  stops: boolean;
 }
 
 /** Milliseconds between fetches of metrics: a fetch stalls the GPU, so it must be rare beside steps of a few ms. */
@@ -44,7 +57,7 @@ const SKIPS_AT_FLOOR = 3;
 /**
  * Runs the optimizer steps of a training.
  *
- * @returns Steps done in all: `schedule.totalSteps`, or fewer if the signal was aborted.
+ * @returns Steps done in all: `schedule.totalSteps`, or fewer if the signal was aborted or an evaluation stopped it.
  * @throws {UserError} If loss or gradient are not finite; the message names row and tensor.
  */
 export async function trainLoop(
@@ -97,10 +110,14 @@ export async function trainLoop(
     waiting.push(() => [stepMetrics(known, made.metrics(), report()), made.notFinite()]);
     const done = step + 1;
     const saves = options.saveEverySteps > 0 && done % options.saveEverySteps === 0;
+    const evaluates = options.evaluation?.isDue(done) ?? false;
     // Where others share the thread, work is done when it is waited for: step by step.
     const due = model.gpu.turns || performance.now() - fetchedMs > FETCH_INTERVAL_MS;
-    if (saves || due || done - firstStep <= FIRST_STEPS || !readback.fits(2 ** 20)) await fetch();
-    if (saves) await options.save(done);
+    const begins = done - firstStep <= FIRST_STEPS;
+    if (saves || evaluates || due || begins || !readback.fits(2 ** 20)) await fetch();
+    const verdict = evaluates ? await options.evaluation!.evaluate(done) : null;
+    if (saves || verdict?.saves) await options.save(done);
+    if (verdict?.stops) return done;
   }
   await fetch();
   return step;

@@ -40,6 +40,7 @@ Deno.test("help has sections, the most used options first, in lines of 100 colum
     "Loss",
     "Optimizer",
     "What is trained",
+    "Evaluation",
     "Saving",
     "Device and cache",
   ]);

@@ -1,0 +1,89 @@
+// This module is browser compatible.
+import type { Options } from "../config.ts";
+import { UserError } from "../errors.ts";
+import type { MetricsLine } from "../report/run_record.ts";
+
+type EvaluationOptions = Pick<
+  Options<"train">,
+  | "evalStrategy"
+  | "evalSteps"
+  | "metricForBestModel"
+  | "greaterIsBetter"
+  | "loadBestModelAtEnd"
+  | "earlyStoppingPatience"
+>;
+
+/** The step with the best evaluation so far. */
+export interface Best {
+  step: number;
+  /** As metrics.jsonl names it. */
+  metric: string;
+  value: number;
+}
+
+/**
+ * When a training evaluates on its way, which evaluation was the best, and when it has improved for too long no more. Everything
+ * follows from the lines of metrics.jsonl, so that a resumed run judges as the whole one.
+ */
+export class EvaluationPlan {
+  readonly metric: string;
+
+  /** @param stepsPerEpoch Infinity for a stream. */
+  constructor(readonly options: EvaluationOptions, readonly stepsPerEpoch: number) {
+    this.metric = `eval_${options.metricForBestModel.replace(/^eval_/, "")}`;
+  }
+
+  /** Whether the model after a step is evaluated, besides before the first and after the last one. */
+  isDue(step: number): boolean {
+    const { evalStrategy, evalSteps } = this.options;
+    if (evalStrategy === "no") return false;
+    return step % (evalStrategy === "steps" ? evalSteps : this.stepsPerEpoch) === 0;
+  }
+
+  /** @throws {UserError} If there is no such metric. @param before What was measured before the first step. */
+  check(before: MetricsLine): void {
+    if (this.options.evalStrategy === "no" || this.metric in before) return;
+    const names = Object.keys(before).filter((name) => name.startsWith("eval_"))
+      .map((name) => name.replace(/^eval_/, ""));
+    throw new UserError(
+      `Expected --metric-for-best-model to be one of ${
+        names.join(", ")
+      }, found "${this.options.metricForBestModel}"`,
+    );
+  }
+
+  /** The best evaluation of a trained model; of equal ones the first. */
+  best(lines: readonly MetricsLine[]): Best | null {
+    const { metric } = this;
+    const greater = this.options.greaterIsBetter ?? !metric.endsWith("loss");
+    const isBetter = (a: number, b: number) => greater ? a > b : a < b;
+    let best: Best | null = null;
+    for (const { step, value } of this.#evaluations(lines)) {
+      if (best === null || isBetter(value, best.value)) best = { step, metric, value };
+    }
+    return best;
+  }
+
+  /** Whether the last evaluations, as many as the patience, were no better than one before them. */
+  isExhausted(lines: readonly MetricsLine[]): boolean {
+    const { earlyStoppingPatience: patience } = this.options;
+    const best = this.best(lines);
+    if (patience === 0 || best === null) return false;
+    return this.#evaluations(lines).filter(({ step }) => step > best.step).length >= patience;
+  }
+
+  /** Of a training that evaluates before and after it alone. */
+  static readonly none = new EvaluationPlan({
+    evalStrategy: "no",
+    evalSteps: 1,
+    metricForBestModel: "loss",
+    greaterIsBetter: null,
+    loadBestModelAtEnd: false,
+    earlyStoppingPatience: 0,
+  }, Infinity);
+
+  #evaluations(lines: readonly MetricsLine[]): { step: number; value: number }[] {
+    return lines.filter((line) => line.step > 0 && this.metric in line)
+      .map((line) => ({ step: line.step, value: line[this.metric] }));
+  }
+}
