@@ -41,7 +41,7 @@ export interface Answer extends Piece {
   finishReason: Completion["finishReason"];
   completionTokens: number;
   /** Tokens of the prompt that were known from earlier requests. */
-  knownTokens: number;
+  cachedTokens: number;
 }
 
 export interface Question {
@@ -177,7 +177,7 @@ export async function answer(api: Api, question: Question): Promise<Answer> {
       }
     },
   });
-  const { finishReason, knownTokens } = await inTime(api, generating, () => {
+  const { finishReason, cachedTokens } = await inTime(api, generating, () => {
     isLate = true;
     enough.abort();
   });
@@ -187,7 +187,7 @@ export async function answer(api: Api, question: Question): Promise<Answer> {
     ...whole,
     finishReason: stops.found ? "stop" : finishReason,
     completionTokens,
-    knownTokens,
+    cachedTokens,
   };
 }
 
@@ -230,13 +230,13 @@ export class StopStrings {
 
 /** What a request used, as OpenAI counts it: a prompt once, however many answers it has. */
 export function usageOf(promptTokens: number, answers: readonly Answer[]) {
-  const sum = (key: "completionTokens" | "knownTokens") =>
+  const sum = (key: "completionTokens" | "cachedTokens") =>
     answers.reduce((total, answer) => total + answer[key], 0);
   const completionTokens = sum("completionTokens");
   return {
     prompt_tokens: promptTokens,
     completion_tokens: completionTokens,
     total_tokens: promptTokens + completionTokens,
-    prompt_tokens_details: { cached_tokens: Math.min(promptTokens, sum("knownTokens")) },
+    prompt_tokens_details: { cached_tokens: Math.min(promptTokens, sum("cachedTokens")) },
   };
 }

@@ -16,17 +16,17 @@
 //
 // A row in which a logit or a score is NaN or +infinity, or in which no score is finite, has no distribution: next is NONE.
 //
-// Shapes    logits (B, stride) f32, V of each row; said (slots, said_stride) of Said, the row's own slot counts; settings
+// Shapes    logits (B, stride) f32, V of each row; counts (slots, counts_stride) of TokenCounts, the row's own slot counts; settings
 //           (B); positions (B) u32, part of the key of the noise; next (B) u32.
 // Dispatch  one workgroup per row: (B, 1, 1).
-// Writes    overwrites next; logits become p, 0 where a token is not kept; counts next in said, unless it is NONE. Sums in
+// Writes    overwrites next; logits become p, 0 where a token is not kept; adds next to counts, unless it is NONE. Sums in
 //           f32, in a fixed order.
 // Source    Holtzman et al. 2020, arXiv:1904.09751 (top-p); Nguyen et al. 2024, arXiv:2407.01082 (min-p); Keskar et al. 2019,
 //           arXiv:1909.05858 (penalty, as Hugging Face has it for negative scores); Maddison et al. 2014, arXiv:1411.0030
 //           (race); Jarzynski & Olano 2020, JCGT 9(3) (hash). Frequency and presence penalty: the OpenAI API.
 override WORKGROUP: u32; // threads per row; a power of two
 
-struct Params { V: u32, stride: u32, said_stride: u32 }
+struct Params { V: u32, stride: u32, counts_stride: u32 }
 struct Settings {
   temperature: f32,
   top_k: u32, // 0: off
@@ -39,7 +39,7 @@ struct Settings {
   sequence: u32,
   slot: u32,
 }
-struct Said {
+struct TokenCounts {
   times: u32, // how often the token was drawn; and SEEN if it is anywhere before
   bias: f32,
 }
@@ -49,7 +49,7 @@ struct Candidate { score: f32, token: u32 }
 @group(0) @binding(1) var<storage, read> settings: array<Settings>;
 @group(0) @binding(2) var<storage, read> positions: array<u32>;
 @group(0) @binding(3) var<storage, read_write> logits: array<f32>;
-@group(0) @binding(4) var<storage, read_write> said: array<Said>;
+@group(0) @binding(4) var<storage, read_write> counts: array<TokenCounts>;
 @group(0) @binding(5) var<storage, read_write> next: array<u32>;
 
 const LOWEST = -3.4e38;
@@ -142,12 +142,12 @@ fn sample(
   let b = workgroup.x;
   let row = b * params.stride;
   let chosen = settings[b];
-  let slot = chosen.slot * params.said_stride;
+  let slot = chosen.slot * params.counts_stride;
   let greedy = chosen.temperature == 0.0;
 
   var own = Candidate(LOWEST, thread);
   for (var v = thread; v < params.V; v += WORKGROUP) {
-    let before = said[slot + v];
+    let before = counts[slot + v];
     let logit = logits[row + v];
     var score = logit + before.bias;
     if (before.times >= SEEN) {
@@ -195,6 +195,6 @@ fn sample(
   }
   if (thread == 0u) {
     next[b] = token;
-    if (token != NONE) { said[slot + token].times = (said[slot + token].times | SEEN) + 1u; }
+    if (token != NONE) { counts[slot + token].times = (counts[slot + token].times | SEEN) + 1u; }
   }
 }

@@ -9,7 +9,7 @@
 import { checkSampling, NO_TOKEN, type Sampling } from "../kernels/sample.ts";
 import type { Model } from "../model/model.ts";
 import { Decoder, type DrawnToken, expectToken, MOST_STEPS } from "./decoder.ts";
-import { type Known, PromptMemory } from "./prompt_memory.ts";
+import { type CachedPrefix, PrefixCache } from "./prefix_cache.ts";
 import { RowPool } from "./row_pool.ts";
 import { checkPrompt, type Sequence } from "./sequences.ts";
 
@@ -34,8 +34,8 @@ export interface GenerationRequest {
 export interface Completion {
   /** The new tokens; the stop id is among them. */
   ids: number[];
-  /** Tokens of the prompt that were known from earlier ones, and not computed. */
-  knownTokens: number;
+  /** Tokens of the prompt that were in the prefix cache, and not computed. */
+  cachedTokens: number;
   finishReason: "stop" | "length" | "aborted";
 }
 
@@ -71,7 +71,7 @@ const PREFILL_TOKENS = 2048;
 export class Batcher {
   readonly #decoder: Decoder;
   readonly #rows: RowPool;
-  readonly #memory: PromptMemory;
+  readonly #prefixes: PrefixCache;
   readonly #freeSlots: number[];
   readonly #submitMs: number;
   #waiting: Entry[] = [];
@@ -81,7 +81,7 @@ export class Batcher {
   constructor(readonly model: Model, { cacheRows, slots, submitMs = 50 }: BatcherOptions) {
     this.#decoder = new Decoder(model, cacheRows, slots);
     this.#rows = new RowPool(cacheRows);
-    this.#memory = new PromptMemory(this.#rows);
+    this.#prefixes = new PrefixCache(this.#rows);
     this.#freeSlots = Array.from({ length: slots }, (_, slot) => slots - 1 - slot);
     this.#submitMs = submitMs;
   }
@@ -96,7 +96,7 @@ export class Batcher {
       running: this.#running.length,
       waiting: this.#waiting.length,
       cacheRows: this.#rows.rows,
-      freeCacheRows: this.#rows.freeRows + this.#memory.keptRows,
+      freeCacheRows: this.#rows.freeRows + this.#prefixes.keptRows,
     };
   }
 
@@ -112,7 +112,7 @@ export class Batcher {
     checkSampling(sampling);
     if (request.signal?.aborted || maxNewTokens === 0) {
       const finishReason = maxNewTokens === 0 ? "length" : "aborted";
-      return { ids: [], knownTokens: 0, finishReason };
+      return { ids: [], cachedTokens: 0, finishReason };
     }
     const sequence: Sequence = {
       prompt,
@@ -135,7 +135,7 @@ export class Batcher {
     const at = this.#waiting.indexOf(entry);
     if (at < 0) return;
     this.#waiting.splice(at, 1);
-    entry.resolve({ ids: [], knownTokens: 0, finishReason: "aborted" });
+    entry.resolve({ ids: [], cachedTokens: 0, finishReason: "aborted" });
   }
 
   async #work(): Promise<void> {
@@ -174,17 +174,17 @@ export class Batcher {
   /** Gives slots and rows to those that wait, as long as there are any. */
   #join(): Entry[] {
     const joined: Entry[] = [];
-    const used: Known[] = [];
+    const used: CachedPrefix[] = [];
     let tokens = 0;
     while (this.#waiting.length > 0 && this.#freeSlots.length > 0) {
       const [entry] = this.#waiting;
       const { sequence } = entry;
       tokens += sequence.prompt.length;
       if (joined.length > 0 && tokens > PREFILL_TOKENS) break;
-      const place = this.#memory.take(sequence.prompt, rowsOf(entry.request), used);
+      const place = this.#prefixes.take(sequence.prompt, rowsOf(entry.request), used);
       if (place === null) break;
       Object.assign(sequence, place);
-      if (place.known) used.push(place.known);
+      if (place.prefix) used.push(place.prefix);
       sequence.slot = this.#freeSlots.pop()!;
       joined.push(this.#waiting.shift()!);
     }
@@ -246,8 +246,8 @@ export class Batcher {
       const finishReason = finishReasonOf(entry);
       if (finishReason === null) return true;
       this.#freeSlots.push(sequence.slot);
-      this.#memory.keep(sequence.prompt, sequence.firstRow, rowsOf(request));
-      resolve({ ids: sequence.ids, knownTokens: sequence.known?.length ?? 0, finishReason });
+      this.#prefixes.keep(sequence.prompt, sequence.firstRow, rowsOf(request));
+      resolve({ ids: sequence.ids, cachedTokens: sequence.prefix?.length ?? 0, finishReason });
       return false;
     });
   }

@@ -5,7 +5,13 @@ import { readTensor, rowsFrom, type Tensor, view, writeTensor } from "../gpu/ten
 import { nextEvents } from "../gpu/turns.ts";
 import { decodeAdvance, type DecodePlaces } from "../kernels/decode_advance.ts";
 import { paddedColumns } from "../kernels/matmul.ts";
-import { NO_TOKEN, saidStride, saidTokens, sample, samplingSettings } from "../kernels/sample.ts";
+import {
+  countsStride,
+  NO_TOKEN,
+  sample,
+  samplingSettings,
+  tokenCounts,
+} from "../kernels/sample.ts";
 import {
   logprobWords,
   readTokenLogprobs,
@@ -47,13 +53,13 @@ export function expectToken({ weights }: Model, { id }: DrawnToken, index: numbe
 }
 
 /**
- * The GPU's side of decoding: a cache of keys and values, what each slot has said, and steps over any of the sequences. The
+ * The GPU's side of decoding: a cache of keys and values, counts of what each slot has had, and steps over any of the sequences. The
  * CPU says which go on and where each one stands, then several steps follow each other in one submit, and only their tokens
  * come back. A model's decoders share its workspace: one at a time.
  */
 export class Decoder {
   readonly #cache: Tensor[];
-  readonly #said: Tensor;
+  readonly #counts: Tensor;
   readonly #readback: Readback;
   /** Of one step of the last {@link next}, without what others took longer than the GPU had work for. */
   stepMs = Infinity;
@@ -65,7 +71,11 @@ export class Decoder {
   constructor(readonly model: Model, readonly cacheRows: number, readonly slots: number) {
     const { gpu, runtime: { workspace }, weights: { config } } = model;
     this.#cache = kvCache(model, cacheRows);
-    this.#said = workspace.get("decode said", "u32", [slots, saidStride(config.vocabSize), 2]);
+    this.#counts = workspace.get("decode counts", "u32", [
+      slots,
+      countsStride(config.vocabSize),
+      2,
+    ]);
     const words = 1 + logprobWords(this.#mostTop);
     this.#readback = new Readback(gpu, 4 * slots * MOST_STEPS * words);
   }
@@ -78,8 +88,8 @@ export class Decoder {
   async begin(sequences: readonly Sequence[]): Promise<DrawnToken[]> {
     const { gpu, runtime, weights: { config } } = this.model;
     for (const { slot, prompt, bias } of sequences) {
-      const row = rowsFrom(gpu, this.#said, slot, 1);
-      writeTensor(gpu, row, saidTokens(config.vocabSize, prompt, [], bias));
+      const row = rowsFrom(gpu, this.#counts, slot, 1);
+      writeTensor(gpu, row, tokenCounts(config.vocabSize, prompt, [], bias));
     }
     const y = runtime.workspace.get("decode prefilled", "f32", [
       sequences.length,
@@ -149,15 +159,15 @@ export class Decoder {
     const drawFrom = (y: Tensor) => {
       const logits = decodeHead(commands, this.model, y);
       if (kept) commands.copy(kept, logits); // sample overwrites them
-      sample(commands, tokens, logits, V, this.#said, settings, places.positions);
+      sample(commands, tokens, logits, V, this.#counts, settings, places.positions);
     };
     const take = (from: number, to: number) => {
       let recording: Recording | undefined;
       for (let step = from; step < to; step++) {
         if (step === 0 && first) drawFrom(first);
-        else if (recording) commands.again(recording);
+        else if (recording) commands.replay(recording);
         else {
-          recording = commands.remember(() =>
+          recording = commands.record(() =>
             drawFrom(decodeForward(commands, this.model, this.#cache, tokens, places))
           );
         }

@@ -12,16 +12,16 @@ import { forManyRows } from "../model/operators.ts";
 import type { Sequence } from "./sequences.ts";
 
 /** A prompt, the first of its rows in the cache, and how much of it is in the cache somewhere already. */
-type Prompt = Pick<Sequence, "prompt" | "firstRow" | "known">;
+type Prompt = Pick<Sequence, "prompt" | "firstRow" | "prefix">;
 
 /**
- * Lengths at which a known beginning may end. Attention takes keys in blocks from the first on: with whole blocks known, the
+ * Lengths at which a cached prefix may end. Attention takes keys in blocks from the first on: with whole blocks cached, the
  * rest comes out with the bits that it has when everything is computed.
  */
-export const KNOWN_STEP = ATTENTION_TILE_ROWS;
+export const PREFIX_BLOCK = ATTENTION_TILE_ROWS;
 
 /**
- * Computes the prompts: fills the cache with their keys and values. Of a beginning that is known the keys and values are
+ * Computes the prompts: fills the cache with their keys and values. Of a cached prefix the keys and values are
  * copied.
  *
  * @param cache See kvCache.
@@ -52,7 +52,7 @@ export function prefill(
 
 /**
  * Where everything is while prompts are computed: the new tokens of all prompts in rows 0 .. M, one prompt behind the other,
- * then the known ones.
+ * then those of prefixes.
  */
 interface Layout {
   /** New tokens and their positions (M). */
@@ -60,7 +60,7 @@ interface Layout {
   positions: number[];
   /** See attentionForward. */
   queryTiles: number[];
-  /** Where the known keys and values are (N - M). */
+  /** Where the keys and values of prefixes are (N - M). */
   source: number[];
   /** Where keys and values of all rows go (N). */
   target: number[];
@@ -68,13 +68,16 @@ interface Layout {
 
 function layOut(prompts: readonly Prompt[]): Layout {
   const layout: Layout = { tokens: [], positions: [], queryTiles: [], source: [], target: [] };
-  const knownLength = (known: Prompt["known"]) => known?.length ?? 0;
-  const M = prompts.reduce((sum, { prompt, known }) => sum + prompt.length - knownLength(known), 0);
-  const knownTargets: number[] = [];
-  for (const { prompt, firstRow, known } of prompts) {
-    const length = knownLength(known);
+  const prefixLength = (prefix: Prompt["prefix"]) => prefix?.length ?? 0;
+  const M = prompts.reduce(
+    (sum, { prompt, prefix }) => sum + prompt.length - prefixLength(prefix),
+    0,
+  );
+  const prefixTargets: number[] = [];
+  for (const { prompt, firstRow, prefix } of prompts) {
+    const length = prefixLength(prefix);
     const begin = layout.tokens.length;
-    const prefix = M + layout.source.length;
+    const prefixBegin = M + layout.source.length;
     for (let i = length; i < prompt.length; i++) {
       layout.tokens.push(prompt[i]);
       layout.positions.push(i);
@@ -82,14 +85,14 @@ function layOut(prompts: readonly Prompt[]): Layout {
     }
     for (let row = begin; row < layout.tokens.length; row += ATTENTION_TILE_ROWS) {
       const count = Math.min(ATTENTION_TILE_ROWS, layout.tokens.length - row);
-      layout.queryTiles.push(row, count, prefix, prefix + length, begin, row, 0, 0);
+      layout.queryTiles.push(row, count, prefixBegin, prefixBegin + length, begin, row, 0, 0);
     }
     for (let i = 0; i < length; i++) {
-      layout.source.push(known!.firstRow + i);
-      knownTargets.push(firstRow + i);
+      layout.source.push(prefix!.firstRow + i);
+      prefixTargets.push(firstRow + i);
     }
   }
-  layout.target.push(...knownTargets);
+  layout.target.push(...prefixTargets);
   return layout;
 }
 
@@ -117,7 +120,7 @@ function prefillChunk(
   const heads = headsOf(weights);
   const [M] = tokens.shape;
   const [N] = target.shape;
-  // The layers compute the new rows, but queries also see the known ones, which lie behind them.
+  // The layers compute the new rows, but queries also see those of prefixes, which lie behind them.
   const attention: Attention = ({ qkv }, layer) => {
     const all = layerActivations(runtime, weights, N, layer, false);
     ropeForward(commands, qkv, runtime.ropeTable, positions, heads);
@@ -132,8 +135,8 @@ function prefillChunk(
   const { y: x } = layersForward(commands, runtime, weights, pass, embedded);
   const bytes = 4 * weights.config.hiddenSize;
   let end = 0;
-  for (const [i, { prompt, known }] of prompts.entries()) {
-    end += prompt.length - (known?.length ?? 0);
+  for (const [i, { prompt, prefix }] of prompts.entries()) {
+    end += prompt.length - (prefix?.length ?? 0);
     const sourceByte = (end - 1) * bytes;
     commands.copy(y, x, { sourceByte, targetByte: (firstSequence + i) * bytes, bytes });
   }

@@ -8,12 +8,12 @@ import type { Model } from "../model/model.ts";
 export interface Sequence {
   prompt: readonly number[];
   ids: number[];
-  /** Which of the decoder's slots remembers what it has said. */
+  /** Which of the decoder's slots counts its tokens. */
   slot: number;
   /** First of its rows in the cache. */
   firstRow: number;
   /** Rows of the cache that hold keys and values of the prompt's beginning, from the prompt of an earlier sequence. */
-  known?: { firstRow: number; length: number };
+  prefix?: { firstRow: number; length: number };
   sampling: Sampling;
   /** Added to the scores of tokens. */
   bias?: ReadonlyMap<number, number>;

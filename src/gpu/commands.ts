@@ -16,7 +16,7 @@ export interface Dispatch {
   workgroups: [number, number?, number?];
 }
 
-/** Commands that can be done again; see {@link Commands.remember}. */
+/** Commands that can be replayed; see {@link Commands.record}. */
 export interface Recording {
   commands: readonly Command[];
   /** Until their sizes are overwritten. */
@@ -40,7 +40,7 @@ const uniforms = new WeakMap<Gpu, GPUBuffer>();
 export class Commands {
   #encoding: Encoding | undefined;
   #waiting: Command[] = [];
-  #remembered: Command[] | undefined;
+  #recorded: Command[] | undefined;
   #uniform: GPUBuffer;
   #params = new ArrayBuffer(64 * PARAM_SLOT_BYTES);
   #words = new DataView(this.#params);
@@ -84,7 +84,7 @@ export class Commands {
     const asTextures = kernel.textures?.map((name) => tensors[kernel.reads.indexOf(name)]);
     let entry: Pipeline | undefined; // found once, however often the command is done
     let group: GPUBindGroup;
-    this.#record((encoding) => {
+    this.#add((encoding) => {
       asTextures?.forEach((tensor) => textureOf(this.gpu, tensor, encoding));
       if (!entry) {
         const { layout, bindGroups } = entry = getPipeline(this.gpu, kernel, variant);
@@ -101,13 +101,13 @@ export class Commands {
     });
   }
 
-  /** Records, and keeps what was recorded, to be done {@link again} before the next {@link submit}. */
-  remember(record: () => void): Recording {
-    const commands: Command[] = this.#remembered = [];
+  /** Keeps what `record` records, for {@link replay} before the next {@link submit}. */
+  record(record: () => void): Recording {
+    const commands: Command[] = this.#recorded = [];
     try {
       record();
     } finally {
-      this.#remembered = undefined;
+      this.#recorded = undefined;
     }
     return { commands, round: this.#round };
   }
@@ -117,11 +117,11 @@ export class Commands {
    *
    * @throws {RangeError} If there was a {@link submit} since.
    */
-  again({ commands, round }: Recording): void {
+  replay({ commands, round }: Recording): void {
     if (round !== this.#round) {
       throw new RangeError("Expected commands of before the next submit()");
     }
-    for (const command of commands) this.#record(command);
+    for (const command of commands) this.#add(command);
   }
 
   /** Copies `source` over the start of `target`, or between byte offsets. */
@@ -130,7 +130,7 @@ export class Commands {
     source: Tensor,
     { targetByte = 0, sourceByte = 0, bytes = byteLength(source) } = {},
   ): void {
-    this.#record((encoding) => {
+    this.#add((encoding) => {
       encoding.copier.copyBufferToBuffer(
         source.storage.buffer,
         source.storage.offsetBytes + sourceByte,
@@ -146,7 +146,7 @@ export class Commands {
   copyToBuffer(target: GPUBuffer, targetByte: number, source: Tensor): void {
     const { buffer, offsetBytes } = source.storage;
     const bytes = Math.ceil(byteLength(source) / 4) * 4;
-    this.#record(({ copier }) =>
+    this.#add(({ copier }) =>
       copier.copyBufferToBuffer(buffer, offsetBytes, target, targetByte, bytes)
     );
   }
@@ -154,7 +154,7 @@ export class Commands {
   /** Fills the tensor with zeros. */
   clear(tensor: Tensor): void {
     const { buffer, offsetBytes, sizeBytes } = tensor.storage;
-    this.#record((encoding) => {
+    this.#add((encoding) => {
       encoding.copier.clearBuffer(buffer, offsetBytes, sizeBytes);
       encoding.writes(tensor.storage.content);
     });
@@ -183,9 +183,9 @@ export class Commands {
     this.#written = this.#count;
   }
 
-  #record(command: Command): void {
+  #add(command: Command): void {
     const { gpu } = this;
-    this.#remembered?.push(command);
+    this.#recorded?.push(command);
     if (gpu.turns) {
       this.#waiting.push(command);
       return;

@@ -9,9 +9,9 @@ import { reducingThreads } from "./tuning.ts";
 const kernel: Kernel = {
   name: "sample",
   code,
-  params: { V: "u32", stride: "u32", said_stride: "u32" },
+  params: { V: "u32", stride: "u32", counts_stride: "u32" },
   reads: ["settings", "positions"],
-  writes: ["logits", "said", "next"],
+  writes: ["logits", "counts", "next"],
   reduces: "vec3<f32>",
 };
 
@@ -63,7 +63,7 @@ export const GREEDY: Sampling = {
  * @param next Chosen tokens, u32 (B); {@link NO_TOKEN} in rows that have no distribution.
  * @param logits f32 (B, stride >= V); become the probabilities that the token was drawn with, 0 where it was filtered out.
  * @param V Vocabulary.
- * @param said What {@link saidTokens} made of the tokens before, by slot, u32 (slots, saidStride(V), 2); the chosen token is
+ * @param counts What {@link tokenCounts} made of the tokens before, by slot, u32 (slots, countsStride(V), 2); the chosen token is
  * counted.
  * @param settings What {@link samplingSettings} made of the rows' settings, u32 (B, 10).
  * @param positions Positions of the rows, u32 (B).
@@ -74,7 +74,7 @@ export function sample(
   next: Tensor,
   logits: Tensor,
   V: number,
-  said: Tensor,
+  counts: Tensor,
   settings: Tensor,
   positions: Tensor,
 ): void {
@@ -82,16 +82,16 @@ export function sample(
   if (V > stride) {
     throw new RangeError(`sample: expected at least ${V} logits per row, found ${stride}`);
   }
-  const said_stride = saidStride(V);
+  const counts_stride = countsStride(V);
   expectDtype("sample", "logits", logits, "f32");
-  expectShape("sample", "said", said, [said.shape[0], said_stride, 2]);
+  expectShape("sample", "counts", counts, [counts.shape[0], counts_stride, 2]);
   expectShape("sample", "settings", settings, [B, SETTING_WORDS]);
   expectShape("sample", "positions", positions, [B]);
   expectShape("sample", "next", next, [B]);
   commands.dispatch(kernel, {
     variant: { overrides: { WORKGROUP: reducingThreads(commands.gpu, "sample") } },
-    params: { V, stride, said_stride },
-    tensors: [settings, positions, logits, said, next],
+    params: { V, stride, counts_stride },
+    tensors: [settings, positions, logits, counts, next],
     workgroups: [B],
   });
 }
@@ -99,7 +99,7 @@ export function sample(
 /**
  * Packs the rows' settings as {@link sample} reads them, u32 (B, 10).
  *
- * @param rows With the slot that holds what each has said.
+ * @param rows With the slot that counts the tokens of each.
  * @throws {RangeError} If a setting is out of its range.
  */
 export function samplingSettings(rows: readonly (Sampling & { slot: number })[]): Uint32Array {
@@ -137,25 +137,25 @@ export function checkSampling(row: Sampling): void {
   }
 }
 
-/** Tokens in a row of {@link sample}'s `said`: rows begin where a buffer can be bound or written. */
-export function saidStride(V: number): number {
+/** Tokens in a row of {@link sample}'s `counts`: rows begin where a buffer can be bound or written. */
+export function countsStride(V: number): number {
   return Math.ceil(V / 32) * 32;
 }
 
 /**
- * What a sequence has said before its next token, as a row of {@link sample}'s `said`, u32 (saidStride(V), 2).
+ * The tokens of a sequence before its next one, counted, as a row of {@link sample}'s `counts`, u32 (countsStride(V), 2).
  *
  * @param prompt Tokens that count as seen.
  * @param drawn Tokens that count as drawn, and seen.
  * @param bias Added to tokens' scores.
  */
-export function saidTokens(
+export function tokenCounts(
   V: number,
   prompt: ArrayLike<number>,
   drawn: ArrayLike<number> = [],
   bias: ReadonlyMap<number, number> = new Map(),
 ): Uint32Array {
-  const words = new Uint32Array(2 * saidStride(V));
+  const words = new Uint32Array(2 * countsStride(V));
   const floats = new Float32Array(words.buffer);
   for (let i = 0; i < prompt.length; i++) words[2 * prompt[i]] |= SEEN;
   for (let i = 0; i < drawn.length; i++) words[2 * drawn[i]] = (words[2 * drawn[i]] | SEEN) + 1;

@@ -48,7 +48,7 @@ Deno.test("requests that come and go are answered as each would be alone", async
   assert.deepEqual(completions.map(({ ids }) => ids), alone);
   assert.deepEqual(await Promise.all(late), [{
     ids: alone[11],
-    knownTokens: 0,
+    cachedTokens: 0,
     finishReason: "length",
   }]);
   assert.deepEqual(batcher.load, idle(80));
@@ -66,7 +66,7 @@ Deno.test("what is given up, running or waiting, frees its place and harms nobod
   const third = batcher.add(request(4, { signal: waiting.signal }));
   const fourth = batcher.add(request(5));
   waiting.abort();
-  assert.deepEqual(await third, { ids: [], knownTokens: 0, finishReason: "aborted" });
+  assert.deepEqual(await third, { ids: [], cachedTokens: 0, finishReason: "aborted" });
   const { ids, finishReason } = await first;
   assert.equal(finishReason, "aborted");
   assert.equal(ids.length, 1);
@@ -186,7 +186,7 @@ Deno.test("who leaves while the prompt is read frees everything when that is don
       onTokens: (tokens) => told.push(...tokens),
     }));
     const beside = batcher.add(request(3));
-    assert.deepEqual(await left, { ids: [], knownTokens: 0, finishReason: "aborted" });
+    assert.deepEqual(await left, { ids: [], cachedTokens: 0, finishReason: "aborted" });
     assert.deepEqual(await beside, await aloneOf(request(3)));
   });
   assert.deepEqual(told, []);
@@ -350,7 +350,7 @@ Deno.test("what never fits is refused at once; what is wrong too", async () => {
   await refuses({ bias: new Map([[2 ** 32, 1]]) }, /found 4294967296/);
   assert.deepEqual(await batcher.add(request(0, { maxNewTokens: 0 })), {
     ids: [],
-    knownTokens: 0,
+    cachedTokens: 0,
     finishReason: "length",
   });
   assert.equal((await generate(model, [], { ...GREEDY, maxNewTokens: 3, stopIds: [] })).length, 0);
@@ -374,14 +374,14 @@ Deno.test("a known beginning is not computed again, and changes no bit of the an
   const fresh = async (prompt: number[]) => await ask(await open(256, 1), prompt);
   const batcher = await open(512, 4);
   const first = await ask(batcher, long);
-  assert.equal(first.knownTokens, 0);
+  assert.equal(first.cachedTokens, 0);
 
   // The next turn; the same again; one that parts within a block; one that parts from the first token on.
   const turn = [...long, ...first.ids, 5, 6, 7];
   const parted = [...long.slice(0, 70), 9, 9, 9];
   const other = [1, ...long];
   const answers = await Promise.all([turn, long, parted, other].map((p) => ask(batcher, p)));
-  assert.deepEqual(answers.map(({ knownTokens }) => knownTokens), [96, 96, 64, 0]);
+  assert.deepEqual(answers.map(({ cachedTokens }) => cachedTokens), [96, 96, 64, 0]);
   for (const [i, prompt] of [turn, long, parted, other].entries()) {
     const { ids, told } = await fresh(prompt);
     assert.deepEqual(answers[i].ids, ids, `prompt ${i}`);
@@ -389,7 +389,7 @@ Deno.test("a known beginning is not computed again, and changes no bit of the an
   }
   // A prompt that is nothing but known blocks still computes its last one.
   const whole = await ask(batcher, long.slice(0, 96));
-  assert.equal(whole.knownTokens, 64);
+  assert.equal(whole.cachedTokens, 64);
   assert.deepEqual(whole.told, (await fresh(long.slice(0, 96))).told);
 });
 
@@ -400,17 +400,17 @@ Deno.test("prompts are forgotten where rows are needed, and never while others b
   const { ids } = await batcher.add(one);
   // 46 rows beside the 32 that are kept do not fit: the prompt makes room for itself.
   const again = await batcher.add(one);
-  assert.deepEqual(again, { ids, knownTokens: 0, finishReason: "length" });
+  assert.deepEqual(again, { ids, cachedTokens: 0, finishReason: "length" });
   // 24 rows fit beside them, and the two of them begin with what is kept.
   const beginning = { prompt: [...prompt.slice(0, 35)], maxNewTokens: 2 };
-  assert.equal((await batcher.add(request(0, { ...beginning, maxNewTokens: 1 }))).knownTokens, 0);
+  assert.equal((await batcher.add(request(0, { ...beginning, maxNewTokens: 1 }))).cachedTokens, 0);
   const roomy = new Batcher(model, { cacheRows: 160, slots: 2 });
   await roomy.add(one);
   const both = await Promise.all([
     roomy.add(request(0, beginning)),
     roomy.add(request(0, { ...beginning, prompt: prompt.slice(0, 36) })),
   ]);
-  assert.deepEqual(both.map(({ knownTokens }) => knownTokens), [32, 32]);
+  assert.deepEqual(both.map(({ cachedTokens }) => cachedTokens), [32, 32]);
   assert.equal(roomy.load.freeCacheRows, 160);
 });
 

@@ -54,19 +54,19 @@ Deno.test("what is remembered is done again with its own sizes, beside others", 
   const plus = (amount: number, [from, to]: [Tensor, Tensor]) =>
     commands.dispatch(add, { params: { length: 3, amount }, tensors: [from, to], workgroups: [1] });
   plus(1000, [x, y]); // overwritten
-  const recording = commands.remember(() => {
+  const recording = commands.record(() => {
     plus(10, [x, y]);
     commands.copy(x, y);
   });
   plus(100, [x, y]);
   commands.copy(x, y);
-  commands.again(recording);
+  commands.replay(recording);
   plus(0.5, [x, y]);
   commands.copy(x, y);
-  commands.again(recording);
+  commands.replay(recording);
   commands.submit();
   assert.deepEqual(Array.from(await readTensor(gpu, x)), [131.5, 132.5, 133.5]);
-  assert.throws(() => commands.again(recording), /before the next submit/);
+  assert.throws(() => commands.replay(recording), /before the next submit/);
   plus(1, [x, y]);
   commands.submit();
   assert.deepEqual(Array.from(await readTensor(gpu, y)), [132.5, 133.5, 134.5]);
@@ -92,12 +92,12 @@ Deno.test("a GPU gets what is recorded in parts, what is done again too", async 
         tensors: [from, to],
         workgroups: [1],
       });
-    const twice = commands.remember(() => {
+    const twice = commands.record(() => {
       plus(0.5, x, y);
       plus(0.25, y, x);
     });
     submits = 0;
-    for (let i = 1; i < 170; i++) commands.again(twice); // 340 dispatches in all, 48 at a time
+    for (let i = 1; i < 170; i++) commands.replay(twice); // 340 dispatches in all, 48 at a time
     assert.equal(submits, software ? 0 : 7);
     plus(1000, x, y); // sizes that come with the last part
     commands.copy(x, y);

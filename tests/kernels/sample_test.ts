@@ -1,15 +1,15 @@
 import assert from "node:assert/strict";
 import { readTensorU32, type Tensor } from "../../src/gpu/tensor.ts";
 import {
+  countsStride,
   GREEDY,
   NO_TOKEN,
-  saidStride,
-  saidTokens,
   sample,
   type Sampling,
   samplingSettings,
+  tokenCounts,
 } from "../../src/kernels/sample.ts";
-import { filteredDistribution, race, type Said } from "../reference/sample.ts";
+import { filteredDistribution, race, type TokenCounts } from "../reference/sample.ts";
 import { assertClose, forEachVariant, gpu, output, read, run, upload, values } from "./harness.ts";
 import { writeTensor } from "../../src/gpu/tensor.ts";
 import { GOLDEN } from "../e2e/golden.ts";
@@ -18,7 +18,7 @@ const plain: Sampling = { ...GREEDY, temperature: 1, seed: 7 };
 
 interface Row {
   logits: ArrayLike<number>;
-  said?: Said;
+  counts?: TokenCounts;
   settings: Sampling;
   position?: number;
 }
@@ -34,26 +34,26 @@ async function sampleRows(rows: Row[], stride = rows[0].logits.length) {
   const tensor = (data: Uint32Array): Tensor => upload(data, [B, data.length / B]);
   // Slots in reverse, to see that each row finds its own.
   const slotOf = (b: number) => B - 1 - b;
-  const saidRows = rows.map(({ said }) =>
-    saidTokens(V, said?.prompt ?? [], said?.drawn, said?.bias)
+  const countRows = rows.map(({ counts }) =>
+    tokenCounts(V, counts?.prompt ?? [], counts?.drawn, counts?.bias)
   );
-  const said = upload(
-    Uint32Array.from(saidRows.toReversed().flatMap((row) => [...row])),
-    [B, saidStride(V), 2],
+  const counts = upload(
+    Uint32Array.from(countRows.toReversed().flatMap((row) => [...row])),
+    [B, countsStride(V), 2],
   );
   const next = upload(new Uint32Array(B).fill(0xdeadbeef), [B]);
   const positions = upload(Uint32Array.from(rows, (row) => row.position ?? 0), [B]);
   const settings = tensor(
     samplingSettings(rows.map((row, b) => ({ ...row.settings, slot: slotOf(b) }))),
   );
-  run((commands) => sample(commands, next, logits, V, said, settings, positions));
+  run((commands) => sample(commands, next, logits, V, counts, settings, positions));
   const all = await read(logits);
   return {
     next: await readTensorU32(gpu, next),
-    said: await readTensorU32(gpu, said),
-    saidOf(b: number) {
-      const width = 2 * saidStride(V);
-      return this.said.slice(slotOf(b) * width, (slotOf(b) + 1) * width);
+    counts: await readTensorU32(gpu, counts),
+    countsOf(b: number) {
+      const width = 2 * countsStride(V);
+      return this.counts.slice(slotOf(b) * width, (slotOf(b) + 1) * width);
     },
     probabilities: rows.map((_, b) => all.subarray(b * stride, b * stride + V)),
     between: rows.flatMap((_, b) => [...all.subarray(b * stride + V, (b + 1) * stride)]),
@@ -89,7 +89,7 @@ Deno.test("sample leaves the filtered distribution, and draws as the reference d
     for (const V of [1, 7, 64, 65, 1031]) {
       const rows = filters.map((settings, b) => ({
         logits: values(b, V, "f32", 8),
-        said: {
+        counts: {
           prompt: tokens(100 + b, 9, V),
           drawn: tokens(200 + b, 5, V).flatMap((token, i) => Array(i).fill(token)),
           bias: new Map(tokens(300 + b, 3, V).map((token, i) => [token, 3 * i - 4])),
@@ -101,15 +101,15 @@ Deno.test("sample leaves the filtered distribution, and draws as the reference d
       assert.ok(found.between.every(Number.isNaN), "wrote between the rows");
       for (const [b, row] of rows.entries()) {
         const name = `V ${V}, ${JSON.stringify(row.settings)}`;
-        const p = filteredDistribution(row.logits, row.said, row.settings);
+        const p = filteredDistribution(row.logits, row.counts, row.settings);
         assertClose(found.probabilities[b], p, { ...tolerance, name });
         const scores = race(p, row.settings, row.position);
         const token = found.next[b];
         // A token within rounding of the best may win.
         assertClose([scores[token]], [Math.max(...scores)], { absolute: 1e-4, name });
-        const { prompt, drawn, bias } = row.said;
-        const said = saidTokens(V, prompt, [...drawn, token], bias);
-        assert.deepEqual(found.saidOf(b), said, `${name}: said`);
+        const { prompt, drawn, bias } = row.counts;
+        const counts = tokenCounts(V, prompt, [...drawn, token], bias);
+        assert.deepEqual(found.countsOf(b), counts, `${name}: counts`);
       }
     }
   }));
@@ -180,7 +180,7 @@ Deno.test("NaN or infinity among the scores, or nothing else, is no token, whate
   forEachVariant("sample", async () => {
     const V = 200;
     const none = new Map(Array.from({ length: V }, (_, v) => [v, -Infinity]));
-    const broken: [string, number | null, Said?][] = [
+    const broken: [string, number | null, TokenCounts?][] = [
       ["NaN", NaN],
       ["+infinity", Infinity],
       ["a NaN bias", null, { bias: new Map([[151, NaN]]) }],
@@ -195,14 +195,14 @@ Deno.test("NaN or infinity among the scores, or nothing else, is no token, whate
       plain,
       { ...plain, topK: 5, topP: 0.9, minP: 0.01, repetitionPenalty: 1.5, frequencyPenalty: 1 },
     ];
-    for (const [name, value, said] of [...broken, ...whole]) {
+    for (const [name, value, counts] of [...broken, ...whole]) {
       const logits = Array.from(values(4, V, "f32", 8));
       if (value !== null) logits[151] = value;
       // Sound rows beside it keep their tokens.
       const beside = { logits: values(5, V, "f32", 8), settings: { ...plain, temperature: 0 } };
       const found = await sampleRows([
         beside,
-        ...settings.map((settings) => ({ logits, said, settings })),
+        ...settings.map((settings) => ({ logits, counts, settings })),
         beside,
       ]);
       const best = beside.logits.indexOf(Math.max(...beside.logits));
@@ -211,10 +211,10 @@ Deno.test("NaN or infinity among the scores, or nothing else, is no token, whate
         const token = found.next[1 + b];
         const isBroken = broken.some(([each]) => each === name);
         if (isBroken) assert.equal(token, NO_TOKEN, `${name}, settings ${b}`);
-        else if (said) assert.equal(token, 151, `${name}, settings ${b}`);
+        else if (counts) assert.equal(token, 151, `${name}, settings ${b}`);
         else assert.ok(token < V && token !== 151, `${name}, settings ${b}: ${token}`);
-        const before = saidTokens(V, [], isBroken ? [] : [token], said?.bias);
-        assert.deepEqual(found.saidOf(1 + b), before, `${name}, settings ${b}: said`);
+        const before = tokenCounts(V, [], isBroken ? [] : [token], counts?.bias);
+        assert.deepEqual(found.countsOf(1 + b), before, `${name}, settings ${b}: counts`);
       }
     }
   }));

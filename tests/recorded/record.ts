@@ -12,7 +12,7 @@ import type { PreferencePair, TokenSequence } from "../../src/data/pairs.ts";
 import { scorePairs } from "../../src/dpo/evaluate.ts";
 import { type Checkpoint, loadModel, startDpo, startSft, type Training } from "../../src/engine.ts";
 import { Decoder } from "../../src/generate/decoder.ts";
-import { KNOWN_STEP } from "../../src/generate/prefill.ts";
+import { PREFIX_BLOCK } from "../../src/generate/prefill.ts";
 import { promptLogprobs } from "../../src/generate/prompt_logprobs.ts";
 import type { Sequence } from "../../src/generate/sequences.ts";
 import { Readback } from "../../src/gpu/readback.ts";
@@ -195,11 +195,11 @@ function options<C extends "train" | "sft">(command: C, flags: Record<string, st
 /** The second one takes the beginning of the first one from the cache. */
 function sequence(slot: number, topLogprobs: number | null): Sequence {
   return {
-    prompt: ids(KNOWN_STEP + 9),
+    prompt: ids(PREFIX_BLOCK + 9),
     ids: [],
     slot,
     firstRow: 128 * slot,
-    ...slot > 0 && { known: { firstRow: 0, length: KNOWN_STEP } },
+    ...slot > 0 && { prefix: { firstRow: 0, length: PREFIX_BLOCK } },
     sampling: GREEDY,
     topLogprobs,
   };

@@ -1,7 +1,7 @@
 import type { Sampling } from "../../src/kernels/sample.ts";
 
-/** What a row has said before: its prompt, the tokens drawn since, and what is added to scores. */
-export interface Said {
+/** What a row has counts before: its prompt, the tokens drawn since, and what is added to scores. */
+export interface TokenCounts {
   prompt?: readonly number[];
   drawn?: readonly number[];
   bias?: ReadonlyMap<number, number>;
@@ -10,7 +10,7 @@ export interface Said {
 /** The distribution that the next token is drawn from, in double precision. */
 export function filteredDistribution(
   logits: ArrayLike<number>,
-  { prompt = [], drawn = [], bias = new Map() }: Said,
+  { prompt = [], drawn = [], bias = new Map() }: TokenCounts,
   settings: Sampling,
 ): Float64Array {
   const { temperature, topK, topP, minP, repetitionPenalty } = settings;

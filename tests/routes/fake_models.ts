@@ -43,7 +43,7 @@ export class FakeModels implements ModelHost {
     const ids: number[] = [];
     const end = (finishReason: Completion["finishReason"]) => ({
       ids,
-      knownTokens: 0,
+      cachedTokens: 0,
       finishReason,
     });
     const random = new Random(1 + sampling.seed * 31 + sampling.sequence);
