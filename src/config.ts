@@ -19,7 +19,16 @@ import {
 } from "./losses/losses.ts";
 import { FILTER_RULES, type OptionName, type Options, type OptionValue } from "./config/options.ts";
 import { PRESETS } from "./config/presets.ts";
-import { findOption, kebabCase, optionNames, parseValue, specOf } from "./config/values.ts";
+import { trlKey } from "./config/trl_keys.ts";
+import {
+  findOption,
+  kebabCase,
+  optionCalled,
+  optionNames,
+  parseValue,
+  snakeCase,
+  specOf,
+} from "./config/values.ts";
 
 export { type Command, COMMANDS } from "./config/kinds.ts";
 export type { OptionName, Options, OptionValue } from "./config/options.ts";
@@ -36,6 +45,8 @@ export interface Resolved<C extends Command = Command> {
   command: C;
   options: Options<C>;
   origins: Readonly<Record<string, Origin>>;
+  /** Keys of the configuration file that change nothing here; see src/config/trl_keys.ts. */
+  withoutEffect?: readonly string[];
 }
 
 /** What a user gave: option names as written, and strings or values out of JSON. */
@@ -58,7 +69,9 @@ export function resolveOptions<C extends Command>(
 ): Resolved<C> {
   const names = optionNames(command);
   const flags = readFlags(command, given.flags ?? []);
-  const file = given.file ? readFile(command, given.file) : new Map<OptionName, unknown>();
+  const { options: file, withoutEffect } = given.file
+    ? readFile(command, given.file)
+    : { options: new Map<OptionName, unknown>(), withoutEffect: [] };
   const presetName = (flags.get("preset") ?? file.get("preset") ?? null) as OptionValue<"preset">;
   const preset = presetName === null ? {} : PRESETS[presetName];
 
@@ -86,7 +99,12 @@ export function resolveOptions<C extends Command>(
   }
   refuseContradictions(values, origins);
   // Every name of the command is set and every value went through its own parser or comes from a typed table.
-  return { command, options: values as Options<C>, origins: origins as Record<OptionName, Origin> };
+  return {
+    command,
+    options: values as Options<C>,
+    origins: origins as Record<OptionName, Origin>,
+    withoutEffect,
+  };
 }
 
 /**
@@ -124,19 +142,36 @@ function readFlags(command: Command, flags: NonNullable<Given["flags"]>): Map<Op
 function readFile(
   command: Command,
   { name: fileName, content }: NonNullable<Given["file"]>,
-): Map<OptionName, unknown> {
+): { options: Map<OptionName, unknown>; withoutEffect: string[] } {
   if (typeof content !== "object" || content === null || Array.isArray(content)) {
     throw new UserError(`Expected ${fileName} to hold options by name, such as "beta": 0.1`);
   }
   const read = new Map<OptionName, unknown>();
+  const withoutEffect: string[] = [];
+  const unsupported: string[] = [];
   for (const [spelling, raw] of Object.entries(content)) {
     const label = `"${spelling}" in ${fileName}`;
-    const name = findOption(command, spelling, label);
-    if (name === "config") throw new UserError(`Expected no configuration file within ${fileName}`);
-    if (read.has(name)) throw new UserError(`Expected ${label} once, found it in two spellings`);
-    read.set(name, parseValue(name, raw, label));
+    const isTraining = command === "train" || command === "sft";
+    const known = isTraining && !optionCalled(spelling) ? trlKey(snakeCase(spelling), raw) : null;
+    if (known?.kind === "without effect") withoutEffect.push(spelling);
+    else if (known?.kind === "unsupported") {
+      const expected = known.expected.map((value) => JSON.stringify(value)).join(" or ");
+      unsupported.push(`${spelling}: ${JSON.stringify(raw)} (only ${expected})`);
+    } else {
+      const name = findOption(command, known?.kind === "renamed" ? known.to : spelling, label);
+      if (name === "config") {
+        throw new UserError(`Expected no configuration file within ${fileName}`);
+      }
+      if (read.has(name)) throw new UserError(`Expected ${label} once, found it in two spellings`);
+      read.set(name, parseValue(name, raw, label));
+    }
   }
-  return read;
+  if (unsupported.length > 0) {
+    throw new UserError(
+      `Expected settings of ${fileName} that ${command} supports, found ${unsupported.join(", ")}`,
+    );
+  }
+  return { options: read, withoutEffect };
 }
 
 type Values = Partial<Record<OptionName, unknown>>;

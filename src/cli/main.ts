@@ -85,6 +85,9 @@ async function dispatch(
     await listAdapters(resolved.options, stdout, stderr);
     return 0;
   }
+  if (resolved.withoutEffect?.length) {
+    stderr.write(`config     without effect here: ${resolved.withoutEffect.join(", ")}\n`);
+  }
   const module = await load(command);
   await withInterrupt(
     stderr,

@@ -10,7 +10,7 @@ import { RunPrinter } from "./run_printer.ts";
 /** Next-token training: where DPO's starting model comes from. */
 export async function run(options: Options<"sft">, context: Context<"sft">): Promise<void> {
   const { stdout, stderr, signal, resolved } = context;
-  const target = await openPushTarget(options);
+  const target = options.dryRun ? null : await openPushTarget(options);
   await bringFromHub(context);
   const say = lineWriter(stderr);
   const printer = new RunPrinter(stderr, {
@@ -34,6 +34,7 @@ export async function run(options: Options<"sft">, context: Context<"sft">): Pro
       }
     },
   );
+  if (options.dryRun) return say("dry run    nothing was trained");
   if (!finished) throw new Interrupted();
   if (options.json) stdout.write(`${JSON.stringify({ output, ...metrics.at(-1)! })}\n`);
   if (target) await pushToHub(target, output, context);

@@ -11,7 +11,7 @@ import { RunPrinter } from "./run_printer.ts";
 /** Direct Preference Optimization. */
 export async function run(options: Options<"train">, context: Context<"train">): Promise<void> {
   const { stdout, stderr, signal, resolved } = context;
-  const target = await openPushTarget(options);
+  const target = options.dryRun ? null : await openPushTarget(options);
   await bringFromHub(context);
   const say = lineWriter(stderr);
   const printer = new RunPrinter(stderr, {
@@ -39,6 +39,7 @@ export async function run(options: Options<"train">, context: Context<"train">):
       );
     },
   );
+  if (options.dryRun) return say("dry run    nothing was trained");
   if (!finished) throw new Interrupted();
   if (options.json) stdout.write(`${JSON.stringify({ output, ...metrics.at(-1)! })}\n`);
   if (target) await pushToHub(target, output, context);

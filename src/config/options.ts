@@ -541,6 +541,11 @@ const SAVING = {
     resume: "free",
     jobs: "server",
   }),
+  dryRun: boolean(
+    TRAINING,
+    "Read models and data, show the plan with its memory, and train nothing",
+    { default: false, resume: "free", jobs: "server", shown: "never" },
+  ),
   loggingSteps: integer(TRAINING, "Steps between progress lines outside of a terminal", {
     default: 10,
     min: 1,

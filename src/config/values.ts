@@ -48,16 +48,21 @@ export function snakeCase(name: string): string {
  */
 export function findOption(command: Command, spelling: string, label: string): OptionName {
   const wanted = kebabCase(spelling);
-  const all = Object.keys(SPECS) as OptionName[];
-  const found = all.find((name) =>
-    kebabCase(name) === wanted || SPECS[name].aliases?.includes(wanted)
-  );
+  const found = optionCalled(spelling);
   if (found !== undefined && SPECS[found].commands.includes(command)) return found;
   const why = found === undefined
     ? `did you mean --${nearestName(wanted, spellings(command))}?`
     : `that is an option of ${SPECS[found].commands.join(", ")}`;
   throw new UserError(
     `Expected an option of ${command}, found ${label}: ${why} (${command} --help lists them)`,
+  );
+}
+
+/** @returns The option of that name or alias, whatever command it belongs to. */
+export function optionCalled(spelling: string): OptionName | undefined {
+  const wanted = kebabCase(spelling);
+  return (Object.keys(SPECS) as OptionName[]).find((name) =>
+    kebabCase(name) === wanted || SPECS[name].aliases?.includes(wanted)
   );
 }
 

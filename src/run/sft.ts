@@ -61,6 +61,28 @@ export async function sft(
     async ({ model }) => heldOut && await evaluateSft(model, heldOut.sequences, batch),
   );
 
+  const announce = (output: string) =>
+    events.emit({
+      type: "planned",
+      plan: {
+        command: "sft",
+        options,
+        origins,
+        device: factsOf(device),
+        parameters: training.parameters,
+        data: rows.data(),
+        heldOut: heldOut && { data: heldOut.record, strong: null },
+        memory,
+        ...plan,
+        output,
+      },
+    });
+  if (options.dryRun) {
+    announce(options.output!);
+    await rows.stream?.close();
+    return { steps: 0, output: options.output!, metrics: [], finished: false };
+  }
+
   const output = await ports.openOutput(options.output!, options.resume !== null);
   try {
     const run: TrainingRun = {
@@ -81,21 +103,7 @@ export async function sft(
       memory,
       evaluation: EvaluationPlan.none,
     };
-    events.emit({
-      type: "planned",
-      plan: {
-        command: "sft",
-        options,
-        origins,
-        device: factsOf(device),
-        parameters: training.parameters,
-        data: rows.data(),
-        heldOut: heldOut && { data: heldOut.record, strong: null },
-        memory,
-        ...plan,
-        output: output.path,
-      },
-    });
+    announce(output.path);
     const firstStep = await resumeRun(run);
     const evaluateAt = async (step: number) => {
       if (!heldOut) return;

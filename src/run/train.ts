@@ -70,6 +70,30 @@ export async function train(
     async (counted) => await heldOut?.rehearse(counted),
   );
 
+  const announce = (output: string) =>
+    events.emit({
+      type: "planned",
+      plan: {
+        command: "train",
+        options,
+        origins,
+        device: factsOf(device),
+        parameters: training.parameters,
+        layers: { all: model.config.numLayers, frozen: training.model.begin },
+        head: trainableOf(options, model.config).head,
+        data: rows.data(),
+        heldOut: heldOut && { data: heldOut.record, strong: heldOut.strong?.length ?? null },
+        memory,
+        ...plan,
+        output,
+      },
+    });
+  if (options.dryRun) {
+    announce(options.output!);
+    await rows.stream?.close();
+    return { steps: 0, output: options.output!, metrics: [], finished: false };
+  }
+
   const output = await ports.openOutput(options.output!, options.resume !== null);
   try {
     const { record } = rows.data();
@@ -94,23 +118,7 @@ export async function train(
         rows.stream ? Infinity : Math.ceil(rows.rows.length / plan.rowsPerStep),
       ),
     };
-    events.emit({
-      type: "planned",
-      plan: {
-        command: "train",
-        options,
-        origins,
-        device: factsOf(device),
-        parameters: training.parameters,
-        layers: { all: model.config.numLayers, frozen: training.model.begin },
-        head: trainableOf(options, model.config).head,
-        data: rows.data(),
-        heldOut: heldOut && { data: heldOut.record, strong: heldOut.strong?.length ?? null },
-        memory,
-        ...plan,
-        output: output.path,
-      },
-    });
+    announce(output.path);
 
     const inMemory = [
       ...rows.stream ? [] : [{ pairs: rows.rows, record }],

@@ -1,0 +1,90 @@
+// This module is browser compatible.
+/**
+ * What files for `trl dpo --config` hold beside the options of this program: keys of TRL 1.x's DPOConfig and ModelConfig and of
+ * transformers' TrainingArguments that say how PyTorch computes, and features that are missing here, which may be turned off.
+ *
+ * @module
+ */
+
+/** Keys that change no number of a training here, whatever they say. */
+const WITHOUT_EFFECT: ReadonlySet<string> = new Set([
+  // Precision and memory: --precision decides, and what a step keeps is planned.
+  ...[
+    "bf16",
+    "fp16",
+    "tf32",
+    "bf16_full_eval",
+    "fp16_full_eval",
+    "torch_dtype",
+    "half_precision_backend",
+  ],
+  ...["gradient_checkpointing", "gradient_checkpointing_kwargs", "activation_offloading"],
+  ...["torch_empty_cache_steps", "auto_find_batch_size", "use_cpu", "no_cuda"],
+  // How PyTorch computes the same.
+  ...["attn_implementation", "use_liger_kernel", "torch_compile", "torch_compile_backend"],
+  ...["torch_compile_mode", "padding_free", "use_logits_to_keep", "precompute_ref_log_probs"],
+  ...["precompute_ref_batch_size", "per_device_eval_batch_size", "eval_accumulation_steps"],
+  ...["dataloader_num_workers", "dataloader_pin_memory", "dataloader_persistent_workers"],
+  ...["dataloader_prefetch_factor", "ddp_find_unused_parameters", "ddp_timeout", "ddp_backend"],
+  ...["local_rank", "full_determinism", "disable_dropout", "pad_token", "padding_value"],
+  ...["label_pad_token_id", "pad_to_multiple_of", "remove_unused_columns", "trust_remote_code"],
+  ...[
+    "prediction_loss_only",
+    "include_num_input_tokens_seen",
+    "skip_memory_metrics",
+    "jit_mode_eval",
+  ],
+  // What is told and kept beside the weights.
+  ...["report_to", "run_name", "project", "log_level", "log_level_replica", "logging_strategy"],
+  ...["logging_first_step", "logging_dir", "logging_nan_inf_filter", "disable_tqdm"],
+  ...["save_only_model", "save_safetensors", "overwrite_output_dir", "do_train", "do_eval"],
+  ...["eval_on_start", "eval_delay", "hub_strategy", "lora_task_type"],
+]);
+
+/** Features that are missing here, with the values that do without them. */
+const TURNED_OFF: Readonly<Record<string, readonly unknown[]>> = {
+  generate_during_eval: [false],
+  use_weighting: [false],
+  sync_ref_model: [false],
+  force_use_ref_model: [false],
+  group_by_length: [false],
+  length_column_name: ["length"],
+  packing: [false],
+  load_in_8bit: [false],
+  load_in_4bit: [false],
+  use_dora: [false],
+  use_rslora: [false],
+  use_peft: [false],
+  model_revision: ["main"],
+  dataset_config: [null],
+  save_strategy: ["steps"],
+  max_prompt_length: [null],
+  max_completion_length: [null],
+  neftune_noise_alpha: [null],
+  data_seed: [null],
+  deepspeed: [null],
+  fsdp: [null, "", []],
+  rpo_alpha: [null],
+  label_smoothing_factor: [0],
+  ignore_data_skip: [false],
+};
+
+/** Other spellings of options, with the value that they stand for. */
+const RENAMED: Readonly<Record<string, string>> = { warmup_ratio: "warmup_steps" };
+
+/** What a key of a configuration file means for a training, beside the options. */
+export type TrlKey =
+  | { kind: "renamed"; to: string }
+  | { kind: "without effect" }
+  | { kind: "unsupported"; expected: readonly unknown[] };
+
+/** @returns null if TRL has no such key, or it is an option here. */
+export function trlKey(name: string, value: unknown): TrlKey | null {
+  const to = RENAMED[name];
+  if (to !== undefined) return { kind: "renamed", to };
+  if (WITHOUT_EFFECT.has(name.replace(/^no_/, ""))) return { kind: "without effect" };
+  const expected = TURNED_OFF[name];
+  if (expected === undefined) return null;
+  const isOff = expected.some((off) => JSON.stringify(off) === JSON.stringify(value));
+  return isOff ? { kind: "without effect" } : { kind: "unsupported", expected };
+}

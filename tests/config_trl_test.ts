@@ -1,0 +1,72 @@
+import assert from "node:assert/strict";
+import { resolveOptions } from "../src/config.ts";
+import { UserError } from "../src/errors.ts";
+
+/** As a file for `trl dpo --config` has it. */
+const FILE = {
+  model_name_or_path: "org/model",
+  dataset_name: "org/pairs",
+  eval_strategy: "steps",
+  eval_steps: 50,
+  evalDataset: "org/pairs:test",
+  learning_rate: 5e-7,
+  warmup_ratio: 0.1,
+  lr_scheduler_type: "cosine",
+  per_device_train_batch_size: 2,
+  per_device_eval_batch_size: 4,
+  gradient_accumulation_steps: 8,
+  gradient_checkpointing: true,
+  gradient_checkpointing_kwargs: { use_reentrant: false },
+  bf16: true,
+  attn_implementation: "flash_attention_2",
+  no_remove_unused_columns: true,
+  report_to: ["wandb"],
+  use_peft: false,
+  save_strategy: "steps",
+  save_steps: 100,
+  output_dir: "runs/x",
+  beta: 0.1,
+  loss_type: ["sigmoid"],
+};
+
+const resolve = (content: object, command: "train" | "eval" = "train") =>
+  resolveOptions(command, { file: { name: "dpo.yaml", content } });
+
+Deno.test("a file for TRL gives the same options, and what changes nothing here is named", () => {
+  const { options, withoutEffect } = resolve(FILE);
+  assert.equal(options.model, "org/model");
+  assert.equal(options.warmupSteps, 0.1);
+  assert.equal(options.gradientAccumulationSteps, 8);
+  assert.equal(options.evalSteps, 50);
+  assert.equal(options.lossType, "sigmoid");
+  assert.deepEqual(withoutEffect, [
+    ...[
+      "per_device_eval_batch_size",
+      "gradient_checkpointing",
+      "gradient_checkpointing_kwargs",
+      "bf16",
+    ],
+    ...[
+      "attn_implementation",
+      "no_remove_unused_columns",
+      "report_to",
+      "use_peft",
+      "save_strategy",
+    ],
+  ]);
+});
+
+Deno.test("all settings of TRL that are missing here are named at once", () => {
+  const refused = (message: RegExp, content: object, command: "train" | "eval" = "train") =>
+    assert.throws(
+      () => resolve(content, command),
+      (error: Error) => error instanceof UserError && message.test(error.message),
+    );
+  refused(
+    /settings of dpo\.yaml that train supports, found sync_ref_model: true \(only false\), max_prompt_length: 512 \(only null\)$/,
+    { ...FILE, sync_ref_model: true, max_prompt_length: 512 },
+  );
+  refused(/found "made_up" in dpo\.yaml: did you mean/, { made_up: 1 });
+  refused(/found "bf16" in dpo\.yaml/, { bf16: true }, "eval");
+  refused(/"warmup_ratio" in dpo\.yaml once/, { warmup_steps: 3, warmup_ratio: 0.1 });
+});
