@@ -1,9 +1,10 @@
 // This module is browser compatible.
 
 import { UserError } from "../errors.ts";
+import { readCsv } from "../formats/csv.ts";
 import type { Directory, FileReader } from "../formats/files.ts";
-import { describe, isObject, parseJson } from "../formats/json.ts";
-import { type LineLimits, readLines } from "../formats/lines.ts";
+import { describe, isObject, parsePythonJson } from "../formats/json.ts";
+import { type Compression, type LineLimits, readLines, readText } from "../formats/lines.ts";
 import { countParquetRows, readParquet } from "../formats/parquet.ts";
 import { needsCount, type Slice, sliceBounds } from "./slice.ts";
 
@@ -46,26 +47,43 @@ export interface DatasetRow {
 
 /** Limits on what a file may demand. */
 export interface RowLimits extends LineLimits {
-  /** Largest `.json` file, which has to be read whole. */
-  maxJsonBytes: number;
+  /** Most characters of a list of rows, which has to be read whole. */
+  maxListLength: number;
 }
 
 const LIMITS: RowLimits = {
   maxLineLength: 16 << 20,
-  maxJsonBytes: 256 << 20,
+  maxListLength: 256 << 20,
   freeInflatedBytes: 64 << 20,
   // Text rarely shrinks by more than 20 times; gzip reaches 1,032.
   maxInflation: 200,
 };
 
-const SUFFIXES = [".jsonl", ".jsonl.gz", ".jsonl.zst", ".json", ".parquet"] as const;
+const TEXT_SUFFIXES = [".jsonl", ".ndjson", ".json", ".csv", ".tsv"];
+const COMPRESSED: ReadonlyMap<string, Compression> = new Map([[".gz", "gzip"], [".zst", "zstd"]]);
 
 /** The files that hold rows, in words. */
-export const HOLD_ROWS = SUFFIXES.join(", ");
+export const HOLD_ROWS = `${[...TEXT_SUFFIXES, ".parquet"].join(", ")} (text also with ${
+  [...COMPRESSED.keys()].join(" or ")
+})`;
 
-/** @returns The ending that says how a file holds rows; null if it holds none. */
-export function rowSuffix(name: string): typeof SUFFIXES[number] | null {
-  return SUFFIXES.find((suffix) => name.endsWith(suffix)) ?? null;
+/** How a file holds rows. */
+interface RowForm {
+  form: "json" | "table" | "parquet";
+  compression: Compression | null;
+}
+
+/** @returns The ending that says how a file holds rows, in lower case; null if it holds none. */
+export function rowSuffix(name: string): string | null {
+  const [, text, packed = ""] = /(\.[^./\\]+?)(\.gz|\.zst)?$/.exec(name.toLowerCase()) ?? [];
+  if (text === ".parquet") return packed === "" ? text : null;
+  return TEXT_SUFFIXES.includes(text) ? text + packed : null;
+}
+
+function formOf(suffix: string): RowForm {
+  if (suffix === ".parquet") return { form: "parquet", compression: null };
+  const form = /^\.[ct]sv/.test(suffix) ? "table" : "json";
+  return { form, compression: COMPRESSED.get(suffix.replace(/^\.[^.]+/, "")) ?? null };
 }
 
 /**
@@ -120,19 +138,26 @@ async function* readFiles(
 ): AsyncGenerator<DatasetRow> {
   for (const file of files) {
     const path = pathOf(file);
-    switch (rowSuffix(file.name)) {
-      case ".json":
-        yield* readJson(file, path, limits);
-        break;
-      case ".parquet":
-        yield* readTable(file, path);
-        break;
-      case null:
-        throw new UserError(
-          `Cannot read ${path}: expected a dataset ending in ${HOLD_ROWS}; convert it to .jsonl`,
-        );
-      default:
-        yield* readJsonLines(file, path, limits);
+    const suffix = rowSuffix(file.name);
+    if (suffix === null) {
+      throw new UserError(
+        `Cannot read ${path}: expected a dataset ending in ${HOLD_ROWS}; convert it to .jsonl`,
+      );
+    }
+    const { form, compression } = formOf(suffix);
+    const open = await file.directory.open(file.name);
+    try {
+      if (form === "parquet") yield* readTable(open, path);
+      else if (form === "json") yield* readJson(open, compression, path, limits);
+      else {
+        const text = readText(open, compression, path, limits);
+        const delimiter = suffix.startsWith(".tsv") ? "\t" : ",";
+        for await (const { line, value } of readCsv(text, delimiter, path, limits.maxLineLength)) {
+          yield { where: `${path}, line ${line}`, value };
+        }
+      }
+    } finally {
+      open.close();
     }
   }
 }
@@ -154,57 +179,96 @@ function pathOf({ directory, name }: DatasetFile): string {
   return `${directory.name}/${name}`;
 }
 
+async function* readTable(file: FileReader, path: string): AsyncGenerator<DatasetRow> {
+  let row = 0;
+  for await (const value of readParquet(file, path)) {
+    yield { where: `${path}, row ${++row}`, value };
+  }
+}
+
+/** Fields under which programs keep the list of all rows. */
+const LISTS = ["data", "rows", "examples", "instances", "records", "items"];
+
+/**
+ * Rows in JSON. Whether a file holds one on each line or a list of them is seen by its first line: names of files do not tell,
+ * as programs write both under either.
+ */
 async function* readJson(
-  { directory, name }: DatasetFile,
+  file: FileReader,
+  compression: Compression | null,
   path: string,
   limits: RowLimits,
 ): AsyncGenerator<DatasetRow> {
-  const { size } = await withOpen({ directory, name }, (file) => file);
-  if (size > limits.maxJsonBytes) {
-    throw new UserError(
-      `Cannot read ${path}: expected at most ${limits.maxJsonBytes} bytes, found ${size}; convert it to .jsonl`,
-    );
+  const { maxLineLength, maxListLength } = limits;
+  const whole = { ...limits, maxLineLength: Math.max(maxLineLength, maxListLength) };
+  const lines = notBlank(readLines(file, compression, path, whole), path);
+  const first = (await lines.next()).value;
+  if (first === undefined) return;
+  const second = (await lines.next()).value;
+  const value = parsedOrNull(first);
+  if (isObject(value) && second !== undefined) {
+    yield checkRow(value, first.where);
+    for (let line: Line | undefined = second; line; line = (await lines.next()).value) {
+      if (line.text.length > maxLineLength) throw tooLong(line.where, maxLineLength);
+      yield checkRow(parsePythonJson(line.text, line.where), line.where);
+    }
+    return;
   }
-  const rows = parseJson(await directory.readText(name), path);
-  if (!Array.isArray(rows)) {
-    throw new UserError(`Cannot read ${path}: expected a list of rows, found ${describe(rows)}`);
+  if (value !== null) {
+    yield* rowsOf(value, path, first.where);
+    return;
   }
-  for (const [i, row] of rows.entries()) yield checkRow(row, `${path}, row ${i + 1}`);
+  if (second === undefined) parsePythonJson(first.text, first.where); // throws
+  const texts = [first.text];
+  let length = first.text.length;
+  for (let line: Line | undefined = second; line; line = (await lines.next()).value) {
+    texts.push(line.text);
+    length += line.text.length;
+    if (length > maxListLength) {
+      throw tooLong(path, maxListLength);
+    }
+  }
+  const list = parsedOrNull({ text: texts.join("\n"), where: path });
+  if (list === null) {
+    // A mistake in a list is somewhere in the file, one in lines is in the first of them.
+    const isList = first.text.trimStart().startsWith("[");
+    parsePythonJson(isList ? texts.join("\n") : first.text, isList ? path : first.where);
+  }
+  yield* rowsOf(list, path, path);
 }
 
-async function* readTable(
-  { directory, name }: DatasetFile,
+interface Line {
+  text: string;
+  where: string;
+}
+
+async function* notBlank(
+  lines: AsyncIterable<string>,
   path: string,
-): AsyncGenerator<DatasetRow> {
-  const file = await directory.open(name);
-  try {
-    let row = 0;
-    for await (const value of readParquet(file, path)) {
-      row++;
-      yield { where: `${path}, row ${row}`, value };
-    }
-  } finally {
-    file.close();
+): AsyncGenerator<Line, undefined> {
+  let number = 0;
+  for await (const text of lines) {
+    number++;
+    if (text.trim() !== "") yield { text, where: `${path}, line ${number}` };
   }
 }
 
-async function* readJsonLines(
-  { directory, name }: DatasetFile,
-  path: string,
-  limits: RowLimits,
-): AsyncGenerator<DatasetRow> {
-  const file = await directory.open(name);
+function* rowsOf(value: unknown, path: string, where: string): Generator<DatasetRow> {
+  const isList = (field: unknown) => Array.isArray(field) && field.every(isObject);
+  const key = isObject(value) ? LISTS.find((name) => isList(value[name])) : undefined;
+  const list = isObject(value) && key !== undefined ? value[key] : value;
+  if (!Array.isArray(list)) {
+    yield checkRow(value, where);
+    return;
+  }
+  for (const [i, row] of list.entries()) yield checkRow(row, `${path}, row ${i + 1}`);
+}
+
+function parsedOrNull({ text, where }: Line): unknown {
   try {
-    const compression = name.endsWith(".gz") ? "gzip" : name.endsWith(".zst") ? "zstd" : null;
-    let line = 0;
-    for await (const text of readLines(file, compression, path, limits)) {
-      line++;
-      if (text.trim() === "") continue;
-      const where = `${path}, line ${line}`;
-      yield checkRow(parseJson(text, where), where);
-    }
-  } finally {
-    file.close();
+    return parsePythonJson(text, where);
+  } catch {
+    return null;
   }
 }
 
@@ -223,4 +287,10 @@ async function withOpen<T>(
 function checkRow(value: unknown, where: string): DatasetRow {
   if (isObject(value)) return { where, value };
   throw new UserError(`Cannot read ${where}: expected a JSON object, found ${describe(value)}`);
+}
+
+function tooLong(where: string, maxLength: number): UserError {
+  return new UserError(
+    `Cannot read ${where}: expected at most ${maxLength} characters, found more; convert it to .jsonl with a row on each line`,
+  );
 }

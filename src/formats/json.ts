@@ -33,6 +33,23 @@ export function parseJson(text: string, name: string): unknown {
   }
 }
 
+/**
+ * As {@link parseJson}, but the numbers that Python writes and JSON does not have, `NaN` and `Infinity`, are null.
+ *
+ * @throws {UserError} If there is another mistake.
+ */
+export function parsePythonJson(text: string, name: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch {
+    const plain = text.replaceAll(
+      /"[^"\\]*(?:\\.[^"\\]*)*"|-?\b(?:NaN|Infinity)\b/gs,
+      (token) => token.startsWith('"') ? token : "null",
+    );
+    return parseJson(plain, name);
+  }
+}
+
 /** Whether `value` is a JSON object, neither null nor a list. */
 export function isObject(value: unknown): value is Record<string, unknown> {
   return typeof value === "object" && value !== null && !Array.isArray(value);

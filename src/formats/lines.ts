@@ -37,8 +37,23 @@ export async function* readLines(
   path: string,
   limits: LineLimits,
 ): AsyncGenerator<string> {
+  yield* splitLines(readText(file, compression, path, limits), path, limits.maxLineLength);
+}
+
+/**
+ * Yields a text file in UTF-8 piece by piece; a byte order mark is left out.
+ *
+ * @param path How messages call the file.
+ * @throws {UserError} If it is damaged, no UTF-8, or exceeds a limit.
+ */
+export function readText(
+  file: FileReader,
+  compression: Compression | null,
+  path: string,
+  limits: LineLimits,
+): AsyncGenerator<string> {
   const bytes = compression === null ? chunksOf(file) : inflate(file, compression, path, limits);
-  yield* splitLines(decode(bytes, path), path, limits.maxLineLength);
+  return decode(bytes, path);
 }
 
 type Bytes = AsyncIterable<Uint8Array<ArrayBuffer>>;

@@ -8,7 +8,7 @@ import { parquetFile } from "./parquet_files.ts";
 
 const limits: RowLimits = {
   maxLineLength: 100,
-  maxJsonBytes: 100,
+  maxListLength: 100,
   freeInflatedBytes: 10_000,
   maxInflation: 50,
 };
@@ -63,6 +63,54 @@ Deno.test("rows: every kind of file, in order", async () => {
     "memory/d.parquet, row 3",
     "memory/e.jsonl.zst, line 1",
   ]);
+});
+
+Deno.test("rows: JSON under whatever name, as a row on each line, a list, or a list in a field", async () => {
+  const lines = '{"n": 1}\n{"n": 2}\n', list = '[\n {"n": 1},\n {"n": 2}\n]';
+  const contents = [lines, list, '[{"n": 1}, {"n": 2}]', `{"version": 1, "data": ${list}}`];
+  contents.push('{"rows": [{"n": 1}, {"n": 2}]}', lines.replaceAll("}\n", "}\r\n\r\n"));
+  for (const name of ["a.json", "a.jsonl", "a.ndjson", "A.JSONL", "a.Json"]) {
+    for (const content of contents) {
+      const rows = await Array.fromAsync(readRows(dataset({ [name]: content })));
+      assert.deepEqual(values(rows), [1, 2], `${name}: ${content}`);
+    }
+  }
+  // A single row may have a field of such a name.
+  for (const content of ['{"n": 3, "data": {"x": 1}}', '{"n": 3,\n"items": [1]}', '{"n": 3}']) {
+    assert.deepEqual(values(await Array.fromAsync(readRows(dataset({ "a.json": content })))), [3]);
+  }
+  assert.deepEqual(await Array.fromAsync(readRows(dataset({ "a.json": " \n" }))), []);
+});
+
+Deno.test("rows: numbers that Python writes and JSON does not have are null", async () => {
+  const text = '{"n": 1, "x": NaN, "y": [Infinity, -Infinity], "z": "a NaN \\" Infinity"}\n';
+  for (const content of [text, `[${text}]`, text + text]) {
+    const [{ value }] = await Array.fromAsync(readRows(dataset({ "a.jsonl": content })));
+    assert.deepEqual(value, { n: 1, x: null, y: [null, null], z: 'a NaN " Infinity' });
+  }
+});
+
+Deno.test("rows: tables as text", async () => {
+  const text = '\ufeffn,text\r\n1,"a, ""b""\nc"\r\n\r\n2,é\r\n';
+  const expected = [{ n: "1", text: 'a, "b"\nc' }, { n: "2", text: "é" }];
+  const files: Files = {
+    "a.csv": text,
+    "b.CSV.GZ": await gzip(text),
+    "c.csv.zst": zstd(text),
+    "d.tsv": text.replaceAll(/(n|1|2),/g, "$1\t"),
+  };
+  const rows = await Array.fromAsync(readRows(dataset(files)));
+  assert.deepEqual(
+    rows.map(({ value }) => ({ ...value })),
+    Object.keys(files).flatMap(() => expected),
+  );
+  assert.equal(rows[1].where, "memory/a.csv, line 5");
+  const { directory, dataset: long } = memory({ "a.csv": "n\n" + "1\n".repeat(99_999) });
+  for await (const { value } of readRows(long)) {
+    assert.equal(value.n, "1");
+    break;
+  }
+  assert.equal(directory.openFiles, 0);
 });
 
 Deno.test("rows: slices of files of every kind, counted over all files of a part", async () => {
@@ -167,12 +215,13 @@ Deno.test("rows: broken files are named, with the line", async () => {
   await rejects({ "a.jsonl": '{"n": 1}\n[1]\n' }, /line 2: expected a JSON object, found a list/);
   await rejects({ "a.jsonl": Uint8Array.of(0x7b, 0xff) }, /a.jsonl: expected UTF-8/);
   await rejects({ "a.jsonl": Uint8Array.of(0x7b, 0x7d, 0xc3) }, /a.jsonl: expected UTF-8/);
-  await rejects({ "a.json": '{"n": 1}' }, /a.json: expected a list of rows, found an object/);
+  await rejects({ "a.json": '[\n{"n": 1}\n,]' }, /a.json: expected JSON/);
+  await rejects({ "a.jsonl": '{"n": \n{"n": 1}\n' }, /a.jsonl, line 1: expected JSON/);
+  await rejects({ "a.json": "3" }, /a.json, line 1: expected a JSON object, found 3/);
   await rejects({ "a.json": '[{"n": 1}, 2]' }, /a.json, row 2: expected a JSON object, found 2/);
-  await rejects(
-    { "a.csv": "n\n1\n" },
-    /a.csv: expected a dataset ending in .*convert it to .jsonl/,
-  );
+  await rejects({ "a.txt": "n" }, /a.txt: expected a dataset ending in .*convert it to .jsonl/);
+  await rejects({ "a.csv": "n,m\n1,2\n1,2,3\n" }, /a.csv: expected a table .*line 3/);
+  await rejects({ "a.csv": 'n\n"1\n' }, /a.csv: expected a table/);
   await rejects({ "a.parquet": "PAR1" }, /a.parquet: expected Parquet, found damaged data/);
 });
 
@@ -195,7 +244,7 @@ Deno.test("rows: what demands too much is refused", async () => {
   const line = `{"n": "${"x".repeat(100)}"}`;
   await rejects({ "a.jsonl": `{"n": 1}\n${line}\n` }, /line 2: expected at most 100 characters/);
   await rejects({ "a.jsonl": `{"n": 1}\n${line}` }, /line 2: expected at most 100 characters/);
-  await rejects({ "a.json": `[${line}]` }, /expected at most 100 bytes, found 111/);
+  await rejects({ "a.json": `[${line}]` }, /expected at most 100 characters/);
   const bomb = await gzip("\n".repeat(100_000));
   await rejects({ "a.jsonl.gz": bomb }, /inflate at most 50 times/);
   await rejects({ "a.jsonl.zst": zstd("\n".repeat(100_000)) }, /inflate at most 50 times/);
