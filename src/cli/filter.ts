@@ -27,9 +27,16 @@ export async function run(
   await using kept = output === null ? null : await PendingFile.create(output);
   await using left = rejects === null ? null : await PendingFile.create(rejects);
   const parsing = parseOptions(options);
+  let withoutPreference = 0;
   for await (const row of readRows(source)) {
     if (signal.aborted) throw new Interrupted();
-    const failed = filter.judge(parsePair(row, parsing).example, row.where);
+    const { example } = parsePair(row, parsing);
+    if (example === null) {
+      withoutPreference++;
+      await left?.write(`${JSON.stringify({ ...row.value, failed_rules: ["preference"] })}\n`);
+      continue;
+    }
+    const failed = filter.judge(example, row.where);
     if (failed.length === 0) await kept?.write(`${JSON.stringify(row.value)}\n`);
     else {
       const failed_rules = failed.map(kebabCase);
@@ -42,9 +49,13 @@ export async function run(
   }
   await kept?.commit();
   await left?.commit();
-  if (json) stdout.write(`${JSON.stringify({ dataset, output, rejects, ...report })}\n`);
-  else {
+  if (json) {
+    stdout.write(`${JSON.stringify({ dataset, output, rejects, withoutPreference, ...report })}\n`);
+  } else {
     stdout.write(`${dataset}: ${reportText(report)}\n`);
+    if (withoutPreference > 0) {
+      stdout.write(`${withoutPreference} more rows prefer no answer, and are left out.\n`);
+    }
     if (output === null) stderr.write("no rows written: name a file with --output\n");
   }
 }

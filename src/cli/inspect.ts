@@ -6,7 +6,7 @@ import {
   type InspectedToken,
   inspectRow,
 } from "../data/inspect.ts";
-import type { DropReason } from "../data/prepared.ts";
+import type { DropReason, RowNote } from "../data/prepared.ts";
 import { readRows } from "../data/rows.ts";
 import { UserError } from "../errors.ts";
 import { readConfig } from "../model/directory.ts";
@@ -21,6 +21,16 @@ const REASONS: Record<DropReason, string> = {
   droppedEmptyCompletion: "a completion is empty",
   droppedPromptTooLong: "the prompt leaves no room for a completion",
   droppedTooLong: "it is longer than the maximum length",
+  droppedWithoutPreference: "it prefers no answer",
+};
+
+const NOTES: Record<RowNote, string> = {
+  severalAnswers: "one pair of more than two answers",
+  repeatedPrompts: "the prompt stood in the answers again, and is left out there",
+  echoedPrompts: "the answers begin with the prompt",
+  otherSpeakers: "an answer is not by the assistant",
+  turnsLeftOut: "turns behind the last answer are left out",
+  lostInTemplate: "the chat template leaves something out that a message says",
 };
 
 const LABEL_COLUMNS = "completion, scored (999) ".length;
@@ -60,6 +70,7 @@ export async function run(
 function rowText(index: number, row: InspectedRow, colored: boolean): string {
   const notes = [
     ...(row.dropped === null ? [] : [`dropped: ${REASONS[row.dropped]}`]),
+    ...row.notes.map((note) => NOTES[note]),
     ...(row.boundaryMerged ? ["a token crosses the end of the prompt"] : []),
   ];
   return [

@@ -23,20 +23,26 @@ const NAMES: Readonly<Record<ColumnRole, readonly string[]>> = {
   prompt: ["prompt", "instruction", "input", "question", "conversations"],
   chosen: ["chosen", "chosen_response"],
   rejected: ["rejected", "rejected_response"],
-  system: ["system"],
+  system: ["system", "system_prompt"],
 };
 
 /** The columns of a row, by role, that are there. */
-export type FoundColumns = Partial<Record<ColumnRole, string>>;
+export type FoundColumns = Partial<Record<ColumnRole | "input", string>>;
 
-/** @throws {UserError} If a named column is missing, or several columns could be meant. */
+/**
+ * Alpaca's rows have what an instruction is about in a column of its own, here `input`.
+ *
+ * @param row Without nulls.
+ * @throws {UserError} If a named column is missing, or several columns could be meant.
+ */
 export function findColumns(row: DatasetRow, named: NamedColumns): FoundColumns {
   const found: FoundColumns = {};
   for (const role of Object.keys(NAMES) as ColumnRole[]) {
     const column = findColumn(row, role, named[role] ?? null);
     if (column !== null) found[role] = column;
   }
-  return found;
+  const isAlpaca = found.prompt === "instruction" && !named.prompt && "input" in row.value;
+  return isAlpaca ? { ...found, input: "input" } : found;
 }
 
 function findColumn(row: DatasetRow, role: ColumnRole, named: string | null): string | null {
@@ -47,10 +53,9 @@ function findColumn(row: DatasetRow, role: ColumnRole, named: string | null): st
     throw malformed(row, `a column "${named}" for --${role}-column`, columns);
   }
   const [first, ...others] = NAMES[role];
-  // Tables write null where a row has no value.
-  const isThere = (column: string) => (row.value[column] ?? null) !== null;
-  if (isThere(first)) return first;
-  const found = others.filter(isThere);
+  if (first in row.value) return first;
+  const found = others.filter((column) => column in row.value);
+  if (found.join() === "instruction,input") return "instruction";
   if (found.length > 1) {
     throw malformed(
       row,

@@ -16,6 +16,8 @@ export interface EncodedExample {
   hasEmptyCompletion: boolean;
   /** Whether tokens reach across the end of the prompt, so that the boundary had to move to the left. */
   boundaryMerged: boolean;
+  /** Whether the chat template writes nothing of something that a message says. */
+  lostInTemplate?: boolean;
 }
 
 /** How texts become tokens. */
@@ -59,7 +61,7 @@ export function encodeExample(
     case "text":
       return encodeText(example.prompt, example.completions, required(tokenizer), options);
     case "messages":
-      return encodeMessages(example.prompt, example.completions, required(tokenizer), options);
+      return encodeMessages(example, required(tokenizer), options);
   }
 }
 
@@ -134,8 +136,7 @@ function encodeText(
 }
 
 function encodeMessages(
-  prompt: Message[],
-  completions: Message[][],
+  { prompt, completions, tools }: Extract<Example, { kind: "messages" }>,
   tokenizer: TextTokenizer,
   options: EncodeOptions,
 ): EncodedExample {
@@ -148,14 +149,18 @@ function encodeMessages(
   }
   const { encode } = tokenizer;
   const separate = isSeparate(tokenizer, options);
-  let boundaryMerged = false;
+  let boundaryMerged = false, lostInTemplate = false;
+  const render = (messages: Message[], addGenerationPrompt: boolean, given = tools) =>
+    renderChat(template, messages, { addGenerationPrompt, tools: given, tokenizer });
   const sequences = completions.map((completion) => {
-    const addGenerationPrompt = completion[0]?.role === "assistant";
-    const beginning = renderChat(template, prompt, { addGenerationPrompt, tokenizer });
-    const whole = renderChat(template, [...prompt, ...completion], {
-      addGenerationPrompt: false,
-      tokenizer,
-    });
+    const conversation = [...prompt, ...completion];
+    const beginning = render(prompt, completion[0]?.role === "assistant");
+    const whole = render(conversation, false);
+    lostInTemplate ||= leavesOut(
+      conversation,
+      whole,
+      (messages) => render(messages, false),
+    ) || tools !== undefined && render(conversation, false, undefined) === whole;
     const promptIds = encode(beginning);
     if (separate && whole.startsWith(beginning)) {
       return join(promptIds, encode(whole.slice(beginning.length)));
@@ -164,8 +169,55 @@ function encodeMessages(
     boundaryMerged ||= divided.merged;
     return join(divided.prompt, divided.completion);
   });
-  const isEmpty = (completion: Message[]) => completion.every(({ content }) => isBlank(content));
-  return { sequences, hasEmptyCompletion: completions.some(isEmpty), boundaryMerged };
+  return {
+    sequences,
+    hasEmptyCompletion: completions.some((completion) => !completion.some(saysSomething)),
+    boundaryMerged,
+    lostInTemplate,
+  };
+}
+
+/** What a message can say besides its content. */
+const SAYING = ["tool_calls", "reasoning_content", "reasoning", "thinking", "function_call"];
+
+function saysSomething(message: Message): boolean {
+  return !isBlank(message.content ?? "") || SAYING.some((field) => message[field] !== undefined);
+}
+
+/**
+ * Whether the text of a conversation is the same without something that a message says. Only what is not found in the text as
+ * it stands, such as calls of tools, takes rendering once more.
+ */
+function leavesOut(
+  conversation: readonly Message[],
+  text: string,
+  render: (messages: Message[]) => string,
+): boolean {
+  const isSameWith = (changed: Message, at: number) =>
+    isSame(() => render(conversation.map((message, i) => i === at ? changed : message)), text);
+  return conversation.some((message, at) => {
+    const { content } = message;
+    if (content !== null && !isBlank(content) && !text.includes(content.trim())) {
+      if (isSameWith({ ...message, content: `${content}.` }, at)) return true;
+    }
+    return SAYING.some((field) => {
+      const said = message[field];
+      if (said === undefined) return false;
+      if (typeof said === "string" && text.includes(said.trim())) return false;
+      const { [field]: _said, ...others } = message;
+      return isSameWith(others as Message, at);
+    });
+  });
+}
+
+/** Templates may refuse a conversation from which something was taken: then it said something. */
+function isSame(render: () => string, text: string): boolean {
+  try {
+    return render() === text;
+  } catch (error) {
+    if (error instanceof UserError) return false;
+    throw error;
+  }
 }
 
 /** Divides the tokens of a whole text after those of the prompt. */

@@ -151,7 +151,7 @@ function perRule<T>(value: (rule: FilterRule) => T): Record<FilterRule, T> {
 function answer(completion: string | readonly Message[]): Answer {
   const raw = typeof completion === "string"
     ? completion
-    : completion.map(({ content }) => content).join("\n");
+    : completion.map(({ content }) => content ?? "").join("\n");
   const text = raw.trim().replaceAll("’", "'");
   return { text, words: text.toLowerCase().match(/[\p{L}\p{N}]+(?:'\p{L}+)*/gu) ?? [] };
 }

@@ -1,11 +1,10 @@
 // This module is browser compatible.
 
 import type { TextTokenizer } from "../text/tokenizer.ts";
-import { findColumns, type NamedColumns } from "./columns.ts";
 import { encodeRow, encodingInWords } from "./encode.ts";
-import { parsePair, parseSequence } from "./examples.ts";
-import { type DataOptions, fit } from "./prepare.ts";
-import type { DropReason } from "./prepared.ts";
+import { isPairRow, parsePair, parseSequence } from "./examples.ts";
+import { checkVocabulary, type DataOptions, fit } from "./prepare.ts";
+import type { DropReason, RowNote } from "./prepared.ts";
 import type { DatasetRow } from "./rows.ts";
 
 /** A token as the model will see it, or not. */
@@ -37,6 +36,8 @@ export interface InspectedRow {
   dropped: DropReason | null;
   /** Whether the prompt had to give tokens to the completion because they reach across the boundary. */
   boundaryMerged: boolean;
+  /** What is odd about it. */
+  notes: RowNote[];
   sequences: InspectedSequence[];
 }
 
@@ -44,16 +45,31 @@ export interface InspectedRow {
  * Shows what the model will see of a row, preference data or not: every token, where the prompt ends, what is cut, and
  * which tokens count. It takes the same path as training.
  *
- * @throws {UserError} If the row is malformed.
+ * @throws {UserError} If the row is malformed, or has tokens beyond the vocabulary.
  */
 export function inspectRow(
   row: DatasetRow,
   tokenizer: TextTokenizer | null,
   options: DataOptions,
 ): InspectedRow {
-  const isPair = isPreference(row, options.columns);
-  const { example, format } = isPair ? parsePair(row, options) : parseSequence(row);
+  const isPair = isPairRow(row, options.columns);
+  const { example, format, notes = [], additions = [] } = isPair
+    ? parsePair(row, options)
+    : parseSequence(row);
+  const shape = additions.length > 0 ? `${format}, with ${additions.join(", ")}` : format;
+  if (example === null) {
+    return {
+      where: row.where,
+      format: shape,
+      encoding: "",
+      dropped: "droppedWithoutPreference",
+      boundaryMerged: false,
+      notes,
+      sequences: [],
+    };
+  }
   const encoded = encodeRow({ example, where: row.where }, tokenizer, options);
+  checkVocabulary(encoded.sequences, options.vocabSize, row.where);
   // Cutting a list of positions tells which positions are left.
   const positions = encoded.sequences.map(({ ids, promptLength }) => ({
     ids: ids.map((_, position) => position),
@@ -81,18 +97,13 @@ export function inspectRow(
   const encoding = encodingInWords(example.kind, tokenizer, options);
   return {
     where: row.where,
-    format,
+    format: shape,
     encoding,
     dropped,
     boundaryMerged: encoded.boundaryMerged,
+    notes: encoded.lostInTemplate ? [...notes, "lostInTemplate"] : notes,
     sequences,
   };
-}
-
-function isPreference(row: DatasetRow, named: NamedColumns = {}): boolean {
-  const { chosen, rejected } = findColumns(row, named);
-  return chosen !== undefined || rejected !== undefined || "prompt_ids" in row.value ||
-    "chosen_ids" in row.value;
 }
 
 function tokenText(tokenizer: TextTokenizer, id: number): string {

@@ -36,9 +36,12 @@ export interface DataOptions extends ParseOptions, EncodeOptions {
 export class RowPreparer {
   /** Of the rows so far. */
   readonly counts: DataCounts;
-  /** The shape of the first row, which all must have, and how rows become tokens; "" before it. */
-  format = "";
+  /** How rows become tokens; "" before the first. */
   encoding = "";
+  /** The shape of the first row, which all must have. */
+  #shape: string | null = null;
+  /** What some rows have besides. */
+  readonly #additions = new Set<string>();
   readonly #columns = new Set<string>();
   readonly #usedColumns = new Set<string>();
 
@@ -49,7 +52,13 @@ export class RowPreparer {
     readonly options: DataOptions,
     counts: DataCounts = NO_ROWS,
   ) {
-    this.counts = { ...counts };
+    this.counts = { ...NO_ROWS, ...counts };
+  }
+
+  /** The shape of the rows so far, in words; "" before the first. */
+  get format(): string {
+    const additions = [...this.#additions].sort().join(", ");
+    return [this.#shape ?? "", ...additions === "" ? [] : [`with ${additions}`]].join(", ");
   }
 
   /** Columns that said nothing so far, sorted. */
@@ -71,12 +80,17 @@ export class RowPreparer {
   /**
    * The first half of {@link prepare}: understands a row.
    *
-   * @returns null if the filter rejects it.
+   * @returns null if it prefers no answer, or the filter rejects it.
    */
   take(row: DatasetRow): Example | null {
     const { counts, options } = this;
     counts.rows++;
-    const { example } = this.look(row);
+    const { example, notes = [] } = this.look(row);
+    if (example === null) {
+      counts.droppedWithoutPreference++;
+      return null;
+    }
+    for (const note of notes) counts[note]++;
     if (options.filter && options.filter.judge(example, row.where).length > 0) {
       counts.filtered++;
       return null;
@@ -101,6 +115,7 @@ export class RowPreparer {
     if (lost > 0) counts.truncatedRows++;
     counts.truncatedTokens += lost;
     if (encoded.boundaryMerged) counts.boundaryMerged++;
+    if (encoded.lostInTemplate) counts.lostInTemplate++;
     counts.kept++;
     return sequences;
   }
@@ -112,15 +127,16 @@ export class RowPreparer {
    */
   look(row: DatasetRow): ParsedRow {
     const parsed = this.parse(row);
-    if (this.format === "") {
-      this.format = parsed.format;
-      this.encoding = encodingInWords(parsed.example.kind, this.tokenizer, this.options);
-    }
-    if (parsed.format !== this.format) {
+    this.#shape ??= parsed.format;
+    if (parsed.format !== this.#shape) {
       throw new UserError(
-        `Cannot use ${row.where}: expected rows of one shape (${this.format}, as the first), found ${parsed.format}`,
+        `Cannot use ${row.where}: expected rows of one shape (${this.#shape}, as the first), found ${parsed.format}`,
       );
     }
+    if (this.encoding === "" && parsed.example !== null) {
+      this.encoding = encodingInWords(parsed.example.kind, this.tokenizer, this.options);
+    }
+    for (const addition of parsed.additions ?? []) this.#additions.add(addition);
     for (const column of Object.keys(row.value)) this.#columns.add(column);
     for (const column of parsed.columns) this.#usedColumns.add(column);
     return parsed;
@@ -136,6 +152,9 @@ export class RowPreparer {
       throw new UserError(
         `Cannot use the dataset: expected a row with tokens that count, found ${counts.rows} rows, of which ` +
           (counts.filtered > 0 ? `${counts.filtered} are rejected by the filter, ` : "") +
+          (counts.droppedWithoutPreference > 0
+            ? `${counts.droppedWithoutPreference} prefer no answer, `
+            : "") +
           `${counts.droppedEmptyCompletion} have an empty completion, ${counts.droppedPromptTooLong} a prompt of ` +
           `${options.maxLengthTokens} tokens or more, and ${counts.droppedTooLong} are longer; mend the rows, raise the maximum length or loosen the filter`,
       );
@@ -151,9 +170,16 @@ const NO_ROWS: DataCounts = {
   droppedPromptTooLong: 0,
   droppedTooLong: 0,
   droppedEmptyCompletion: 0,
+  droppedWithoutPreference: 0,
   truncatedRows: 0,
   truncatedTokens: 0,
   boundaryMerged: 0,
+  severalAnswers: 0,
+  repeatedPrompts: 0,
+  echoedPrompts: 0,
+  otherSpeakers: 0,
+  turnsLeftOut: 0,
+  lostInTemplate: 0,
 };
 
 /**
@@ -208,7 +234,7 @@ function checkTruncation(
   { maxTruncatedShare = 1, maxLengthTokens }: DataOptions,
 ): void {
   const { truncatedRows, truncatedTokens } = counts;
-  const rows = counts.rows - counts.filtered;
+  const rows = counts.rows - counts.filtered - counts.droppedWithoutPreference;
   const dropped = counts.droppedPromptTooLong + counts.droppedTooLong;
   const share = (truncatedRows + dropped) / rows;
   if (share <= maxTruncatedShare) return;
@@ -224,7 +250,12 @@ function checkTruncation(
   );
 }
 
-function checkVocabulary(sequences: TokenSequence[], vocabSize: number, where: string): void {
+/** @throws {UserError} If a token is beyond the vocabulary. */
+export function checkVocabulary(
+  sequences: TokenSequence[],
+  vocabSize: number,
+  where: string,
+): void {
   for (const { ids } of sequences) {
     const wrong = ids.find((id) => id >= vocabSize);
     if (wrong !== undefined) {

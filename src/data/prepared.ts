@@ -1,8 +1,23 @@
 // This module is browser compatible.
 import type { TokenSequence } from "./truncate.ts";
 
+/** What is odd about a row, and changes what is learned from it; counted by these names. */
+export type RowNote =
+  /** It has more than two answers, of which one pair is taken. */
+  | "severalAnswers"
+  /** Its prompt stands in the answers again, and is left out there. */
+  | "repeatedPrompts"
+  /** Its answers begin with the prompt's text, which stays. */
+  | "echoedPrompts"
+  /** An answer is not by the assistant. */
+  | "otherSpeakers"
+  /** Turns behind the last answer are left out. */
+  | "turnsLeftOut"
+  /** The chat template writes nothing of something that a message says. */
+  | "lostInTemplate";
+
 /** What became of the rows. */
-export interface DataCounts {
+export interface DataCounts extends Record<RowNote, number> {
   rows: number;
   kept: number;
   /** Rows that the filter rejects. */
@@ -13,6 +28,8 @@ export interface DataCounts {
   droppedTooLong: number;
   /** Rows with a completion that says nothing, unless prompts count too. */
   droppedEmptyCompletion: number;
+  /** Rows that prefer no answer, or whose answer is marked as bad. */
+  droppedWithoutPreference: number;
   /** Kept rows that were cut, and the tokens that they lost. */
   truncatedRows: number;
   truncatedTokens: number;

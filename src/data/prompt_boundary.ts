@@ -99,8 +99,12 @@ function firstDifference<T>(a: T[], b: T[], same: (a: T, b: T) => boolean): numb
   return Math.min(sharedLength(a, b, same), Math.max(0, Math.min(a.length, b.length) - 1));
 }
 
-function sameMessage(a: Message, b: Message): boolean {
-  return a.role === b.role && a.content === b.content;
+/** Whether two messages say the same; those without tool calls and the like have two fields. */
+export function sameMessage(a: Message, b: Message): boolean {
+  if (a.role !== b.role || a.content !== b.content) return false;
+  const [inA, inB] = [a, b].map((message) => Object.keys(message).sort());
+  return inA.length === inB.length &&
+    inA.every((key, i) => key === inB[i] && JSON.stringify(a[key]) === JSON.stringify(b[key]));
 }
 
 /** @param end Negative numbers count from the end of each, as in Python. */

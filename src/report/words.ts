@@ -89,10 +89,17 @@ const COUNT_WORDS: Record<
   droppedPromptTooLong: "dropped (prompt fills the length)",
   droppedTooLong: "dropped (too long)",
   droppedEmptyCompletion: "dropped (empty completion)",
+  droppedWithoutPreference: "dropped (no answer is preferred)",
   truncatedRows: "rows cut",
   truncatedTokens: "tokens cut",
   boundaryMerged: "rows split at the common token prefix",
   identicalPairs: "identical pairs",
+  severalAnswers: "made of more than two answers",
+  repeatedPrompts: "with the prompt in the answers again, left out there",
+  echoedPrompts: "whose answers begin with the prompt",
+  otherSpeakers: "with answers not by the assistant",
+  turnsLeftOut: "with turns behind the last answer, left out",
+  lostInTemplate: "of which the chat template leaves something out",
 };
 
 /** What was kept, cut and dropped, in words; only what happened. */

@@ -182,7 +182,8 @@ async function strongPairs(
 ): Promise<PreferencePair[] | null> {
   const isStrong: boolean[] = [];
   for await (const row of readRows(await ports.openDataset(named.path, named))) {
-    isStrong.push(filter.judge(parsePair(row, options).example, row.where).length === 0);
+    const { example } = parsePair(row, options);
+    isStrong.push(example !== null && filter.judge(example, row.where).length === 0);
   }
   const strong = pairs.filter(({ index }) => isStrong[index]);
   return strong.length === 0 || strong.length === pairs.length ? null : strong;

@@ -4,10 +4,13 @@ import { UserError } from "../errors.ts";
 import { BoundedTemplate } from "./bounded_template.ts";
 import type { TextTokenizer } from "./tokenizer.ts";
 
-/** One turn of a conversation. */
+/** One turn of a conversation, as chat templates know it. */
 export interface Message {
   role: string;
-  content: string;
+  /** Null beside tool calls. */
+  content: string | null;
+  /** What else templates write: `tool_calls`, `reasoning_content`, a tool's `name`, ... */
+  readonly [field: string]: unknown;
 }
 
 const parsed = new Map<string, BoundedTemplate>();
@@ -17,14 +20,16 @@ const parsed = new Map<string, BoundedTemplate>();
  *
  * @param template A Jinja template, usually `tokenizer.chatTemplate`.
  * @param options.addGenerationPrompt Whether to end with what comes before an answer.
+ * @param options.tools Schemas of functions that the model may call.
  * @param options.tokenizer Whose special tokens the template may name.
  * @throws {UserError} If the template has a mistake, rejects the conversation, or does not come to an end.
  */
 export function renderChat(
   template: string,
   messages: readonly Message[],
-  { addGenerationPrompt, tokenizer }: {
+  { addGenerationPrompt, tools = null, tokenizer }: {
     addGenerationPrompt: boolean;
+    tools?: readonly unknown[] | null;
     tokenizer: Pick<TextTokenizer, "bosToken" | "eosToken" | "padToken">;
   },
 ): string {
@@ -33,6 +38,7 @@ export function renderChat(
     if (program === undefined) parsed.set(template, program = new BoundedTemplate(template));
     return program.render({
       messages,
+      tools,
       add_generation_prompt: addGenerationPrompt,
       bos_token: tokenizer.bosToken ?? "",
       eos_token: tokenizer.eosToken ?? "",
@@ -42,7 +48,11 @@ export function renderChat(
     throw new UserError(
       `Cannot apply the chat template to a conversation of ${
         messages.map(({ role }) => role).join(", ") || "no turns"
-      }: ${(error as Error).message}`,
+      }: ${(error as Error).message}${
+        messages.some(({ content }) => content === null)
+          ? "; a message has tool calls and no content, which the template may not know"
+          : ""
+      }`,
     );
   }
 }

@@ -32,7 +32,7 @@ export function encodeChat(
 
 /** The text up to the end of the last message, as `continue_final_message` of transformers has it. */
 function cutBehindLast(text: string, messages: readonly Message[]): string {
-  const last = messages.at(-1)!.content;
+  const last = messages.at(-1)!.content ?? "";
   if (last.trim() === "") {
     throw new UserError("Expected some text in the last message to continue it, found none");
   }

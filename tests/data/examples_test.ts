@@ -67,7 +67,7 @@ Deno.test("pairs: message lists, with and without prompt", () => {
 
 Deno.test("pairs: shared turns end where both go on with an answer", () => {
   const split = (chosen: unknown[], rejected: unknown[]) =>
-    parsePair(row({ chosen, rejected })).example;
+    parsePair(row({ chosen, rejected })).example!;
   const start = [user("q"), assistant("a"), user("q2")];
   assert.deepEqual(split([...start, assistant("c")], [...start, assistant("r")]).prompt, start);
   assert.deepEqual(split([...start, assistant("c")], [...start, assistant("c")]).prompt, start);
@@ -108,9 +108,10 @@ Deno.test("pairs: the columns of well-known datasets", () => {
   for (const name of ["question", "input"]) {
     assert.deepEqual(parse({ system: "s", [name]: "q", chosen: "c", rejected: "r" }), {
       format: `text as turns of a conversation (prompt in "${name}", chosen in "chosen", ` +
-        `rejected in "rejected", system in "system")`,
+        `rejected in "rejected")`,
       example: withSystem,
       columns: [name, "chosen", "rejected", "system"],
+      additions: ['system in "system"'],
     });
   }
   const unprompted = parse({ system: "", question: "q", chosen: "c", rejected: "r" });
@@ -169,9 +170,9 @@ Deno.test("pairs: columns that are missing or ambiguous are refused", () => {
     /a column "q" for --prompt-column, found chosen, rejected, x/,
   );
   refused(
-    { ...pair, instruction: "a", input: "b" },
+    { ...pair, instruction: "a", question: "b" },
     {},
-    /one column for the prompt, found instruction and input: name one with --prompt-column/,
+    /one column for the prompt, found instruction and question: name one with --prompt-column/,
   );
   refused({ ...pair, system: "s" }, {}, /a prompt beside the system message/);
   refused({ ...pair, question: 3 }, {}, /"question" to be a string, found 3/);
@@ -210,16 +211,45 @@ Deno.test("pairs: what is none of these is refused, naming file, line and field"
       /"prompt_ids" to hold token ids, found "1"/,
     ],
     [{ prompt_ids: [1.5], chosen_ids: [2], rejected_ids: [3] }, /found 1.5/],
-    [{ chosen: ["c"], rejected: [user("r")] }, /"chosen" to hold messages/],
+    [{ chosen: [1], rejected: [user("r")] }, /"chosen" to hold messages/],
+    [{ prompt: "p", chosen: null, rejected: "r" }, /chosen: nothing, rejected: "r"/],
+    [
+      { Prompt: "p", Chosen: "c", Rejected: "r" },
+      /--prompt-column Prompt --chosen-column Chosen --rejected-column Rejected/,
+    ],
+    [
+      { prompt: "p", chosen: "[{'role': 'assistant', 'content': 'c'}]", rejected: "r" },
+      /messages in "chosen" as JSON, found a list as Python prints it/,
+    ],
+    [
+      { prompt: "p", chosen: [{ role: "assistant", content: null }], rejected: "r" },
+      /"chosen" to hold messages with "role" and "content"/,
+    ],
+    [
+      {
+        prompt: [{ role: "user", content: [{ type: "image" }, { type: "text", text: "x" }] }],
+        chosen: "c",
+        rejected: "r",
+      },
+      /strings or text parts/,
+    ],
+    [
+      {
+        prompt: [user("q")],
+        chosen: [{ ...assistant(""), tool_calls: [{ x: "\ud800" }] }],
+        rejected: "r",
+      },
+      /"chosen" to be Unicode text/,
+    ],
     [
       { chosen: [{ role: "user" }], rejected: [] },
-      /"role" and "content" as strings, or .*, found {"role":"user"}/,
+      /"role" and "content" as strings or text parts, or .*, found {"role":"user"}/,
     ],
     [{ chosen: [assistant("c")], rejected: [assistant("r")] }, /share a beginning/],
     [{ chosen: [user("a"), user("b")], rejected: [user("a"), user("c")] }, /share a beginning/],
     [
       { prompt: "x", chosen: [user("q"), assistant("c")], rejected: [user("q"), assistant("r")] },
-      /"prompt" to be a message list or the first user message/,
+      /"prompt" to be a message list or a user message of the conversations/,
     ],
   ];
   for (const [value, message] of cases) {
@@ -267,6 +297,7 @@ Deno.test("sequences: what is none of these is refused", () => {
   const cases: [Record<string, unknown>, RegExp][] = [
     [{}, /found an empty row/],
     [{ question: "q", answer: "a" }, /found question, answer/],
+    [{ Prompt: "p", Chosen: "c" }, /name them with --prompt-column Prompt --chosen-column Chosen/],
     [{ text: 1 }, /"text" to be a string, found 1/],
     [{ prompt: "p" }, /"completion" to be a string, found nothing/],
     [{ prompt: [user("q")] }, /"completion" to be a list of messages, found nothing/],
@@ -339,7 +370,7 @@ Deno.test("pairs and sequences: ShareGPT's messages", () => {
     columns: ["conversations"],
   });
   for (
-    const odd of [{ from: "observation", value: "x" }, { from: "human" }, {
+    const odd of [{ from: "critic", value: "x" }, { from: "human" }, {
       from: ["gpt"],
       value: "",
     }]
@@ -350,4 +381,184 @@ Deno.test("pairs and sequences: ShareGPT's messages", () => {
     );
   }
   assert.throws(() => parsePair(row({ chosen: gpt("c"), rejected: gpt("d") })), /chosen: /);
+});
+
+const pairOf = (value: Record<string, unknown>) => parsePair(row(value));
+const turns = {
+  kind: "messages",
+  prompt: [user("q")],
+  completions: [[assistant("c")], [assistant("r")]],
+};
+
+Deno.test("pairs: null is absent in every column", () => {
+  const nulls = { prompt_ids: null, chosen_ids: null, preferred_output: null, messages: null };
+  const others = { ...nulls, conversations: null, instruction: null, tools: null, system: null };
+  assert.deepEqual(
+    pairOf({ ...others, prompt: "p", chosen: "c", rejected: "r" }),
+    pairOf({ prompt: "p", chosen: "c", rejected: "r" }),
+  );
+  const spoken = { ...user("q"), tool_calls: null, name: null };
+  assert.deepEqual(pairOf({ prompt: [spoken], chosen: "c", rejected: "r" }).example, turns);
+  assert.deepEqual(
+    parseSequence(
+      row({ messages: null, text: null, input_ids: null, prompt: "p", completion: "c" }),
+    )
+      .example,
+    { kind: "text", prompt: "p", completions: ["c"] },
+  );
+});
+
+Deno.test("pairs: a system message in some rows only does not change their shape", () => {
+  const pair = { question: "q", chosen: "c", rejected: "r" };
+  const shapes = [pair, { ...pair, system: null }, { ...pair, system: "s" }, {
+    ...pair,
+    system: "",
+  }, { ...pair, system: [{ role: "system", content: "s" }] }].map((value) => pairOf(value).format);
+  assert.equal(new Set(shapes).size, 1);
+});
+
+Deno.test("pairs: texts and messages beside one another", () => {
+  const [c, r] = [assistant("c"), assistant("r")];
+  const rows: Record<string, unknown>[] = [
+    { prompt: "q", chosen: [c], rejected: [r] },
+    { prompt: "q", chosen: c, rejected: r },
+    { prompt: [user("q")], chosen: "c", rejected: "r" },
+    { prompt: [user("q")], chosen: c, rejected: "r" },
+    { prompt: user("q"), chosen: [c], rejected: r },
+    { prompt: "q ", chosen: [user("q"), c], rejected: [user("q"), r] },
+    { prompt: [user("q")], chosen: [user("q"), c], rejected: [user("q"), r] },
+    {
+      prompt: JSON.stringify([user("q")]),
+      chosen: JSON.stringify(c),
+      rejected: `[${JSON.stringify(r)}]`,
+    },
+    {
+      prompt: [{ role: "user", content: [{ type: "text", text: "q" }] }],
+      chosen: "c",
+      rejected: "r",
+    },
+    {
+      prompt: [{ role: "human", content: "q" }],
+      chosen: { role: "GPT", content: "c" },
+      rejected: r,
+    },
+    {
+      conversations: [{ from: "User", value: "q" }],
+      chosen: c,
+      rejected: { from: "ChatGPT", value: "r" },
+    },
+    { question: "q", chosen: ["c"], rejected: ["r", "x"] },
+    { prompt: [user("q")], chosen: [[c]], rejected: [[r], [r]] },
+  ];
+  for (const value of rows) {
+    assert.deepEqual(pairOf(value).example, turns, JSON.stringify(value));
+  }
+});
+
+Deno.test("pairs: what an Alpaca row's instruction is about belongs to it", () => {
+  const pair = { chosen: "c", rejected: "r" };
+  const promptOf = (value: Record<string, unknown>) => {
+    const { example } = pairOf({ ...pair, ...value });
+    return example?.kind === "messages" ? example.prompt : null;
+  };
+  assert.deepEqual(promptOf({ instruction: "Sum.", input: "2 and 3" }), [user("Sum.\n2 and 3")]);
+  assert.deepEqual(promptOf({ instruction: "Sum.", input: "" }), [user("Sum.")]);
+  assert.deepEqual(promptOf({ instruction: "Sum.", input: null }), [user("Sum.")]);
+  assert.equal(
+    pairOf({ ...pair, instruction: "a", input: "b" }).format,
+    pairOf({ ...pair, instruction: "a" }).format,
+  );
+  assert.deepEqual(
+    parseSequence(row({ instruction: "Sum.", input: "2", output: "2." })).example,
+    { kind: "messages", prompt: [user("Sum.\n2")], completions: [[assistant("2.")]] },
+  );
+});
+
+Deno.test("pairs: a prompt that stands twice is used once, and noted", () => {
+  const notesOf = (value: Record<string, unknown>) => pairOf(value).notes ?? [];
+  const system = { role: "system", content: "s" };
+  const [c, r] = [assistant("c"), assistant("r")];
+  const [whole, other] = [[user("q"), c], [user("q"), r]];
+  assert.deepEqual(notesOf({ prompt: [user("q")], chosen: whole, rejected: other }), [
+    "repeatedPrompts",
+  ]);
+  const begun = pairOf({
+    prompt: [user("q")],
+    chosen: [system, ...whole],
+    rejected: [system, ...other],
+  });
+  assert.deepEqual(begun.example, { ...turns, prompt: [system, user("q")] });
+  // An answer on one side only
+  assert.deepEqual(pairOf({ prompt: [user("q")], chosen: whole, rejected: [r] }).example, turns);
+  const prompt = "\n\nHuman: q\n\nAssistant:";
+  const dialogue = pairOf({ prompt, chosen: `${prompt} c`, rejected: `${prompt} r` });
+  assert.deepEqual(dialogue.example, { kind: "text", prompt, completions: [" c", " r"] });
+  assert.deepEqual(dialogue.notes, ["repeatedPrompts"]);
+  const echo = { prompt: "The sum is", chosen: "The sum is 5.", rejected: "The sum is 6." };
+  assert.deepEqual(notesOf(echo), ["echoedPrompts"]);
+  assert.deepEqual(notesOf({ prompt: "2+2=", chosen: "2+2=4", rejected: "2+2=5" }), []);
+});
+
+Deno.test("pairs: answers that are not the assistant's are noted", () => {
+  const notesOf = (chosen: unknown, rejected: unknown) =>
+    pairOf({ prompt: [user("q")], chosen, rejected }).notes ?? [];
+  assert.deepEqual(notesOf([assistant("c")], [user("r")]), ["otherSpeakers"]);
+  assert.deepEqual(notesOf([assistant("c")], [assistant("r")]), []);
+});
+
+Deno.test("messages: tool calls, tools and reasoning go along", () => {
+  const call = { type: "function", function: { name: "f", arguments: { a: 1 } } };
+  const tools = [{ type: "function", function: { name: "f" } }];
+  const prompt = [user("q"), { role: "assistant", content: null, tool_calls: [call] }, {
+    role: "tool",
+    name: "f",
+    content: "x",
+  }];
+  const chosen = [{ ...assistant("c"), reasoning_content: "why" }];
+  const rejected = [assistant("r")];
+  const expected = { kind: "messages", prompt, completions: [chosen, rejected], tools };
+  const parsed = pairOf({ prompt, chosen, rejected, tools });
+  assert.deepEqual(parsed.example, expected);
+  assert.deepEqual(parsed.columns, ["prompt", "chosen", "rejected", "tools"]);
+  const asText = { prompt, chosen, rejected, tools: JSON.stringify(tools) };
+  assert.deepEqual(pairOf(asText).example, expected);
+  const openAi = {
+    input: { messages: prompt, tools },
+    preferred_output: chosen,
+    non_preferred_output: rejected,
+  };
+  assert.deepEqual(pairOf(openAi).example, expected);
+  assert.deepEqual(parseSequence(row({ messages: [...prompt, ...rejected], tools })).example, {
+    ...expected,
+    completions: [rejected],
+  });
+  // ShareGPT's
+  const conversations = [
+    { from: "human", value: "q" },
+    { from: "function_call", value: '{"name": "f", "arguments": {"a": 1}}' },
+    { from: "observation", value: "x" },
+  ];
+  const shareGpt = pairOf({ conversations, chosen: "c", rejected: "r" }).example;
+  assert.deepEqual(shareGpt?.kind === "messages" && shareGpt.prompt, [
+    prompt[0],
+    { ...prompt[1], content: "" },
+    { role: "tool", content: "x" },
+  ]);
+  assert.throws(() => pairOf({ prompt, chosen, rejected, tools: "f" }), /"tools" to be a list/);
+});
+
+Deno.test("sequences: turns behind the last answer are left out, and so are bad answers", () => {
+  const trailing = parseSequence(row({ messages: [user("q"), assistant("a"), user("bye")] }));
+  assert.deepEqual(trailing.example, {
+    kind: "messages",
+    prompt: [user("q")],
+    completions: [[assistant("a")]],
+  });
+  assert.deepEqual(trailing.notes, ["turnsLeftOut"]);
+  const labelled = (label: boolean) =>
+    parseSequence(row({ prompt: "q", completion: "a", label })).example;
+  assert.equal(labelled(false), null);
+  assert.notEqual(labelled(true), null);
+  const mixed = { prompt: "q", completion: [assistant("a")] };
+  assert.deepEqual(parseSequence(row(mixed)).example, trailing.example);
 });

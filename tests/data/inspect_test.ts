@@ -28,6 +28,7 @@ Deno.test("inspect: tokens with their text, boundary and mask", async () => {
     encoding: "no begin token, end <|endoftext|> once; prompt and completion encoded one by one",
     dropped: null,
     boundaryMerged: false,
+    notes: [],
   });
   assert.equal(chosen.name, "chosen");
   assert.deepEqual(chosen.tokens, [
@@ -76,4 +77,29 @@ Deno.test("inspect: shows exactly what training gets, under every policy and mas
       }
     }
   }
+});
+
+Deno.test("inspect: tokens beyond the model's vocabulary are refused, as training does", () => {
+  const small = { ...options, vocabSize: 5 };
+  assert.throws(
+    () => inspectRow(tokens([1], [2, 5], [3]), null, small),
+    /expected token ids from 0 to 4, found 5/,
+  );
+  assert.equal(inspectRow(tokens([1], [2, 4], [3]), null, small).dropped, null);
+});
+
+Deno.test("inspect: a row that prefers no answer, and what is odd about one", async () => {
+  const tied = row({ instruction: "q", generations: ["a", "b"], ratings: [1, 1] });
+  const { dropped, sequences } = inspectRow(tied, null, options);
+  assert.deepEqual([dropped, sequences], ["droppedWithoutPreference", []]);
+  const tokenizer = await byteTokenizer();
+  const call = { role: "assistant", content: "", tool_calls: [{ function: { name: "f" } }] };
+  const prompt = [{ role: "user", content: "q" }];
+  const other = { role: "user", content: "r" };
+  const { notes } = inspectRow(
+    row({ prompt, chosen: [call], rejected: [other] }),
+    tokenizer,
+    options,
+  );
+  assert.deepEqual(notes, ["otherSpeakers", "lostInTemplate"]);
 });

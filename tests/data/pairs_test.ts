@@ -10,7 +10,7 @@ import { UserError } from "../../src/errors.ts";
 import { openDataset } from "../../src/platform/datasets.ts";
 import { openDirectory } from "../../src/platform/files.ts";
 import { loadTokenizer, type TextTokenizer } from "../../src/text/tokenizer.ts";
-import { byteTokenizer, END, IM_END, IM_START } from "../text/byte_tokenizer.ts";
+import { byteTokenizer, CHATML, END, IM_END, IM_START } from "../text/byte_tokenizer.ts";
 import { GOLDEN } from "../e2e/golden.ts";
 import { lackOfReference, REFERENCE, unless } from "../skip.ts";
 
@@ -232,9 +232,16 @@ Deno.test("pairs: everything dropped or cut is counted, and the index goes on", 
     droppedTooLong: 0,
     filtered: 0,
     droppedEmptyCompletion: 1,
+    droppedWithoutPreference: 0,
     truncatedRows: 1,
     truncatedTokens: 2,
     boundaryMerged: 0,
+    severalAnswers: 0,
+    repeatedPrompts: 0,
+    echoedPrompts: 0,
+    otherSpeakers: 0,
+    turnsLeftOut: 0,
+    lostInTemplate: 0,
     identicalPairs: 1,
   });
   const { counts: dropping } = await loadPairs(
@@ -412,5 +419,60 @@ Deno.test("pairs: rows encoded ahead, in portions, give what rows encoded one by
   assert.deepEqual(
     await loadPairs(values, tokenizer, { ...few, encoder }),
     await loadPairs(values, tokenizer, few),
+  );
+});
+
+Deno.test("pairs: what a template leaves out of messages is counted", async () => {
+  const call = { type: "function", function: { name: "f", arguments: {} } };
+  const prompt = [{ role: "user", content: "q" }];
+  const assistant = (content: string, others = {}) => ({ role: "assistant", content, ...others });
+  const pair = { prompt, chosen: [assistant("c")], rejected: [assistant("r")] };
+  const lostOf = async (template: string, value: Record<string, unknown>) => {
+    const tokenizer = await byteTokenizer([], { chat_template: template });
+    const { counts, format } = await loadPairs(rows(pair, value), tokenizer, options);
+    return { lost: counts.lostInTemplate, kept: counts.kept, format };
+  };
+  const cases: [Record<string, unknown>, number][] = [
+    [pair, 0],
+    [{ ...pair, chosen: [assistant("c", { reasoning_content: "why" })] }, 1],
+    [{ ...pair, chosen: [assistant("c", { tool_calls: [call] })] }, 1],
+    [{ ...pair, chosen: [assistant("", { tool_calls: [call] })] }, 1],
+    [{ ...pair, chosen: [assistant("c", { weight: 1, tool_calls: [] })] }, 0],
+    [{ ...pair, tools: [call] }, 1],
+  ];
+  for (const [value, lost] of cases) {
+    assert.equal((await lostOf(CHATML, value)).lost, lost, JSON.stringify(value));
+    const { format } = await lostOf(CHATML, value);
+    assert.equal(format, `messages with prompt${value.tools ? ", with tools" : ""}`);
+  }
+  const whole = "{% if tools %}{{ tools | tojson }}{% endif %}{% for m in messages %}" +
+    "{{ m.role + ':' + m.content }}{% if m.tool_calls %}{{ m.tool_calls | tojson }}{% endif %}" +
+    "{{ m.reasoning_content }};{% endfor %}{% if add_generation_prompt %}assistant:{% endif %}";
+  for (const [value] of cases) {
+    assert.deepEqual((await lostOf(whole, value)).lost, 0, JSON.stringify(value));
+  }
+  // A template may drop a role, or write what is said in other characters.
+  const system = { ...pair, prompt: [{ role: "system", content: 's "t"' }, ...prompt] };
+  const deaf =
+    "{% for m in messages %}{% if m.role != 'system' %}{{ m.content }}{% endif %};{% endfor %}";
+  assert.equal((await lostOf(deaf, system)).lost, 1);
+  const json = "{% for m in messages %}{{ m.content | tojson }};{% endfor %}";
+  assert.equal((await lostOf(json, system)).lost, 0);
+});
+
+Deno.test("pairs: rows without a preference are dropped and counted, odd ones noted", async () => {
+  const rated = (ratings: number[]) => ({ prompt: "q", generations: ["a", "b", "c"], ratings });
+  const { pairs, counts, format } = await loadPairs(
+    rows(rated([1, 1, 1]), rated([1, 2, 3]), rated([5, 2, 2])),
+    await byteTokenizer(),
+    options,
+  );
+  assert.deepEqual(pairs.map(({ index }) => index), [1, 2]);
+  assert.equal(counts.droppedWithoutPreference, 1);
+  assert.equal(counts.severalAnswers, 2);
+  assert.equal(format, 'answers in "generations" with ratings, best against worst');
+  await assert.rejects(
+    loadPairs(rows(rated([1, 1, 1])), await byteTokenizer(), options),
+    /1 prefer no answer/,
   );
 });

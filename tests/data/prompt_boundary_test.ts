@@ -63,7 +63,7 @@ Deno.test("boundary: rows are split as asked for", () => {
     rejected: [user("q"), assistant("r")],
   };
   const { example } = parsePair({ where: "", value: conversations }, { promptBoundary: "trl" });
-  assert.deepEqual(example.prompt, [user("q")]);
+  assert.deepEqual(example!.prompt, [user("q")]);
 });
 
 /** Whether a text is cut within a word. */

@@ -1,7 +1,7 @@
 """Renders conversations as Hugging Face transformers does.
 
-Reads {"directory", "tokens", "templates", "conversations"} from stdin: any model directory with a tokenizer, and the special
-tokens to give it. Writes {"version", "rendered"} to stdout: per template and conversation the text without and with the
+Reads {"directory", "tokens", "templates", "conversations", "tools"?} from stdin: any model directory with a tokenizer, and the
+special tokens to give it; tools per conversation. Writes {"version", "rendered"} to stdout: per template and conversation the text without and with the
 opening of an answer, or null where the template objects. Exits with 3 if a library is missing; tests/peers.txt names them.
 """
 
@@ -17,17 +17,23 @@ for name, token in request["tokens"].items():
     setattr(tokenizer, name, token)
 
 
-def render(template, conversation, opening):
+def render(template, conversation, tools, opening):
     try:
         return tokenizer.apply_chat_template(
-            conversation, chat_template=template, tokenize=False, add_generation_prompt=opening
+            conversation,
+            tools=tools,
+            chat_template=template,
+            tokenize=False,
+            add_generation_prompt=opening,
         )
     except jinja2.exceptions.TemplateError:
         return None
 
 
+conversations = request["conversations"]
+tools = request.get("tools", [None] * len(conversations))
 rendered = [
-    [[render(template, conversation, opening) for opening in (False, True)] for conversation in request["conversations"]]
+    [[render(template, *both, opening) for opening in (False, True)] for both in zip(conversations, tools)]
     for template in request["templates"]
 ]
 json.dump({"version": transformers.__version__, "rendered": rendered}, sys.stdout)

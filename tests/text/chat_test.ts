@@ -86,3 +86,70 @@ Deno.test(
     }
   },
 );
+
+Deno.test(
+  unless(lack, "chat: tools, calls, results and reasoning are written as transformers writes them"),
+  async (test) => {
+    const city = {
+      type: "object",
+      properties: { city: { type: "string", enum: ["Jarrel", "Zü"] } },
+    };
+    const tools = [{ type: "function", function: { name: "look_up", parameters: city } }];
+    const call = (args: unknown) => ({
+      type: "function",
+      function: { name: "look_up", arguments: args },
+    });
+    const calling = (content: string | null, ...calls: unknown[]) => ({
+      role: "assistant",
+      content,
+      tool_calls: calls,
+    });
+    const user = { role: "user", content: " Weather in Jarrel? " };
+    const said = { role: "assistant", content: 'It is "sunny" in <Jarrel>.' };
+    const result = { role: "tool", name: "look_up", content: 'sunny, "21 °C"\n' };
+    const odd = { city: "Zü", deep: [1, 2.5, true, null, { "a b": "<é>" }] };
+    const rows: { messages: Message[]; tools: unknown[] | null }[] = [
+      { messages: [user, calling("", call({ city: "Jarrel" })), result, said], tools },
+      { messages: [user, calling(null, call(odd)), result, said], tools },
+      { messages: [user, calling(null, call('{"city": "Jarrel"}')), result, said], tools },
+      { messages: [user, calling("Both.", call(odd), call({})), result, result], tools },
+      {
+        messages: [{ role: "system", content: "Be kind." }, user, said],
+        tools: [...tools, ...tools],
+      },
+      { messages: [user, { ...said, reasoning_content: "\nIt was.\n" }], tools: null },
+      { messages: [user, { ...said, reasoning_content: "Old." }, user, said], tools: null },
+      { messages: [user, said], tools: [] },
+    ];
+    const names = ["llama3_1", "qwen2_5", "qwen3"];
+    const templates = await Promise.all(
+      names.map((name) => Deno.readTextFile(`tests/text/tool_templates/${name}.jinja`)),
+    );
+    const answer = await askPython<{ version: string; rendered: (string | null)[][][] }>(
+      new URL("chat_peer.py", import.meta.url),
+      {
+        directory: "fixtures/model",
+        tokens: { bos_token: "<s>", eos_token: "</s>" },
+        templates,
+        conversations: rows.map(({ messages }) => messages),
+        tools: rows.map((row) => row.tools),
+      },
+    );
+    for (const [i, name] of names.entries()) {
+      await test.step(`${name}, transformers ${answer.version}`, () => {
+        const ours = rows.map(({ messages, tools }) =>
+          [false, true].map((addGenerationPrompt) => {
+            try {
+              return renderChat(templates[i], messages, { addGenerationPrompt, tools, tokenizer });
+            } catch (error) {
+              assert.ok(error instanceof UserError, String(error));
+              return null;
+            }
+          })
+        );
+        assert.deepEqual(ours, answer.rendered[i]);
+        assert.ok(ours[0].every((text) => text?.includes("look_up") && text.includes("Jarrel")));
+      });
+    }
+  },
+);
