@@ -151,7 +151,7 @@ function readFile(
   const unsupported: string[] = [];
   for (const [spelling, raw] of Object.entries(content)) {
     const label = `"${spelling}" in ${fileName}`;
-    const isTraining = command === "train" || command === "sft";
+    const isTraining = command === "train" || command === "sweep" || command === "sft";
     const known = isTraining && !optionCalled(spelling) ? trlKey(snakeCase(spelling), raw) : null;
     if (known?.kind === "without effect") withoutEffect.push(spelling);
     else if (known?.kind === "unsupported") {

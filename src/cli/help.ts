@@ -4,6 +4,7 @@ import { bounds, kebabCase, optionSections, specOf } from "../config/values.ts";
 
 const SUMMARIES: Record<Command, string> = {
   train: "Align a model with preference pairs (DPO)",
+  sweep: "Train once for each combination of some options' values, and compare",
   sft: "Train a model to predict the next token of a text",
   eval: "Measure preference accuracy, margins and loss of a model against a reference",
   score: "Print the log-probabilities of every pair, one JSON line each",

@@ -1,4 +1,4 @@
-import type { Options } from "../config.ts";
+import type { Options, Resolved } from "../config.ts";
 import { localPorts } from "../platform/local_ports.ts";
 import { changesInWords } from "../run/event_words.ts";
 import { train } from "../run/train.ts";
@@ -9,8 +9,17 @@ import { openPushTarget, pushToHub } from "./hub_target.ts";
 import { RunPrinter } from "./run_printer.ts";
 
 /** Direct Preference Optimization. */
-export async function run(options: Options<"train">, context: Context<"train">): Promise<void> {
-  const { stdout, stderr, signal, resolved } = context;
+export async function run(_: Options<"train">, context: Context<"train">): Promise<void> {
+  await trainAndTell(context.resolved, context);
+}
+
+/** Trains, and tells of it. @throws {Interrupted} If the user interrupted it. */
+export async function trainAndTell(
+  resolved: Resolved<"train">,
+  { stdout, stderr, signal }: Pick<Context, "stdout" | "stderr" | "signal">,
+): Promise<void> {
+  const { options } = resolved;
+  const context = { stderr, signal, resolved };
   const target = options.dryRun ? null : await openPushTarget(options);
   await bringFromHub(context);
   const say = lineWriter(stderr);

@@ -3,6 +3,7 @@
 /** The commands of the program. */
 export const COMMANDS = [
   "train",
+  "sweep",
   "sft",
   "eval",
   "score",

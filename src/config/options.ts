@@ -39,6 +39,14 @@ const PAIRS = ["train", "eval", "score", "filter", "inspect"] as const;
 
 /** What a user of a command is likely to set, first of all what to work on. */
 const COMMON = {
+  grid: text(
+    ["sweep"],
+    "Values to try, each with each: names as of train, values with commas, such as 'beta=0.05,0.1 learning_rate=1e-6,5e-6'",
+    { default: null, placeholder: "'NAME=VALUE,... ...'" },
+  ),
+  print: boolean(["sweep"], "Print the command lines of the runs, and run none", {
+    default: false,
+  }),
   model: text(MODEL, "Model: a directory, a file of weights, or ORG/NAME[@REVISION] of the hub", {
     default: "fixtures/model",
     placeholder: "MODEL",

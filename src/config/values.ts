@@ -11,11 +11,15 @@ export function specOf(name: OptionName): OptionSpec {
   return SPECS[name];
 }
 
+/** Whether an option belongs to a command; a sweep has all of `train` besides its own. */
+function belongsTo(name: OptionName, command: Command): boolean {
+  const { commands } = SPECS[name];
+  return commands.includes(command) || command === "sweep" && commands.includes("train");
+}
+
 /** @returns The names of a command's options in the order of the table. */
 export function optionNames(command: Command): OptionName[] {
-  return (Object.keys(SPECS) as OptionName[]).filter((name) =>
-    SPECS[name].commands.includes(command)
-  );
+  return (Object.keys(SPECS) as OptionName[]).filter((name) => belongsTo(name, command));
 }
 
 /** @returns A command's options by section; sections without any are left out. */
@@ -23,9 +27,7 @@ export function optionSections(command: Command): { title: string; names: Option
   return Object.entries(SECTIONS)
     .map(([title, options]) => ({
       title,
-      names: (Object.keys(options) as OptionName[]).filter((name) =>
-        SPECS[name].commands.includes(command)
-      ),
+      names: (Object.keys(options) as OptionName[]).filter((name) => belongsTo(name, command)),
     }))
     .filter(({ names }) => names.length > 0);
 }
@@ -49,7 +51,7 @@ export function snakeCase(name: string): string {
 export function findOption(command: Command, spelling: string, label: string): OptionName {
   const wanted = kebabCase(spelling);
   const found = optionCalled(spelling);
-  if (found !== undefined && SPECS[found].commands.includes(command)) return found;
+  if (found !== undefined && belongsTo(found, command)) return found;
   const why = found === undefined
     ? `did you mean --${nearestName(wanted, spellings(command))}?`
     : `that is an option of ${SPECS[found].commands.join(", ")}`;

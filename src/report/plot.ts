@@ -30,9 +30,10 @@ const MAX_POINTS = 400;
 /**
  * @param title Above the plot, and its name for those who do not see it.
  * @param series Points whose y is not finite are left out.
+ * @param xName What the points' x is.
  * @returns An `<svg>`; its colours are the variables `--series-0`, `--series-1`, ... of the page.
  */
-export function linePlot(title: string, series: readonly Series[]): Html {
+export function linePlot(title: string, series: readonly Series[], xName = "step"): Html {
   const finite = series.map(({ points, ...rest }) => ({
     ...rest,
     points: thinned(points.filter(([, y]) => Number.isFinite(y))),
@@ -51,8 +52,8 @@ export function linePlot(title: string, series: readonly Series[]): Html {
       ${legend(finite)} ${rules}
       ${yTicks.map((tick) => caption(LEFT - 6, y(tick) + 4, "end", label(tick)))}
       ${xTicks.map((tick) => caption(x(tick), HEIGHT - BOTTOM + 16, "middle", label(tick)))}
-      ${caption((LEFT + WIDTH - RIGHT) / 2, HEIGHT - 4, "middle", "step")}
-      ${finite.map((one, i) => one.dots ? circles(one, i, x, y) : line(one, i, x, y))}
+      ${caption((LEFT + WIDTH - RIGHT) / 2, HEIGHT - 4, "middle", xName)}
+      ${finite.map((one, i) => one.dots ? circles(one, i, x, y, xName) : line(one, i, x, y))}
     </svg>
   `;
 }
@@ -68,9 +69,15 @@ function line({ points }: Series, index: number, x: Scale, y: Scale): Html {
   return html`<polyline class="series-${index}" points="${coordinates}" />`;
 }
 
-function circles({ name, points }: Series, index: number, x: Scale, y: Scale): Html[] {
+function circles(
+  { name, points }: Series,
+  index: number,
+  x: Scale,
+  y: Scale,
+  xName: string,
+): Html[] {
   return points.map(([px, py]) => {
-    const text = `${name} at step ${px}: ${label(py)}`;
+    const text = `${name} at ${xName} ${px}: ${label(py)}`;
     return html`
       <circle class="series-${index}" cx="${x(px)}" cy="${y(py)}" r="4">
         <title>${text}</title>

@@ -1,7 +1,8 @@
 // This module is browser compatible.
 import type { Audit } from "../data/audit.ts";
 import { filterInWords } from "../data/filter_report.ts";
-import { html, raw } from "hono/html";
+import { html } from "hono/html";
+import { documentOf } from "./document.ts";
 import { type Html, linePlot, type Series } from "./plot.ts";
 import {
   evaluationChanges,
@@ -34,30 +35,15 @@ export function renderReport(
   samples: readonly Sample[],
 ): string {
   const title = `smoldpo ${run.command}: ${run.options.model}`;
-  const page = html`
-    <!DOCTYPE html>
-    <html lang="en">
-      <head>
-        <meta charset="utf-8">
-        <meta http-equiv="Content-Security-Policy"
-          content="default-src 'none'; style-src 'unsafe-inline'">
-        <meta name="viewport" content="width=device-width, initial-scale=1">
-        <title>${title}</title>
-        <style>${STYLE}</style>
-      </head>
-      <body>
-    <h1>${title}</h1>
-    <p class="facts">${facts(run)}</p>
-    ${skips(metrics)}
-    ${changes(run, metrics)}
-    ${curves(metrics)}
-    ${answers(samples)}
-    ${data(run)}
-    ${configuration(run)}
-      </body>
-    </html>
-  `;
-  return `${String(page).trim()}\n`;
+  return documentOf(
+    title,
+    html`
+      <p class="facts">${facts(run)}</p>
+      ${skips(metrics)} ${changes(run, metrics)} ${curves(metrics)} ${answers(samples)} ${data(
+        run,
+      )} ${configuration(run)}
+    `,
+  );
 }
 
 function facts({ startedAt, durationSeconds, device, parameters, versions }: RunRecord): string {
@@ -199,35 +185,3 @@ function configuration({ options, origins }: RunRecord): Html {
 <tr><th scope="col">option</th><th scope="col">value</th><th scope="col">from</th></tr>
 ${rows}</table>`;
 }
-
-const STYLE = raw(`
-:root { color-scheme: light dark; --text: #1f2328; --quiet: #656d76; --line: #d8dee4; --page: #ffffff;
-  --series-0: #0b62c4; --series-1: #c2410c; }
-@media (prefers-color-scheme: dark) { :root { --text: #e6edf3; --quiet: #8d96a0; --line: #30363d; --page: #0d1117;
-  --series-0: #58a6ff; --series-1: #ffa657; } }
-body { max-width: 62rem; margin: 2rem auto; padding: 0 1rem; background: var(--page); color: var(--text);
-  font: 15px/1.5 system-ui, sans-serif; }
-h1 { font-size: 1.5rem; margin: 0; overflow-wrap: anywhere; }
-h2 { font-size: 1.15rem; margin: 2rem 0 0.5rem; }
-h3 { font-size: 1rem; margin: 1rem 0 0; overflow-wrap: anywhere; }
-.facts { color: var(--quiet); margin: 0.25rem 0; overflow-wrap: anywhere; }
-table { border-collapse: collapse; }
-th, td { padding: 0.3rem 0.9rem 0.3rem 0; border-bottom: 1px solid var(--line); text-align: left; vertical-align: top;
-  overflow-wrap: anywhere; }
-th { font-weight: 600; }
-th[scope=row] { font-weight: 400; }
-.numbers td, .numbers th[scope=col] { text-align: right; font-variant-numeric: tabular-nums; }
-.texts { width: 100%; table-layout: fixed; }
-.texts td, .texts th { white-space: pre-wrap; }
-.options td + td { color: var(--quiet); }
-.plots { display: grid; grid-template-columns: repeat(auto-fit, minmax(22rem, 1fr)); gap: 1rem; }
-.plot { width: 100%; font: 12px system-ui, sans-serif; }
-.plot text { fill: var(--quiet); }
-.plot .title { fill: var(--text); font-weight: 600; }
-.plot .grid { stroke: var(--line); }
-.plot polyline { fill: none; stroke-width: 1.75; stroke-linejoin: round; }
-.plot polyline.series-0 { stroke: var(--series-0); }
-.plot polyline.series-1 { stroke: var(--series-1); }
-.plot circle.series-0, .plot tspan.series-0 { fill: var(--series-0); }
-.plot circle.series-1, .plot tspan.series-1 { fill: var(--series-1); }
-`);

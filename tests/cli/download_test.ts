@@ -276,6 +276,9 @@ Deno.test("only tasks that may write may reach the hub, and it alone; all others
   assert.deepEqual(reaching.sort(), ["convert", "download", "filter", "train", "upload"]);
   for (const name of reaching) assert.deepEqual(permissions[name].net, HUB);
   for (const name of ["measure", "inspect", "serve"]) {
-    assert.ok(!permissions[name].net?.some((host) => !/^(?:[\d.]+|localhost)$/.test(host)), name);
+    assert.ok(
+      !permissions[name].net?.some((host) => !/^(?:[\d.]+|localhost|\[::1\])$/.test(host)),
+      name,
+    );
   }
 });

@@ -11,9 +11,9 @@ export interface Answer {
 }
 
 const engine = Deno.env.get("SMOLDPO_ENGINE") ?? "deno";
-const ON_DEVICE = ["train", "sft", "eval", "score", "generate"];
+const ON_DEVICE = ["train", "sweep", "sft", "eval", "score", "generate"];
 
-const CACHING = ["train", "sft", "eval", "score"];
+const CACHING = ["train", "sweep", "sft", "eval", "score"];
 
 /** Runs a command as from the command line, at f32 and without the user's cache unless the flags say otherwise, on the engine of the test run. */
 export function run(command: string, ...flags: (string | number)[]): Promise<Answer> {

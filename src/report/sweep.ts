@@ -1,0 +1,87 @@
+// This module is browser compatible.
+/** The page about a sweep: what each combination of options reached, and how a measure follows from an option. */
+import { html } from "hono/html";
+import { documentOf } from "./document.ts";
+import { type Html, linePlot, type Series } from "./plot.ts";
+import { type MetricsLine, readable } from "./run_record.ts";
+
+/** A run of a sweep. */
+export interface SweptRun {
+  /** Its folder beside the page. */
+  name: string;
+  /** What it was tried with, as text. */
+  values: Readonly<Record<string, string>>;
+  /** Its last line of held-out measures, without `eval_`; of its last training step where there are none. */
+  measures: MetricsLine;
+}
+
+/** Measures that are shown, as far as the runs have them. */
+const MEASURES: [name: string, title: string][] = [
+  ["loss", "Loss"],
+  ["rewards/accuracies", "Reward accuracy"],
+  ["rewards/margins", "Reward margin"],
+  ["logps/chosen", "Log-probability of chosen"],
+  ["logps/rejected", "Log-probability of rejected"],
+  ["answers/helpful", "Answers of the preferred kind"],
+];
+
+/** @returns The measures of a run that a table shows. */
+export function sweptMeasures(runs: readonly SweptRun[]): string[] {
+  return MEASURES.map(([name]) => name)
+    .filter((name) => runs.some(({ measures }) => name in measures));
+}
+
+/** @returns `sweep.html`. */
+export function renderSweep(title: string, runs: readonly SweptRun[]): string {
+  const options = Object.keys(runs[0].values);
+  const measures = sweptMeasures(runs);
+  const rows = runs.map(({ name, values, measures: found }) =>
+    html`
+      <tr>
+        <th scope="row"><a href="${name}/report.html">${name}</a></th>
+        ${options.map((option) => html`<td>${values[option]}</td>`)} ${measures.map((measure) =>
+          html`<td>${readable(found[measure])}</td>`
+        )}
+      </tr>
+    `
+  );
+  return documentOf(
+    title,
+    html`
+      <h2>Runs</h2>
+      <table class="numbers">
+        <tr>
+          <th scope="col">run</th>
+          ${[...options, ...measures].map((head) => html`<th scope="col">${head}</th>`)}
+        </tr>
+        ${rows}
+      </table>
+      ${options.map((option) => plotsOver(option, runs))}
+    `,
+  );
+}
+
+/** Of an option with several numbers: each measure over it, a series for each combination of the other options. */
+function plotsOver(option: string, runs: readonly SweptRun[]): Html {
+  const isNumeric = runs.every(({ values }) => Number.isFinite(Number(values[option])));
+  if (!isNumeric || new Set(runs.map(({ values }) => values[option])).size < 2) return html``;
+  const others = (run: SweptRun) =>
+    Object.entries(run.values).filter(([name]) => name !== option).map((pair) => pair.join(" "))
+      .join(", ");
+  const plots = MEASURES.filter(([name]) => runs.some(({ measures }) => name in measures))
+    .map(([name, title]) => {
+      const groups = Map.groupBy(runs, others);
+      const series: Series[] = [...groups].map(([group, members]) => ({
+        name: group,
+        points: members.map(({ values, measures }) =>
+          [Number(values[option]), measures[name]] as const
+        )
+          .sort(([a], [b]) => a - b),
+      }));
+      return linePlot(title, series, option);
+    });
+  return html`
+    <h2>Over ${option}</h2>
+    <div class="plots">${plots}</div>
+  `;
+}
