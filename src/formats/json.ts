@@ -13,7 +13,7 @@ export async function readJsonObject(
   file: string,
 ): Promise<Record<string, unknown>> {
   const text = await directory.readText(file);
-  const value = parseJson(text, `${directory.name}/${file}`);
+  const value = parsePythonJson(text, `${directory.name}/${file}`);
   if (!isObject(value)) {
     throw new UserError(
       `Cannot read ${directory.name}/${file}: expected a JSON object, found ${describe(value)}`,

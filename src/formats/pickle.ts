@@ -43,6 +43,8 @@ export type PickleValue =
   | Map<PickleValue, PickleValue>;
 
 const ORDERED_DICT = "collections.OrderedDict";
+/** Dictionaries by another name: their first argument is not what is in them, or is a dictionary. */
+const DICTIONARIES = ["collections.defaultdict", "collections.Counter"];
 
 /**
  * @param name How messages call the file.
@@ -190,11 +192,13 @@ class Machine {
     this.push(list);
   }
 
-  /** Attributes of a dictionary, such as a state_dict's `_metadata`, are of no use here. */
+  /** Attributes of a dictionary or of numpy's types, such as a state_dict's `_metadata`, are of no use here. */
   build(): void {
     this.pop();
     const value = this.pop();
-    if (!(value instanceof Map)) throw this.#malformed("a dictionary", "something else");
+    if (!(value instanceof Map || value instanceof PickleCall)) {
+      throw this.#malformed("a dictionary, or what a call makes", "something else");
+    }
     this.push(value);
   }
 
@@ -213,6 +217,8 @@ class Machine {
     this.push(
       callable.name === ORDERED_DICT
         ? this.#orderedDict(args)
+        : DICTIONARIES.includes(callable.name)
+        ? new Map(args[0] instanceof Map ? args[0] : [])
         : new PickleCall(callable.name, args),
     );
   }
@@ -261,6 +267,9 @@ const OPCODES: ReadonlyMap<number, (machine: Machine) => void> = new Map([
   [0x5d, (m) => m.push([])], // EMPTY_LIST
   [0x29, (m) => m.push([])], // EMPTY_TUPLE
   [0x7d, (m) => m.push(new Map())], // EMPTY_DICT
+  [0x8f, (m) => m.push([])], // EMPTY_SET
+  [0x90, (m) => m.append(m.popToMark())], // ADDITEMS
+  [0x91, (m) => m.push(m.popToMark())], // FROZENSET
   [0x74, (m) => m.push(m.popToMark())], // TUPLE
   [0x85, (m) => m.push(m.popMany(1))], // TUPLE1
   [0x86, (m) => m.push(m.popMany(2))], // TUPLE2

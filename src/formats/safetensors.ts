@@ -67,7 +67,13 @@ export async function readSafetensorsHeader(file: FileReader): Promise<Map<strin
   if (previousEnd !== file.size) {
     throw fail(`${previousEnd} bytes as the header says`, `${file.size}`);
   }
-  return new Map(tensors.map(({ name, ...info }) => [name, info]));
+  const found = new Map(tensors.map(({ name, ...info }) => [name, info]));
+  // `save_model` of safetensors stores shared tensors once, and says so: "other name": "stored name".
+  for (const [alias, name] of Object.entries(header.metadata)) {
+    const stored = found.get(name);
+    if (stored !== undefined && !found.has(alias)) found.set(alias, stored);
+  }
+  return found;
 }
 
 type Fail = (expected: string, found: string) => UserError;
@@ -75,7 +81,7 @@ type Fail = (expected: string, found: string) => UserError;
 function parseHeader(
   bytes: Uint8Array,
   fail: Fail,
-): { text: string; entries: [string, unknown][] } {
+): { text: string; entries: [string, unknown][]; metadata: Record<string, string> } {
   let text: string, json: unknown;
   try {
     text = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true }).decode(bytes);
@@ -88,7 +94,7 @@ function parseHeader(
   if (!isObject(metadata) || Object.values(metadata).some((value) => typeof value !== "string")) {
     throw fail('"__metadata__" to map names to strings', JSON.stringify(metadata).slice(0, 80));
   }
-  return { text, entries: Object.entries(rest) };
+  return { text, entries: Object.entries(rest), metadata: metadata as Record<string, string> };
 }
 
 /** A reviver for `JSON.parse` under which only plain unsigned integers stay numbers: not `0.0`, `-0` or `1e3`. */

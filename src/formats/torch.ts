@@ -32,15 +32,49 @@ const STORAGES: ReadonlyMap<string, string> = new Map(Object.entries({
   "torch.CharStorage": "I8",
   "torch.ByteStorage": "U8",
   "torch.BoolStorage": "BOOL",
+  "torch.ComplexFloatStorage": "C64",
 }));
 const TENSOR = "torch._utils._rebuild_tensor_v2", OLD_TENSOR = "torch._utils._rebuild_tensor";
-const PARAMETER = "torch._utils._rebuild_parameter", SIZE = "torch.Size";
+const PARAMETERS = [
+  "torch._utils._rebuild_parameter",
+  "torch._utils._rebuild_parameter_with_state",
+];
+const TYPED = "torch._tensor._rebuild_from_type_v2", SIZE = "torch.Size";
+/** Numbers' types that PyTorch names in configurations. */
+const DTYPES = [
+  ...["float32", "float", "float64", "double", "float16", "half", "bfloat16", "bool", "uint8"],
+  ...["int8", "int16", "short", "int32", "int", "int64", "long", "complex64", "complex128"],
+  ...["float8_e4m3fn", "float8_e5m2"],
+];
+/**
+ * Names whose use makes plain values: those that `torch.load` takes under `weights_only=True`, and numpy's numbers. They are
+ * not called here either.
+ */
 const ALLOWED: ReadonlySet<string> = new Set([
-  ...[TENSOR, OLD_TENSOR, PARAMETER, SIZE, "collections.OrderedDict", ...STORAGES.keys()],
+  ...[TENSOR, OLD_TENSOR, ...PARAMETERS, TYPED, SIZE, ...STORAGES.keys()],
+  ...DTYPES.map((dtype) => `torch.${dtype}`),
+  ...["torch.device", "torch.Tensor", "torch.nn.parameter.Parameter", "_codecs.encode"],
+  ...["torch.serialization._get_layout", "builtins.bytearray"],
+  ...["collections.OrderedDict", "collections.defaultdict", "collections.Counter"],
+  ...["set", "frozenset", "list", "dict", "int", "float", "str", "bool"].flatMap((type) => [
+    `builtins.${type}`,
+    `__builtin__.${type}`,
+  ]),
+  ...["numpy.dtype", "numpy.core.multiarray.scalar", "numpy._core.multiarray.scalar"],
 ]);
 
-/** What training programs call the weights among the other things that they save. */
-const WRAPPERS = ["state_dict", "model_state_dict", "model"];
+/** What training programs call the weights among the other things that they save; the first that is there is taken. */
+const WRAPPERS = [
+  "state_dict",
+  "model_state_dict",
+  "model",
+  "module",
+  "state",
+  "policy",
+  "weights",
+];
+/** Tensors that a model has, and so has a shard of one, whatever stands around and within their names. */
+const OF_MODEL = /(?:^|\.)(?:embed_tokens|layers\.\d+)\.(?:\w+\.)*weight$/;
 /** A pickle describes a tensor in about 200 bytes. */
 const MAX_PICKLE_BYTES = 100_000_000;
 /** Of pickles; files of PyTorch before 1.6 are such. */
@@ -49,8 +83,10 @@ const PROTOCOL_OPCODE = 0x80;
 /** The tensors of a file of `torch.save`. */
 export interface TorchFile {
   tensors: Map<string, TensorInfo>;
-  /** The key that they were found under, or null where the file holds nothing else. */
+  /** The keys that they were found under, joined by dots, or null where the file holds nothing else. */
   wrapper: string | null;
+  /** Names of what stands among the tensors and is none. */
+  others: string[];
 }
 
 /**
@@ -64,9 +100,9 @@ export async function readTorchHeader(file: FileReader): Promise<TorchFile> {
   const entries = await readZipEntries(file);
   const archive = await Archive.open(file, entries);
   const bytes = await archive.read("data.pkl", MAX_PICKLE_BYTES);
-  const { tensors, wrapper } = findStateDict(readPickle(bytes, file.name, ALLOWED), file.name);
+  const { tensors, ...rest } = findStateDict(readPickle(bytes, file.name, ALLOWED), file.name);
   return {
-    wrapper,
+    ...rest,
     tensors: new Map(tensors.map(([name, call]) => [name, tensorInfo(name, call, archive)])),
   };
 }
@@ -135,40 +171,82 @@ class Archive {
   }
 }
 
-/** The weights: the whole, or what it holds under one of the usual names. */
+/** The weights: the dictionary, at whatever depth, that has tensors of a model; else one that has any. */
 function findStateDict(
   root: PickleValue,
   name: string,
-): { tensors: [string, PickleCall][]; wrapper: string | null } {
-  const found = [null, ...WRAPPERS].flatMap((wrapper) => {
-    const dictionary = wrapper === null ? root : root instanceof Map ? root.get(wrapper) : null;
-    const isStateDict = dictionary instanceof Map && [...dictionary.values()].some(isTensor);
-    return isStateDict ? [{ wrapper, dictionary }] : [];
-  });
-  if (found.length !== 1) {
+): { tensors: [string, PickleCall][]; wrapper: string | null; others: string[] } {
+  const all = [...dictionaries(root)].filter(({ dictionary }) =>
+    [...dictionary.values()].some((value) => tensorOf(value) !== null)
+  );
+  const ofModel = all.filter(({ dictionary }) =>
+    [...dictionary].some(([key, value]) =>
+      typeof key === "string" && OF_MODEL.test(key) && tensorOf(value) !== null
+    )
+  );
+  const found = ofModel.length > 0 ? ofModel : all;
+  const rankOf = ({ path }: Found) => {
+    const rank = WRAPPERS.indexOf(path.at(-1) ?? "");
+    return path.length === 0 ? -1 : rank < 0 ? WRAPPERS.length : rank;
+  };
+  found.sort((a, b) => rankOf(a) - rankOf(b) || a.path.length - b.path.length);
+  const [first, second] = found;
+  const named = (path: readonly string[]) => path.length === 0 ? "the whole file" : path.join(".");
+  if (first === undefined || second !== undefined && rankOf(first) === rankOf(second)) {
     const keys = root instanceof Map ? [...root.keys()].slice(0, 8).map(String).join(", ") : "";
     throw new UserError(
-      `Cannot read ${name}: expected a state_dict, by itself or under one of ${
-        WRAPPERS.join(", ")
-      }, found ${found.length > 1 ? "several" : `none (${keys || "no dictionary"})`}`,
+      `Cannot read ${name}: expected one state_dict, found ${
+        first === undefined
+          ? `none (${keys || "no dictionary"})`
+          : `several (${found.map(({ path }) => named(path)).join(", ")})`
+      }`,
     );
   }
-  const [{ wrapper, dictionary }] = found;
-  const tensors = [...dictionary].map(([key, value]): [string, PickleCall] => {
-    if (typeof key !== "string" || !isTensor(value)) {
-      throw new UserError(
-        `Cannot read ${name}: expected tensors by name, found ${String(key)}, which is none`,
-      );
-    }
-    return [key, value.name === PARAMETER ? value.args[0] as PickleCall : value];
-  });
-  return { tensors, wrapper };
+  const tensors: [string, PickleCall][] = [], others: string[] = [];
+  for (const [key, value] of first.dictionary) {
+    const tensor = typeof key === "string" ? tensorOf(value) : null;
+    if (tensor === null) others.push(String(key));
+    else tensors.push([key as string, tensor]);
+  }
+  return { tensors, wrapper: first.path.length === 0 ? null : first.path.join("."), others };
 }
 
-function isTensor(value: PickleValue): value is PickleCall {
-  if (!(value instanceof PickleCall)) return false;
-  if (value.name === PARAMETER) return isTensor(value.args[0]);
-  return value.name === TENSOR || value.name === OLD_TENSOR;
+/** A dictionary, and the keys that lead to it. */
+interface Found {
+  dictionary: Map<PickleValue, PickleValue>;
+  path: string[];
+}
+
+function* dictionaries(
+  value: PickleValue,
+  path: string[] = [],
+  seen = new Set<PickleValue>(),
+): Generator<Found> {
+  // A dictionary may be in itself; none that people write is so deep.
+  if (seen.has(value) || path.length > 16) return;
+  if (Array.isArray(value)) {
+    seen.add(value);
+    for (const [i, item] of value.entries()) yield* dictionaries(item, [...path, String(i)], seen);
+  } else if (value instanceof Map) {
+    seen.add(value);
+    yield { dictionary: value, path };
+    for (const [key, inner] of value) {
+      if (typeof key === "string") yield* dictionaries(inner, [...path, key], seen);
+    }
+  }
+}
+
+/** The call that makes a tensor, out of those around it that make it a parameter or a type of its own; null if it is none. */
+function tensorOf(value: PickleValue): PickleCall | null {
+  if (!(value instanceof PickleCall)) return null;
+  if (PARAMETERS.includes(value.name)) return tensorOf(value.args[0]);
+  if (value.name === TYPED) {
+    const [make, , args] = value.args;
+    return make instanceof PickleGlobal && Array.isArray(args)
+      ? tensorOf(new PickleCall(make.name, args))
+      : null;
+  }
+  return value.name === TENSOR || value.name === OLD_TENSOR ? value : null;
 }
 
 /** Where a tensor lies: a view of a storage, from an element on, with a stride in elements per dimension. */

@@ -133,7 +133,7 @@ function architectureOf({ json, name }: Fields): Architecture {
 
 function refuseUnsupported(fields: Fields, { modelType, biases, slidingWindow }: Architecture) {
   fields.require("model_type", modelType);
-  fields.require("hidden_act", "silu");
+  if (fields.json.hidden_act !== "swish") fields.require("hidden_act", "silu"); // one function
   if (typeof biases.qkv === "boolean") fields.require("attention_bias", biases.qkv);
   if (typeof biases.mlp === "boolean") fields.require("mlp_bias", biases.mlp);
   fields.require("attention_dropout", 0);
@@ -163,9 +163,14 @@ function refuseWindow(fields: Fields): void {
 }
 
 function parseRope(fields: Fields): Pick<ModelConfig, "ropeTheta" | "ropeScaling"> {
-  // transformers 5 gathers theta and scaling in `rope_parameters`; before, they were two fields.
-  const key = isObject(fields.json.rope_parameters) ? "rope_parameters" : "rope_scaling";
-  const rope = fields.json[key] ?? null;
+  // transformers 5 gathers theta and scaling in `rope_parameters`; before, they were two fields. Where both are there, all
+  // versions take the old one.
+  const isThere = (field: unknown) =>
+    (field ?? null) !== null && !(isObject(field) && Object.keys(field).length === 0);
+  const key = isThere(fields.json.rope_scaling) || !isObject(fields.json.rope_parameters)
+    ? "rope_scaling"
+    : "rope_parameters";
+  const rope = isThere(fields.json[key]) ? fields.json[key] : null;
   const outerTheta = fields.positive("rope_theta", 10000);
   if (rope === null) return { ropeTheta: outerTheta, ropeScaling: null };
   if (!isObject(rope)) {

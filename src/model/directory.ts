@@ -56,6 +56,7 @@ export async function openModel(
   { file = null, configFrom = null }: OpenModelOptions = {},
 ): Promise<ModelSource> {
   const companions = configFrom ?? directory;
+  await refuseAdapter(directory, file);
   if (configFrom === null && !await directory.has(CONFIG)) throw await noConfig(directory, file);
   const stated = await readConfig(companions);
   const { tensors, notes, close } = await openWeights(directory, file);
@@ -67,6 +68,27 @@ export async function openModel(
     close();
     throw error;
   }
+}
+
+const ADAPTER = "adapter_config.json";
+
+/** An adapter changes what a model says; transformers would apply it, and this program does not yet. */
+async function refuseAdapter(directory: Directory, file: string | null): Promise<void> {
+  if (file !== null && !file.startsWith("adapter_") || !await directory.has(ADAPTER)) return;
+  const { peft_type: type, base_model_name_or_path: base } = await readJsonObject(
+    directory,
+    ADAPTER,
+  );
+  const kind = typeof type === "string" ? `${type} adapter` : "adapter";
+  const of = typeof base === "string" && base !== "" ? ` of ${base}` : "";
+  const hasModel = await directory.has(CONFIG);
+  throw new UserError(
+    `Cannot load ${directory.name}: expected a whole model, found ${
+      hasModel ? "one with " : ""
+    }a ${kind}${of} (${ADAPTER}): merge it into its base model (merge_and_unload() of peft), and name the merged model${
+      hasModel ? "; or name the file of weights itself to leave the adapter out" : ""
+    }`,
+  );
 }
 
 /** How the tensors of a {@link ModelSource} are read. */
@@ -131,6 +153,13 @@ async function settleHead(
   borrowed: boolean,
 ): Promise<ModelConfig> {
   const head = tensors.get(HEAD), embedding = tensors.get(EMBEDDING);
+  if (config.tieWordEmbeddings && head !== undefined && embedding === undefined) {
+    // Of tensors that are one, some programs store only the first by name.
+    tensors.set(EMBEDDING, head);
+    tensors.delete(HEAD);
+    notes.push(`${HEAD} as ${EMBEDDING} too, for they are tied`);
+    return config;
+  }
   if (!config.tieWordEmbeddings || head === undefined || embedding === undefined) return config;
   if (await equalTensors(head, embedding)) {
     tensors.delete(HEAD);
@@ -170,6 +199,10 @@ function equalBytes(a: Uint8Array<ArrayBuffer>, b: Uint8Array<ArrayBuffer>): boo
   return true;
 }
 
+/** Tables of the rotary embedding that some programs store; they follow from the configuration. */
+const CONSTANTS =
+  /(?:^|\.)(?:rotary_emb\.(?:inv_freq|original_inv_freq|cos_cached|sin_cached)|freqs_(?:cis|cos|sin))$/;
+
 function checkTensors(config: ModelConfig, tensors: WeightFiles["tensors"], name: string): void {
   const remedy = `; check that ${CONFIG} belongs to these weights`;
   const expected = checkpointTensors(config);
@@ -185,8 +218,7 @@ function checkTensors(config: ModelConfig, tensors: WeightFiles["tensors"], name
   }
   const known = new Set(expected.map(({ name }) => name));
   for (const tensor of tensors.keys()) {
-    // Old conversions of Llama store this constant of the rotary embedding; it follows from the configuration.
-    if (tensor.endsWith(".rotary_emb.inv_freq")) tensors.delete(tensor);
+    if (CONSTANTS.test(tensor)) tensors.delete(tensor);
     else if (!known.has(tensor)) {
       throw new UserError(
         `Cannot load ${name}: expected only the tensors of a ${config.architecture.className} as ${CONFIG} describes it, found tensor "${tensor}"${remedy}`,

@@ -8,6 +8,7 @@
 
 import { UserError } from "../errors.ts";
 import { type Directory, readChunks, type WritableDirectory } from "../formats/files.ts";
+import { isObject } from "../formats/json.ts";
 import { type NamedTensor, serializeSafetensors } from "../formats/safetensors.ts";
 import { BITS, countElements, formatShape, type SavedDtype } from "../formats/tensor_data.ts";
 import type { ModelConfig } from "./config.ts";
@@ -152,10 +153,29 @@ function configText(config: ModelConfig, tieWordEmbeddings: boolean, dtype: Save
     architectures: [config.architecture.className],
     model_type: config.architecture.modelType,
     ...kept,
+    ...ropeFields(config),
     tie_word_embeddings: tieWordEmbeddings,
     torch_dtype: { F32: "float32", F16: "float16", BF16: "bfloat16" }[dtype],
   };
   return JSON.stringify(json, null, 2) + "\n";
+}
+
+/**
+ * Rotary embeddings in the spelling of transformers 4 beside that of 5, where a model came in the latter, which 4 does not know:
+ * it would take a theta of 10,000.
+ */
+function ropeFields({ ropeTheta, ropeScaling, raw }: ModelConfig): Record<string, unknown> {
+  if (!isObject(raw.rope_parameters)) return {};
+  const old = isObject(raw.rope_scaling) && Object.keys(raw.rope_scaling).length > 0;
+  const { rope_theta: _theta, ...parameters } =
+    (old ? raw.rope_scaling : raw.rope_parameters) as Record<string, unknown>;
+  return {
+    rope_theta: ropeTheta,
+    rope_scaling: ropeScaling === null ? null : parameters,
+    rope_parameters: ropeScaling === null
+      ? { rope_type: "default", rope_theta: ropeTheta }
+      : { ...parameters, rope_theta: ropeTheta },
+  };
 }
 
 /** What transformers makes of a configuration where there is no such file: which tokens begin and end a text. */

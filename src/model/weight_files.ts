@@ -48,22 +48,57 @@ export async function openWeights(directory: Directory, file: string | null): Pr
       const opened = await directory.open(name);
       files.push(opened);
       for (const [tensor, info] of await readHeader(opened, notes)) {
-        checkPlace(place.index, tensor, name);
-        tensors.set(tensor, { ...info, file: opened });
+        const other = tensors.get(tensor);
+        // What an index says of a tensor decides where two files have it; else the files say what they hold.
+        const placed = place.index?.map.get(tensor);
+        if (other !== undefined && placed !== name && placed !== baseName(other)) {
+          throw new UserError(
+            `Cannot load "${tensor}": expected it in one file, found it in ${other.file.name} and ${opened.name}`,
+          );
+        }
+        if (other === undefined || placed === name) tensors.set(tensor, { ...info, file: opened });
       }
     }
-    for (const [tensor, name] of place.index?.map ?? []) {
-      if (!tensors.has(tensor)) {
-        throw new UserError(
-          `Cannot load "${tensor}": expected it in ${name}, as ${place.index!.name} says`,
-        );
-      }
+    const missing = [...place.index?.map.keys() ?? []].filter((tensor) => !tensors.has(tensor));
+    if (missing.length > 0) {
+      const [first, ...others] = missing;
+      const more = others.length > 0 ? ` and ${others.length} more` : "";
+      notes.push(`${place.index!.name} names ${first}${more}, which no file holds`);
     }
-    return { tensors: rename(tensors, notes), notes, close };
+    return { tensors: rename(withoutAliases(tensors, notes), notes), notes, close };
   } catch (error) {
     close();
     throw error;
   }
+}
+
+const baseName = ({ file }: StoredTensor) => file.name.slice(file.name.lastIndexOf("/") + 1);
+
+const isSamePlace = (a: StoredTensor, b: StoredTensor) =>
+  a.file === b.file && a.begin === b.begin && a.end === b.end &&
+  `${a.shape} ${a.strides}` === `${b.shape} ${b.strides}`;
+
+/** A module that a program knows by two names is stored once, and named twice: the shorter names stay. */
+function withoutAliases(
+  tensors: Map<string, StoredTensor>,
+  notes: string[],
+): Map<string, StoredTensor> {
+  const ending = "embed_tokens.weight";
+  const embeddings = [...tensors].filter(([name]) => `.${name}`.endsWith(`.${ending}`))
+    .sort(([a], [b]) => a.length - b.length);
+  const kept = new Map(tensors);
+  for (const [name, embedding] of embeddings.slice(1)) {
+    const [[first, original]] = embeddings;
+    if (!isSamePlace(embedding, original)) continue;
+    const [prefix, firstPrefix] = [name, first].map((whole) => whole.slice(0, -ending.length));
+    for (const [other, tensor] of tensors) {
+      const same = other.startsWith(prefix) &&
+        tensors.get(firstPrefix + other.slice(prefix.length));
+      if (same && same !== tensor && isSamePlace(same, tensor)) kept.delete(other);
+    }
+    notes.push(`${prefix}* is ${firstPrefix}* by another name`);
+  }
+  return kept;
 }
 
 function rename(tensors: Map<string, StoredTensor>, notes: string[]): Map<string, StoredTensor> {
@@ -84,9 +119,10 @@ function rename(tensors: Map<string, StoredTensor>, notes: string[]): Map<string
 
 async function readHeader(file: FileReader, notes: string[]): Promise<Map<string, TensorInfo>> {
   if (file.name.endsWith(".safetensors")) return await readSafetensorsHeader(file);
-  const { tensors, wrapper } = await readTorchHeader(file);
+  const { tensors, wrapper, others } = await readTorchHeader(file);
   const under = wrapper === null ? "" : ` under "${wrapper}"`;
-  notes.push(`${tensors.size} tensors of PyTorch${under} in ${file.name}`);
+  const beside = others.length === 0 ? "" : `, beside ${others.slice(0, 8).join(", ")}`;
+  notes.push(`${tensors.size} tensors of PyTorch${under}${beside} in ${file.name}`);
   return tensors;
 }
 
@@ -94,15 +130,6 @@ interface Index {
   name: string;
   /** The file of each tensor. */
   map: Map<string, string>;
-}
-
-function checkPlace(index: Index | null, tensor: string, file: string): void {
-  if (index === null || index.map.get(tensor) === file) return;
-  throw new UserError(
-    `Cannot load "${tensor}": expected ${index.name} to place it in ${file}, where it is, found ${
-      describe(index.map.get(tensor))
-    }`,
-  );
 }
 
 async function findFiles(directory: Directory): Promise<{ names: string[]; index: Index | null }> {
@@ -128,14 +155,18 @@ async function readIndex(directory: Directory, name: string, suffix: string): Pr
       }`,
     );
   }
+  const places = new Map<string, string>();
   for (const [tensor, file] of Object.entries(map)) {
     // Anything but the bare name of a neighbour could reach outside the directory.
-    if (typeof file !== "string" || !/^[\w-][\w.-]*$/.test(file) || !file.endsWith(suffix)) {
+    const bare = typeof file === "string" ? file.replace(/^\.\//, "") : "";
+    // deno-lint-ignore no-control-regex -- no name of a file has them
+    if (!/^[^./\\:\x00-\x1f][^/\\:\x00-\x1f]*$/.test(bare) || !bare.endsWith(suffix)) {
       throw new UserError(
         `Cannot read ${directory.name}/${name}: expected the name of a ${suffix} file beside it for "${tensor}", ` +
           `found ${describe(file)}`,
       );
     }
+    places.set(tensor, bare);
   }
-  return { name, map: new Map(Object.entries(map) as [string, string][]) };
+  return { name, map: places };
 }

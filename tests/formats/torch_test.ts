@@ -67,25 +67,101 @@ Deno.test("torch: views of storages, with offsets and strides", async () => {
   });
 });
 
-Deno.test("torch: the state_dict is found under the usual names", async () => {
-  for (const wrapper of ["model", "state_dict", "model_state_dict"]) {
-    const file = await open(torchFile(plain, { 0: ramp }, { wrapper }));
+const embedding = { "a.embed_tokens.weight": plain.w };
+
+Deno.test("torch: the state_dict is the dictionary with an embedding, wherever it is", async () => {
+  for (const wrapper of ["model", "state_dict", "model_state_dict", "module", "state", "net"]) {
+    const file = await open(torchFile(embedding, { 0: ramp }, { wrapper }));
     assert.equal((await readTorchHeader(file)).wrapper, wrapper);
   }
+  const w = tensorCode(plain.w, 24);
+  const weights = op.dict(op.text("embed_tokens.weight"), w);
+  const found = async (...code: (Uint8Array | string)[]) => {
+    const { tensors, wrapper, others } = await readTorchHeader(
+      await open(withPickle(...code, ".")),
+    );
+    return [[...tensors.keys()], wrapper, others];
+  };
+  const embedded = ["embed_tokens.weight"];
+  assert.deepEqual(
+    await found(op.dict(op.text("loss"), w, op.text("model"), weights, op.text("rng"), w)),
+    [embedded, "model", []],
+    "tensors beside the model",
+  );
+  assert.deepEqual(
+    await found(op.dict(op.text("trainer"), op.dict(op.text("net"), weights))),
+    [embedded, "trainer.net", []],
+  );
+  assert.deepEqual(
+    await found(op.dict(op.text("ema"), weights, op.text("model"), weights)),
+    [embedded, "model", []],
+    "the usual name goes before others",
+  );
+  assert.deepEqual(
+    await found(op.dict(op.text("embed_tokens.weight"), w, op.text("lr"), op.int(1))),
+    [embedded, null, ["lr"]],
+  );
+  for (const key of ["embed_tokens._fsdp.weight", "m.layers.0._x.input_layernorm.weight"]) {
+    assert.deepEqual(await found(op.dict(op.text(key), w)), [[key], null, []]);
+  }
+  // Of a model that is not known, the only dictionary with tensors
+  assert.deepEqual(await found(op.dict(op.text("x"), op.dict(op.text("w"), w))), [["w"], "x", []]);
   await refuses(
-    torchFile(plain, { 0: ramp }, { wrapper: "weights" }),
-    /expected a state_dict.*state_dict, model_state_dict, model, found none \(epoch, weights\)/,
+    withPickle(op.dict(op.text("epoch"), op.int(1)), "."),
+    /expected one state_dict, found none \(epoch\)/,
   );
   await refuses(withPickle("N", "."), /found none \(no dictionary\)/);
-  const two = op.dict(op.text("w"), tensorCode(plain.w, 24));
   await refuses(
-    withPickle(op.dict(op.text("model"), two, op.text("state_dict"), two), "."),
-    /found several/,
+    withPickle(op.dict(op.text("a"), weights, op.text("b"), weights), "."),
+    /found several \(a, b\)/,
   );
-  await refuses(
-    withPickle(op.dict(op.text("w"), tensorCode(plain.w, 24), op.text("lr"), op.int(1)), "."),
-    /expected tensors by name, found lr/,
+  // A dictionary that is in itself comes to an end.
+  const circle = join(
+    "}",
+    "q",
+    0,
+    "(",
+    op.text("x"),
+    "h",
+    0,
+    op.text("embed_tokens.weight"),
+    w,
+    "u",
   );
+  assert.deepEqual(await found(circle), [embedded, null, ["x"]]);
+});
+
+Deno.test("torch: names that torch.load takes with weights_only are plain values", async () => {
+  const w = tensorCode(plain.w, 24);
+  const call = (module: string, name: string, ...args: (Uint8Array | string)[]) =>
+    join(op.global(module, name), op.tuple(...args), "R");
+  const number = call("numpy", "dtype", op.text("f8"));
+  const values = [
+    op.global("torch", "float32"),
+    call("torch", "device", op.text("cpu")),
+    call("__builtin__", "set", op.tuple(op.int(1))),
+    join(
+      call("collections", "defaultdict", op.global("__builtin__", "list")),
+      "(",
+      op.int(1),
+      op.int(2),
+      "u",
+    ),
+    call("collections", "Counter", op.dict(op.int(1), op.int(2))),
+    join(number, op.tuple(op.int(3)), "b"),
+    call("numpy.core.multiarray", "scalar", number, call("_codecs", "encode", op.text("x"))),
+    join("(", op.int(1), 0x91),
+    join(0x8f, "(", op.int(1), 0x90),
+  ];
+  for (const [i, value] of values.entries()) {
+    const code = op.dict(op.text("config"), value, op.text("embed_tokens.weight"), w);
+    const { tensors } = await readTorchHeader(await open(withPickle(code, ".")));
+    assert.deepEqual([...tensors.keys()], ["embed_tokens.weight"], `${i}`);
+  }
+  // Parameters with attributes, and tensors of a type of their own
+  const stated = call("torch._utils", "_rebuild_parameter_with_state", w, op.int(1), "}", "}");
+  const code = op.dict(op.text("embed_tokens.weight"), stated);
+  assert.equal((await readTorchHeader(await open(withPickle(code, ".")))).tensors.size, 1);
 });
 
 Deno.test("torch: a pickle that calls or imports anything else is refused by the name of it", async () => {
@@ -97,7 +173,8 @@ Deno.test("torch: a pickle that calls or imports anything else is refused by the
       ["builtins", "eval"],
       ["torch", "load"],
       ["torch._utils", "_rebuild_tensor_v2.__globals__"],
-      ["numpy.core.multiarray", "scalar"],
+      ["numpy.core.multiarray", "_reconstruct"],
+      ["argparse", "Namespace"],
     ]
   ) {
     const message = new RegExp(`uses ${module}\\.${name}: a pickle that does can run any program`);
@@ -161,7 +238,7 @@ Deno.test("torch: tensors that lie about their storage", async () => {
   );
   await refusesTensor(tensor({ key: "1" }), /expected an entry a\/data\/1, found none/);
   await refusesTensor(tensor({ key: "../data/0" }), /expected an entry/);
-  await refusesTensor(tensor({}, 24, "ComplexFloatStorage"), /uses torch\.ComplexFloatStorage/);
+  await refusesTensor(tensor({}, 24, "ComplexDoubleStorage"), /uses torch\.ComplexDoubleStorage/);
 });
 
 Deno.test("torch: zip files that are cut off, compressed, overlapping or too large", async () => {

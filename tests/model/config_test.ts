@@ -167,6 +167,16 @@ Deno.test("config: rope scaling in the old and the new spelling", () => {
   });
   assert.equal(modern.ropeScaling, null);
   assert.equal(modern.ropeTheta, 5e5);
+  // Where both are there, transformers 4 and 5 take the old spelling, and no theta from the new.
+  const linear = { type: "linear", factor: 2 };
+  const both = parseModelConfig({
+    ...withoutTheta,
+    rope_scaling: linear,
+    rope_parameters: { rope_type: "default", rope_theta: 5e5 },
+  });
+  assert.deepEqual([both.ropeScaling, both.ropeTheta], [linear, 10000]);
+  assert.deepEqual(scaling({ rope_scaling: {}, rope_parameters: linear }), linear);
+  assert.equal(parseModelConfig({ ...smolLM, hidden_act: "swish" }).numLayers > 0, true);
 });
 
 Deno.test("config: everything unsupported or malformed is refused by name", () => {

@@ -38,6 +38,33 @@ Deno.test("saved model: config.json keeps unknown fields and tells the truth abo
   });
 });
 
+Deno.test("saved model: rotary embeddings in both spellings where they came in the new one", async () => {
+  const rope = async (fields: Record<string, unknown>) => {
+    const { rope_theta: _theta, ...plain } = raw as Record<string, unknown>;
+    const config = parseModelConfig({ ...plain, ...fields });
+    const folder = new MemoryDirectory();
+    await saveModel(folder, config, fill(), { tieWordEmbeddings: true });
+    const saved = JSON.parse(await folder.readText("config.json"));
+    const { ropeTheta, ropeScaling } = parseModelConfig(saved);
+    assert.deepEqual([ropeTheta, ropeScaling], [config.ropeTheta, config.ropeScaling]);
+    return [saved.rope_theta, saved.rope_scaling, saved.rope_parameters];
+  };
+  const plain = { rope_type: "default", rope_theta: 5e5 };
+  const linear = { rope_type: "linear", factor: 2 };
+  assert.deepEqual(await rope({ rope_parameters: plain }), [5e5, null, plain]);
+  assert.deepEqual(await rope({ rope_parameters: { ...linear, rope_theta: 5e5 } }), [
+    5e5,
+    linear,
+    { ...linear, rope_theta: 5e5 },
+  ]);
+  assert.deepEqual(await rope({ rope_scaling: linear, rope_parameters: plain }), [
+    10000,
+    linear,
+    { ...linear, rope_theta: 10000 },
+  ]);
+  assert.deepEqual(await rope({ rope_scaling: linear, rope_theta: 5e5 }), [5e5, linear, undefined]);
+});
+
 Deno.test("saved model: tokenizer files come along, other files do not", async () => {
   const from = new MemoryDirectory({
     "tokenizer.json": "{}",

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { canonicalNames } from "../../src/model/state_dict.ts";
 
-const PARTS = ["embed_tokens.weight", "layers.0.mlp.up_proj.weight", "norm.weight"];
+const PARTS = ["embed_tokens.weight", "layers.0.input_layernorm.weight", "norm.weight"];
 const CANONICAL = [...PARTS.map((part) => `model.${part}`), "lm_head.weight"];
 
 function check(stored: string[], rule: string | null, expected = CANONICAL): void {
@@ -37,4 +37,23 @@ Deno.test("state_dict: names beyond the rule stay, to be seen", () => {
     "a.embed_tokens.weight",
     "b.embed_tokens.weight",
   ]);
+});
+
+Deno.test("state_dict: wrappers within names", () => {
+  const within = (wrapper: string) =>
+    CANONICAL.map((name) => name.replace(/(layers\.0\.|embed_tokens\.)/, `$1${wrapper}`));
+  check(within("_orig_mod."), "names without _orig_mod");
+  check(
+    within("_fsdp_wrapped_module._checkpoint_wrapped_module."),
+    "names without _fsdp_wrapped_module, _checkpoint_wrapped_module",
+  );
+  check(
+    within("module.").map((name) => `policy.${name}`),
+    "policy.model.* as model.*, names without module",
+  );
+  check(
+    PARTS.map((part) => `a._b.${part}`).toSpliced(0, 1),
+    "a._b.* as model.*",
+    CANONICAL.slice(1, -1),
+  );
 });
