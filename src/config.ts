@@ -300,6 +300,13 @@ function refuseMisfits(values: Values, isLogprobGiven: boolean, refuse: Refuse):
   }
 }
 
+/** Options that some schedules alone read. */
+const SCHEDULE_OPTIONS: [name: OptionName, readers: string[]][] = [
+  ["minLrRate", ["cosine_with_min_lr", "warmup_stable_decay"]],
+  ["lrPower", ["polynomial"]],
+  ["lrDecaySteps", ["warmup_stable_decay"]],
+];
+
 function refuseContradictions(values: Values, origins: Origins): void {
   const given = (name: OptionName) => givenByUser(origins, name);
   const refuse: Refuse = (expected, found) => {
@@ -310,6 +317,15 @@ function refuseContradictions(values: Values, origins: Origins): void {
     const { optim, default: usual } = specOf(name);
     if (!optim || optim.includes(values.optim as string) || values[name] === usual) continue;
     refuse(`--${kebabCase(name)} only with --optim ${optim.join(" or ")}`, `${values.optim}`);
+  }
+  for (const [name, readers] of SCHEDULE_OPTIONS) {
+    const { lrSchedulerType: type } = values;
+    if (type === undefined || readers.includes(type as string)) continue;
+    if (values[name] === specOf(name).default) continue;
+    refuse(
+      `--${kebabCase(name)} only with --lr-scheduler-type ${readers.join(" or ")}`,
+      `${type}`,
+    );
   }
   for (const rule of FILTER_RULES) {
     if (values.filter === "none" && given(rule)) {

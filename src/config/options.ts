@@ -419,8 +419,22 @@ const OPTIMIZER = {
   }),
   lrSchedulerType: choice(TRAINING, "Learning rate after the warm-up", {
     default: "constant",
-    choices: ["constant", "linear", "cosine"],
+    choices: [
+      ...["constant", "constant_with_warmup", "linear", "cosine", "cosine_with_min_lr"] as const,
+      ...["polynomial", "inverse_sqrt", "warmup_stable_decay"] as const,
+    ],
   }),
+  minLrRate: number(
+    TRAINING,
+    "Share of the learning rate at the end of cosine_with_min_lr and warmup_stable_decay",
+    { default: 0, min: 0, max: 1 },
+  ),
+  lrPower: number(TRAINING, "Exponent of the polynomial schedule", { default: 1, above: 0 }),
+  lrDecaySteps: number(
+    TRAINING,
+    "Last steps, in which warmup_stable_decay falls; below 1: a share of all steps",
+    { default: 0.2, above: 0 },
+  ),
   warmupSteps: number(
     TRAINING,
     "Steps in which the learning rate rises from 0; below 1: a share of all steps",

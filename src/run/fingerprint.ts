@@ -3,6 +3,7 @@ import type { OptionName, Options } from "../config.ts";
 import { specOf } from "../config/values.ts";
 import type { Operand } from "../kernels/shapes.ts";
 import type { ModelIdentity } from "../train/identity.ts";
+import { dependsOnEnd } from "../train/schedule.ts";
 
 /** What a run's numbers depend on besides its options. */
 export interface RunContent {
@@ -21,16 +22,16 @@ export function fingerprintOf(
 ): Record<string, unknown> {
   const kept = (Object.entries(options) as [OptionName, unknown][])
     .filter(([name]) => isCompared(name, options.streaming));
-  const { lrSchedulerType, warmupSteps } = options;
-  // Such a rate does not depend on where the run ends, so the run may be made longer.
-  const endless = lrSchedulerType === "constant" && (warmupSteps === 0 || warmupSteps >= 1);
+  const { lrSchedulerType: type, warmupSteps } = options;
+  // Where the rate does not depend on where the run ends, the run may be made longer.
+  const isFixed = dependsOnEnd({ type, warmupSteps });
   return {
     model,
     reference,
     data,
     ...Object.fromEntries(kept),
     precision,
-    totalSteps: endless ? undefined : totalSteps,
+    totalSteps: isFixed ? totalSteps : undefined,
   };
 }
 

@@ -181,12 +181,7 @@ export async function runLoop(
   let stopped = false;
   const steps = await trainLoop(model, optimizer, training.steps, {
     rows: run.order,
-    schedule: {
-      type: options.lrSchedulerType,
-      learningRate: options.learningRate,
-      warmupSteps: options.warmupSteps,
-      totalSteps: plan.totalSteps,
-    },
+    schedule: { ...options, type: options.lrSchedulerType, totalSteps: plan.totalSteps },
     firstStep,
     signal: ports.signal,
     onStep(metrics) {

@@ -171,12 +171,7 @@ export async function trainAll(
   const plan = planData(rows, rowsPerStep, options.numTrainEpochs, options.maxSteps);
   await trainLoop(model, optimizer, steps, {
     rows: plannedRows(plan, options),
-    schedule: {
-      type: options.lrSchedulerType,
-      learningRate: options.learningRate,
-      warmupSteps: options.warmupSteps,
-      totalSteps: plan.totalSteps,
-    },
+    schedule: { ...options, type: options.lrSchedulerType, totalSteps: plan.totalSteps },
     onStep: (step) => void metrics.push(step),
     saveEverySteps: 0,
     save: () => Promise.reject(new Error("Expected no checkpoint")),

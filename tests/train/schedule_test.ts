@@ -1,7 +1,20 @@
 import assert from "node:assert/strict";
-import { learningRateAt, type Schedule } from "../../src/train/schedule.ts";
+import {
+  dependsOnEnd,
+  learningRateAt,
+  type Schedule,
+  SCHEDULES,
+  type ScheduleType,
+} from "../../src/train/schedule.ts";
+import { askPython, lackOfPython } from "../python.ts";
+import { unless } from "../skip.ts";
 
-const base: Schedule = { type: "constant", learningRate: 1, warmupSteps: 0, totalSteps: 10 };
+const SCHEDULE_TYPES = Object.keys(SCHEDULES) as ScheduleType[];
+
+const base: Schedule = {
+  ...{ type: "constant", learningRate: 1, warmupSteps: 0, totalSteps: 10 },
+  ...{ minLrRate: 0, lrPower: 1, lrDecaySteps: 0.2 },
+};
 const rates = (schedule: Partial<Schedule>) =>
   Array.from({ length: 10 }, (_, step) => learningRateAt(step, { ...base, ...schedule }));
 
@@ -23,4 +36,49 @@ Deno.test("the warm-up rises from 0, as a number of steps or a share of all", ()
   assert.deepEqual(rates({ warmupSteps: 0.4 }).slice(0, 5), expected);
   assert.equal(rates({ type: "linear", warmupSteps: 4 })[4], 1);
   assert.equal(rates({ type: "linear", warmupSteps: 4 })[7], 0.5);
+});
+
+interface Answer {
+  version: string;
+  rates: number[][];
+}
+
+const lack = await lackOfPython("torch", "transformers");
+Deno.test(unless(lack, "every schedule has the rates of transformers, step by step"), async () => {
+  const shapes: Partial<Schedule>[] = [
+    { warmupSteps: 0, totalSteps: 10 },
+    { warmupSteps: 5, totalSteps: 37, minLrRate: 0.1, lrPower: 2.5, lrDecaySteps: 8 },
+    { warmupSteps: 0.1, totalSteps: 33, minLrRate: 0.25, lrPower: 0.5, lrDecaySteps: 0.5 },
+  ];
+  const schedules = SCHEDULE_TYPES.flatMap((type) =>
+    shapes.map((shape) => ({ ...base, ...shape, type, learningRate: 3e-4 }))
+  );
+  const script = new URL("schedule_peer.py", import.meta.url);
+  const { version, rates } = await askPython<Answer>(script, schedules);
+  console.log(`transformers ${version}`);
+  assert.equal(rates.length, schedules.length);
+  for (const [i, schedule] of schedules.entries()) {
+    const ours = Array.from(
+      { length: schedule.totalSteps },
+      (_, step) => learningRateAt(step, schedule),
+    );
+    for (const [step, rate] of ours.entries()) {
+      const where = `${schedule.type} of ${schedule.totalSteps}, step ${step}`;
+      assert.ok(Math.abs(rate - rates[i][step]) <= 1e-12, `${where}: ${rate}, ${rates[i][step]}`);
+    }
+  }
+});
+
+Deno.test("a schedule says whether its rates depend on where the run ends", () => {
+  for (const type of SCHEDULE_TYPES) {
+    for (const warmupSteps of [0, 3, 0.2]) {
+      const ofEnd = (totalSteps: number) =>
+        Array.from(
+          { length: 20 },
+          (_, step) => learningRateAt(step, { ...base, type, warmupSteps, totalSteps }),
+        );
+      const differs = ofEnd(20).some((rate, step) => rate !== ofEnd(40)[step]);
+      assert.equal(dependsOnEnd({ type, warmupSteps }), differs, `${type}, ${warmupSteps}`);
+    }
+  }
 });
