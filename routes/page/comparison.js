@@ -54,7 +54,9 @@ function fill(table, heads, rows) {
 /** A row per measure that one of the runs has; a training step's own numbers, such as its tokens, measure no model. */
 function measuresOf(runs) {
   const sides = runs.flatMap(({ first, final }) => [first ?? {}, final ?? {}]);
-  const names = [...new Set(sides.flatMap(Object.keys))].filter((name) => /^loss$|\//.test(name));
+  const names = [...new Set(sides.flatMap(Object.keys))].filter((name) =>
+    /^loss$|\//.test(name) && !name.endsWith("_ci95")
+  );
   return names.map((name) => [name, ...sides.map((side) => textOf(side[name]))]);
 }
 

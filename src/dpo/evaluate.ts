@@ -11,7 +11,7 @@ import { mostTokensTogether, reserveForward, topForward, trunkForward } from "..
 import { headForward } from "../model/head.ts";
 import { type Model, scoreTensor } from "../model/model.ts";
 import { expectFinite } from "./finite.ts";
-import { PairMetrics } from "./metrics.ts";
+import { byLength, intervals, PairMetrics } from "./metrics.ts";
 import {
   meanChosenTokens,
   packPairs,
@@ -139,7 +139,9 @@ export interface EvaluationOptions extends ScoreOptions {
 }
 
 /**
- * Accuracy of the policy's likelihood alone, and TRL's metrics against the reference, with `eval_` in front.
+ * TRL's metrics against the reference, with `eval_` in front; beside them the accuracy of the policy's likelihood alone, that of
+ * taking the longer answer, that of the rewards where the chosen answer is longer and where it is shorter, and half the width of
+ * 95 % intervals (`_ci95`), by the normal approximation over pairs.
  *
  * @param reference null: the losses do without one.
  * @throws The signal's reason, between two batches.
@@ -154,6 +156,7 @@ export async function evaluate(
   const { beta } = options.objective;
   const column = rewardColumn(options.objective);
   const scored: PairScores[] = [];
+  const scoredPairs: PreferencePair[] = [];
   const rows: Omit<Record<PairMetric, number>, "loss">[] = [];
   let likelier = 0;
   const batches = options.isReference && reference
@@ -163,6 +166,7 @@ export async function evaluate(
     options.signal?.throwIfAborted();
     for (const [i, pair] of batch.pairs.entries()) {
       const theirs = reference?.of(pair) ?? NO_SCORES;
+      scoredPairs.push(pair);
       const [chosen, rejected] = [batch.scores[8 * i], batch.scores[8 * i + 4]];
       const [referenceChosen, referenceRejected] = [theirs[0], theirs[4]];
       scored.push({ chosen, rejected, referenceChosen, referenceRejected });
@@ -187,7 +191,12 @@ export async function evaluate(
     const row = { loss: value, ...rows[i] };
     metrics.add(PAIR_METRICS.map((name) => row[name]));
   }
-  const summary = { ...metrics.summary(0.5), "likelihood/accuracies": likelier / metrics.count };
+  const summary = {
+    ...metrics.summary(0.5),
+    ...intervals(rows.map((row, i) => ({ ...row, loss: losses[i].value }))),
+    ...byLength(scoredPairs, rows),
+    "likelihood/accuracies": likelier / metrics.count,
+  };
   return Object.fromEntries(
     Object.entries(summary).map(([name, value]) => [`eval_${name}`, value]),
   );

@@ -1,4 +1,5 @@
 // This module is browser compatible.
+import type { PreferencePair } from "../data/pairs.ts";
 import { PAIR_METRICS, type PairMetric } from "../kernels/dpo_loss.ts";
 
 const WIDTH = PAIR_METRICS.length;
@@ -39,4 +40,54 @@ export class PairMetrics {
       "logps/rejected": mean("logp_rejected"),
     };
   }
+}
+
+/** What an evaluation knows of a pair. */
+type Measured = Record<"loss" | "reward_chosen" | "reward_rejected" | "delta", number>;
+
+/** A right pair counts 1, a tie a half. */
+const rightness = ({ delta }: Pick<Measured, "delta">) => delta > 0 ? 1 : delta === 0 ? 0.5 : 0;
+
+const meanOf = (values: readonly number[]) =>
+  values.reduce((sum, value) => sum + value, 0) / values.length;
+
+/** Half the width of the 95 % interval of a mean: 1.96 standard errors; NaN of fewer than two values. */
+function halfWidth(values: readonly number[]): number {
+  const mean = meanOf(values);
+  const squares = values.reduce((sum, value) => sum + (value - mean) ** 2, 0);
+  return 1.96 * Math.sqrt(squares / (values.length - 1) / values.length);
+}
+
+/** Half widths of the 95 % intervals of an evaluation's first measures; none of a single pair. */
+export function intervals(rows: readonly Measured[]): Record<string, number> {
+  if (rows.length < 2) return {};
+  return {
+    loss_ci95: halfWidth(rows.map(({ loss }) => loss)),
+    "rewards/accuracies_ci95": halfWidth(rows.map(rightness)),
+    "rewards/margins_ci95": halfWidth(
+      rows.map(({ reward_chosen, reward_rejected }) => reward_chosen - reward_rejected),
+    ),
+  };
+}
+
+/**
+ * Whether length alone tells the answers apart, and how rewards do where it helps and where it misleads.
+ *
+ * @param rows Of the same pairs, in order.
+ */
+export function byLength(
+  pairs: readonly PreferencePair[],
+  rows: readonly Pick<Measured, "delta">[],
+): Record<string, number> {
+  const lengthOf = ({ ids, promptLength }: PreferencePair["chosen"]) => ids.length - promptLength;
+  const gains = pairs.map(({ chosen, rejected }) => lengthOf(chosen) - lengthOf(rejected));
+  const among = (name: string, isMember: (gain: number) => boolean) => {
+    const members = rows.filter((_, i) => isMember(gains[i]));
+    return members.length === 0 ? {} : { [name]: meanOf(members.map(rightness)) };
+  };
+  return {
+    "length/accuracies": meanOf(gains.map((delta) => rightness({ delta }))),
+    ...among("rewards/accuracies_longer", (gain) => gain > 0),
+    ...among("rewards/accuracies_shorter", (gain) => gain < 0),
+  };
 }

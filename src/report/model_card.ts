@@ -3,6 +3,7 @@ import type { Options } from "../config.ts";
 import { filterInWords } from "../data/filter_report.ts";
 import { lossInWords, termsOf } from "../losses/losses.ts";
 import {
+  afterInWords,
   evaluationChanges,
   type MetricsLine,
   originInWords,
@@ -88,7 +89,11 @@ function summary({ startedAt, durationSeconds, device, parameters, versions }: R
 function evaluation({ bestStep }: RunRecord, metrics: readonly MetricsLine[]): string {
   const changes = evaluationChanges(metrics, bestStep);
   if (changes.length === 0) return "";
-  const rows = changes.map(({ name, before, after }) => [name, readable(before), readable(after)]);
+  const rows = changes.map((change) => [
+    change.name,
+    readable(change.before),
+    afterInWords(change),
+  ]);
   return `## Held-out data, before and after\n\n${table(["", "before", "after"], rows)}`;
 }
 

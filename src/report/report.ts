@@ -5,6 +5,7 @@ import { html } from "hono/html";
 import { documentOf } from "./document.ts";
 import { type Html, linePlot, type Series } from "./plot.ts";
 import {
+  afterInWords,
   evaluationChanges,
   type MetricsLine,
   originInWords,
@@ -66,12 +67,12 @@ function skips(metrics: readonly MetricsLine[]): Html {
 }
 
 function changes({ bestStep }: RunRecord, metrics: readonly MetricsLine[]): Html {
-  const rows = evaluationChanges(metrics, bestStep).map(({ name, before, after }) =>
+  const rows = evaluationChanges(metrics, bestStep).map((change) =>
     html`
       <tr>
-        <th scope="row">${name}</th>
-        <td>${readable(before)}</td>
-        <td>${readable(after)}</td>
+        <th scope="row">${change.name}</th>
+        <td>${readable(change.before)}</td>
+        <td>${afterInWords(change)}</td>
       </tr>
     `
   );

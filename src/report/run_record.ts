@@ -66,6 +66,8 @@ export interface Change {
   name: string;
   before: number;
   after: number;
+  /** Half the width of the 95 % interval of `after`, where it is known. */
+  error?: number;
 }
 
 /**
@@ -78,8 +80,20 @@ export function evaluationChanges(metrics: readonly MetricsLine[], step?: number
   const [first, last] = [evaluations[0], saved ?? evaluations.at(-1)];
   if (first === undefined || last === undefined || first === last) return [];
   return Object.keys(last)
-    .filter((name) => isEvaluation(name) && name in first)
-    .map((name) => ({ name: name.replace(/^eval_/, ""), before: first[name], after: last[name] }));
+    .filter((name) => isEvaluation(name) && name in first && !name.endsWith(INTERVAL))
+    .map((name) => {
+      const error = last[name + INTERVAL];
+      const change = { name: name.replace(/^eval_/, ""), before: first[name], after: last[name] };
+      return error === undefined ? change : { ...change, error };
+    });
+}
+
+/** Ends the names of half widths; see src/dpo/metrics.ts. */
+const INTERVAL = "_ci95";
+
+/** @returns What a measure is after training, such as `0.87 ± 0.065`. */
+export function afterInWords({ after, error }: Change): string {
+  return error === undefined ? readable(after) : `${readable(after)} ± ${error.toPrecision(2)}`;
 }
 
 function isEvaluation(name: string): boolean {

@@ -1,7 +1,7 @@
 // This module is browser compatible.
 import { flipsInWords } from "../data/audit.ts";
 import { headerOf, type Line } from "../report/header.ts";
-import { type Change, readable, type Sample } from "../report/run_record.ts";
+import { afterInWords, type Change, readable, type Sample } from "../report/run_record.ts";
 import { countsInWords } from "../report/words.ts";
 import type { Best } from "./evaluation_plan.ts";
 import type { RunEvent } from "./events.ts";
@@ -88,10 +88,10 @@ function say(...texts: string[]): Line[] {
 function comparison(changes: readonly Change[]): string {
   const width = Math.max(24, ...changes.map(({ name }) => name.length));
   const line = (name: string, before: string, after: string) =>
-    `${name.padEnd(width)} ${before.padStart(10)}  ${after.padStart(10)}`;
+    `${name.padEnd(width)} ${before.padStart(10)}  ${after.padStart(18)}`;
   return [
     `\n${line("held out", "before", "after")}`,
-    ...changes.map(({ name, before, after }) => line(name, readable(before), readable(after))),
+    ...changes.map((change) => line(change.name, readable(change.before), afterInWords(change))),
   ].join("\n");
 }
 
