@@ -11,7 +11,8 @@ interface Vocabulary {
  * in order (Radford et al. 2019, GPT-2).
  */
 export const BYTE_ALPHABET: readonly string[] = byteAlphabet();
-const BYTE_OF: ReadonlyMap<string, number> = new Map(
+/** The byte that each of these characters stands for. */
+export const BYTE_OF: ReadonlyMap<string, number> = new Map(
   BYTE_ALPHABET.map((letter, byte) => [letter, byte]),
 );
 

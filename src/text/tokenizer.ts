@@ -1,10 +1,12 @@
 // This module is browser compatible.
 
-import { Tokenizer } from "@huggingface/tokenizers"; // the published BPE in plain JavaScript, instead of 1,500 lines of ours
 import { UserError } from "../errors.ts";
 import type { Directory } from "../formats/files.ts";
 import { isObject, readJsonObject } from "../formats/json.ts";
-import { correctPreTokenizer } from "./pre_tokenizer.ts";
+import { beginIdsOf } from "./tokenizer/begin_tokens.ts";
+import { type Companions, SpecialTokens } from "./tokenizer/companions.ts";
+import { Component } from "./tokenizer/component.ts";
+import { TokenPipeline } from "./tokenizer/pipeline.ts";
 
 /** A model's tokenizer, as its directory describes it. */
 export interface TextTokenizer {
@@ -33,6 +35,8 @@ export interface TextTokenizer {
 const TOKENIZER = "tokenizer.json";
 const CONFIG = "tokenizer_config.json";
 const SPECIAL_TOKENS = "special_tokens_map.json";
+const ADDED_TOKENS = "added_tokens.json";
+const MODEL = "config.json";
 const CHAT_TEMPLATE = "chat_template.jinja";
 
 /**
@@ -55,52 +59,50 @@ export async function loadTokenizer(directory: Directory): Promise<TextTokenizer
   }
   const optional = async (file: string) =>
     await directory.has(file) ? await readJsonObject(directory, file) : {};
-  const config = await optional(CONFIG);
   const definition = await readJsonObject(directory, TOKENIZER);
-  const specials = await optional(SPECIAL_TOKENS);
+  const config = await optional(CONFIG);
   const chatTemplate = await directory.has(CHAT_TEMPLATE)
     ? await directory.readText(CHAT_TEMPLATE)
     : defaultTemplate(config.chat_template);
-  try {
-    return wrap(definition, config, specials, chatTemplate);
-  } catch (error) {
-    throw new UserError(
-      `Cannot load ${directory.name}/${TOKENIZER}: expected a tokenizer of Hugging Face's tokenizers, found ${
-        (error as Error).message
-      }`,
-    );
-  }
+  const companions = {
+    config,
+    specials: await optional(SPECIAL_TOKENS),
+    added: await optional(ADDED_TOKENS),
+    model: await optional(MODEL),
+    name: directory.name,
+  };
+  return wrap(definition, companions, chatTemplate);
 }
 
 function wrap(
   definition: Record<string, unknown>,
-  config: Record<string, unknown>,
-  specials: Record<string, unknown>,
+  companions: Companions,
   chatTemplate: string | null,
 ): TextTokenizer {
-  const model = isObject(definition.model) ? definition.model : {};
-  const corrected = {
-    ...definition,
-    pre_tokenizer: correctPreTokenizer(definition.pre_tokenizer, model),
+  const file = `${companions.name}/${TOKENIZER}`;
+  const specials = new SpecialTokens(companions);
+  const own = Array.isArray(definition.added_tokens) ? definition.added_tokens : [];
+  const pipeline = new TokenPipeline(
+    definition,
+    file,
+    specials.tokensToAdd(own),
+    specials.splits,
+  );
+  const special = (name: string) => {
+    const fallback = specials.byClass(name);
+    return specials.named(name) ??
+      (fallback !== null && pipeline.id(fallback) !== undefined ? fallback : null);
   };
-  const tokenizer = new Tokenizer(corrected, config);
-  const vocabulary = tokenizer.get_vocab();
-  const encode = (text: string) => tokenizer.encode(text, { add_special_tokens: false }).ids;
-  const special = (name: string) => tokenText(config[name]) ?? tokenText(specials[name]);
-  const id = (token: string | null) => token === null ? null : tokenizer.token_to_id(token) ?? null;
+  const id = (token: string | null) => token === null ? null : pipeline.id(token) ?? null;
   const [bosToken, eosToken, padToken] = ["bos_token", "eos_token", "pad_token"].map(special);
   const bosTokenId = id(bosToken);
   return {
-    encode,
-    // The library refuses an empty list, but an empty completion is normal.
-    decode: (ids) =>
-      ids.length === 0
-        ? ""
-        : tokenizer.decode(Array.from(ids), { clean_up_tokenization_spaces: false }),
-    token: (id) => tokenizer.id_to_token(id) ?? "",
-    vocabSize: Math.max(-1, ...vocabulary.values()) + 1,
-    prefixIds: prefixIds(tokenizer, config.add_bos_token, bosTokenId),
-    specialIds: specialIds(definition.added_tokens),
+    encode: (text) => pipeline.encode(text),
+    decode: (ids) => pipeline.decode(ids),
+    token: (id) => pipeline.token(id) ?? "",
+    vocabSize: pipeline.size,
+    prefixIds: prefixIds(definition.post_processor, file, specials.addsBegin, bosTokenId),
+    specialIds: pipeline.added.specialIds,
     bosTokenId,
     eosTokenId: id(eosToken),
     padTokenId: id(padToken),
@@ -111,24 +113,17 @@ function wrap(
   };
 }
 
-/** As in transformers, `add_bos_token` overrides what the post-processor of `tokenizer.json` says. */
-function prefixIds(tokenizer: Tokenizer, addBos: unknown, bosTokenId: number | null): number[] {
-  if (typeof addBos === "boolean") return addBos && bosTokenId !== null ? [bosTokenId] : [];
-  const bare = tokenizer.encode("a", { add_special_tokens: false }).ids;
-  const whole = tokenizer.encode("a", { add_special_tokens: true }).ids;
-  const start = whole.indexOf(bare[0]);
-  return whole.slice(0, Math.max(0, start));
-}
-
-function specialIds(addedTokens: unknown): Set<number> {
-  const tokens = Array.isArray(addedTokens) ? addedTokens.filter(isObject) : [];
-  return new Set(tokens.filter(({ special }) => special === true).map(({ id }) => Number(id)));
-}
-
-/** A special token is a string or an object with its `content`. */
-function tokenText(value: unknown): string | null {
-  const text = isObject(value) ? value.content : value;
-  return typeof text === "string" ? text : null;
+function prefixIds(
+  postProcessor: unknown,
+  file: string,
+  addsBegin: boolean | null,
+  bosTokenId: number | null,
+): number[] {
+  const ids = isObject(postProcessor)
+    ? beginIdsOf(new Component(postProcessor, file, "post_processor"))
+    : [];
+  if (addsBegin === null) return ids;
+  return addsBegin && bosTokenId !== null ? [bosTokenId] : [];
 }
 
 /** A chat template is a string or a list of named ones. */

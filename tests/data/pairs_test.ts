@@ -61,7 +61,10 @@ Deno.test("pairs: prompt and completion are encoded one by one, and end when ask
 });
 
 Deno.test("pairs: a tokenizer's beginning of text stands once, before the prompt", async () => {
-  const tokenizer = await byteTokenizer([], { add_bos_token: true });
+  const tokenizer = await byteTokenizer([], {
+    tokenizer_class: "LlamaTokenizer",
+    add_bos_token: true,
+  });
   const load = async (prompt: string) =>
     (await loadPairs(rows({ prompt, chosen: "b", rejected: "c" }), tokenizer, options)).pairs[0]
       .chosen;
@@ -125,7 +128,10 @@ Deno.test("pairs: where a token crosses the boundary, the prompt ends before it,
 });
 
 Deno.test("pairs: text as one, by the common prefix of tokens or by TRL's count of them", async () => {
-  const tokenizer = await byteTokenizer(["a b", "b c"], { add_bos_token: true });
+  const tokenizer = await byteTokenizer(["a b", "b c"], {
+    tokenizer_class: "LlamaTokenizer",
+    add_bos_token: true,
+  });
   const row = rows({ prompt: "xa", chosen: "bc", rejected: "c" });
   const load = async (changes: Partial<DataOptions>) => {
     const { pairs: [{ chosen, rejected }], counts } = await loadPairs(row, tokenizer, {
@@ -170,7 +176,10 @@ Deno.test("pairs: a template that writes the prompt anew each time is divided by
 });
 
 Deno.test("pairs: the rules of begin, end and boundary are told", async () => {
-  const tokenizer = await byteTokenizer([], { add_bos_token: true });
+  const tokenizer = await byteTokenizer([], {
+    tokenizer_class: "LlamaTokenizer",
+    add_bos_token: true,
+  });
   const text = rows({ prompt: "p", chosen: "c", rejected: "r" });
   const told = async (
     source: typeof text,

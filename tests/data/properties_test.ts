@@ -13,7 +13,10 @@ import { byteTokenizer } from "../text/byte_tokenizer.ts";
 // The same rows in every run.
 fc.configureGlobal({ seed: 3 });
 
-const tokenizer = await byteTokenizer(["a b", "b c", "Ġ a", "Ċ Ċ", "a a"], { add_bos_token: true });
+const tokenizer = await byteTokenizer(["a b", "b c", "Ġ a", "Ċ Ċ", "a a"], {
+  tokenizer_class: "LlamaTokenizer",
+  add_bos_token: true,
+});
 const row = (value: Record<string, unknown>): DatasetRow => ({ where: "f, line 1", value });
 
 /** Letters of the tokenizer's alphabet, with blanks, digits and special tokens in between. */

@@ -135,8 +135,10 @@ Deno.test("tokenizer: special tokens and chat template come from whichever file 
 });
 
 Deno.test("tokenizer: what goes in front of a text", async () => {
-  assert.deepEqual((await byteTokenizer([], { add_bos_token: true })).prefixIds, [END]);
-  assert.deepEqual((await byteTokenizer([], { add_bos_token: false })).prefixIds, []);
+  const llama = { tokenizer_class: "LlamaTokenizer", add_bos_token: true };
+  assert.deepEqual((await byteTokenizer([], llama)).prefixIds, [END]);
+  assert.deepEqual((await byteTokenizer([], { ...llama, add_bos_token: false })).prefixIds, []);
+  assert.deepEqual((await byteTokenizer([], { add_bos_token: true })).prefixIds, []);
   const files = byteTokenizerFiles();
   const definition = JSON.parse(files["tokenizer.json"]);
   definition.post_processor = {
