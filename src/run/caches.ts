@@ -81,7 +81,8 @@ export async function withCaches<T>(
     tokenizer: await ports.hashFiles(
       directory,
       (name) =>
-        /^(?:tokenizer|tokenizer_config|special_tokens_map)\.json$|^chat_template\./.test(name),
+        /^(?:tokenizer|tokenizer_config|special_tokens_map|added_tokens|config)\.json$|^chat_template\./
+          .test(name),
     ),
   });
   const tokenCache = new TokenCache(cache, key, () => readRows(dataset));
