@@ -1,0 +1,68 @@
+/** A training that is killed again and again: no step goes back, and in the end it has the bits of one that was left alone. */
+import assert from "node:assert/strict";
+import { fileURLToPath } from "node:url";
+import { openLatestCheckpoint } from "../../src/train/checkpoint.ts";
+import { openCheckpointStorage } from "../../src/platform/checkpoint_storage.ts";
+import { inTemporaryDirectory, runOk } from "./command.ts";
+import { inputFlags, readMetrics, readModel, writeInputs } from "./inputs.ts";
+
+/** Kills of each training; `SMOLDPO_KILLS=200` for a long look. */
+const KILLS = Number(Deno.env.get("SMOLDPO_KILLS") ?? 3);
+/** Most steps that a process does before it is killed. */
+const REACH = 25;
+const STEPS = KILLS * REACH;
+
+const MAIN = fileURLToPath(new URL("../../src/cli/main.ts", import.meta.url));
+const ENGINE = Deno.env.get("SMOLDPO_ENGINE") ?? "deno";
+
+/** Trains in a process of its own, and kills it once it has told of a step. @returns Whether it was killed. */
+async function killedAt(step: number, flags: (string | number)[]): Promise<void> {
+  const child = new Deno.Command(Deno.execPath(), {
+    args: ["run", "--quiet", "--allow-all", MAIN, "train", ...flags.map(String)],
+    stdout: "null",
+    stderr: "piped",
+  }).spawn();
+  let told = "";
+  for await (const text of child.stderr.pipeThrough(new TextDecoderStream())) {
+    told += text;
+    const reached = [...told.matchAll(/ (\d+)\/\d+ /g)].some(([, done]) => Number(done) >= step);
+    if (!reached) continue;
+    child.kill("SIGKILL");
+    break;
+  }
+  await child.status;
+  assert.match(told, new RegExp(`/${STEPS} `), told);
+}
+
+const CASES: [name: string, flags: (string | number)[]][] = [
+  ["f32", ["--precision", "f32"]],
+  ["f16, accumulated", ["--precision", "f16", "--gradient-accumulation-steps", 2]],
+];
+
+for (const [name, more] of CASES) {
+  Deno.test(`killed ${KILLS} times by SIGKILL, a training ends with the bits of one that was left alone: ${name}`, () =>
+    inTemporaryDirectory(async (directory) => {
+      const inputs = inputFlags(await writeInputs(directory, 60));
+      const recipe = ["--batch-size", 2, "--learning-rate", 1e-3, "--max-length", 64, ...more];
+      const flags = [...inputs, ...recipe, "--max-steps", STEPS, "--save-steps", 3];
+      const output = `${directory}/killed`;
+      const killed = [...flags, "--output", output, "--engine", ENGINE, "--no-cache"];
+      let latest = 0;
+      for (let kill = 0; kill < KILLS; kill++) {
+        const target = Math.min(STEPS - 1, latest + 3 + Math.floor(Math.random() * (REACH - 3)));
+        const resume = latest > 0 ? ["--resume"] : [];
+        await killedAt(target, [...killed, ...resume, "--logging-steps", 1]);
+        const storage = await openCheckpointStorage(`${output}/checkpoints`);
+        const checkpoint = await openLatestCheckpoint(storage, () => {});
+        assert.ok(checkpoint, `no checkpoint after kill ${kill}, at step ${target}`);
+        checkpoint.close();
+        assert.ok(checkpoint.step >= latest, `step ${checkpoint.step} after step ${latest}`);
+        assert.ok(checkpoint.step >= target - target % 3 - 3, `${checkpoint.step} of ${target}`);
+        latest = checkpoint.step;
+      }
+      await runOk("train", ...flags, "--output", output, "--resume");
+      await runOk("train", ...flags, "--output", `${directory}/whole`);
+      assert.deepEqual(await readMetrics(output), await readMetrics(`${directory}/whole`));
+      assert.deepEqual(await readModel(output), await readModel(`${directory}/whole`));
+    }));
+}
