@@ -212,7 +212,16 @@ function* automatic(
       yield ["logprob", { value: "mean", because }];
     }
   }
-  if ("trainLayers" in values && values.trainLayers !== "all") {
+  if (values.usePeft && isDefault("loraR")) {
+    yield ["loraR", { value: 16, because: "TRL's default with --use-peft" }];
+  }
+  if (Number(values.loraR) > 0) {
+    const because = "adapters train alone";
+    if (!isGiven("trainLayers")) yield ["trainLayers", { value: 0, because }];
+    if (!isGiven("head")) yield ["head", { value: "frozen", because }];
+    if (!isGiven("trainFinalNorm")) yield ["trainFinalNorm", { value: false, because }];
+    if (!isGiven("trainEmbeddings")) yield ["trainEmbeddings", { value: false, because }];
+  } else if ("trainLayers" in values && values.trainLayers !== "all") {
     const because = "layers above the embedding are frozen";
     if (isDefault("trainEmbeddings")) yield ["trainEmbeddings", { value: false, because }];
     if (isDefault("head")) yield ["head", { value: "frozen", because }];
@@ -307,6 +316,35 @@ const SCHEDULE_OPTIONS: [name: OptionName, readers: string[]][] = [
   ["lrDecaySteps", ["warmup_stable_decay"]],
 ];
 
+/** Options that adapters do without, and options of adapters where there are none. */
+function refuseLora(values: Values, given: (name: OptionName) => boolean, refuse: Refuse): void {
+  if (Number(values.loraR) > 0) {
+    if (given("usePeft") && !values.usePeft) {
+      refuse("no --lora-r with --no-use-peft", `${values.loraR}`);
+    }
+    for (const name of ["trainLayers", "head", "trainFinalNorm", "trainEmbeddings"] as const) {
+      if (!given(name)) continue;
+      refuse(`no --${kebabCase(name)} with LoRA, whose adapters train alone`, `${values[name]}`);
+    }
+    const targets = String(values.loraTargetModules).split(",");
+    if (targets.includes("all-linear") && targets.length > 1) {
+      refuse("--lora-target-modules all-linear alone, as it means all", targets.join(","));
+    }
+    return;
+  }
+  if (values.usePeft) refuse("--lora-r above 0 with --use-peft", "0");
+  const names = [
+    "loraAlpha",
+    "loraTargetModules",
+    "loraDropout",
+    "useRslora",
+    "layersToTransform",
+  ] as const;
+  for (const name of names) {
+    if (given(name)) refuse(`--${kebabCase(name)} only with --lora-r above 0`, "no adapters");
+  }
+}
+
 function refuseContradictions(values: Values, origins: Origins): void {
   const given = (name: OptionName) => givenByUser(origins, name);
   const refuse: Refuse = (expected, found) => {
@@ -332,6 +370,7 @@ function refuseContradictions(values: Values, origins: Origins): void {
       refuse(`--${kebabCase(rule)} only with --filter strong`, "no filter");
     }
   }
+  if ("loraR" in values) refuseLora(values, given, refuse);
   if (values.streaming) {
     if (Number(values.maxSteps) < 1) {
       refuse("--max-steps with --streaming, whose end is not known", `${values.maxSteps}`);

@@ -20,11 +20,14 @@ import type { Gpu } from "./gpu/device.ts";
 import { elementCount } from "./gpu/tensor.ts";
 import type { Operand } from "./kernels/shapes.ts";
 import { needsReference } from "./losses/losses.ts";
+import { type Adapter, type AdapterShape, targetMatrices } from "./model/adapter.ts";
 import type { ModelConfig } from "./model/config.ts";
+import { freshAdapter } from "./model/fresh_adapter.ts";
 import { createModel, type Model, standInModel } from "./model/model.ts";
 import {
   firstTrainedLayer,
   loadWeights,
+  NOTHING,
   snapshot,
   type TensorReader,
   type Trainable,
@@ -39,6 +42,8 @@ import { sftSteps } from "./train/sft.ts";
 export interface Checkpoint {
   config: ModelConfig;
   read: TensorReader;
+  /** Where it has trained adapters: how to go on with them, over the weights without them. */
+  adapted?: { adapter: Adapter; read: TensorReader };
 }
 
 /** A model in training, on rows of some kind. */
@@ -64,14 +69,60 @@ export interface DpoTraining extends Training<PreferencePair> {
 
 type TrainingOptions = Options<"train"> | Options<"sft">;
 
-/** Which parameters the options ask to train. */
-export function trainableOf(options: TrainingOptions, config: ModelConfig): Trainable {
+/**
+ * Which parameters the options ask to train.
+ *
+ * @param trained Adapters that the model has already.
+ * @throws {UserError} If options and model, or its adapters, do not fit together.
+ */
+export function trainableOf(
+  options: TrainingOptions,
+  config: ModelConfig,
+  trained?: Adapter,
+): Trainable {
+  if (options.loraR > 0) {
+    const adapter = trained ? sameAdapter(trained, options, config) : newAdapter(options, config);
+    return { ...NOTHING, adapter };
+  }
   return {
     layers: trainedLayerCount(options.trainLayers, config.numLayers),
     head: options.head ?? (config.tieWordEmbeddings ? "tied" : "untied"),
     finalNorm: options.trainFinalNorm,
     embeddings: options.trainEmbeddings,
   };
+}
+
+function adapterShapeOf(options: TrainingOptions, config: ModelConfig): AdapterShape {
+  const { loraR: rank, loraAlpha: alpha, useRslora: rslora, layersToTransform: layers } = options;
+  const targets = options.loraTargetModules.split(",");
+  return { rank, alpha, rslora, matrices: targetMatrices(config, { rank, targets, layers }) };
+}
+
+function newAdapter(options: TrainingOptions, config: ModelConfig): Adapter {
+  return freshAdapter(config, adapterShapeOf(options, config), options.seed);
+}
+
+/** @throws {UserError} If the options ask for others than there are. */
+function sameAdapter(
+  trained: Adapter,
+  options: TrainingOptions,
+  config: ModelConfig,
+): Adapter {
+  const wanted = adapterShapeOf(options, config);
+  const inWords = ({ rank, alpha, rslora, matrices }: AdapterShape) => {
+    const modules = new Set(Array.from(matrices, (name) => name.split(".").at(-2)));
+    return `r ${rank}, alpha ${alpha}${rslora ? ", rsLoRA" : ""}, ${
+      [...modules].toSorted().join(",")
+    } in ${matrices.size} matrices`;
+  };
+  const isSame = inWords(wanted) === inWords(trained) &&
+    wanted.matrices.isSubsetOf(trained.matrices);
+  if (isSame) return trained;
+  throw new UserError(
+    `Expected the adapters that --model has already, ${inWords(trained)}, found options for ${
+      inWords(wanted)
+    }: give those options, or merge the adapters with convert first`,
+  );
 }
 
 /**
@@ -109,11 +160,12 @@ export function loadReference(
 
 async function loadTraining(
   gpu: Gpu,
-  { config, read }: Checkpoint,
+  { config, read: merged, adapted }: Checkpoint,
   options: TrainingOptions,
   precision: Operand,
 ) {
-  const trainable = trainableOf(options, config);
+  const trainable = trainableOf(options, config, adapted?.adapter);
+  const read = trainable.adapter && adapted ? adapted.read : merged;
   const weights = await loadWeights(gpu, config, read, { precision, trainable });
   const begin = firstTrainedLayer(config, trainable);
   const model = createModel(gpu, weights, options.maxLength, begin);

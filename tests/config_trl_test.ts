@@ -50,7 +50,6 @@ Deno.test("a file for TRL gives the same options, and what changes nothing here 
       "attn_implementation",
       "no_remove_unused_columns",
       "report_to",
-      "use_peft",
       "save_strategy",
     ],
   ]);

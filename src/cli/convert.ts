@@ -3,6 +3,7 @@ import { UserError } from "../errors.ts";
 import { elementCount } from "../gpu/tensor.ts";
 import type { SavedDtype } from "../formats/tensor_data.ts";
 import { checkpointTensors } from "../model/params.ts";
+import type { ModelSource } from "../model/directory.ts";
 import { parseByteSize, SAVED_DTYPES, saveModel } from "../model/save.ts";
 import { createWhole } from "../platform/files.ts";
 import { openModelAt } from "../platform/models.ts";
@@ -15,7 +16,7 @@ export async function run(
   options: Options<"convert">,
   context: Context<"convert">,
 ): Promise<void> {
-  const { model, configFrom, output, saveDtype, maxShardSize, json } = options;
+  const { model, configFrom, output, merge, saveDtype, maxShardSize, json } = options;
   const { stdout, stderr } = context;
   if (output === null) {
     throw new UserError("Expected --output DIR to say where to write, found none");
@@ -27,7 +28,9 @@ export async function run(
   try {
     for (const note of source.notes) stderr.write(`weights    ${note}\n`);
     const { config, directory, tensors } = source;
-    const stored = new Set([...tensors.values()].map(({ dtype }) => dtype));
+    refuseMerge(model, merge, source);
+    const whole = source.adapted?.base.tensors ?? tensors;
+    const stored = new Set([...whole.values()].map(({ dtype }) => dtype));
     const dtype = saveDtype === null ? dtypeAsStored(stored) : SAVED_DTYPES[saveDtype];
     // Each tensor is read when it is written, so that no more than one is in memory.
     const saved = checkpointTensors(config).map(({ name, shape }) => ({
@@ -49,6 +52,18 @@ export async function run(
   } finally {
     source.close();
   }
+}
+
+/** Adapters are merged, and nothing else is: whoever converts is to know which it was. */
+function refuseMerge(model: string, merge: boolean, { adapted }: ModelSource): void {
+  if (merge === (adapted !== undefined)) return;
+  throw new UserError(
+    merge
+      ? `Expected adapters in ${model} for --merge, found a whole model: leave it out`
+      : `Expected --merge for ${model}, found none: it holds adapters of ${
+        adapted!.name
+      }, which are written as a whole model only`,
+  );
 }
 
 function dtypeAsStored(stored: ReadonlySet<string>): SavedDtype {

@@ -15,6 +15,17 @@ import {
   weights,
 } from "./kinds.ts";
 
+/** The modules that may have adapters, by PEFT's names. */
+export const LORA_TARGETS = [
+  "q_proj",
+  "k_proj",
+  "v_proj",
+  "o_proj",
+  "gate_proj",
+  "up_proj",
+  "down_proj",
+] as const;
+
 const MODEL = [
   "train",
   "sft",
@@ -141,6 +152,9 @@ const COMMON = {
     "Model whose configuration and tokenizer to use (default: those beside the weights)",
     { default: null, placeholder: "MODEL" },
   ),
+  merge: boolean(["convert"], "Merge adapters into the weights of the model that they name", {
+    default: false,
+  }),
   randomWeights: boolean(
     ["sft"],
     "Start from random weights; --model gives only configuration and tokenizer",
@@ -488,6 +502,34 @@ const TRAINED = {
   ),
   trainFinalNorm: boolean(TRAINING, "Train the norm before the head", { default: true }),
   trainEmbeddings: boolean(TRAINING, "Train the token embedding", { default: true }),
+  loraR: integer(
+    TRAINING,
+    "Rank of LoRA adapters, which train in place of the weights; 0: no adapters",
+    { default: 0, min: 0, max: 4096 },
+  ),
+  loraAlpha: number(TRAINING, "Adapters count alpha / r times, or alpha / sqrt(r) with rsLoRA", {
+    default: 32,
+    above: 0,
+  }),
+  loraTargetModules: choices(TRAINING, "Linear layers that get adapters", {
+    default: "q_proj,v_proj",
+    choices: ["all-linear", ...LORA_TARGETS],
+  }),
+  loraDropout: number(TRAINING, "Dropout before adapters; only 0 is supported", {
+    default: 0,
+    min: 0,
+    max: 0,
+  }),
+  useRslora: boolean(TRAINING, "Scale adapters by alpha / sqrt(r), as rsLoRA does", {
+    default: false,
+  }),
+  layersToTransform: integers(
+    TRAINING,
+    "Decoder layers that get adapters, counted from 0 (default: all)",
+  ),
+  usePeft: boolean(TRAINING, "As TRL has it: --lora-r 16, unless that says otherwise", {
+    default: false,
+  }),
   cacheTrunk: boolean(
     ["train"],
     "Keep the frozen layers' output of each pair for the next epoch, if memory allows",

@@ -53,8 +53,6 @@ const TURNED_OFF: Readonly<Record<string, readonly unknown[]>> = {
   load_in_8bit: [false],
   load_in_4bit: [false],
   use_dora: [false],
-  use_rslora: [false],
-  use_peft: [false],
   model_revision: ["main"],
   dataset_config: [null],
   save_strategy: ["steps"],

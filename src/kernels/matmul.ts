@@ -105,17 +105,16 @@ interface ProductDispatch extends Pick<Dispatch, "params" | "tensors"> {
 /** A product of two operands with a result of so many rows and columns, perhaps in parts, done as the tuning table says. */
 function dispatchProduct(
   commands: Commands,
-  { tiles, lanes, turned = false }: { tiles: Kernel; lanes: Kernel; turned?: boolean },
+  { tiles, lanes, turned = false }: { tiles: Kernel; lanes: Kernel | null; turned?: boolean },
   [rows, columns]: [number, number],
   { types, overrides, params, tensors }: ProductDispatch,
   parts = 1,
 ): void {
   const { gpu } = commands;
   const [left, right] = tensors;
-  let choice = tuned(gpu, "product", { rows, columns });
-  const lanesCan = parts === 1 && fitsTexture(gpu, left) && fitsTexture(gpu, right);
-  if (choice === "lanes" && !lanesCan) choice = { TILE: 64 };
-  if (choice === "lanes") {
+  const choice = tuned(gpu, "product", { rows, columns });
+  const fits = parts === 1 && fitsTexture(gpu, left) && fitsTexture(gpu, right);
+  if (choice === "lanes" && lanes && fits) {
     const LANES = gpu.info.lanes;
     commands.dispatch(lanes, {
       // A texel is f32 whatever the operands are.
@@ -128,7 +127,7 @@ function dispatchProduct(
       workgroups: [Math.ceil(columns / 8 / LANES), Math.ceil(rows / LANE_ROWS)],
     });
   } else {
-    const { TILE } = choice;
+    const { TILE } = choice === "lanes" ? { TILE: 64 } : choice;
     commands.dispatch(tiles, {
       variant: { overrides, types, constants: { TILE } },
       params,
@@ -150,7 +149,7 @@ export function paddedColumns(N: number): number {
  * @param x Activations, f32 or f16 (M, K); K a multiple of 4.
  * @param weight Weights as checkpoints store them, f32 or f16 (N, K).
  * @param bias Added to each row, f32 (N), N a multiple of 4.
- * @param residual Added to the product, f32, of y's shape; y is f32 then, and must not share its storage.
+ * @param residual Added to the product, f32, of y's shape; must not share its storage.
  * @throws {RangeError} If the shapes disagree.
  */
 export function matmulForward(
@@ -169,9 +168,11 @@ export function matmulForward(
   if (bias) checkBias("matmul_forward", bias, N);
   if (residual) {
     expectShape("matmul_forward", "residual", residual, [M, stride]);
-    expectDtype("matmul_forward", "y", y, "f32");
+    expectDtype("matmul_forward", "residual", residual, "f32");
   }
-  const kernels = { tiles: forwardKernel, lanes: forwardLanes };
+  // Lanes store the product before they add to it, so at f16 it would be rounded twice.
+  const isRoundedTwice = residual !== undefined && y.dtype === "f16";
+  const kernels = { tiles: forwardKernel, lanes: isRoundedTwice ? null : forwardLanes };
   const [biased, adds] = [bias ? 1 : 0, residual ? 1 : 0];
   dispatchProduct(commands, kernels, [M, stride], {
     types: {

@@ -25,7 +25,7 @@ export function layerBackward(
   act: LayerActivations,
   dx: Tensor,
 ): void {
-  const parts = decoderLayer(weights, layer);
+  const parts = decoderLayer(runtime, weights, layer);
   const heads = headsOf(weights);
   // Gradients take the scratch of the forward pass without kept activations, which the trunk has done with.
   const like = (name: string, tensor: Tensor) =>

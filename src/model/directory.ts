@@ -11,6 +11,7 @@ import { UserError } from "../errors.ts";
 import { type Directory, readChunks } from "../formats/files.ts";
 import { readJsonObject } from "../formats/json.ts";
 import { formatShape, readFloat32, readFloat32Chunks } from "../formats/tensor_data.ts";
+import type { Adapter } from "./adapter.ts";
 import { type ModelConfig, parseModelConfig } from "./config.ts";
 import { checkpointTensors } from "./params.ts";
 import { openWeights, type StoredTensor, type WeightFiles } from "./weight_files.ts";
@@ -33,6 +34,13 @@ export interface ModelSource {
   readFloat32(name: string): Promise<Float32Array<ArrayBuffer>>;
   /** {@link readFloat32} in row-major pieces of a few MiB. */
   readChunks(name: string): AsyncIterable<Float32Array<ArrayBuffer>>;
+  /** Where it is a model with adapters, which are merged as weights are read: those, and the model without them. */
+  adapted?: {
+    adapter: Adapter;
+    base: ModelSource;
+    /** How the adapters name it. */
+    name: string;
+  };
   close(): void;
 }
 
@@ -70,24 +78,18 @@ export async function openModel(
   }
 }
 
-const ADAPTER = "adapter_config.json";
+/** Name of what makes a folder an adapter, in PEFT's format; see adapter_files.ts. */
+export const ADAPTER_CONFIG = "adapter_config.json";
 
-/** An adapter changes what a model says; transformers would apply it, and this program does not yet. */
+/** An adapter changes what a model says: one is loaded with its model, or not at all. */
 async function refuseAdapter(directory: Directory, file: string | null): Promise<void> {
-  if (file !== null && !file.startsWith("adapter_") || !await directory.has(ADAPTER)) return;
-  const { peft_type: type, base_model_name_or_path: base } = await readJsonObject(
-    directory,
-    ADAPTER,
-  );
-  const kind = typeof type === "string" ? `${type} adapter` : "adapter";
+  const isMeant = file === null || file.startsWith("adapter_");
+  if (!isMeant || !await directory.has(ADAPTER_CONFIG)) return;
+  const { base_model_name_or_path: base } = await readJsonObject(directory, ADAPTER_CONFIG);
   const of = typeof base === "string" && base !== "" ? ` of ${base}` : "";
-  const hasModel = await directory.has(CONFIG);
   throw new UserError(
-    `Cannot load ${directory.name}: expected a whole model, found ${
-      hasModel ? "one with " : ""
-    }a ${kind}${of} (${ADAPTER}): merge it into its base model (merge_and_unload() of peft), and name the merged model${
-      hasModel ? "; or name the file of weights itself to leave the adapter out" : ""
-    }`,
+    `Cannot load ${directory.name}: expected a whole model, found an adapter${of} (${ADAPTER_CONFIG}): name its folder, and ` +
+      "no --config-from, and it is loaded with its model",
   );
 }
 

@@ -15,6 +15,7 @@ import {
   type LayerActivations,
   layerActivations,
 } from "./layer.ts";
+import { adapterRowBytes } from "./low_rank.ts";
 import { forManyRows, type Operators } from "./operators.ts";
 import type { Weights } from "./weights.ts";
 
@@ -31,9 +32,12 @@ export interface Runtime {
 type TokenBatch = Pick<GpuBatch, "tokens" | "positions" | "queryTiles">;
 
 /** Tokens that the layers can compute together: so many rows of the widest activation fit what the device binds. */
-export function mostTokensTogether(gpu: Gpu, { config, precision }: Weights): number {
+export function mostTokensTogether(gpu: Gpu, weights: Weights): number {
+  const { config, precision } = weights;
   const operands = Math.max(rowElements(config), 2 * config.intermediateSize);
-  const rowBytes = Math.max(4 * config.hiddenSize, operands * (precision === "f16" ? 2 : 4));
+  const rowBytes = Math.max(
+    ...[4 * config.hiddenSize, operands * (precision === "f16" ? 2 : 4), adapterRowBytes(weights)],
+  );
   return Math.floor(mostTensorBytes(gpu) / rowBytes);
 }
 
@@ -91,7 +95,7 @@ export function layersForward(
   for (let layer = begin; layer < end; layer++) {
     const act = { ...layerActivations(runtime, weights, x.shape[0], layer, keep), x: stream };
     if (y && layer === end - 1) act.y = y;
-    layerForward(commands, operators, decoderLayer(weights, layer), attention, act, layer);
+    layerForward(commands, operators, decoderLayer(runtime, weights, layer), attention, act, layer);
     activations.push(act);
     stream = act.y;
   }

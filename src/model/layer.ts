@@ -8,6 +8,7 @@ import type { Tensor } from "../gpu/tensor.ts";
 import type { Workspace } from "../gpu/workspace.ts";
 import { type Heads, rowElements } from "../kernels/heads.ts";
 import { type Linear, linearOf } from "./linear.ts";
+import { adapterScratch, lowRankOf } from "./low_rank.ts";
 import { type Norm, normOf, QkNorm } from "./norm.ts";
 import type { Weights } from "./weights.ts";
 
@@ -22,17 +23,24 @@ export interface DecoderLayer {
   down: Linear;
 }
 
-export function decoderLayer(weights: Weights, layer: number): DecoderLayer {
+/** @param runtime Whose scratch memory adapters take. */
+export function decoderLayer(
+  runtime: { workspace: Workspace },
+  weights: Weights,
+  layer: number,
+): DecoderLayer {
   const name = (part: string) => `layers.${layer}.${part}`;
+  const linear = (part: string) =>
+    linearOf(weights, name(part), lowRankOf(runtime, weights, name(part)));
   const gains = weights.parameters.get(name("qk_norm"));
   return {
     attentionNorm: normOf(weights, name("input_layernorm")),
-    qkv: linearOf(weights, name("qkv_proj")),
+    qkv: linear("qkv_proj"),
     qkNorm: gains ? new QkNorm(gains, headsOf(weights), weights.config.rmsNormEps) : null,
-    o: linearOf(weights, name("o_proj")),
+    o: linear("o_proj"),
     mlpNorm: normOf(weights, name("post_attention_layernorm")),
-    gateUp: linearOf(weights, name("gate_up_proj")),
-    down: linearOf(weights, name("down_proj")),
+    gateUp: linear("gate_up_proj"),
+    down: linear("down_proj"),
   };
 }
 
@@ -74,7 +82,7 @@ export interface LayerActivations {
 
 /** The buffers of layer `layer`; with `keep` they are the layer's own, so that a backward pass can follow. */
 export function layerActivations(
-  { workspace }: { workspace: Workspace },
+  runtime: { workspace: Workspace },
   weights: Weights,
   N: number,
   layer: number,
@@ -82,6 +90,8 @@ export function layerActivations(
 ): LayerActivations {
   const { hiddenSize: C, intermediateSize: F, numHeads, numKvHeads, headSize } = weights.config;
   const { config: { architecture: { qkNorm } }, precision } = weights;
+  const { workspace } = runtime;
+  adapterScratch(runtime, weights, N);
   const own = (name: string) => keep ? `${name} ${layer}` : name;
   // Without keeping, x and y change places from layer to layer.
   const residual = (index: number) => keep ? `residual ${index}` : `residual ${index % 2}`;

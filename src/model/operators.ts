@@ -50,7 +50,7 @@ export function forFewRows(commands: Commands): Operators {
     norm: (norm, _h, _rstd, x) => ({ rows: x, norm }),
     linear: (linear, y, { rows, norm }, residual) =>
       linear.decode(commands, y, rows, { norm: fused(norm), residual }),
-    gated: (linear, a, _gateUp, { rows, norm }) =>
-      linear.decode(commands, a, rows, { norm: fused(norm), gated: true }),
+    gated: (linear, a, gateUp, { rows, norm }) =>
+      linear.decodeGated(commands, a, gateUp, rows, fused(norm)),
   };
 }

@@ -12,7 +12,7 @@ export interface CheckpointTensor {
 export interface ParameterSpec {
   name: string;
   shape: number[];
-  kind: "embedding" | "norm" | "matrix" | "bias" | "head";
+  kind: "embedding" | "norm" | "matrix" | "bias" | "head" | "adapter";
   /** Index of the decoder layer; null outside of them. */
   layer: number | null;
   checkpoint: CheckpointTensor[];
@@ -23,6 +23,9 @@ export interface ParameterSpec {
  * unless asked for, as in transformers.
  */
 export const isVector = ({ kind }: ParameterSpec) => kind === "norm" || kind === "bias";
+
+/** Whether a parameter is an operand in the run's precision. Vectors and adapters, which are small, are f32 at every one. */
+export const isOperand = (spec: ParameterSpec) => !isVector(spec) && spec.kind !== "adapter";
 
 /** The parameter that is the bias of a matrix. */
 export const biasName = (matrix: string) => `${matrix}.bias`;

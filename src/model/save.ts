@@ -135,7 +135,8 @@ function bytesOf({ shape }: NamedTensor, dtype: SavedDtype): number {
   return countElements(shape) * BITS.get(dtype)! / 8;
 }
 
-async function copyCompanions(from: Directory, to: WritableDirectory): Promise<void> {
+/** Copies what stands beside the weights of a model: tokenizer, chat template, generation settings. */
+export async function copyCompanions(from: Directory, to: WritableDirectory): Promise<void> {
   for (const name of COMPANIONS) {
     if (!await from.has(name)) continue;
     const file = await from.open(name);

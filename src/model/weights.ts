@@ -18,12 +18,13 @@ import { Commands } from "../gpu/commands.ts";
 import { convert } from "../kernels/convert.ts";
 import type { Operand } from "../kernels/shapes.ts";
 import type { ModelConfig } from "./config.ts";
-import { isVector, type ParameterSpec, parameterTable } from "./params.ts";
+import { type Adapter, adapterTable, firstAdaptedLayer } from "./adapter.ts";
+import { isOperand, isVector, type ParameterSpec, parameterTable } from "./params.ts";
 
 /** A parameter on the GPU. What trains lies in arenas. */
 export interface Parameter {
   spec: ParameterSpec;
-  /** What forward and backward multiply with: f16 at f16 precision (norms and biases excepted), else f32. */
+  /** What forward and backward multiply with: f16 at f16 precision (norms, biases and adapters excepted), else f32. */
   operand: Tensor;
   /** What the optimizer updates, always f32; the same tensor as `operand` at f32. Absent where frozen. */
   master?: Tensor;
@@ -53,6 +54,8 @@ export interface Weights {
   trained: TrainedArena[];
   /** Whether a tied model was given a head of its own, which begins as the embedding. */
   untied: boolean;
+  /** Adapters among the parameters, if there are some. */
+  adapter?: Adapter;
 }
 
 /** Which parameters train. */
@@ -66,6 +69,8 @@ export interface Trainable {
   head: "frozen" | "untied" | "tied";
   finalNorm: boolean;
   embeddings: boolean;
+  /** Adapters, which train alone: nothing else may then. */
+  adapter?: Adapter;
 }
 
 export const NOTHING: Trainable = {
@@ -79,6 +84,7 @@ export const NOTHING: Trainable = {
  * Index of the first layer that is not part of the frozen trunk: everything below it is the same for policy and reference.
  */
 export function firstTrainedLayer(config: ModelConfig, trainable: Trainable): number {
+  if (trainable.adapter) return firstAdaptedLayer(config, trainable.adapter);
   return trunkIsFrozen(trainable) ? config.numLayers - trainable.layers : 0;
 }
 
@@ -88,6 +94,7 @@ export function trunkIsFrozen(trainable: Trainable): boolean {
 }
 
 function isTrained(spec: ParameterSpec, config: ModelConfig, trainable: Trainable): boolean {
+  if (trainable.adapter) return spec.kind === "adapter";
   if (spec.layer !== null) return spec.layer >= config.numLayers - trainable.layers;
   if (spec.kind === "norm") return trainable.finalNorm;
   if (spec.kind === "head") return trainable.head === "untied";
@@ -115,7 +122,8 @@ export async function loadWeights(
   checkTrainable(config, trainable);
   const untie = config.tieWordEmbeddings && trainable.head === "untied";
   const shape = untie ? { ...config, tieWordEmbeddings: false } : config;
-  const table = parameterTable(shape);
+  const { adapter } = trainable;
+  const table = [...parameterTable(shape), ...adapter ? adapterTable(shape, adapter) : []];
   const trained = allocateTrained(
     gpu,
     table.filter((spec) => isTrained(spec, shape, trainable)),
@@ -132,13 +140,13 @@ export async function loadWeights(
       const source = untie && spec.kind === "head"
         ? parameters.get("embed_tokens")!.spec.checkpoint
         : spec.checkpoint;
-      await fill(gpu, parameter, source, read);
+      await fill(gpu, parameter, source, spec.kind === "adapter" ? adapter!.read : read);
     }
   } catch (error) {
     releaseWeights(gpu, { parameters, trained });
     throw error;
   }
-  return { config: shape, precision, parameters, trained, untied: untie };
+  return { config: shape, precision, parameters, trained, untied: untie, adapter };
 }
 
 function checkTrainable(config: ModelConfig, trainable: Trainable): void {
@@ -160,7 +168,7 @@ function checkTrainable(config: ModelConfig, trainable: Trainable): void {
 }
 
 function allocate(gpu: Gpu, spec: ParameterSpec, precision: Operand): Parameter {
-  const dtype = isVector(spec) ? "f32" : precision;
+  const dtype = isOperand(spec) ? precision : "f32";
   return { spec, operand: createTensor(gpu, spec.name, dtype, spec.shape) };
 }
 
@@ -179,7 +187,7 @@ function allocateTrained(
       matrices,
       master: createTensor(gpu, "weights", "f32", [length]),
       gradient: createTensor(gpu, "gradients", "f32", [length]),
-      ...precision === "f16" && matrices > 0 &&
+      ...precision === "f16" && places.some(({ tensor }) => isOperand(tensor)) &&
         { operand: createTensor(gpu, "operands", "f16", [matrices]) },
     };
   });
@@ -192,7 +200,7 @@ function partsOf(gpu: Gpu, { layout, master, gradient, operand }: TrainedArena):
     const own = part(gpu, master, name, first, shape);
     return {
       spec,
-      operand: operand && !isVector(spec) ? part(gpu, operand, name, first, shape) : own,
+      operand: operand && isOperand(spec) ? part(gpu, operand, name, first, shape) : own,
       master: own,
       gradient: part(gpu, gradient, `${name} gradient`, first, shape),
     };
@@ -233,7 +241,10 @@ function refuseBeyondF16(name: string, values: Float32Array): void {
   }
 }
 
-/** A copy of the trained parameters as they are now, sharing the frozen ones: the reference of a policy before its first step. */
+/**
+ * A copy of the trained parameters as they are now, sharing the frozen ones: the reference of a policy before its first step.
+ * Fresh adapters are left out, as they change nothing.
+ */
 export function snapshot(gpu: Gpu, weights: Weights): Weights {
   const commands = new Commands(gpu);
   const parameters = new Map<string, Parameter>();
@@ -243,6 +254,7 @@ export function snapshot(gpu: Gpu, weights: Weights): Weights {
       continue;
     }
     if (spec.kind === "head" && weights.untied) continue; // the embedding is the reference's head
+    if (spec.kind === "adapter" && weights.adapter!.fresh) continue;
     const copy = createTensor(gpu, `${name} reference`, operand.dtype, spec.shape);
     commands.copy(copy, operand);
     parameters.set(name, { spec, operand: copy });
@@ -338,11 +350,13 @@ export async function restoreMasters(
 }
 
 /**
- * The weights as the tensors of a checkpoint, masters where there are, so that nothing trained is rounded. Each is read
- * back when it is asked for.
+ * The weights as the tensors of a checkpoint, masters where there are, so that nothing trained is rounded; of adapters these
+ * alone, by PEFT's names. Each is read back when it is asked for.
  */
 export function savedTensors(gpu: Gpu, weights: Weights): LazyTensor[] {
-  return [...weights.parameters.values()].flatMap(({ spec, operand, master }) => {
+  const saved = [...weights.parameters.values()]
+    .filter(({ spec }) => !weights.adapter || spec.kind === "adapter");
+  return saved.flatMap(({ spec, operand, master }) => {
     const columns = spec.shape[1] ?? 1;
     return spec.checkpoint.map(({ name, shape, firstRow }) => ({
       name,

@@ -10,7 +10,7 @@ import { openDevice, type Opening } from "./device.ts";
 import { defaultCachePath, DiskCache, hashDirectory } from "./disk_cache.ts";
 import { EncoderPool } from "./encoder_pool.ts";
 import { openDirectory } from "./files.ts";
-import { locateModel, openStoredModel } from "./models.ts";
+import { openModelFiles, openStoredModel } from "./models.ts";
 import { RunDirectory } from "./run_directory.ts";
 import { hashTokenSources } from "./token_sources.ts";
 
@@ -21,7 +21,7 @@ export function localPorts(
   return {
     signal,
     openModel: openStoredModel,
-    openModelFiles: async (pathOrId) => (await locateModel(pathOrId)).directory,
+    openModelFiles,
     openDataset,
     openDirectory,
     openDevice: (options) => openDevice(options, opening),

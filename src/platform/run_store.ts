@@ -61,7 +61,9 @@ export class DiskRuns implements RunStore {
         ? `${path}/checkpoints/step-${step}`
         : null;
     }
-    return await isFile(`${path}/config.json`) ? path : null;
+    const isModel = await isFile(`${path}/config.json`) ||
+      await isFile(`${path}/adapter_config.json`);
+    return isModel ? path : null;
   }
 
   async #read(id: string, file: string): Promise<string | null> {

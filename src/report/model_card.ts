@@ -47,14 +47,14 @@ function methodOf({ command, options }: RunRecord): string {
 }
 
 // The hub refuses cards that name anything but its own repositories here.
-function frontMatter({ command, source, data }: RunRecord): string {
+function frontMatter({ command, source, data, base: adapted }: RunRecord): string {
   const base = hubName(source);
   const datasets = new Set(data.flatMap(({ files }) => files.map(hubName)));
   datasets.delete(null);
   // Every JSON string is a YAML string.
   return [
     "---",
-    "library_name: transformers",
+    `library_name: ${adapted ? "peft" : "transformers"}`,
     "pipeline_tag: text-generation",
     ...base === null ? [] : [`base_model: ${JSON.stringify(base)}`],
     ...datasets.size === 0 ? [] : ["datasets:"],
@@ -62,6 +62,7 @@ function frontMatter({ command, source, data }: RunRecord): string {
     "tags:",
     "  - smoldpo",
     `  - ${command === "train" ? "dpo" : command}`,
+    ...adapted ? ["  - lora"] : [],
     "---",
   ].join("\n");
 }
@@ -74,14 +75,17 @@ function hubName(path: string): string | null {
   return match && `${match[1]}/${match[2]}`;
 }
 
-function summary({ startedAt, durationSeconds, device, parameters, versions }: RunRecord): string {
+function summary(run: RunRecord): string {
+  const { startedAt, durationSeconds, device, parameters, versions } = run;
   const programs = Object.entries(versions).map(([name, version]) => `${name} ${version}`);
   const when = startedAt.slice(0, 16).replace("T", " ");
   return [
     `${readable(parameters.trained)} of ${readable(parameters.total)} weights were trained on `,
     `${code(device.description)} (${device.engine}), ${when} UTC, in `,
     `${readable(Math.round(durationSeconds))} seconds, by ${programs.join(", ")}.\n\n`,
-    "Transformers loads this directory as it is: `AutoModelForCausalLM.from_pretrained(path)`. ",
+    run.base
+      ? "They are adapters, which PEFT loads: `AutoPeftModelForCausalLM.from_pretrained(path)`. "
+      : "Transformers loads this directory as it is: `AutoModelForCausalLM.from_pretrained(path)`. ",
     "Curves are in `report.html`, numbers in `metrics.jsonl`, the configuration in `run.json`.",
   ].join("");
 }

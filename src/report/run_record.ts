@@ -3,6 +3,7 @@ import type { Command, Origin } from "../config.ts";
 import type { FilterReport } from "../data/filter_report.ts";
 import type { Audit } from "../data/audit.ts";
 import type { DeviceInfo } from "../gpu/device.ts";
+import type { ModelIdentity } from "../train/identity.ts";
 
 /** What `run.json` holds: everything needed to know what a run was, and to run it again. */
 export interface RunRecord {
@@ -17,6 +18,8 @@ export interface RunRecord {
   origins: Readonly<Record<string, Origin>>;
   /** The folder that configuration and tokenizer of the model came from. */
   source: string;
+  /** Where adapters were trained: what the model is that they belong to, SHA-256 digests. */
+  base?: ModelIdentity;
   /** Weights, all and those that were trained. */
   parameters: { total: number; trained: number };
   /** What tensors on the GPU took at the worst time, as planned and as it was. */

@@ -20,6 +20,12 @@ import type { TextTokenizer } from "../text/tokenizer.ts";
 import type { CheckpointStorage } from "../train/checkpoint.ts";
 import type { ModelIdentity } from "../train/identity.ts";
 
+/** A model as an adapter names it, and what it is by content. */
+export interface NamedModel {
+  name: string;
+  identity: () => Promise<ModelIdentity>;
+}
+
 /** A stored model, its files of weights open until it is disposed of. */
 export interface StoredModel extends Checkpoint, Disposable {
   directory: Directory;
@@ -28,6 +34,8 @@ export interface StoredModel extends Checkpoint, Disposable {
   stopIds: number[];
   /** What it is, by content; its weights are read once for it. */
   identity: () => Promise<ModelIdentity>;
+  /** Where it has trained adapters: how to go on with them, and the model that they are over. */
+  adapted?: NonNullable<Checkpoint["adapted"]> & { base: NamedModel };
   /** How its weights are read, where that is not plain. */
   notes: readonly string[];
 }

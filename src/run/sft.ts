@@ -94,6 +94,8 @@ export async function sft(
       output,
       source,
       model: stored?.identity ?? (() => identityOfRandom(checkpoint)),
+      base: stored?.adapted?.base ??
+        { name: options.model, identity: stored?.identity ?? (() => identityOfRandom(checkpoint)) },
       reference: () => Promise.resolve(null),
       data: [rows.data().record, ...heldOut ? [heldOut.record] : []],
       plan,

@@ -106,6 +106,7 @@ export async function train(
       output,
       source: model.directory,
       model: model.identity,
+      base: model.adapted?.base ?? { name: options.model, identity: model.identity },
       reference: async () => reference && await reference.identity(),
       data: [record, ...heldOut ? [heldOut.record] : []],
       plan,

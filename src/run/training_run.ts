@@ -4,6 +4,7 @@ import type { Options, Resolved } from "../config.ts";
 import type { Training } from "../engine.ts";
 import { UserError } from "../errors.ts";
 import type { Directory } from "../formats/files.ts";
+import { saveAdapter } from "../model/adapter_files.ts";
 import { SAVED_DTYPES, saveModel } from "../model/save.ts";
 import { savedTensors } from "../model/weights.ts";
 import type { TrainingData } from "../report/header.ts";
@@ -22,6 +23,7 @@ import {
   openLatestCheckpoint,
   saveCheckpoint,
 } from "../train/checkpoint.ts";
+import { adapterState } from "../train/checkpoint_model.ts";
 import type { ModelIdentity } from "../train/identity.ts";
 import { trainLoop } from "../train/loop.ts";
 import type { StepMetrics } from "../train/step_metrics.ts";
@@ -34,7 +36,7 @@ import { headerWords } from "./event_words.ts";
 import type { EvaluationPlan } from "./evaluation_plan.ts";
 import type { Emit, RunEvent } from "./events.ts";
 import { fingerprintOf } from "./fingerprint.ts";
-import type { OpenDevice, Ports, RunOutput } from "./ports.ts";
+import type { NamedModel, OpenDevice, Ports, RunOutput } from "./ports.ts";
 
 type TrainingOptions = Options<"train"> | Options<"sft">;
 
@@ -50,6 +52,8 @@ export interface TrainingRun {
   source: Directory;
   /** What the run began with; the first call reads all of its weights. */
   model: () => Promise<ModelIdentity>;
+  /** What adapters that are trained belong to. */
+  base: NamedModel;
   /** A reference of its own, or null. */
   reference: () => Promise<ModelIdentity | null>;
   data: DataRecord[];
@@ -172,6 +176,7 @@ export async function runLoop(
   const save = async (step: number) => {
     const content = await checkpointContent(model, optimizer, await identified);
     content.state.source = options.model;
+    if (model.weights.adapter) content.state.adapter = adapterState(model.weights.adapter);
     content.state.position = run.stream?.position;
     const kept = evaluation.options.loadBestModelAtEnd
       ? evaluation.best(output.metrics)?.step ?? null
@@ -230,12 +235,15 @@ export async function saveRun(run: TrainingRun, samples: Sample[]): Promise<void
   const { resolved, ports, device, training, output, data, startedAt, events } = run;
   const { command, options, origins } = resolved;
   const { config } = training.model.weights;
+  const { adapter } = training.model.weights;
   const tensors = savedTensors(device.gpu, training.model.weights);
-  await saveModel(output.files, config, tensors, {
-    tieWordEmbeddings: config.tieWordEmbeddings,
-    dtype: SAVED_DTYPES[options.saveDtype ?? "f32"],
-    companions: run.source,
-  });
+  const how = { dtype: SAVED_DTYPES[options.saveDtype ?? "f32"], companions: run.source };
+  if (adapter) {
+    await saveAdapter(output.files, config, adapter, tensors, { base: run.base.name, ...how });
+  } else {
+    const { tieWordEmbeddings } = config;
+    await saveModel(output.files, config, tensors, { tieWordEmbeddings, ...how });
+  }
   const record: RunRecord = {
     command,
     startedAt: startedAt.toISOString(),
@@ -247,6 +255,7 @@ export async function saveRun(run: TrainingRun, samples: Sample[]): Promise<void
       ? { ...origins, precision: { source: "automatic", detail: device.precisionReason } }
       : origins,
     source: run.source.name,
+    base: adapter && await run.base.identity(),
     parameters: training.parameters,
     memory: { plannedBytes: run.memory.total, peakBytes: device.gpu.memory.peakBytes },
     data,

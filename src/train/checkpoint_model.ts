@@ -11,6 +11,8 @@ import type { Directory } from "../formats/files.ts";
 import { describe, isObject, readJsonObject } from "../formats/json.ts";
 import { readSafetensorsHeader } from "../formats/safetensors.ts";
 import { formatShape } from "../formats/tensor_data.ts";
+import { type AdapterShape, adapterTable } from "../model/adapter.ts";
+import { adaptModel } from "../model/adapter_files.ts";
 import { type ModelSource, readersOf } from "../model/directory.ts";
 import { type ParameterSpec, parameterTable } from "../model/params.ts";
 import type { StoredTensor } from "../model/weight_files.ts";
@@ -35,7 +37,8 @@ export async function openCheckpointModel(
   open: (model: string) => Promise<ModelSource>,
   identify: IdentifyModel,
 ): Promise<ModelSource> {
-  const { name: began, identity } = await readOrigin(directory);
+  const state = await readJsonObject(directory, STATE);
+  const { name: began, identity } = originOf(directory, state);
   const check = (part: keyof ModelIdentity, found: string) => {
     if (identity === null || found === identity[part]) return;
     throw new UserError(
@@ -56,8 +59,10 @@ export async function openCheckpointModel(
     // A head of its own that a tied model was given.
     const untied = trained.has("lm_head") && source.config.tieWordEmbeddings;
     const config = untied ? { ...source.config, tieWordEmbeddings: false } : source.config;
+    const adapter = adapterOf(directory, state.adapter);
+    const table = adapter ? adapterTable(config, adapter) : parameterTable(config);
     const parts = new Map<string, StoredTensor>();
-    for (const spec of parameterTable(config)) {
+    for (const spec of table) {
       const info = trained.get(spec.name);
       if (info === undefined) continue; // frozen
       checkShape(directory, spec, info.shape);
@@ -68,7 +73,15 @@ export async function openCheckpointModel(
         parts.set(name, { file, dtype: "F32", shape, begin, end });
       }
     }
+    if (adapter) {
+      const base = source.adapted?.base ?? source;
+      if (identity) check("weights", (await identify(source)).weights);
+      const names = { adapter: directory.name, base: source.adapted?.name ?? began };
+      const adapted = adaptModel(base, { shape: adapter, tensors: parts }, names);
+      return { ...adapted, directory: source.directory, close };
+    }
     const tensors = new Map([...source.tensors, ...parts]);
+    const own = readersOf(parts);
     const isUsed = [...source.tensors.keys()].some((name) => !parts.has(name));
     if (isUsed && identity) check("weights", (await identify(source)).weights);
     const note =
@@ -79,7 +92,8 @@ export async function openCheckpointModel(
       directory: source.directory,
       tensors,
       notes: [...source.notes, note],
-      ...readersOf(tensors),
+      readFloat32: (name) => (parts.has(name) ? own : source).readFloat32(name),
+      readChunks: (name) => (parts.has(name) ? own : source).readChunks(name),
       close,
     };
   } catch (error) {
@@ -92,16 +106,35 @@ export async function openCheckpointModel(
  * The model that a training began with: its name, and what it was. Earlier versions of this program did not write down the
  * latter, and kept the name in its place.
  */
-async function readOrigin(
+function originOf(
   directory: Directory,
-): Promise<{ name: string; identity: ModelIdentity | null }> {
-  const { source, fingerprint } = await readJsonObject(directory, STATE);
+  { source, fingerprint }: Record<string, unknown>,
+): { name: string; identity: ModelIdentity | null } {
   const model = isObject(fingerprint) ? fingerprint.model : undefined;
   if (typeof model === "string") return { name: model, identity: null };
   if (typeof source === "string" && isIdentity(model)) return { name: source, identity: model };
   throw new UserError(
     `Cannot load ${directory.name}: expected ${STATE} to name the model that the training began with, found ${
       describe(source)
+    }`,
+  );
+}
+
+/** What a checkpoint of adapters says of them, as JSON. */
+export function adapterState({ rank, alpha, rslora, matrices }: AdapterShape) {
+  return { rank, alpha, rslora, matrices: [...matrices] };
+}
+
+/** Reads {@link adapterState}; null where the checkpoint is of no adapters. */
+function adapterOf(directory: Directory, state: unknown): AdapterShape | null {
+  if (state === undefined) return null;
+  const { rank, alpha, rslora, matrices } = isObject(state) ? state : {};
+  const isRight = typeof rank === "number" && typeof alpha === "number" &&
+    typeof rslora === "boolean" && Array.isArray(matrices);
+  if (isRight) return { rank, alpha, rslora, matrices: new Set(matrices.map(String)) };
+  throw new UserError(
+    `Cannot load ${directory.name}: expected "adapter" in ${STATE} to describe adapters, found ${
+      describe(state)
     }`,
   );
 }

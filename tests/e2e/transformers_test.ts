@@ -1,17 +1,9 @@
 import assert from "node:assert/strict";
-import { packSequences } from "../../src/dpo/pack.ts";
-import { loadModel, startSft } from "../../src/engine.ts";
+import { startSft } from "../../src/engine.ts";
 import { type ModelSource, openModel } from "../../src/model/directory.ts";
 import { saveModel } from "../../src/model/save.ts";
 import type { SavedDtype } from "../../src/formats/tensor_data.ts";
-import { Commands } from "../../src/gpu/commands.ts";
-import { readTensor } from "../../src/gpu/tensor.ts";
-import { paddedColumns } from "../../src/kernels/matmul.ts";
-import { uploadBatch } from "../../src/model/batch.ts";
 import { parseModelConfig } from "../../src/model/config.ts";
-import { topForward, trunkForward } from "../../src/model/forward.ts";
-import { headForward } from "../../src/model/head.ts";
-import { scoreTensor } from "../../src/model/model.ts";
 import { checkpointTensors } from "../../src/model/params.ts";
 import { ropeFrequencies } from "../../src/model/rope_frequencies.ts";
 import { sha256 } from "../../src/platform/checkpoint_storage.ts";
@@ -20,6 +12,7 @@ import { renderChat } from "../../src/text/chat.ts";
 import { loadTokenizer } from "../../src/text/tokenizer.ts";
 import { MemoryDirectory } from "../formats/memory_directory.ts";
 import { assertClose, gpu } from "../kernels/harness.ts";
+import { logitsOf } from "../model/logits.ts";
 import { gradientDifference, options, takeStep } from "../model/small_models.ts";
 import { askPython, lackOfPython } from "../python.ts";
 import { unless } from "../skip.ts";
@@ -138,7 +131,9 @@ Deno.test(
 
           for (const [j, ids] of sequences.entries()) {
             const expected = (answer.logits as number[][][])[j].flat();
-            const found = await logitsOf(await openModel(directories[i]), ids);
+            const source = await openModel(directories[i]);
+            const found = await logitsOf({ config: source.config, read: source.readChunks }, ids);
+            source.close();
             assertClose(found, expected, { absolute: 1e-3, relative: 1e-4, name: "logits" });
           }
 
@@ -163,28 +158,6 @@ async function gradientsOf(source: ModelSource, ids: number[]): Promise<Map<stri
   const training = await startSft(gpu, checkpoint, rows, flags, "f32");
   source.close();
   return (await takeStep(training, [0])).gradients;
-}
-
-/** The logits after each token, (T, V), through this project's shaders. */
-async function logitsOf(source: ModelSource, ids: number[]): Promise<number[]> {
-  const { config } = source;
-  const checkpoint = { config, read: source.readChunks };
-  const model = await loadModel(gpu, checkpoint, { precision: "f32", positions: 64 });
-  source.close();
-  const { runtime, weights } = model;
-  // The head computes rows that predict a token, so one more token follows.
-  const sequence = { ids: Uint32Array.from([...ids, 0]), promptLength: 1 };
-  const packing = { scope: "all", weight: 1, chunkRows: runtime.headRows } as const;
-  const batch = uploadBatch(gpu, runtime.workspace, packSequences([sequence], packing));
-  const commands = new Commands(gpu);
-  const trunk = trunkForward(commands, runtime, weights, batch, 0);
-  const { y } = topForward(commands, runtime, weights, batch, trunk, 0, false);
-  headForward(commands, runtime, weights, batch, scoreTensor(model, "scores", 1), y);
-  commands.submit();
-  const stride = paddedColumns(config.vocabSize);
-  const shape = [runtime.headRows, stride];
-  const logits = await readTensor(gpu, runtime.workspace.get("head logits", "f32", shape));
-  return ids.flatMap((_, t) => [...logits.subarray(t * stride, t * stride + config.vocabSize)]);
 }
 
 function randomTensors(config: ReturnType<typeof parseModelConfig>) {

@@ -48,8 +48,13 @@ for (const operand of operandTypes) {
       const x = values(1, M * K, operand);
       const weight = values(2, N * K, operand);
       const residual = values(3, M * stride);
-      for (const added of [undefined, residual]) {
-        const y = output([M, stride], added ? "f32" : operand);
+      for (
+        const [added, result] of [[undefined, operand], [residual, "f32"], [
+          residual,
+          operand,
+        ]] as const
+      ) {
+        const y = output([M, stride], result);
         run((commands) =>
           matmulForward(
             commands,
@@ -60,7 +65,7 @@ for (const operand of operandTypes) {
           )
         );
         const expected = reference.matmulForward(x, weight, added, { M, N, K, stride });
-        assertClose(await read(y), expected, tolerance(K, added ? "f32" : operand));
+        assertClose(await read(y), expected, tolerance(K, result));
       }
     });
   });

@@ -151,11 +151,13 @@ Deno.test("model directory: adapters are refused with what to do", async () => {
     "adapter_config.json": adapter,
     "adapter_model.safetensors": "",
   });
-  await rejects(alone, /expected a whole model, found a LORA adapter of org\/base .*: merge it/);
-  await rejects(alone, /found a LORA adapter/, { file: "adapter_model.safetensors" });
+  const refusal =
+    /expected a whole model, found an adapter of org\/base .*: name its folder, and no --config-from/;
+  await rejects(alone, refusal);
+  await rejects(alone, refusal, { file: "adapter_model.safetensors" });
   const beside = await directory(fill());
   await beside.writeText("adapter_config.json", adapter);
-  await rejects(beside, /found one with a LORA adapter .*name the file of weights itself/);
+  await rejects(beside, refusal);
   (await openModel(beside, { file: "model.safetensors" })).close();
 });
 

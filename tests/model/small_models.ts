@@ -138,7 +138,7 @@ export function options<C extends Command>(command: C, flags: Record<string, unk
 
 /** What a step on the given rows gives: its metrics and the gradient of every trained tensor of the checkpoint. */
 export async function takeStep(
-  { model, optimizer, steps }: Training,
+  { model, optimizer, steps }: Pick<Training, "model" | "optimizer" | "steps">,
   rows: number[],
   learningRate = 0,
 ): Promise<{ metrics: Record<string, number>; gradients: Map<string, Float32Array> }> {

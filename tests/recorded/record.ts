@@ -135,6 +135,15 @@ async function work(
   const text = await startSft(gpu, checkpoint, rows, sft, precision);
   await section("A step on text, one layer trains", () => step(text));
 
+  const lora = options("train", { "lora-r": "3", "layers-to-transform": "1" });
+  const adapters = await startDpo(gpu, checkpoint, null, pairs, lora, precision);
+  await section("A step on pairs, adapters of one layer train", () => step(adapters));
+  using adapted = new Decoder(adapters.model, 128, 1);
+  await section("Adapters: a prompt", () => adapted.begin([sequence(0, null)]));
+  await section("Adapters: a further token", () => {
+    return adapted.next([{ ...sequence(0, null), ids: [1] }], 1);
+  });
+
   const model = await loadModel(gpu, checkpoint, { precision, positions: 128 });
   await section("Scores of pairs", () => Array.fromAsync(scorePairs(model, pairs)));
   using decoder = new Decoder(model, 256, 2);
