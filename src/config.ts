@@ -371,6 +371,9 @@ function refuseContradictions(values: Values, origins: Origins): void {
     }
   }
   if ("loraR" in values) refuseLora(values, given, refuse);
+  if (values.maxSteps === 0) {
+    refuse("--max-steps of at least 1, or -1 for none", "0, which is no step");
+  }
   if (values.streaming) {
     if (Number(values.maxSteps) < 1) {
       refuse("--max-steps with --streaming, whose end is not known", `${values.maxSteps}`);

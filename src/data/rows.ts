@@ -201,7 +201,7 @@ async function* readJson(
 ): AsyncGenerator<DatasetRow> {
   const { maxLineLength, maxListLength } = limits;
   const whole = { ...limits, maxLineLength: Math.max(maxLineLength, maxListLength) };
-  const lines = notBlank(readLines(file, compression, path, whole), path);
+  const lines = notBlank(readLines(file, compression, path, whole), path, maxLineLength);
   const first = (await lines.next()).value;
   if (first === undefined) return;
   const second = (await lines.next()).value;
@@ -242,14 +242,17 @@ interface Line {
   where: string;
 }
 
+/** @param maxBlank Longest line without a row. */
 async function* notBlank(
   lines: AsyncIterable<string>,
   path: string,
+  maxBlank: number,
 ): AsyncGenerator<Line, undefined> {
   let number = 0;
   for await (const text of lines) {
-    number++;
-    if (text.trim() !== "") yield { text, where: `${path}, line ${number}` };
+    const where = `${path}, line ${++number}`;
+    if (text.trim() !== "") yield { text, where };
+    else if (text.length > maxBlank) throw tooLong(where, maxBlank);
   }
 }
 

@@ -3,6 +3,7 @@ import type { Options, Origin } from "../config.ts";
 import { auditInWords } from "../data/audit.ts";
 import { filterInWords } from "../data/filter_report.ts";
 import { needsReference } from "../losses/losses.ts";
+import { unusualOptions } from "./diagnosis.ts";
 import { type MemoryPlan, planInWords, totalInWords } from "../train/memory_plan.ts";
 import type { DataRecord } from "./run_record.ts";
 import {
@@ -89,6 +90,11 @@ export function headerOf(plan: RunPlan): Line[] {
       ]
       : [],
     ...(plan.command === "train" ? heldOutPairs(plan) : heldOutText(plan)).map(say),
+    ...unusualOptions({
+      ...options,
+      beta: plan.command === "train" ? plan.options.beta : undefined,
+    })
+      .map((text) => say(`unusual    ${text}`)),
     say(`memory     ${data.bufferRows === null ? "" : "at most "}${totalInWords(memory)}`),
     detail(`memory     ${planInWords(memory)}`),
     say(`steps      ${totalSteps}, ${rowsPerStep} ${unitOf(plan)} each`),

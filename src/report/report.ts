@@ -40,7 +40,9 @@ export function renderReport(
     title,
     html`
       <p class="facts">${facts(run)}</p>
-      ${skips(metrics)} ${changes(run, metrics)} ${curves(metrics)} ${answers(samples)} ${data(
+      ${skips(metrics)} ${findings(run)} ${changes(run, metrics)} ${curves(metrics)} ${answers(
+        samples,
+      )} ${data(
         run,
       )} ${configuration(run)}
     `,
@@ -64,6 +66,12 @@ function skips(metrics: readonly MetricsLine[]): Html {
   return html`<p>Skipped since the gradient overflowed f16, and the loss scale fell: ${
     steps.length === 1 ? "step" : "steps"
   } ${steps.join(", ")}.</p>`;
+}
+
+function findings({ diagnosis = [] }: RunRecord): Html {
+  if (diagnosis.length === 0) return html``;
+  return html`<h2>Diagnosis</h2>
+<ul>${diagnosis.map(({ text }) => html`<li>${text}.</li>`)}</ul>`;
 }
 
 function changes({ bestStep }: RunRecord, metrics: readonly MetricsLine[]): Html {

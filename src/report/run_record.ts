@@ -27,6 +27,8 @@ export interface RunRecord {
   data: readonly DataRecord[];
   /** The step whose model was saved, where that is not the last one. */
   bestStep?: number;
+  /** What stands out of its numbers, in words. */
+  diagnosis?: readonly { sign: string; text: string }[];
   /** The lines of its header, those of `--verbose` included. */
   header: readonly string[];
 }
@@ -106,7 +108,7 @@ function isEvaluation(name: string): boolean {
 /** @returns The number as people read it: five digits, with commas where it is whole. */
 export function readable(value: unknown): string {
   if (typeof value !== "number") return typeof value === "string" ? value : JSON.stringify(value);
-  if (Number.isInteger(value)) return value.toLocaleString("en");
+  if (Number.isInteger(value) && Math.abs(value) < 1e15) return value.toLocaleString("en");
   const rounded = Number(value.toPrecision(5));
   return Math.abs(value) < 1e-3 || Math.abs(value) >= 1e6
     ? rounded.toExponential()

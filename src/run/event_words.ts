@@ -43,6 +43,8 @@ export function wordsOf(event: RunEvent, unit: "pairs" | "rows" = "pairs"): Line
       const doubts = flipsInWords(event.labels);
       return doubts === "" ? [] : say(`audit      ${event.path}: ${doubts}`);
     }
+    case "diagnosed":
+      return say(...event.findings.map(({ text }) => `diagnosis  ${text}`));
     case "streamed":
       return say(`data       read ${countsInWords(event.data.counts, unit)}`);
     default:

@@ -1,6 +1,7 @@
 // This module is browser compatible.
 import type { Audit } from "../data/audit.ts";
 import type { PairScore } from "../dpo/evaluate.ts";
+import type { Finding } from "../report/diagnosis.ts";
 import type { RunPlan } from "../report/header.ts";
 import type { Change, DataRecord, MetricsLine, Sample } from "../report/run_record.ts";
 import type { Best } from "./evaluation_plan.ts";
@@ -39,6 +40,8 @@ export type RunEvent =
   | { type: "compared"; changes: Change[]; samples: Sample[] }
   /** Labels that the reference doubts. */
   | { type: "doubted"; path: string; labels: NonNullable<Audit["suspectedFlips"]> }
+  /** What stands out of the numbers of a training that has ended. */
+  | { type: "diagnosed"; findings: Finding[] }
   /** What a stream has read in the end. */
   | { type: "streamed"; data: DataRecord }
   | { type: "saved"; output: string; durationSeconds: number; changes: Change[] }

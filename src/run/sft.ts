@@ -103,6 +103,7 @@ export async function sft(
       stream: rows.stream,
       startedAt,
       memory,
+      course: { beta: null, lossOfEquals: null, chosenTokens: null },
       evaluation: EvaluationPlan.none,
     };
     announce(output.path);

@@ -1,5 +1,6 @@
 // This module is browser compatible.
 import type { Options, Resolved } from "../config.ts";
+import type { TokenSequence } from "../data/truncate.ts";
 import { suspectedFlips } from "../dpo/label_flips.ts";
 import { startDpo, trainableOf } from "../engine.ts";
 import { lossOfEquals } from "../losses/losses.ts";
@@ -114,6 +115,11 @@ export async function train(
       stream: rows.stream,
       startedAt,
       memory,
+      course: {
+        beta: options.beta,
+        lossOfEquals: options.reference === null ? lossOfEquals(options) : null,
+        chosenTokens: rows.stream ? null : meanOf(rows.rows.map(({ chosen }) => chosen)),
+      },
       evaluation: new EvaluationPlan(
         options,
         rows.stream ? Infinity : Math.ceil(rows.rows.length / plan.rowsPerStep),
@@ -201,13 +207,19 @@ export async function train(
   }
 }
 
+/** Tokens of an answer, in the mean. */
+function meanOf(answers: readonly TokenSequence[]): number {
+  const tokens = answers.reduce((sum, { ids, promptLength }) => sum + ids.length - promptLength, 0);
+  return tokens / answers.length;
+}
+
 /** Checks the first step that was not skipped, of a run that begins. */
 function selfCheck(options: Options<"train">, firstStep: number, emit: Emit) {
   const expected = options.reference === null ? lossOfEquals(options) : null;
   let checked = firstStep > 0;
   return (metrics: StepMetrics) => {
     if (checked || metrics.skipped) return;
-    emit({ type: "checked", found: checkFirstStep(metrics, expected) });
+    emit({ type: "checked", found: checkFirstStep(metrics, expected, options.beta) });
     checked = true;
   };
 }

@@ -7,6 +7,7 @@ import type { Directory } from "../formats/files.ts";
 import { saveAdapter } from "../model/adapter_files.ts";
 import { SAVED_DTYPES, saveModel } from "../model/save.ts";
 import { savedTensors } from "../model/weights.ts";
+import { type Course, diagnose, remedyOf } from "../report/diagnosis.ts";
 import type { TrainingData } from "../report/header.ts";
 import { renderModelCard } from "../report/model_card.ts";
 import { renderReport } from "../report/report.ts";
@@ -62,6 +63,8 @@ export interface TrainingRun {
   stream?: RowStream<unknown>;
   startedAt: Date;
   memory: MemoryPlan;
+  /** What its numbers are compared with in the end. */
+  course: Pick<Course, "beta" | "lossOfEquals" | "chosenTokens">;
   evaluation: EvaluationPlan;
   /** The step whose model is saved, where that is not the last one. */
   bestStep?: number;
@@ -196,6 +199,7 @@ export async function runLoop(
     },
     saveEverySteps: options.saveSteps,
     save,
+    remedy: remedyOf(options),
     evaluation: {
       isDue: (step) => evaluation.isDue(step),
       async evaluate(step) {
@@ -244,6 +248,14 @@ export async function saveRun(run: TrainingRun, samples: Sample[]): Promise<void
     const { tieWordEmbeddings } = config;
     await saveModel(output.files, config, tensors, { tieWordEmbeddings, ...how });
   }
+  const { files, metrics } = output;
+  const diagnosis = diagnose(metrics, {
+    ...run.course,
+    learningRate: options.learningRate,
+    vocabSize: config.vocabSize,
+    rowsPerStep: run.plan.rowsPerStep,
+  }, samples);
+  events.emit({ type: "diagnosed", findings: diagnosis });
   const record: RunRecord = {
     command,
     startedAt: startedAt.toISOString(),
@@ -260,9 +272,9 @@ export async function saveRun(run: TrainingRun, samples: Sample[]): Promise<void
     memory: { plannedBytes: run.memory.total, peakBytes: device.gpu.memory.peakBytes },
     data,
     bestStep: run.bestStep,
+    diagnosis,
     header: events.header,
   };
-  const { files, metrics } = output;
   await files.writeText("run.json", `${JSON.stringify(record, null, 2)}\n`);
   await files.writeText("report.html", renderReport(record, metrics, samples));
   await files.writeText("README.md", renderModelCard(record, metrics, samples));

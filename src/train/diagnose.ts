@@ -10,11 +10,13 @@ import type { StepMetrics } from "./step_metrics.ts";
  *
  * @param metrics Of that step. Where all numbers of its rows are finite at f16, the loss scale cannot fall any more.
  * @param ofRow What is not finite of a row.
+ * @param remedy What to change, as the options are.
  */
 export async function nonFiniteGradient(
   { gpu, weights }: Model,
   { step, loss, grad_norm, skipped, loss_scale }: StepMetrics,
   ofRow: string | null,
+  remedy = "lower --learning-rate",
 ): Promise<UserError> {
   let where = "every gradient is finite now";
   for (const { spec, gradient } of trainedParameters(weights)) {
@@ -34,11 +36,11 @@ export async function nonFiniteGradient(
     ...ofRow === null ? [] : [ofRow],
     where,
   ].join("; ");
-  if (weights.precision === "f32") return new UserError(`${found}: lower --learning-rate`);
+  if (weights.precision === "f32") return new UserError(`${found}: ${remedy}`);
   const overflow = ofRow === null
     ? `f16 overflows in the backward pass even at a loss scale of ${loss_scale}`
     : "f16 overflows in the forward pass, or training diverged";
   return new UserError(
-    `${found}; ${overflow}: use --precision f32, or lower --learning-rate`,
+    `${found}; ${overflow}: use --precision f32, or ${remedy}`,
   );
 }

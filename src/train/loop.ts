@@ -33,6 +33,8 @@ export interface LoopOptions {
   /** Called between steps, when all metrics are in: write a checkpoint. */
   saveEverySteps: number;
   save(step: number): Promise<void>;
+  /** What to change where numbers are not finite. */
+  remedy?: string;
   /** What evaluates between steps, when all metrics are in. */
   evaluation?: {
     isDue(step: number): boolean;
@@ -84,7 +86,7 @@ export async function trainLoop(
       lossScale = metrics.loss_scale;
       const overflows = skipsAtFloor >= (optimizer.dynamic ? SKIPS_AT_FLOOR : 1);
       if (overflows || notFinite !== null) {
-        throw await nonFiniteGradient(model, metrics, notFinite);
+        throw await nonFiniteGradient(model, metrics, notFinite, options.remedy);
       }
       await options.onStep(metrics);
     }

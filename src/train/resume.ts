@@ -128,7 +128,11 @@ export function checkFingerprint(
     const give = isModel ? `the --${name}` : "the options and data";
     // What a configuration says, and so its digest, may be more in a later version.
     const isEarlier = isIdentity(then) && isIdentity(value) && then.weights === value.weights;
-    const hint = isEarlier ? ", or train without --resume if an earlier version wrote it" : "";
+    const hint = isEarlier
+      ? ", or train without --resume if an earlier version wrote it"
+      : name === "totalSteps"
+      ? ", for its learning rate depends on where it ends; only one with a constant rate can be made longer"
+      : "";
     throw new UserError(
       `Cannot resume: expected ${what} ${expected} as in the checkpoint, found ${found}: give ${give} of the interrupted run${hint}`,
     );

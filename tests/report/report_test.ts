@@ -34,6 +34,13 @@ Deno.test("the report has every option with its origin, and the data's counts", 
   assert.match(page, /491,904 of 2,066,496 weights trained \(23\.8 %\)/);
 });
 
+Deno.test("what stands out is said in words, and nothing where nothing does", () => {
+  assert.doesNotMatch(page, /Diagnosis/);
+  const diagnosis = [{ sign: "diverged", text: "the loss rose from 1 to 2 < 3" }];
+  const told = renderReport({ ...RUN, diagnosis }, METRICS, SAMPLES);
+  assert.match(told, /<h2>Diagnosis<\/h2>\s*<ul>\s*<li>the loss rose from 1 to 2 &lt; 3\.<\/li>/);
+});
+
 Deno.test("a curve is drawn for each metric that the run has", () => {
   const titles = Array.from(page.matchAll(/aria-label="([^"]*)"/g), ([, title]) => title);
   assert.deepEqual(titles, [

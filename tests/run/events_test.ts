@@ -42,7 +42,7 @@ Deno.test("a training tells what happens in order, as data that can be sent to a
     const result = await train(resolved, ports(), (event) => events.push(structuredClone(event)));
     assert.deepEqual(typesOf(events), [
       ...["planned", "evaluated", "started", "checked", "stepped", "stepped", "stepped"],
-      ...["evaluated", "compared", "doubted", "doubted", "saved"],
+      ...["evaluated", "compared", "doubted", "doubted", "diagnosed", "saved"],
     ]);
     const told = events.flatMap((event) =>
       event.type === "stepped" || event.type === "evaluated" ? [event.metrics] : []
@@ -106,7 +106,7 @@ Deno.test("text is trained on, evaluated and saved with the same events", () =>
     const { finished } = await sft(resolved, ports(), (event) => events.push(event));
     assert.ok(finished);
     assert.deepEqual(typesOf(events), [
-      ...["planned", "evaluated", "started", "stepped", "evaluated", "saved"],
+      ...["planned", "evaluated", "started", "stepped", "evaluated", "diagnosed", "saved"],
     ]);
   }));
 

@@ -1,0 +1,283 @@
+// This module is browser compatible.
+
+/**
+ * What a run's numbers say of how it went, in plain words: what was seen, what it means, and what to change.
+ *
+ * @module
+ */
+
+import { type MetricsLine, readable, type Sample } from "./run_record.ts";
+
+/** Something that stands out. */
+export interface Finding {
+  sign:
+    | "diverged"
+    | "uniform"
+    | "untrained"
+    | "unmoved"
+    | "easy"
+    | "falling"
+    | "gradient"
+    | "overflow"
+    | "length";
+  text: string;
+}
+
+/** What the numbers of a run are compared with. */
+export interface Course {
+  learningRate: number;
+  /** Null of next-token training. */
+  beta: number | null;
+  /** The loss while policy and reference are the same; null where there is no such loss. */
+  lossOfEquals: number | null;
+  vocabSize: number;
+  /** Tokens that a chosen answer has in the mean; null where nobody counted. */
+  chosenTokens: number | null;
+  rowsPerStep: number;
+}
+
+/** Steps of which less can be said than of noise. */
+const FEWEST_STEPS = 10;
+/** Pairs that are all right by chance about never. */
+const MANY_PAIRS = 100;
+/** Of ln V per token: a model that says less than so much more than nothing is as good as uniform. */
+const UNIFORM = 0.95;
+
+/**
+ * Looks through the metrics of a run that has ended.
+ *
+ * @param metrics The lines of its metrics.jsonl.
+ */
+export function diagnose(
+  metrics: readonly MetricsLine[],
+  course: Course,
+  samples: readonly Sample[] = [],
+): Finding[] {
+  const steps = metrics.filter((line) => "learning_rate" in line && !line.skipped);
+  const signs = [diverged, uniform, unmoved, easy, falling, gradient, overflow];
+  const findings = steps.length === 0 ? [] : signs.map((sign) => sign({ steps, metrics, course }));
+  const found = [...findings, length(samples)].filter((finding) => finding !== null);
+  // What follows from a broken model needs no remedy of its own.
+  const isBroken = found.some(({ sign }) => sign === "diverged" || sign === "uniform");
+  return found.filter(({ sign }) => !isBroken || !CONSEQUENCES.includes(sign));
+}
+
+const CONSEQUENCES: readonly Finding["sign"][] = ["falling", "gradient", "length"];
+
+interface Run {
+  /** The lines of steps that were made. */
+  steps: readonly MetricsLine[];
+  metrics: readonly MetricsLine[];
+  course: Course;
+}
+
+function diverged({ steps, course }: Run): Finding | null {
+  const [begin, end] = [course.lossOfEquals ?? steps[0].loss, lastQuarter(steps, "loss")];
+  if (!(end > 1.5 * begin + 0.1)) return null;
+  return {
+    sign: "diverged",
+    text: `the loss rose from ${number(begin)} to ${number(end)}: training diverged; ${
+      lowerRate(course)
+    }`,
+  };
+}
+
+function uniform({ steps, course }: Run): Finding | null {
+  const { vocabSize, chosenTokens, beta } = course;
+  const perToken = (loss: number, logp: number) =>
+    beta === null ? loss : chosenTokens === null ? NaN : -logp / chosenTokens;
+  const limit = Math.log(vocabSize);
+  const [begin, end] = [
+    perToken(firstQuarter(steps, "loss"), firstQuarter(steps, "logps/chosen")),
+    perToken(lastQuarter(steps, "loss"), lastQuarter(steps, "logps/chosen")),
+  ];
+  if (!(end >= UNIFORM * limit)) return null;
+  const seen = `right answers cost ${number(end)} nats per token, where guessing among ${
+    readable(vocabSize)
+  } tokens costs ${number(limit)}`;
+  const first = perToken(steps[0].loss, steps[0]["logps/chosen"]);
+  if (Math.min(begin, first) >= UNIFORM * limit) {
+    const remedy = beta === null
+      ? "raise --learning-rate, or take more steps"
+      : "begin with a model that was trained on text";
+    return {
+      sign: "untrained",
+      text: `${seen}, from the first step on: the model knows no language; ${remedy}`,
+    };
+  }
+  return {
+    sign: "uniform",
+    text: `${seen}, after ${number(first)} at first: the model has unlearned its language; ${
+      lowerRate(course)
+    }, or take fewer steps`,
+  };
+}
+
+function unmoved({ steps, course: { lossOfEquals, learningRate, beta } }: Run): Finding | null {
+  if (lossOfEquals === null || steps.length < FEWEST_STEPS) return null;
+  const end = lastQuarter(steps, "loss");
+  if (Math.abs(end - lossOfEquals) > 1e-3 * Math.max(1, Math.abs(lossOfEquals))) return null;
+  return {
+    sign: "unmoved",
+    text: `the loss is ${
+      number(end)
+    } after ${steps.length} steps, that of a model that did not move: raise --learning-rate (${
+      readable(learningRate)
+    }) or --beta (${
+      readable(beta)
+    }), take more steps, or see whether chosen and rejected differ (deno task inspect)`,
+  };
+}
+
+function easy({ steps, course: { rowsPerStep } }: Run): Finding | null {
+  // Before the first step every pair is a tie.
+  const count = Math.max(Math.ceil(steps.length / 10), Math.ceil(MANY_PAIRS / rowsPerStep));
+  const early = steps.slice(1, 1 + count);
+  const isEasy = early.length === count && count <= steps.length / 2 &&
+    early.every((step) => step["rewards/accuracies"] === 1);
+  if (!isEasy) return null;
+  return {
+    sign: "easy",
+    text:
+      `all ${
+        readable(count * rowsPerStep)
+      } pairs of the first steps were right at once: chosen and rejected differ by something easy, such as a phrase or their ` +
+      `length, which may be all that is learned; look at the pairs (deno task inspect --audit), or take fewer steps`,
+  };
+}
+
+function falling({ steps, metrics }: Run): Finding | null {
+  const evaluations = metrics.filter((line) => "eval_logps/chosen" in line);
+  const isHeldOut = evaluations.length > 1;
+  if (!isHeldOut && steps.length < FEWEST_STEPS) return null;
+  const course = (name: string) =>
+    isHeldOut
+      ? [evaluations[0][`eval_${name}`], evaluations.at(-1)![`eval_${name}`]]
+      : [firstQuarter(steps, name), lastQuarter(steps, name)];
+  const [chosen, rejected] = [course("logps/chosen"), course("logps/rejected")];
+  const fall = chosen[0] - chosen[1];
+  if (!(fall > Math.max(2, 0.1 * Math.abs(chosen[0])) && rejected[1] < rejected[0])) return null;
+  const words = ([begin, end]: number[]) => `${number(begin)} -> ${number(end)}`;
+  return {
+    sign: "falling",
+    text:
+      `chosen answers became less likely too (log-probability ${words(chosen)}, rejected ${
+        words(rejected)
+      }): both are unlearned, one more than the other; add the likelihood of chosen answers (--loss-type sigmoid,sft), raise ` +
+      `--beta, or lower --learning-rate`,
+  };
+}
+
+function gradient({ steps, course }: Run): Finding | null {
+  if (steps.length < FEWEST_STEPS) return null;
+  const [begin, end] = [quarters(steps)[0], quarters(steps)[1]].map((part) =>
+    median(part.map(({ grad_norm }) => grad_norm))
+  );
+  if (!(begin > 0 && end > 10 * begin)) return null;
+  return {
+    sign: "gradient",
+    text: `the norm of the gradient rose from ${number(begin)} to ${number(end)}: ${
+      lowerRate(course)
+    }, give --warmup-steps, or clip more (--max-grad-norm)`,
+  };
+}
+
+function overflow({ metrics }: Run): Finding | null {
+  const all = metrics.filter((line) => "learning_rate" in line);
+  const { skipped_steps: skipped = 0, loss_scale: scale = 1 } = all.at(-1)!;
+  const isOften = skipped >= 3 && skipped > 0.1 * all.length;
+  if (!(isOften || scale < 1)) return null;
+  return {
+    sign: "overflow",
+    text: `${readable(skipped)} of ${
+      readable(all.length)
+    } steps were skipped as f16 overflowed, and the loss scale fell to ${
+      readable(scale)
+    }: use --precision f32, or lower --learning-rate`,
+  };
+}
+
+function length(samples: readonly Sample[]): Finding | null {
+  const mean = (side: "policy" | "reference") =>
+    samples.reduce((sum, sample) => sum + sample[side].length, 0) / samples.length;
+  const ratio = mean("policy") / mean("reference");
+  if (samples.length < 3 || !(ratio > 2 || ratio < 0.5)) return null;
+  return {
+    sign: "length",
+    text:
+      `answers are ${
+        number(ratio)
+      } times as long as before (characters of ${samples.length} samples): length may be what ` +
+      `was learned; see whether chosen answers are longer (deno task inspect --audit), or let their end weigh less (--ld-alpha)`,
+  };
+}
+
+/** The first and the last quarter of the steps, at least one each. */
+function quarters(steps: readonly MetricsLine[]): [MetricsLine[], MetricsLine[]] {
+  const count = Math.max(1, Math.floor(steps.length / 4));
+  return [steps.slice(0, count), steps.slice(-count)];
+}
+
+const meanOf = (lines: readonly MetricsLine[], name: string) =>
+  lines.reduce((sum, line) => sum + (line[name] ?? NaN), 0) / lines.length;
+const firstQuarter = (steps: readonly MetricsLine[], name: string) =>
+  meanOf(quarters(steps)[0], name);
+const lastQuarter = (steps: readonly MetricsLine[], name: string) =>
+  meanOf(quarters(steps)[1], name);
+
+function median(numbers: number[]): number {
+  return numbers.toSorted((a, b) => a - b)[numbers.length >> 1];
+}
+
+const number = (value: number) => readable(Number(value.toPrecision(4)));
+
+function lowerRate({ learningRate, beta }: Pick<Course, "learningRate" | "beta">): string {
+  const ofBeta = beta !== null && beta > USUAL.beta[1]
+    ? ` and --beta (${readable(beta)}, where 0.1 is usual)`
+    : "";
+  return `lower --learning-rate (${readable(learningRate)})${ofBeta}`;
+}
+
+/** Where these options lie in almost all trainings. */
+const USUAL = { beta: [1e-3, 10], learningRate: [1e-8, 1e-2] } as const;
+
+/** The options whose values matter so much. */
+export interface Steering {
+  learningRate: number;
+  beta?: number;
+  optim: string;
+}
+
+/** What is unusual about a run that is still to begin, a sentence each. */
+export function unusualOptions({ learningRate, beta = USUAL.beta[0], optim }: Steering): string[] {
+  const isSgd = optim === "sgd"; // whose rate depends on the size of gradients
+  return [
+    ...beta < USUAL.beta[0]
+      ? [`--beta ${readable(beta)} leaves almost nothing of the loss's gradient: 0.1 is usual`]
+      : [],
+    ...beta > USUAL.beta[1]
+      ? [
+        `--beta ${
+          readable(beta)
+        } keeps the model at its reference, or makes it diverge: 0.1 is usual`,
+      ]
+      : [],
+    ...learningRate > USUAL.learningRate[1] && !isSgd
+      ? [
+        `--learning-rate ${
+          readable(learningRate)
+        } makes almost every model diverge: 1e-6 to 1e-3 is usual`,
+      ]
+      : [],
+    ...learningRate > 0 && learningRate < USUAL.learningRate[0] && !isSgd
+      ? [
+        `--learning-rate ${readable(learningRate)} hardly changes a weight: 1e-6 to 1e-3 is usual`,
+      ]
+      : [],
+  ];
+}
+
+/** What to change where numbers overflow. */
+export function remedyOf({ learningRate, beta }: Steering): string {
+  return lowerRate({ learningRate, beta: beta ?? null });
+}

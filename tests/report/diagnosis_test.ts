@@ -1,0 +1,170 @@
+import assert from "node:assert/strict";
+import { type Course, diagnose, unusualOptions } from "../../src/report/diagnosis.ts";
+import type { MetricsLine } from "../../src/report/run_record.ts";
+
+const { LN2 } = Math;
+const course: Course = {
+  learningRate: 1e-4,
+  beta: 0.1,
+  lossOfEquals: LN2,
+  vocabSize: 1000,
+  chosenTokens: 10,
+  rowsPerStep: 8,
+};
+
+/** The metrics of a healthy run, changed. @param share From 0 to 1 over the steps. */
+function run(change: (share: number, step: number) => Record<string, number>, count = 40) {
+  return Array.from({ length: count }, (_, i): MetricsLine => {
+    const share = i / (count - 1);
+    return {
+      step: i + 1,
+      learning_rate: 1e-4,
+      loss: LN2 - 0.4 * share,
+      grad_norm: 2 - share,
+      "rewards/accuracies": i === 0 ? 0 : 0.6 + 0.4 * share,
+      "rewards/margins": share,
+      "logps/chosen": -20 + share,
+      "logps/rejected": -21 - 3 * share,
+      skipped_steps: 0,
+      loss_scale: 1,
+      ...change(share, i + 1),
+    };
+  });
+}
+
+const signs = (...args: Parameters<typeof diagnose>) => diagnose(...args).map(({ sign }) => sign);
+
+Deno.test("diagnosis: of a healthy run nothing stands out", () => {
+  assert.deepEqual(diagnose(run(() => ({})), course), []);
+  assert.deepEqual(diagnose([], course), []);
+  assert.deepEqual(diagnose(run(() => ({}), 1), course), []);
+});
+
+Deno.test("diagnosis: each sign, with the numbers that led to it and what to change", () => {
+  const cases: [metrics: MetricsLine[], sign: string, text: RegExp, changed?: Partial<Course>][] = [
+    [
+      run((share) => ({ loss: LN2 + 9000 * share })),
+      "diverged",
+      /the loss rose from 0.6931 to 7,?\d{3}.*: training diverged; lower --learning-rate \(10\)$/,
+      { learningRate: 10 },
+    ],
+    [
+      run((share) => ({ loss: LN2 + 9000 * share })),
+      "diverged",
+      /lower --learning-rate \(1e-4\) and --beta \(1,000, where 0.1 is usual\)/,
+      { beta: 1000 },
+    ],
+    [
+      run((share) => ({ "logps/chosen": -20 - 60 * share, "logps/rejected": -10 })),
+      "uniform",
+      /right answers cost 7.3\d* nats per token, where guessing among 1,000 tokens costs 6.908, after 2 at first/,
+    ],
+    [
+      run(() => ({ "logps/chosen": -70 })),
+      "untrained",
+      /from the first step on: .* begin with a model that was trained on text/,
+    ],
+    [
+      run(() => ({ loss: LN2 })),
+      "unmoved",
+      /the loss is 0.6931 after 40 steps, that of a model that did not move: raise --learning-rate \(1e-4\) or --beta/,
+    ],
+    [
+      run((_, step) => ({ "rewards/accuracies": step === 1 ? 0 : 1 })),
+      "easy",
+      /all 104 pairs of the first steps were right at once/,
+    ],
+    [
+      run((share) => ({ "logps/chosen": -20 - 10 * share, "logps/rejected": -21 - 30 * share })),
+      "falling",
+      /log-probability -21.15\d* -> -28.8\d*, rejected .*--loss-type sigmoid,sft/,
+    ],
+    [
+      run((share) => ({ grad_norm: 1 + 100 * share ** 4 })),
+      "gradient",
+      /the norm of the gradient rose from 1\S* to \d+\S*: lower --learning-rate/,
+    ],
+    [
+      run((_, step) => ({
+        ...step % 5 === 0 ? { skipped: 1 } : {},
+        skipped_steps: Math.floor(step / 5),
+        loss_scale: 0.5,
+      })),
+      "overflow",
+      /8 of 40 steps were skipped .* use --precision f32/,
+    ],
+  ];
+  for (const [metrics, sign, text, changed] of cases) {
+    const findings = diagnose(metrics, { ...course, ...changed });
+    assert.deepEqual(findings.map(({ sign }) => sign), [sign]);
+    assert.match(findings[0].text, text);
+  }
+});
+
+Deno.test("diagnosis: what follows from a broken model is not said by itself", () => {
+  const broken = run((share) => ({
+    loss: LN2 + 9000 * share,
+    "logps/chosen": -20 - 1000 * share,
+    "logps/rejected": -21 - 2000 * share,
+    grad_norm: 1 + 1000 * share,
+  }));
+  assert.deepEqual(signs(broken, course), ["diverged", "uniform"]);
+});
+
+Deno.test("diagnosis: held-out answers say more than batches of training", () => {
+  const evaluations = (chosen: number) => [
+    { step: 0, "eval_logps/chosen": -20, "eval_logps/rejected": -20 },
+    { step: 40, "eval_logps/chosen": chosen, "eval_logps/rejected": -40 },
+  ];
+  const steps = run((share) => ({
+    "logps/chosen": -20 - 10 * share,
+    "logps/rejected": -30 * share,
+  }));
+  assert.deepEqual(signs([...evaluations(-19), ...steps], course), []);
+  assert.deepEqual(signs([...evaluations(-30), ...run(() => ({}))], course), ["falling"]);
+});
+
+Deno.test("diagnosis: next-token training", () => {
+  const sft = { ...course, beta: null, lossOfEquals: null, chosenTokens: null };
+  const loss = (of: (share: number) => number) =>
+    run((share) => ({ loss: of(share), "logps/chosen": NaN, "logps/rejected": NaN }));
+  assert.deepEqual(signs(loss((share) => 6.9 - 4 * share), sft), []);
+  assert.deepEqual(signs(loss(() => 6.9), sft), ["untrained"]);
+  assert.deepEqual(
+    signs(loss((share) => 3 + 3.9 * Math.sqrt(share)), sft),
+    ["diverged", "uniform"],
+  );
+});
+
+Deno.test("diagnosis: answers of another length", () => {
+  const sample = (policy: number) => ({
+    prompt: "p",
+    reference: "r".repeat(10),
+    policy: "x".repeat(policy),
+  });
+  const ofSamples = (length: number, count = 4) =>
+    signs([], course, Array.from({ length: count }, () => sample(length)));
+  assert.deepEqual(ofSamples(15), []);
+  assert.deepEqual(ofSamples(25), ["length"]);
+  assert.deepEqual(ofSamples(4), ["length"]);
+  assert.deepEqual(ofSamples(25, 2), []);
+});
+
+Deno.test("options: extremes are said before the run begins", () => {
+  const usual = { learningRate: 1e-6, beta: 0.1, optim: "adamw_torch" };
+  assert.deepEqual(unusualOptions(usual), []);
+  for (
+    const [changed, expected] of [
+      [{ beta: 1e-30 }, /--beta 1e-30 leaves almost nothing/],
+      [{ beta: 1e300 }, /--beta 1e\+?300 keeps the model/],
+      [{ learningRate: 10 }, /--learning-rate 10 makes almost every model diverge/],
+      [{ learningRate: 1e-12 }, /hardly changes a weight/],
+    ] as const
+  ) {
+    const [text, ...others] = unusualOptions({ ...usual, ...changed });
+    assert.match(text, expected);
+    assert.deepEqual(others, []);
+  }
+  assert.deepEqual(unusualOptions({ learningRate: 1, optim: "sgd" }), []);
+  assert.deepEqual(unusualOptions({ learningRate: 0, optim: "adamw_torch" }), []);
+});
