@@ -152,7 +152,9 @@ function readFile(
   for (const [spelling, raw] of Object.entries(content)) {
     const label = `"${spelling}" in ${fileName}`;
     const isTraining = command === "train" || command === "sweep" || command === "sft";
-    const known = isTraining && !optionCalled(spelling) ? trlKey(snakeCase(spelling), raw) : null;
+    const key = snakeCase(spelling);
+    const isAsked = isTraining && (key === "report_to" || !optionCalled(spelling));
+    const known = isAsked ? trlKey(key, raw) : null;
     if (known?.kind === "without effect") withoutEffect.push(spelling);
     else if (known?.kind === "unsupported") {
       const expected = known.expected.map((value) => JSON.stringify(value)).join(" or ");

@@ -605,6 +605,11 @@ const SAVING = {
     resume: "free",
     jobs: "server",
   }),
+  reportTo: choice(
+    TRAINING,
+    "Where to report metrics besides metrics.jsonl: tensorboard writes an event file to the run directory",
+    { default: "none", choices: ["none", "tensorboard"], resume: "free" },
+  ),
   dryRun: boolean(
     TRAINING,
     "Read models and data, show the plan with its memory, and train nothing",

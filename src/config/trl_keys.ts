@@ -35,7 +35,7 @@ const WITHOUT_EFFECT: ReadonlySet<string> = new Set([
     "jit_mode_eval",
   ],
   // What is told and kept beside the weights.
-  ...["report_to", "run_name", "project", "log_level", "log_level_replica", "logging_strategy"],
+  ...["run_name", "project", "log_level", "log_level_replica", "logging_strategy"],
   ...["logging_first_step", "logging_dir", "logging_nan_inf_filter", "disable_tqdm"],
   ...["save_only_model", "save_safetensors", "overwrite_output_dir", "do_train", "do_eval"],
   ...["eval_on_start", "eval_delay", "hub_strategy", "lora_task_type"],
@@ -70,6 +70,12 @@ const TURNED_OFF: Readonly<Record<string, readonly unknown[]>> = {
 /** Other spellings of options, with the value that they stand for. */
 const RENAMED: Readonly<Record<string, string>> = { warmup_ratio: "warmup_steps" };
 
+/** TensorBoard is an option; metrics.jsonl holds what others ask for, a line a step. */
+function reportTo(targets: readonly unknown[]): TrlKey | null {
+  const isOption = targets.length === 1 && ["none", "tensorboard"].includes(targets[0] as string);
+  return isOption ? null : { kind: "without effect" };
+}
+
 /** What a key of a configuration file means for a training, beside the options. */
 export type TrlKey =
   | { kind: "renamed"; to: string }
@@ -78,6 +84,7 @@ export type TrlKey =
 
 /** @returns null if TRL has no such key, or it is an option here. */
 export function trlKey(name: string, value: unknown): TrlKey | null {
+  if (name === "report_to") return reportTo([value].flat());
   const to = RENAMED[name];
   if (to !== undefined) return { kind: "renamed", to };
   if (WITHOUT_EFFECT.has(name.replace(/^no_/, ""))) return { kind: "without effect" };

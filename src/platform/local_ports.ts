@@ -25,7 +25,7 @@ export function localPorts(
     openDataset,
     openDirectory,
     openDevice: (options) => openDevice(options, opening),
-    openOutput: (path, resume) => RunDirectory.open(path, resume),
+    openOutput: (path, resume, reportTo) => RunDirectory.open(path, resume, reportTo),
     openCache(path, access, warn) {
       const place = path ?? defaultCachePath();
       return place === null ? null : new DiskCache(place, access, warn);

@@ -1,4 +1,5 @@
 import { UserError } from "../errors.ts";
+import { EVENT_FILE, scalarsRecord, versionRecord } from "../formats/tensorboard.ts";
 import type { WritableDirectory } from "../formats/files.ts";
 import type { CheckpointStorage } from "../train/checkpoint.ts";
 import { openCheckpointStorage } from "./checkpoint_storage.ts";
@@ -13,23 +14,32 @@ const LOCK = ".lock";
 export class RunDirectory implements RunOutput {
   readonly metrics: MetricsLine[] = [];
   #metricsFile: Deno.FsFile;
+  /** Of TensorBoard. */
+  #events: Deno.FsFile | null;
 
   private constructor(
     readonly path: string,
     readonly files: WritableDirectory,
     readonly lock: Deno.FsFile,
     metricsFile: Deno.FsFile,
+    events: Deno.FsFile | null,
   ) {
     this.#metricsFile = metricsFile;
+    this.#events = events;
   }
 
   /**
    * Opens the directory of a new run, or of one to go on with.
    *
    * @param resume Whether the directory may hold an earlier part of the run.
+   * @param reportTo `tensorboard`: with an event file beside metrics.jsonl.
    * @throws {UserError} If it holds another run or another process is writing to it.
    */
-  static async open(path: string, resume: boolean): Promise<RunDirectory> {
+  static async open(
+    path: string,
+    resume: boolean,
+    reportTo: "none" | "tensorboard" = "none",
+  ): Promise<RunDirectory> {
     const files = await createDirectory(path);
     const present = await files.list();
     if (!resume && present.some((name) => name !== LOCK)) {
@@ -54,7 +64,8 @@ export class RunDirectory implements RunOutput {
       path,
       () => Deno.open(`${path}/${METRICS}`, { create: true, write: true, append: true }),
     );
-    return new RunDirectory(path, files, lock, metricsFile);
+    const events = reportTo === "none" ? null : await openEvents(path);
+    return new RunDirectory(path, files, lock, metricsFile, events);
   }
 
   async keepMetrics(step: number, isEvaluated: (step: number) => boolean): Promise<void> {
@@ -69,13 +80,18 @@ export class RunDirectory implements RunOutput {
 
   log(line: MetricsLine): void {
     this.metrics.push(line);
-    const bytes = new TextEncoder().encode(`${JSON.stringify(line)}\n`);
+    const text = new TextEncoder().encode(`${JSON.stringify(line)}\n`);
+    this.#write(this.#metricsFile, METRICS, text);
+    if (!this.#events) return;
+    const { step, ...scalars } = line;
+    this.#write(this.#events, EVENT_FILE, scalarsRecord(Date.now() / 1000, step, scalars));
+  }
+
+  #write(file: Deno.FsFile, name: string, bytes: Uint8Array): void {
     try {
-      for (let rest = bytes; rest.length > 0;) {
-        rest = rest.subarray(this.#metricsFile.writeSync(rest));
-      }
+      for (let rest = bytes; rest.length > 0;) rest = rest.subarray(file.writeSync(rest));
     } catch (error) {
-      throw explained("write", `${this.path}/${METRICS}`, error);
+      throw explained("write", `${this.path}/${name}`, error);
     }
   }
 
@@ -86,7 +102,20 @@ export class RunDirectory implements RunOutput {
   async close(): Promise<void> {
     await this.#metricsFile.sync();
     this.#metricsFile.close();
+    this.#events?.close();
     this.lock.close();
     await Deno.remove(`${this.path}/${LOCK}`);
   }
+}
+
+/** A new event file: what a resumed run keeps of its metrics is written to it again. */
+async function openEvents(path: string): Promise<Deno.FsFile> {
+  const options = { create: true, write: true, truncate: true };
+  const file = await explain(
+    "open",
+    path,
+    () => Deno.open(`${path}/${EVENT_FILE}.smoldpo`, options),
+  );
+  file.writeSync(versionRecord(Date.now() / 1000));
+  return file;
 }

@@ -93,9 +93,14 @@ export interface Ports {
    * Opens the directory of a new run, or of one to go on with.
    *
    * @param resume Whether it may hold an earlier part of the run.
+   * @param reportTo Where metrics go besides metrics.jsonl.
    * @throws {UserError} If it holds another run or another process is writing to it.
    */
-  openOutput(path: string, resume: boolean): Promise<RunOutput>;
+  openOutput(
+    path: string,
+    resume: boolean,
+    reportTo: Options<"train">["reportTo"],
+  ): Promise<RunOutput>;
   /**
    * @param path null: the place for caches where the user named none.
    * @param warn Gets what is wrong with it, a sentence at a time.

@@ -83,7 +83,11 @@ export async function sft(
     return { steps: 0, output: options.output!, metrics: [], finished: false };
   }
 
-  const output = await ports.openOutput(options.output!, options.resume !== null);
+  const output = await ports.openOutput(
+    options.output!,
+    options.resume !== null,
+    options.reportTo,
+  );
   try {
     const run: TrainingRun = {
       resolved,

@@ -95,7 +95,11 @@ export async function train(
     return { steps: 0, output: options.output!, metrics: [], finished: false };
   }
 
-  const output = await ports.openOutput(options.output!, options.resume !== null);
+  const output = await ports.openOutput(
+    options.output!,
+    options.resume !== null,
+    options.reportTo,
+  );
   try {
     const { record } = rows.data();
     const run: TrainingRun = {
