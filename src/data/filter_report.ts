@@ -6,7 +6,7 @@ import type { FILTER_RULES } from "../config/options.ts";
 /** What each rule demands of its measure; "off" demands nothing. */
 export type FilterLimits = Readonly<Record<FilterRule, number | "off">>;
 
-/** Rules are options; see src/config/options.ts. */
+/** Rules are options; see src/config/options/filter.ts. */
 export type FilterRule = typeof FILTER_RULES[number];
 
 /** What the strong-preference filter met, for people and for the record of a run. */
