@@ -10,6 +10,15 @@
 
 // Chat templates are written for Jinja; this is the interpreter made for them, and its evaluation can be overridden.
 import { Environment, Interpreter, Template } from "@huggingface/jinja";
+import {
+  asksForParts,
+  asPart,
+  beginTurn,
+  corrected,
+  nameOfFilter,
+  printedOf,
+} from "./python_rules.ts";
+import { strftime } from "./strftime.ts";
 
 /** What a node costs besides the text it yields, in characters: about as many nanoseconds. */
 const NODE = 200;
@@ -49,6 +58,7 @@ type Node = NonNullable<Parameters<Evaluate>[0]> & {
 export class BoundedTemplate {
   readonly #program;
   readonly #length: number;
+  readonly #printed;
 
   /** @throws {Error} If the template has a mistake, or is longer than any template for conversations. */
   constructor(template: string) {
@@ -59,20 +69,24 @@ export class BoundedTemplate {
     }
     this.#program = new Template(template).parsed;
     this.#length = template.length;
+    this.#printed = printedOf(this.#program);
   }
 
   /**
    * @param variables What the template may name: plain data.
+   * @param now The time that the template may print.
    * @throws {Error} If the template objects to them, cannot cope with them, or works longer than anything that writes
    * them down needs to.
    */
-  render(variables: Record<string, unknown>): string {
+  render(variables: Record<string, unknown>, now: Date): string {
     const environment = new Environment();
-    for (const [name, value] of Object.entries({ ...GLOBALS, ...variables })) {
+    const strftime_now = (format: unknown) => strftime(now, String(format).slice(0, 1000));
+    for (const [name, value] of Object.entries({ ...GLOBALS, strftime_now, ...variables })) {
       environment.set(name, value);
     }
+    const limit = BASE_LIMIT + allowanceFor(variables);
     return String(
-      new Meter(environment, BASE_LIMIT + allowanceFor(variables), this.#length).run(this.#program),
+      new Meter(environment, limit, this.#length, this.#printed).run(this.#program),
     );
   }
 }
@@ -88,8 +102,6 @@ const GLOBALS = {
   raise_exception(message: unknown): never {
     throw new Error(String(message));
   },
-  strftime_now: (format: string) =>
-    new Template("{{ strftime_now(format) }}").render({ format: String(format).slice(0, 1000) }),
   range(...bounds: number[]): number[] {
     const [start, stop, step = 1] = bounds.length === 1 ? [0, bounds[0]] : bounds;
     const length = Math.max(0, Math.ceil((stop - start) / step));
@@ -121,10 +133,17 @@ class Meter extends Interpreter {
   /** The node whose parts are being evaluated, and what they have weighed so far. */
   #parent: Node | null = null;
   #operands = 0;
+  /** Their values, where Python needs them. */
+  #parts: Value[] = [];
   /** Of lists and mappings, which do not change: what they weigh as text. Of methods: what their object weighs. */
   readonly #weights = new WeakMap<object, number>();
 
-  constructor(environment: Environment, readonly limit: number, readonly programLength: number) {
+  constructor(
+    environment: Environment,
+    readonly limit: number,
+    readonly programLength: number,
+    readonly printed: WeakSet<Node>,
+  ) {
     super(environment);
   }
 
@@ -132,23 +151,32 @@ class Meter extends Interpreter {
     if (node === undefined) return super.evaluate(node, environment);
     const parent = this.#parent;
     const operands = this.#operands;
+    const parts = this.#parts;
+    if (parent?.type === "For" && node === parent.body![0]) {
+      beginTurn(parent, environment.variables);
+    }
     this.#parent = node;
     this.#operands = 0;
+    this.#parts = [];
     this.#spend(NODE + this.#extraCost(node));
     let value;
     try {
-      value = super.evaluate(node, environment);
+      value = corrected(node, this.#parts, super.evaluate(node, environment));
       if (value.type === "FunctionValue" && node.type === "MemberExpression") {
         this.#weights.set(value, this.#operands);
       }
     } finally {
       this.#parent = parent;
       this.#operands = operands;
+      this.#parts = parts;
     }
     if (value.type === "UndefinedValue" && node.type === "Identifier") this.#spend(THROW);
     else if (MAKES_LISTS.has(node.type)) this.#spend(ITEM * sizeOf(value));
-    if (parent !== null) this.#takePart(parent, node, value);
-    return value;
+    if (parent === null) return value;
+    this.#takePart(parent, node, value);
+    const part = asPart(parent, node, value, this.printed.has(node));
+    if (asksForParts(parent)) parts.push(part);
+    return part;
   }
 
   #extraCost(node: Node): number {
@@ -247,10 +275,6 @@ function isPrinted(parent: Node, part: Node): boolean {
       return true;
   }
   return false;
-}
-
-function nameOfFilter({ filter }: Node): string {
-  return String((filter?.callee ?? filter)?.value);
 }
 
 /** Whether a node may work on one of its parts as often as another one is long. */

@@ -21,15 +21,17 @@ const parsed = new Map<string, BoundedTemplate>();
  * @param template A Jinja template, usually `tokenizer.chatTemplate`.
  * @param options.addGenerationPrompt Whether to end with what comes before an answer.
  * @param options.tools Schemas of functions that the model may call.
+ * @param options.now The time that the template may print; default: the present.
  * @param options.tokenizer Whose special tokens the template may name.
  * @throws {UserError} If the template has a mistake, rejects the conversation, or does not come to an end.
  */
 export function renderChat(
   template: string,
   messages: readonly Message[],
-  { addGenerationPrompt, tools = null, tokenizer }: {
+  { addGenerationPrompt, tools = null, tokenizer, now = new Date() }: {
     addGenerationPrompt: boolean;
     tools?: readonly unknown[] | null;
+    now?: Date;
     tokenizer: Pick<TextTokenizer, "bosToken" | "eosToken" | "padToken">;
   },
 ): string {
@@ -39,11 +41,12 @@ export function renderChat(
     return program.render({
       messages,
       tools,
+      documents: null,
       add_generation_prompt: addGenerationPrompt,
       bos_token: tokenizer.bosToken ?? "",
       eos_token: tokenizer.eosToken ?? "",
       pad_token: tokenizer.padToken ?? "",
-    });
+    }, now);
   } catch (error) {
     throw new UserError(
       `Cannot apply the chat template to a conversation of ${

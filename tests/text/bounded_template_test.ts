@@ -19,7 +19,7 @@ const variables = (messages: unknown) => ({
 });
 
 const render = (template: string, messages: unknown = conversation) =>
-  new BoundedTemplate(template).render(variables(messages));
+  new BoundedTemplate(template).render(variables(messages), new Date());
 
 const outcome = (action: () => string): string => {
   try {
@@ -120,7 +120,11 @@ Deno.test("bounded template: lists that no memory holds are refused before they 
 Deno.test("bounded template: namespaces within lists, but not within themselves", () => {
   const two = "{% set a = namespace(k=1) %}{% set l = [a, {'b': a}] %}";
   const template = `${two}{% set a.k = [2, 'x'] %}{{ l[0].k }}{{ l | tojson }}{{ l }}`;
-  assert.equal(render(template), new Template(template).render(variables(conversation)));
+  assert.equal(
+    render(template),
+    `[2, 'x'][{"k": [2, "x"]}, {"b": {"k": [2, "x"]}}]` +
+      `[<Namespace {'k': [2, 'x']}>, {'b': <Namespace {'k': [2, 'x']}>}]`,
+  );
   for (const use of ["{{ n }}", "{{ n | tojson }}", "{% if n == 'x' %}{% endif %}"]) {
     for (const within of ["n", "[n, n]", "{'a': [n, n]}"]) {
       const startedMs = performance.now();
@@ -151,11 +155,12 @@ Deno.test("bounded template: there is no way out of the sandbox", () => {
       "{{ self.constructor }}{{ namespace.constructor('return this')() }}",
       "{% set messages.__proto__.polluted = 1 %}",
       "{{ raise_exception.constructor('return Deno')().exit(3) }}",
+      "{{ ''.__class__.__mro__ }}",
     ]
   ) {
     assert.match(outcome(() => render(template)), /^error: /, template);
   }
-  assert.equal(render("{{ ''.__class__.__mro__ }}{{ messages.__proto__.polluted }}"), "");
+  assert.equal(render("{{ ''.__class__ }}{{ messages.__proto__ }}"), "");
   assert.equal(({} as { polluted?: number }).polluted, undefined);
 });
 
@@ -165,7 +170,7 @@ Deno.test("bounded template: honest ones give what the library alone gives", () 
     content: `Turn ${i} with <b>tags</b>. `.repeat(100),
   }));
   const tools =
-    "{% macro show(v) %}{{ v | tojson(indent=2) }}{{ varargs | length }}{% endmacro %}{{ True }}{{ none is none }}" +
+    "{% macro show(v) %}{{ v | tojson(indent=2) }}{{ varargs | length }}{% endmacro %}{{ True | tojson }}{{ 'x' if none is none }}" +
     "{% for i in range(3) %}{{ i }}{% endfor %}{{ range(5, 1, -2) | join(',') }}{{ range(2, 2) | length }}" +
     "{% set ns = namespace(text='') %}{% for m in messages %}{% set ns.text = ns.text ~ m.role %}{{ show(m) }}{% endfor %}" +
     "{{ ns.text }}{{ messages[0].content.split(' ')[-1] }}{{ strftime_now('%Y') }}{{ messages[::-1][0].role }}";

@@ -1,7 +1,7 @@
 """Renders conversations as Hugging Face transformers does.
 
-Reads {"directory", "tokens", "templates", "conversations", "tools"?} from stdin: any model directory with a tokenizer, and the
-special tokens to give it; tools per conversation. Writes {"version", "rendered"} to stdout: per template and conversation the text without and with the
+Reads {"directory", "tokens", "templates", "conversations", "tools"?, "variables"?} from stdin: any model directory with a tokenizer, and the
+special tokens to give it; tools per conversation, and what templates may name besides. Writes {"version", "rendered"} to stdout: per template and conversation the text without and with the
 opening of an answer, or null where the template objects. Exits with 3 if a library is missing; tests/peers.txt names them.
 """
 
@@ -25,11 +25,14 @@ def render(template, conversation, tools, opening):
             chat_template=template,
             tokenize=False,
             add_generation_prompt=opening,
+            **request.get("variables", {}),
         )
-    except jinja2.exceptions.TemplateError:
+    except (jinja2.exceptions.TemplateError, *STRAY_ERRORS):
         return None
 
 
+# What expressions of templates raise as Python's do.
+STRAY_ERRORS = (TypeError, ValueError, ZeroDivisionError, AttributeError, KeyError, OverflowError)
 conversations = request["conversations"]
 tools = request.get("tools", [None] * len(conversations))
 rendered = [

@@ -44,6 +44,29 @@ Deno.test("chat: a template that is broken or objects is the user's to mend", ()
   );
 });
 
+Deno.test("chat: tools and documents are null where there are none, as in transformers", () => {
+  const template =
+    "{% if tools is not none %}TOOLS{% endif %}{{ tools is defined }}{{ documents }}";
+  const text = renderChat(template, [], { addGenerationPrompt: false, tokenizer });
+  assert.equal(text, "TrueNone");
+});
+
+Deno.test("chat: a date is that of the time given, in English", () => {
+  const now = new Date(2026, 0, 5, 15, 4, 9);
+  const render = (format: string) =>
+    renderChat(`{{ strftime_now('${format}') }}`, [], {
+      addGenerationPrompt: false,
+      tokenizer,
+      now,
+    });
+  assert.equal(render("%d %b %Y"), "05 Jan 2026");
+  assert.equal(
+    render("%A, %B %-d, %I:%M:%S %p %y %a %H %m 100%%"),
+    "Monday, January 5, 03:04:09 PM 26 Mon 15 01 100%",
+  );
+  assert.throws(() => render("%q"), /expected %Y, .* in a date, found %q/);
+});
+
 const lack = await lackOfPython("jinja2", "transformers");
 Deno.test(
   unless(lack, "chat: templates of well-known formats give what transformers gives"),
