@@ -156,7 +156,7 @@ function swift({ value }: DatasetRow): TranslatedRow | null {
 }
 
 const isAssistant = ({ role, from }: Values) =>
-  /^(assistant|gpt|chatgpt|model|bot)$/i.test(String(role ?? from));
+  /^(assistant|gpt|chatgpt|model|bot)$/i.test(wordOf(role ?? from));
 
 /**
  * A task of Label Studio with a pairwise comparison: `{data, annotations: [{result: [{type: "pairwise", to_name, value}]}]}`.
@@ -174,7 +174,7 @@ function labelStudio(row: DatasetRow): TranslatedRow | null {
   let votes = 0;
   let sides: string[] = [];
   for (const { to_name: names, value } of results) {
-    const tags = String(names).split(",").map((name) => name.trim());
+    const tags = wordOf(names).split(",").map((name) => name.trim());
     // The names are those of the labels' configuration; data may be called otherwise.
     sides = tags.every((tag) => tag in data)
       ? tags
@@ -187,8 +187,8 @@ function labelStudio(row: DatasetRow): TranslatedRow | null {
       );
     }
     const selected = isObject(value) ? value.selected : undefined;
-    const side = ["left", "right"].indexOf(String(selected));
-    const place = side >= 0 ? side : tags.indexOf(String(selected));
+    const side = ["left", "right"].indexOf(wordOf(selected));
+    const place = side >= 0 ? side : tags.indexOf(wordOf(selected));
     if (place < 0) {
       throw malformed(
         row,
@@ -297,7 +297,7 @@ function flattened(value: Values): Values {
 
 /** What a label or a ranking says of answers: a label names the best, ranks begin with the best. */
 function ratingsOf(verdict: unknown, names: readonly string[]): [name: string, rating: number][] {
-  const bare = (text: unknown) => String(text).toLowerCase().replaceAll(/[^a-z0-9]/g, "");
+  const bare = (text: unknown) => wordOf(text).toLowerCase().replaceAll(/[^a-z0-9]/g, "");
   const named = (text: unknown) => names.find((name) => bare(name) === bare(text));
   if (Array.isArray(verdict)) {
     return verdict.flatMap((item, i): [string, number][] => {
@@ -382,7 +382,7 @@ const SIDES: readonly {
     format: "responses with the better one's number",
     sides: ["response_0", "response_1"],
     verdict: ["better_response_id"],
-    better: ({ better_response_id: id }) => placeOf(String(id), ["0", "1"]),
+    better: ({ better_response_id: id }) => placeOf(wordOf(id), ["0", "1"]),
   },
 ];
 
@@ -406,7 +406,7 @@ function twoSides({ value }: DatasetRow): TranslatedRow | null {
 }
 
 function placeOf(text: unknown, names: readonly string[]): number | null {
-  const place = names.indexOf(String(text));
+  const place = names.indexOf(wordOf(text));
   return place < 0 ? null : place;
 }
 
@@ -418,4 +418,9 @@ function at(value: unknown, ...path: string[]): unknown {
 function numberOf(value: unknown): number {
   if (typeof value === "string" && value.trim() !== "") return Number(value);
   return typeof value === "number" ? value : NaN;
+}
+
+/** A string or number as text; "" for everything else, which JSON can make unprintable. */
+function wordOf(value: unknown): string {
+  return typeof value === "string" || typeof value === "number" ? `${value}` : "";
 }

@@ -98,9 +98,62 @@ Deno.test("any row: nothing but a complaint that names it, whatever its values a
     fc.constantFrom("prompt_ids", "chosen_ids", "input_ids", "completion"),
   );
   const value = fc.oneof(text, question, answer, ids, fc.jsonValue());
+  // The keys of tools' exports, with values that are like theirs or like nothing
+  const odd = fc.oneof(fc.jsonValue(), answer, fc.constant(null));
+  const exported = fc.oneof(
+    fc.record({
+      generations: fc.oneof(fc.array(fc.oneof(text, odd)), odd),
+      ratings: fc.oneof(fc.array(fc.oneof(fc.double(), odd)), odd),
+      instruction: value,
+    }),
+    fc.record({ answers: fc.array(fc.record({ answer: odd, rank: odd })), prompt: value }),
+    fc.record({ messages: value, rejected_response: odd, tools: odd }),
+    fc.record({
+      data: fc.record({ prompt: value, a: text, b: odd }),
+      annotations: fc.array(
+        fc.record({
+          result: fc.oneof(
+            odd,
+            fc.array(fc.record({
+              type: fc.constant("pairwise"),
+              to_name: fc.constantFrom("a,b", "a", "x,y"),
+              value: fc.oneof(odd, fc.record({ selected: fc.constantFrom("left", "b", "?") })),
+            })),
+          ),
+          was_cancelled: fc.boolean(),
+        }),
+      ),
+    }),
+    fc.record({
+      "x-0": text,
+      "x-1": fc.oneof(text, odd),
+      "x-0-rating.responses": fc.oneof(odd, fc.array(odd)),
+      "q.suggestion": fc.oneof(odd, fc.constantFrom("x-0", "x-1")),
+      fields: odd,
+    }),
+    fc.record({
+      data: fc.record({ rating: fc.constantFrom(1, -1, null) }),
+      meta: fc.record({ message_id: fc.constantFrom("a", "b", "c") }),
+      snapshot: fc.record({
+        chat: fc.record({
+          history: fc.record({
+            messages: fc.dictionary(
+              fc.constantFrom("a", "b", "c"),
+              fc.record({
+                role: fc.constantFrom("user", "assistant", 1),
+                parentId: fc.constantFrom("a", "b", "c", null),
+                content: fc.oneof(text, odd),
+              }),
+            ),
+          }),
+        }),
+      }),
+    }),
+    fc.record({ response_0: value, response_1: value, better_response_id: odd, prompt: value }),
+  );
   fc.assert(
     fc.property(
-      fc.dictionary(names, value),
+      fc.oneof(fc.dictionary(names, value), exported),
       fc.constantFrom("turns", "trl"),
       (value, promptBoundary) => {
         for (
@@ -120,7 +173,9 @@ Deno.test("any row: nothing but a complaint that names it, whatever its values a
 });
 
 Deno.test("any file: rows or a complaint that names it, and it is closed", async () => {
-  const name = fc.constantFrom("a.jsonl", "a.jsonl.gz", "a.jsonl.zst", "a.json", "a.parquet");
+  const name = fc.constantFrom(
+    ...["a.jsonl", "a.jsonl.gz", "a.jsonl.zst", "a.json", "a.parquet", "a.csv", "A.NDJSON"],
+  );
   const bytes = fc.oneof(
     fc.uint8Array({ maxLength: 200 }),
     fc.json().map((text) => new TextEncoder().encode(text)),
@@ -135,7 +190,7 @@ Deno.test("any file: rows or a complaint that names it, and it is closed", async
         }
       } catch (error) {
         assert.ok(error instanceof UserError, `${error}`);
-        assert.match(error.message, /memory\/a\./);
+        assert.match(error.message, /memory\/a\./i);
       }
       assert.equal(directory.openFiles, 0);
     }),
