@@ -39,6 +39,7 @@ export function chatRoutes(api: Api, log: (line: string) => void): Hono {
       const prompt = encodeChat(tokenizer, templateMessages(request.messages), {
         addGenerationPrompt: request.add_generation_prompt ?? !request.continue_final_message,
         continueFinalMessage: request.continue_final_message ?? false,
+        tools: request.tools?.length ? request.tools : undefined,
       });
       const [wish, param] = request.max_completion_tokens == null
         ? [request.max_tokens, request.max_tokens == null ? "messages" : "max_tokens"]

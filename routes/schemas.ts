@@ -1,5 +1,6 @@
 /** What requests may hold: fields of the OpenAI API, and of others that have more (vLLM's names). Both bounds on every number. */
 import { z } from "zod"; // one schema checks, types and documents
+import type { Message } from "../src/text/chat.ts";
 
 /** Absent and null are the same, as in the OpenAI API: validate.ts takes nulls out, of fields that no schema has too. */
 const optional = <T extends z.ZodType>(type: T) => type.nullish();
@@ -86,7 +87,7 @@ export const CompletionRequest = z.strictObject({
 ).meta({ id: "CompletionRequest" });
 export type CompletionRequest = z.infer<typeof CompletionRequest>;
 
-const NO_TOOLS = "tools are not supported by this server";
+const NO_TOOLS = "calls in answers are not supported by this server";
 
 const TextPart = z.looseObject({
   type: z.literal("text", {
@@ -95,11 +96,18 @@ const TextPart = z.looseObject({
   text: z.string(),
 });
 
+const ToolCall = z.looseObject({
+  function: z.looseObject({ name: z.string(), arguments: z.unknown() }),
+});
+
 /** Clients send back what servers of all kinds have put into a message. */
 const ChatMessage = z.looseObject({
-  role: z.enum(["system", "developer", "user", "assistant"]),
+  role: z.enum(["system", "developer", "user", "assistant", "tool"]),
   content: optional(z.union([z.string(), z.array(TextPart)])),
-  tool_calls: optional(z.array(z.unknown()).max(0, "tool calls are not supported by this server")),
+  tool_calls: optional(z.array(ToolCall)),
+  tool_call_id: optional(z.string()),
+  name: optional(z.string()),
+  reasoning_content: optional(z.string()),
 }).refine(
   ({ role, content }) => content != null || role === "assistant",
   { path: ["content"], message: "expected a text, found none" },
@@ -122,7 +130,7 @@ export const ChatRequest = z.strictObject({
     }),
   })),
   modalities: optional(z.array(z.literal("text"))),
-  tools: optional(z.array(z.unknown()).max(0, NO_TOOLS)),
+  tools: optional(z.array(z.looseObject({}))),
   tool_choice: optional(z.enum(["none", "auto"], NO_TOOLS)),
   functions: optional(z.array(z.unknown()).max(0, NO_TOOLS)),
   function_call: optional(z.enum(["none", "auto"], NO_TOOLS)),
@@ -135,6 +143,9 @@ export const ChatRequest = z.strictObject({
     path: ["continue_final_message"],
     message: "expected one of add_generation_prompt and continue_final_message, found both",
   },
+).refine(
+  ({ tools, tool_choice }) => (tools ?? []).length === 0 || tool_choice === "none",
+  { path: ["tools"], message: `${NO_TOOLS}: expected none, or tool_choice "none" with them` },
 ).meta({ id: "ChatRequest" });
 export type ChatRequest = z.infer<typeof ChatRequest>;
 export type SamplingFields = Pick<CompletionRequest, keyof typeof sampling>;
@@ -198,9 +209,26 @@ export function textOf({ content }: z.infer<typeof ChatMessage>): string {
 }
 
 /** @returns Messages as chat templates know them. */
-export function templateMessages(messages: readonly z.infer<typeof ChatMessage>[]) {
-  return messages.map((message) => ({
-    role: message.role === "developer" ? "system" : message.role,
-    content: textOf(message),
-  }));
+export function templateMessages(messages: readonly z.infer<typeof ChatMessage>[]): Message[] {
+  return messages.map((message) => {
+    const { role, tool_calls: calls, tool_call_id, name, reasoning_content } = message;
+    const others = { tool_call_id, name, reasoning_content };
+    return {
+      role: role === "developer" ? "system" : role,
+      content: textOf(message),
+      ...calls?.length ? { tool_calls: calls.map(templateCall) } : {},
+      ...Object.fromEntries(Object.entries(others).filter(([, field]) => field)),
+    };
+  });
+}
+
+/** Clients give the arguments of a call as JSON in a string; templates write the object. */
+function templateCall(call: z.infer<typeof ToolCall>) {
+  const { arguments: given } = call.function;
+  try {
+    const parsed = typeof given === "string" ? JSON.parse(given) : given;
+    return { ...call, function: { ...call.function, arguments: parsed } };
+  } catch {
+    return call;
+  }
 }

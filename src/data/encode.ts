@@ -2,6 +2,7 @@
 
 import { UserError } from "../errors.ts";
 import { type Message, renderChat } from "../text/chat.ts";
+import { isBlank, leavesOut, saysSomething } from "../text/left_out.ts";
 import type { TextTokenizer } from "../text/tokenizer.ts";
 import type { Example } from "./examples.ts";
 import type { PromptBoundary } from "./prompt_boundary.ts";
@@ -150,17 +151,20 @@ function encodeMessages(
   const { encode } = tokenizer;
   const separate = isSeparate(tokenizer, options);
   let boundaryMerged = false, lostInTemplate = false;
-  const render = (messages: Message[], addGenerationPrompt: boolean, given = tools) =>
-    renderChat(template, messages, { addGenerationPrompt, tools: given, tokenizer });
+  const render = (
+    messages: readonly Message[],
+    addGenerationPrompt: boolean,
+    given: readonly unknown[] | undefined = tools,
+  ) => renderChat(template, messages, { addGenerationPrompt, tools: given, tokenizer });
   const sequences = completions.map((completion) => {
     const conversation = [...prompt, ...completion];
     const beginning = render(prompt, completion[0]?.role === "assistant");
     const whole = render(conversation, false);
     lostInTemplate ||= leavesOut(
-      conversation,
+      { messages: conversation, tools },
       whole,
-      (messages) => render(messages, false),
-    ) || tools !== undefined && render(conversation, false, undefined) === whole;
+      (messages, given) => render(messages, false, given),
+    );
     const promptIds = encode(beginning);
     if (separate && whole.startsWith(beginning)) {
       return join(promptIds, encode(whole.slice(beginning.length)));
@@ -175,49 +179,6 @@ function encodeMessages(
     boundaryMerged,
     lostInTemplate,
   };
-}
-
-/** What a message can say besides its content. */
-const SAYING = ["tool_calls", "reasoning_content", "reasoning", "thinking", "function_call"];
-
-function saysSomething(message: Message): boolean {
-  return !isBlank(message.content ?? "") || SAYING.some((field) => message[field] !== undefined);
-}
-
-/**
- * Whether the text of a conversation is the same without something that a message says. Only what is not found in the text as
- * it stands, such as calls of tools, takes rendering once more.
- */
-function leavesOut(
-  conversation: readonly Message[],
-  text: string,
-  render: (messages: Message[]) => string,
-): boolean {
-  const isSameWith = (changed: Message, at: number) =>
-    isSame(() => render(conversation.map((message, i) => i === at ? changed : message)), text);
-  return conversation.some((message, at) => {
-    const { content } = message;
-    if (content !== null && !isBlank(content) && !text.includes(content.trim())) {
-      if (isSameWith({ ...message, content: `${content}.` }, at)) return true;
-    }
-    return SAYING.some((field) => {
-      const said = message[field];
-      if (said === undefined) return false;
-      if (typeof said === "string" && text.includes(said.trim())) return false;
-      const { [field]: _said, ...others } = message;
-      return isSameWith(others as Message, at);
-    });
-  });
-}
-
-/** Templates may refuse a conversation from which something was taken: then it said something. */
-function isSame(render: () => string, text: string): boolean {
-  try {
-    return render() === text;
-  } catch (error) {
-    if (error instanceof UserError) return false;
-    throw error;
-  }
 }
 
 /** Divides the tokens of a whole text after those of the prompt. */
@@ -237,10 +198,6 @@ function join(prompt: readonly number[], completion: readonly number[]): TokenSe
     ids: Uint32Array.from([...prompt, ...completion]),
     promptLength: Math.max(1, prompt.length),
   };
-}
-
-function isBlank(text: string): boolean {
-  return text.trim() === "";
 }
 
 function required(tokenizer: TextTokenizer | null): TextTokenizer {

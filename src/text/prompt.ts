@@ -1,6 +1,7 @@
 // This module is browser compatible.
 import { UserError } from "../errors.ts";
 import { type Message, renderChat } from "./chat.ts";
+import { leavesOut } from "./left_out.ts";
 import type { TextTokenizer } from "./tokenizer.ts";
 
 /** Tokens of a text to continue, behind what the tokenizer puts in front of every text, once. */
@@ -15,18 +16,39 @@ export function encodeText(tokenizer: TextTokenizer, text: string): number[] {
  *
  * @param options.addGenerationPrompt Whether to end with what comes before an answer.
  * @param options.continueFinalMessage Whether to end within the last message, for the model to go on with it.
- * @throws {UserError} If the model has no template, or its template rejects the conversation.
+ * @param options.tools Schemas of functions for the template.
+ * @throws {UserError} If the model has no template, or its template rejects the conversation, or writes nothing of tools and
+ * their calls.
  */
 export function encodeChat(
   tokenizer: TextTokenizer,
   messages: readonly Message[],
-  { addGenerationPrompt = true, continueFinalMessage = false } = {},
+  { addGenerationPrompt = true, continueFinalMessage = false, tools }: {
+    addGenerationPrompt?: boolean;
+    continueFinalMessage?: boolean;
+    tools?: readonly unknown[];
+  } = {},
 ): number[] {
   if (tokenizer.chatTemplate === null) {
     throw new UserError("Expected a model with a chat template for messages, found none");
   }
-  const options = { addGenerationPrompt, tokenizer };
-  const text = renderChat(tokenizer.chatTemplate, messages, options);
+  const template = tokenizer.chatTemplate;
+  const options = { addGenerationPrompt, tools, tokenizer };
+  const text = renderChat(template, messages, options);
+  // Of reasoning in former turns templates may leave out what they like.
+  const ofTools = messages.map(({ role, content, tool_calls }) =>
+    tool_calls === undefined ? { role, content } : { role, content, tool_calls }
+  );
+  const hasTools = tools !== undefined ||
+    messages.some(({ role, tool_calls }) => role === "tool" || tool_calls !== undefined);
+  const render = (messages: readonly Message[], tools?: readonly unknown[]) =>
+    renderChat(template, messages, { ...options, tools });
+  if (hasTools && leavesOut({ messages: ofTools, tools }, render(ofTools, tools), render)) {
+    throw new UserError(
+      "Expected a chat template that knows tools and their calls, found one that writes nothing of them: the model would " +
+        "not see them",
+    );
+  }
   return tokenizer.encode(continueFinalMessage ? cutBehindLast(text, messages) : text);
 }
 

@@ -63,7 +63,7 @@ Deno.test("bad requests get their status, in OpenAI's shape", async () => {
     [["/v1/chat/completions", { messages: [] }], 400, /messages/],
     [["/v1/chat/completions", { ...chat, tools: [{ type: "function" }] }], 400, /tools/],
     [["/v1/chat/completions", { ...chat, top_logprobs: 2 }], 400, /logprobs to be true/],
-    [["/v1/chat/completions", { messages: [{ role: "tool", content: "" }] }], 400, /role/],
+    [["/v1/chat/completions", { messages: [{ role: "critic", content: "" }] }], 400, /role/],
     [["/v1/score", { pairs: [{ prompt: "a", chosen: "b" }] }], 400, /pairs\.0|rejected/],
     [
       ["/v1/score", { pairs: [{ prompt: "a".repeat(999), chosen: "b", rejected: "c" }] }],
