@@ -141,7 +141,7 @@ export interface EvaluationOptions extends ScoreOptions {
 /**
  * TRL's metrics against the reference, with `eval_` in front; beside them the accuracy of the policy's likelihood alone, that of
  * taking the longer answer, that of the rewards where the chosen answer is longer and where it is shorter, and half the width of
- * 95 % intervals (`_ci95`), by the normal approximation over pairs.
+ * 95 % intervals (`_ci95`) over pairs.
  *
  * @param reference null: the losses do without one.
  * @throws The signal's reason, between two batches.

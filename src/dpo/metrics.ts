@@ -58,12 +58,18 @@ function halfWidth(values: readonly number[]): number {
   return 1.96 * Math.sqrt(squares / (values.length - 1) / values.length);
 }
 
+/** The same of a share, by Wilson's score interval (1927): that of 8 of 8 has a width, too. */
+function halfWidthOfShare(values: readonly number[]): number {
+  const [n, p, z] = [values.length, meanOf(values), 1.96];
+  return z / (1 + z ** 2 / n) * Math.sqrt(p * (1 - p) / n + z ** 2 / (4 * n ** 2));
+}
+
 /** Half widths of the 95 % intervals of an evaluation's first measures; none of a single pair. */
 export function intervals(rows: readonly Measured[]): Record<string, number> {
   if (rows.length < 2) return {};
   return {
     loss_ci95: halfWidth(rows.map(({ loss }) => loss)),
-    "rewards/accuracies_ci95": halfWidth(rows.map(rightness)),
+    "rewards/accuracies_ci95": halfWidthOfShare(rows.map(rightness)),
     "rewards/margins_ci95": halfWidth(
       rows.map(({ reward_chosen, reward_rejected }) => reward_chosen - reward_rejected),
     ),

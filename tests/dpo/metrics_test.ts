@@ -51,9 +51,9 @@ Deno.test("metrics: intervals are 1.96 standard errors over pairs", () => {
   const found = intervals(rows);
   near(found.loss_ci95, 1.96 * Math.sqrt((4 + 1 + 0 + 9) / 3 / 4));
   near(found["rewards/margins_ci95"], 1.96 * Math.sqrt((2.25 + 0.25 + 0.25 + 2.25) / 3 / 4));
-  const [mean, rights] = [2.5 / 4, [0, 0.5, 1, 1]];
-  const squares = rights.reduce((sum, right) => sum + (right - mean) ** 2, 0);
-  near(found["rewards/accuracies_ci95"], 1.96 * Math.sqrt(squares / 3 / 4));
+  // Where all of n are right, Wilson's interval reaches from n / (n + z^2) to 1.
+  const right = intervals(Array.from({ length: 8 }, () => ({ ...rows[3], delta: 1 })));
+  near(right["rewards/accuracies_ci95"], (1 - 8 / (8 + 1.96 ** 2)) / 2);
   assert.deepEqual(intervals(rows.slice(0, 1)), {});
 });
 
