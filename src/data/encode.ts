@@ -123,16 +123,14 @@ function encodeText(
   const begun = (ids: number[]) => ids[0] === prefixIds[0] ? ids : [...prefixIds, ...ids];
   const promptIds = begun(encode(prompt));
   const separate = isSeparate(tokenizer, options);
-  let boundaryMerged = false;
-  const sequences = completions.map((text) => {
-    const divided = separate
-      ? { prompt: promptIds, completion: encode(text), merged: false }
-      : divide(promptIds, begun(encode(prompt + text)), options);
-    boundaryMerged ||= divided.merged;
-    const { completion } = divided;
+  const divided = separate
+    ? completions.map((text) => ({ prompt: promptIds, completion: encode(text) }))
+    : divide(completions.map((text) => [promptIds, begun(encode(prompt + text))]), options);
+  const sequences = divided.map(({ prompt, completion }) => {
     if (options.appendEos && completion.at(-1) !== eosTokenId) completion.push(eosTokenId!);
-    return join(divided.prompt, completion);
+    return join(prompt, completion);
   });
+  const boundaryMerged = divided.some(({ prompt }) => prompt.length < promptIds.length);
   return { sequences, hasEmptyCompletion: completions.some(isBlank), boundaryMerged };
 }
 
@@ -150,13 +148,13 @@ function encodeMessages(
   }
   const { encode } = tokenizer;
   const separate = isSeparate(tokenizer, options);
-  let boundaryMerged = false, lostInTemplate = false;
+  let lostInTemplate = false;
   const render = (
     messages: readonly Message[],
     addGenerationPrompt: boolean,
     given: readonly unknown[] | undefined = tools,
   ) => renderChat(template, messages, { addGenerationPrompt, tools: given, tokenizer });
-  const sequences = completions.map((completion) => {
+  const texts = completions.map((completion) => {
     const conversation = [...prompt, ...completion];
     const beginning = render(prompt, completion[0]?.role === "assistant");
     const whole = render(conversation, false);
@@ -165,14 +163,18 @@ function encodeMessages(
       whole,
       (messages, given) => render(messages, false, given),
     );
-    const promptIds = encode(beginning);
-    if (separate && whole.startsWith(beginning)) {
-      return join(promptIds, encode(whole.slice(beginning.length)));
-    }
-    const divided = divide(promptIds, encode(whole), options);
-    boundaryMerged ||= divided.merged;
-    return join(divided.prompt, divided.completion);
+    return { beginning, whole };
   });
+  const prompts = texts.map(({ beginning }) => encode(beginning));
+  const isApart = separate && texts.every(({ beginning, whole }) => whole.startsWith(beginning));
+  const divided = isApart
+    ? texts.map(({ beginning, whole }, i) => ({
+      prompt: prompts[i],
+      completion: encode(whole.slice(beginning.length)),
+    }))
+    : divide(texts.map(({ whole }, i) => [prompts[i], encode(whole)]), options);
+  const sequences = divided.map(({ prompt, completion }) => join(prompt, completion));
+  const boundaryMerged = divided.some(({ prompt }, i) => prompt.length < prompts[i].length);
   return {
     sequences,
     hasEmptyCompletion: completions.some((completion) => !completion.some(saysSomething)),
@@ -181,16 +183,21 @@ function encodeMessages(
   };
 }
 
-/** Divides the tokens of a whole text after those of the prompt. */
+/**
+ * Divides the tokens of whole texts where those of the prompt end: each after what it shares with them, or, as TRL does since
+ * 1.14, all after what the one shares that shares the least.
+ *
+ * @param texts The tokens of the prompt alone, and with a completion behind it.
+ */
 function divide(
-  prompt: readonly number[],
-  whole: readonly number[],
+  texts: readonly (readonly [prompt: readonly number[], whole: readonly number[]])[],
   { promptBoundary }: EncodeOptions,
-): { prompt: readonly number[]; completion: number[]; merged: boolean } {
-  const shared = sharedLength(prompt, whole);
-  const merged = shared < prompt.length;
-  const kept = promptBoundary === "trl" ? prompt : prompt.slice(0, shared);
-  return { prompt: kept, completion: whole.slice(kept.length), merged };
+): { prompt: readonly number[]; completion: number[] }[] {
+  const shared = texts.map(([prompt, whole]) => sharedLength(prompt, whole));
+  return texts.map(([prompt, whole], i) => {
+    const end = promptBoundary === "trl" ? Math.min(...shared) : shared[i];
+    return { prompt: prompt.slice(0, end), completion: whole.slice(end) };
+  });
 }
 
 function join(prompt: readonly number[], completion: readonly number[]): TokenSequence {

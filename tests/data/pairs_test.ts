@@ -148,9 +148,9 @@ Deno.test("pairs: text as one, by the common prefix of tokens or by TRL's count 
     shown: [[`${end}x`, `abc${end}`], [`${end}xa`, `c${end}`]],
     merged: 1,
   });
-  // TRL keeps the prompt's own tokens, and of the whole what comes after as many: "ab" is lost, and "c" is left.
+  // TRL, since 1.14, divides both after the tokens that prompt and both wholes share.
   assert.deepEqual(await load({ tokenize: "joint", promptBoundary: "trl" }), {
-    shown: [[`${end}xa`, "c"], [`${end}xa`, "c"]],
+    shown: [[`${end}x`, "abc"], [`${end}x`, "ac"]],
     merged: 1,
   });
   assert.deepEqual(await load({ tokenize: "separate" }), {
