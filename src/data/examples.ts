@@ -35,6 +35,8 @@ export interface ParsedRow {
   example: Example | null;
   /** The shape, in words; the same for all rows of a dataset. */
   format: string;
+  /** Whether it is a tool's row, made into a pair; see `exports.ts`. */
+  translated?: true;
   /** What the row has besides, and others need not have. */
   additions?: string[];
   /** The columns that say something. */
@@ -106,12 +108,12 @@ function parsePlain(row: DatasetRow, options: ParseOptions): ParsedRow {
   const translated = named.chosen || named.rejected ? null : translateRow(row);
   if (translated === null) return parseColumns(row, found, options);
   const { format, columns, pair, answers } = translated;
-  if (pair === null) return { format, columns, example: null };
+  if (pair === null) return { format, columns, example: null, translated: true };
   const there = { where: row.where, value: pair };
   const parsed = parseColumns(there, findColumns(there, named), options);
   const used = [...columns, ...parsed.columns.filter((column) => column in row.value)];
   return withNotes(
-    { ...parsed, format, columns: [...new Set(used)] },
+    { ...parsed, format, columns: [...new Set(used)], translated: true },
     answers > 2 ? ["severalAnswers"] : [],
   );
 }

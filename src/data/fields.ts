@@ -30,12 +30,10 @@ export function tokenIdsIn(row: DatasetRow, column: string): number[] {
   return value;
 }
 
-/** Schemas of functions that a model may call; none if the column is absent or empty. */
+/** Schemas of functions that a model may call; none if the column is absent, or holds something else. */
 export function toolsIn(row: DatasetRow, column: string): unknown[] | undefined {
   const value = row.value[column];
-  if (value === undefined || value === "" || Array.isArray(value) && value.length === 0) return;
-  if (Array.isArray(value)) return value;
-  throw malformed(row, `"${column}" to be a list of tools`, describe(value));
+  return Array.isArray(value) && value.some(isObject) ? value : undefined;
 }
 
 /**
@@ -96,6 +94,11 @@ function messageOf(
   const isEmpty = (field: unknown) =>
     (field ?? null) === null || Array.isArray(field) && field.length === 0;
   const rest = Object.fromEntries(Object.entries(others).filter(([, field]) => !isEmpty(field)));
+  if (typeof rest.tool_calls === "string") {
+    const calls = jsonOrNull(rest.tool_calls);
+    if (Array.isArray(calls) && calls.length > 0) rest.tool_calls = calls;
+    else delete rest.tool_calls;
+  }
   const text = textOf(content ?? value ?? null);
   if (named.toLowerCase() === "function_call" && text !== null) {
     const calls = callsOf(text);
@@ -119,11 +122,15 @@ function textOf(content: unknown): string | null {
 
 /** Calls as ShareGPT has them, a JSON object or a list of such in a string, as chat templates take them. */
 function callsOf(text: string): unknown[] | null {
+  const calls = [jsonOrNull(text)].flat();
+  return calls.every((call) => isObject(call) && typeof call.name === "string")
+    ? calls.map((call) => ({ type: "function", function: call }))
+    : null;
+}
+
+function jsonOrNull(text: string): unknown {
   try {
-    const calls = [JSON.parse(text)].flat();
-    return calls.every((call) => isObject(call) && typeof call.name === "string")
-      ? calls.map((call) => ({ type: "function", function: call }))
-      : null;
+    return JSON.parse(text);
   } catch {
     return null;
   }
@@ -171,15 +178,12 @@ function unpacked(row: DatasetRow, column: string, text: string): unknown {
   if (/^\s*\[?\s*\{\s*'(?:role|from|content|value)'/.test(text)) {
     throw malformed(row, `messages in "${column}" as JSON`, "a list as Python prints it");
   }
-  try {
-    const value = JSON.parse(text);
-    const isMessage = (item: unknown) =>
-      isObject(item) && ("role" in item && "content" in item || "from" in item && "value" in item);
-    const items = [value].flat();
-    return JSON_COLUMNS.has(column) || items.length > 0 && items.every(isMessage) ? value : text;
-  } catch {
-    return text;
-  }
+  const value = jsonOrNull(text);
+  const isMessage = (item: unknown) =>
+    isObject(item) && ("role" in item && "content" in item || "from" in item && "value" in item);
+  const items = [value].flat();
+  const isMeant = JSON_COLUMNS.has(column) || items.length > 0 && items.every(isMessage);
+  return value !== null && isMeant ? value : text;
 }
 
 /** JSON can spell halves of surrogate pairs, which no tokenizer has a token for, and NUL, which nobody writes. */

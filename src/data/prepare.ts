@@ -40,6 +40,8 @@ export class RowPreparer {
   encoding = "";
   /** The shape of the first row, which all must have. */
   #shape: string | null = null;
+  /** Whether rows are a tool's, made into pairs. */
+  translated = false;
   /** What some rows have besides. */
   readonly #additions = new Set<string>();
   readonly #columns = new Set<string>();
@@ -136,6 +138,7 @@ export class RowPreparer {
     if (this.encoding === "" && parsed.example !== null) {
       this.encoding = encodingInWords(parsed.example.kind, this.tokenizer, this.options);
     }
+    this.translated ||= parsed.translated ?? false;
     for (const addition of parsed.additions ?? []) this.#additions.add(addition);
     for (const column of Object.keys(row.value)) this.#columns.add(column);
     for (const column of parsed.columns) this.#usedColumns.add(column);
@@ -223,8 +226,16 @@ export async function prepareRows(
   const hash = new Uint8Array(
     await crypto.subtle.digest("SHA-256", await new Blob(digests).arrayBuffer()),
   );
-  const { counts, format, encoding, unusedColumns } = preparer;
-  const prepared = { rows, counts, format, encoding, unusedColumns, hash: hash.toHex() };
+  const { counts, format, translated, encoding, unusedColumns } = preparer;
+  const prepared = {
+    rows,
+    counts,
+    format,
+    translated,
+    encoding,
+    unusedColumns,
+    hash: hash.toHex(),
+  };
   await tokenCache?.save(prepared);
   return prepared;
 }

@@ -53,6 +53,8 @@ export interface Prepared<Row> {
   counts: DataCounts;
   /** The shape of the rows, in words. */
   format: string;
+  /** Whether they are a tool's rows, made into pairs. */
+  translated: boolean;
   /** How they became tokens, in words. */
   encoding: string;
   /** Columns that say nothing to the model, sorted. */

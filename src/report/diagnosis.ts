@@ -84,6 +84,7 @@ function diverged({ steps, course }: Run): Finding | null {
 
 function uniform({ steps, course }: Run): Finding | null {
   const { vocabSize, chosenTokens, beta } = course;
+  if (steps.length < 4) return null; // a few pairs may be odd
   const perToken = (loss: number, logp: number) =>
     beta === null ? loss : chosenTokens === null ? NaN : -logp / chosenTokens;
   const limit = Math.log(vocabSize);

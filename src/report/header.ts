@@ -80,7 +80,8 @@ export function headerOf(plan: RunPlan): Line[] {
         ),
       ],
     ...(plan.command === "train" ? pairLines(plan) : textLines(plan)).map(say),
-    detail(`format     ${shapeInWords(data.record)}`),
+    // What a tool's rows are taken for is no detail.
+    { text: `format     ${shapeInWords(data.record)}`, detail: !data.record.translated },
     detail(`encoding   ${data.record.encoding}`),
     ...plan.command === "train" && data.tokens
       ? [
@@ -97,9 +98,14 @@ export function headerOf(plan: RunPlan): Line[] {
       .map((text) => say(`unusual    ${text}`)),
     say(`memory     ${data.bufferRows === null ? "" : "at most "}${totalInWords(memory)}`),
     detail(`memory     ${planInWords(memory)}`),
-    say(`steps      ${totalSteps}, ${rowsPerStep} ${unitOf(plan)} each`),
+    say(`steps      ${totalSteps}, ${rowsOfStep(data, rowsPerStep)} ${unitOf(plan)} each`),
     say(`output     ${output}`),
   ];
+}
+
+/** A step never takes a row of an epoch twice, so of few rows it takes all. */
+function rowsOfStep({ record, bufferRows }: TrainingData, rowsPerStep: number): number {
+  return bufferRows === null ? Math.min(rowsPerStep, record.counts.kept) : rowsPerStep;
 }
 
 /** What the rows of a training are called. */

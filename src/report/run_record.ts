@@ -43,6 +43,8 @@ export interface DataRecord {
   files: readonly string[];
   /** The shape of its rows, in words. */
   format: string;
+  /** Whether they are a tool's rows, made into pairs. */
+  translated?: boolean;
   /** How they became tokens, in words. */
   encoding: string;
   /** Columns that say nothing to the model. */

@@ -132,7 +132,7 @@ export async function loadPairsFrom(
 export function dataRecord(
   { role, path }: NamedDataset,
   dataset: Dataset,
-  { format, encoding, hash, unusedColumns, counts }: Omit<Prepared<unknown>, "rows">,
+  { format, translated, encoding, hash, unusedColumns, counts }: Omit<Prepared<unknown>, "rows">,
   options: DataOptions,
 ): DataRecord {
   const filter = options.filter?.report();
@@ -142,6 +142,7 @@ export function dataRecord(
     path,
     files,
     format,
+    ...translated ? { translated } : {},
     encoding,
     unusedColumns,
     hash,

@@ -38,8 +38,9 @@ export async function streamRows<Row>(
   const sizes = new TextEncoder().encode(JSON.stringify(await sizesOf(dataset)));
   const hash = new Uint8Array(await crypto.subtle.digest("SHA-256", sizes)).toHex();
   const record = () => {
-    const { counts, format, encoding, unusedColumns } = preparer;
-    return dataRecord(named, dataset, { counts, format, encoding, unusedColumns, hash }, data);
+    const { counts, format, translated, encoding, unusedColumns } = preparer;
+    const known = { counts, format, translated, encoding, unusedColumns, hash };
+    return dataRecord(named, dataset, known, data);
   };
   // With nothing in common.
   const longest = Array.from({ length: sequencesPerRow }, (_, id): TokenSequence => ({

@@ -544,7 +544,14 @@ Deno.test("messages: tool calls, tools and reasoning go along", () => {
     { ...prompt[1], content: "" },
     { role: "tool", content: "x" },
   ]);
-  assert.throws(() => pairOf({ prompt, chosen, rejected, tools: "f" }), /"tools" to be a list/);
+  // A column that is called so, but is about hammers
+  const other = pairOf({ prompt, chosen, rejected, tools: "hammer, saw" });
+  assert.deepEqual(other.columns, ["prompt", "chosen", "rejected"]);
+  const inText = { ...prompt[1], tool_calls: JSON.stringify([call]) };
+  assert.deepEqual(
+    pairOf({ prompt: [prompt[0], inText, prompt[2]], chosen, rejected, tools }).example,
+    expected,
+  );
 });
 
 Deno.test("sequences: turns behind the last answer are left out, and so are bad answers", () => {

@@ -471,7 +471,7 @@ Deno.test("pairs: what a template leaves out of messages is counted", async () =
 
 Deno.test("pairs: rows without a preference are dropped and counted, odd ones noted", async () => {
   const rated = (ratings: number[]) => ({ prompt: "q", generations: ["a", "b", "c"], ratings });
-  const { pairs, counts, format } = await loadPairs(
+  const { pairs, counts, format, translated } = await loadPairs(
     rows(rated([1, 1, 1]), rated([1, 2, 3]), rated([5, 2, 2])),
     await byteTokenizer(),
     options,
@@ -480,6 +480,7 @@ Deno.test("pairs: rows without a preference are dropped and counted, odd ones no
   assert.equal(counts.droppedWithoutPreference, 1);
   assert.equal(counts.severalAnswers, 2);
   assert.equal(format, 'answers in "generations" with ratings, best against worst');
+  assert.equal(translated, true);
   await assert.rejects(
     loadPairs(rows(rated([1, 1, 1])), await byteTokenizer(), options),
     /1 prefer no answer/,

@@ -15,6 +15,7 @@ const prepared: Prepared<PreparedRow> = {
   rows: [row(0, [1, [5, 6]], [1, [5, 2 ** 32 - 1, 0]]), row(53, [2, [7, 8]]), row(99)],
   counts: { rows: 100, kept: 3 } as Prepared<PreparedRow>["counts"],
   format: "text with “quotes”",
+  translated: false,
   encoding: "as it is",
   unusedColumns: ["a"],
   hash: "0123",

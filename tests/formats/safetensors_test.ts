@@ -20,6 +20,14 @@ function file(
 const open = (bytes: Uint8Array<ArrayBuffer>) => new MemoryDirectory({ f: bytes }).open("f");
 const header = async (bytes: Uint8Array<ArrayBuffer>) => readSafetensorsHeader(await open(bytes));
 
+Deno.test("safetensors: a shared tensor that is stored once has its other names too", async () => {
+  const entry = '{"dtype":"F32","shape":[1],"data_offsets":[0,4]}';
+  const metadata = '{"format":"pt","b":"a","a":"a","c":"none"}';
+  const tensors = await header(file(`{"__metadata__":${metadata},"a":${entry}}`, 4));
+  assert.deepEqual([...tensors.keys()], ["a", "b"]);
+  assert.deepEqual(tensors.get("b"), tensors.get("a"));
+});
+
 Deno.test("safetensors: what is written is read back, in every dtype", async () => {
   // Exact in bfloat16, so in f16 and f32 too.
   const values = Float32Array.of(0, -0, 1, -1.5, 2 ** -14, 240, -65280 / 2);
