@@ -78,19 +78,22 @@ const isSamePlace = (a: StoredTensor, b: StoredTensor) =>
   a.file === b.file && a.begin === b.begin && a.end === b.end &&
   `${a.shape} ${a.strides}` === `${b.shape} ${b.strides}`;
 
-/** A module that a program knows by two names is stored once, and named twice: the shorter names stay. */
+/** A module that a program knows by two names is stored once, and named twice: the names of most tensors stay, else the shorter. */
 function withoutAliases(
   tensors: Map<string, StoredTensor>,
   notes: string[],
 ): Map<string, StoredTensor> {
   const ending = "embed_tokens.weight";
+  const decoderOf = (name: string) => name.slice(0, -ending.length);
+  const sizeOf = (name: string) =>
+    [...tensors.keys()].filter((other) => other.startsWith(`${decoderOf(name)}layers.`)).length;
   const embeddings = [...tensors].filter(([name]) => `.${name}`.endsWith(`.${ending}`))
-    .sort(([a], [b]) => a.length - b.length);
+    .sort(([a], [b]) => sizeOf(b) - sizeOf(a) || a.length - b.length);
   const kept = new Map(tensors);
   for (const [name, embedding] of embeddings.slice(1)) {
     const [[first, original]] = embeddings;
     if (!isSamePlace(embedding, original)) continue;
-    const [prefix, firstPrefix] = [name, first].map((whole) => whole.slice(0, -ending.length));
+    const [prefix, firstPrefix] = [name, first].map(decoderOf);
     for (const [other, tensor] of tensors) {
       const same = other.startsWith(prefix) &&
         tensors.get(firstPrefix + other.slice(prefix.length));
@@ -107,7 +110,8 @@ function rename(tensors: Map<string, StoredTensor>, notes: string[]): Map<string
   const renamed = new Map<string, StoredTensor>();
   for (const [name, tensor] of tensors) {
     const canonical = names.get(name)!;
-    if (renamed.has(canonical)) {
+    const other = renamed.get(canonical);
+    if (other !== undefined && !isSamePlace(other, tensor)) {
       throw new UserError(
         `Cannot load "${name}": expected one tensor for ${canonical}, found another one in ${tensor.file.name}`,
       );

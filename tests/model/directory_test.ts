@@ -143,6 +143,19 @@ Deno.test("model directory: the only name of tied or shared tensors may be anoth
     { file: "x.pth" },
     /net\.model\.\* is model\.\* by another name/,
   );
+  // The embedding alone, and one layer within a wrapper too
+  const more = tensors.flatMap((tensor) => [
+    tensor,
+    ...tensor.name === EMBEDDING ? [{ ...tensor, name: "embed_tokens.weight" }] : [],
+    ...tensor.name.includes("layers.1.")
+      ? [{ ...tensor, name: tensor.name.replace("layers.1.", "layers.1._orig_mod.") }]
+      : [],
+  ]);
+  await check(
+    new MemoryDirectory({ "config.json": config, "x.pth": pickled(more) }),
+    { file: "x.pth" },
+    /reading names without _orig_mod/,
+  );
 });
 
 Deno.test("model directory: adapters are refused with what to do", async () => {
