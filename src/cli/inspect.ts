@@ -12,6 +12,7 @@ import { UserError } from "../errors.ts";
 import { readConfig } from "../model/directory.ts";
 import { openDataset } from "../platform/datasets.ts";
 import { locateModel } from "../platform/models.ts";
+import { readStopIds } from "../text/stop_tokens.ts";
 import { loadTokenizer } from "../text/tokenizer.ts";
 import { showAudit } from "./audit.ts";
 import type { Context } from "./context.ts";
@@ -31,6 +32,9 @@ const NOTES: Record<RowNote, string> = {
   otherSpeakers: "an answer is not by the assistant",
   turnsLeftOut: "turns behind the last answer are left out",
   lostInTemplate: "the chat template leaves something out that a message says",
+  openingDropped:
+    "the chat template opens an answer with text that it does not write in a conversation: when the model is asked, " +
+    "answers follow other text than in training",
 };
 
 const LABEL_COLUMNS = "completion, scored (999) ".length;
@@ -45,7 +49,8 @@ export async function run(
   const { directory } = await locateModel(options.model);
   const tokenizer = await loadTokenizer(directory);
   const config = await readConfig(directory);
-  const data = dataOptions(options, { config }, options.score);
+  const stopIds = await readStopIds(directory, config, tokenizer);
+  const data = dataOptions(options, { config, stopIds }, options.score);
   const colored = stdout.columns() !== null && !Deno.noColor;
   const { path, ...split } = mainDataset(options, "train");
   let index = 0, shown = 0;
@@ -71,7 +76,9 @@ function rowText(index: number, row: InspectedRow, colored: boolean): string {
   const notes = [
     ...(row.dropped === null ? [] : [`dropped: ${REASONS[row.dropped]}`]),
     ...row.notes.map((note) => NOTES[note]),
-    ...(row.boundaryMerged ? ["a token crosses the end of the prompt"] : []),
+    ...(row.boundaryMerged && !row.notes.includes("openingDropped")
+      ? ["a token crosses the end of the prompt"]
+      : []),
   ];
   return [
     `row ${index}: ${row.where} (${row.format})`,

@@ -17,6 +17,8 @@ export interface EncodedExample {
   hasEmptyCompletion: boolean;
   /** Whether tokens reach across the end of the prompt, so that the boundary had to move to the left. */
   boundaryMerged: boolean;
+  /** Whether the chat template opens an answer with what it does not write in a conversation that has the answer. */
+  openingDropped?: boolean;
   /** Whether the chat template writes nothing of something that a message says. */
   lostInTemplate?: boolean;
 }
@@ -29,6 +31,10 @@ export interface EncodeOptions {
   tokenize?: "separate" | "joint";
   /** "trl": where a joint encoding differs from the prompt's own, do as TRL does. */
   promptBoundary?: PromptBoundary;
+  /** The time that a chat template may print, in ms since 1970; default: the present. */
+  now?: number;
+  /** Tokens that end a completion when the model answers; default: the tokenizer's own. */
+  stopIds?: readonly number[];
 }
 
 /**
@@ -92,7 +98,7 @@ export function encodingInWords(
   if (kind === "tokens" || tokenizer === null) return "token ids as they are, nothing added";
   const names = tokenizer.prefixIds.map((id) => tokenizer.token(id)).join("");
   const marks = kind === "messages"
-    ? "the chat template writes begin and end"
+    ? templateInWords(tokenizer, options)
     : `${names === "" ? "no begin token" : `begin ${names} once`}, ${
       options.appendEos ? `end ${tokenizer.eosToken} once` : "no end token"
     }`;
@@ -100,6 +106,34 @@ export function encodingInWords(
     ? "prompt and completion encoded one by one"
     : "prompt and completion encoded as one text";
   return `${marks}; ${apart}`;
+}
+
+/** What a chat template really writes before a conversation and behind an answer. */
+function templateInWords(tokenizer: TextTokenizer, options: EncodeOptions): string {
+  const { eosTokenId, specialIds, bosTokenId } = tokenizer;
+  const stops = new Set([...options.stopIds ?? [], ...eosTokenId === null ? [] : [eosTokenId]]);
+  let ids: number[], answer: number[];
+  try {
+    const { sequences: [{ ids: all, promptLength }] } = encodeMessages(
+      {
+        kind: "messages",
+        prompt: [{ role: "user", content: "a" }],
+        completions: [[{ role: "assistant", content: "b" }]],
+      },
+      tokenizer,
+      options,
+    );
+    [ids, answer] = [[...all], [...all.subarray(promptLength)]];
+  } catch (error) {
+    if (!(error instanceof UserError)) throw error;
+    return "the chat template writes begin and end"; // it takes no such conversation
+  }
+  const begin = ids[0] === bosTokenId ? tokenizer.token(ids[0]) : "no begin token";
+  const last = answer.findLast((id) => specialIds.has(id) || stops.has(id));
+  const end = last === undefined
+    ? "no end token, so that nothing teaches the model to stop"
+    : tokenizer.token(last) + (stops.has(last) ? "" : ", which does not stop this model,");
+  return `the chat template writes ${begin} at the beginning and ${end} behind an answer`;
 }
 
 function isSeparate(tokenizer: TextTokenizer, { tokenize = "separate" }: EncodeOptions): boolean {
@@ -148,12 +182,15 @@ function encodeMessages(
   }
   const { encode } = tokenizer;
   const separate = isSeparate(tokenizer, options);
-  let lostInTemplate = false;
+  let lostInTemplate = false, openingDropped = false;
   const render = (
     messages: readonly Message[],
     addGenerationPrompt: boolean,
     given: readonly unknown[] | undefined = tools,
-  ) => renderChat(template, messages, { addGenerationPrompt, tools: given, tokenizer });
+  ) => {
+    const now = new Date(options.now ?? Date.now());
+    return renderChat(template, messages, { addGenerationPrompt, tools: given, tokenizer, now });
+  };
   const texts = completions.map((completion) => {
     const conversation = [...prompt, ...completion];
     const beginning = render(prompt, completion[0]?.role === "assistant");
@@ -163,6 +200,7 @@ function encodeMessages(
       whole,
       (messages, given) => render(messages, false, given),
     );
+    openingDropped ||= !whole.startsWith(beginning);
     return { beginning, whole };
   });
   const prompts = texts.map(({ beginning }) => encode(beginning));
@@ -180,6 +218,7 @@ function encodeMessages(
     hasEmptyCompletion: completions.some((completion) => !completion.some(saysSomething)),
     boundaryMerged,
     lostInTemplate,
+    openingDropped,
   };
 }
 

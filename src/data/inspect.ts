@@ -101,7 +101,11 @@ export function inspectRow(
     encoding,
     dropped,
     boundaryMerged: encoded.boundaryMerged,
-    notes: encoded.lostInTemplate ? [...notes, "lostInTemplate"] : notes,
+    notes: [
+      ...notes,
+      ...encoded.lostInTemplate ? ["lostInTemplate" as const] : [],
+      ...encoded.openingDropped ? ["openingDropped" as const] : [],
+    ],
     sequences,
   };
 }

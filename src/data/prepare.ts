@@ -118,6 +118,7 @@ export class RowPreparer {
     counts.truncatedTokens += lost;
     if (encoded.boundaryMerged) counts.boundaryMerged++;
     if (encoded.lostInTemplate) counts.lostInTemplate++;
+    if (encoded.openingDropped) counts.openingDropped++;
     counts.kept++;
     return sequences;
   }
@@ -183,6 +184,7 @@ const NO_ROWS: DataCounts = {
   otherSpeakers: 0,
   turnsLeftOut: 0,
   lostInTemplate: 0,
+  openingDropped: 0,
 };
 
 /**

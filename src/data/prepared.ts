@@ -14,7 +14,9 @@ export type RowNote =
   /** Turns behind the last answer are left out. */
   | "turnsLeftOut"
   /** The chat template writes nothing of something that a message says. */
-  | "lostInTemplate";
+  | "lostInTemplate"
+  /** The chat template opens an answer with what a conversation with the answer does not have. */
+  | "openingDropped";
 
 /** What became of the rows. */
 export interface DataCounts extends Record<RowNote, number> {

@@ -100,6 +100,7 @@ const COUNT_WORDS: Record<
   otherSpeakers: "with answers not by the assistant",
   turnsLeftOut: "with turns behind the last answer, left out",
   lostInTemplate: "of which the chat template leaves something out",
+  openingDropped: "whose answers follow other text in training than when the model is asked",
 };
 
 /** What was kept, cut and dropped, in words; only what happened. */

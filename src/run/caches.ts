@@ -61,9 +61,11 @@ export async function withCaches<T>(
   options: DataOptions,
   prepare: (options: DataOptions) => Promise<T>,
 ): Promise<T> {
+  // The time is no part of the key: rows that print it are encoded anew, since they differ.
+  const { now, stopIds: _, ...keyed } = options;
   const { appendEos, tokenize, promptBoundary } = options;
   using encoder = workers > 1
-    ? ports.openEncoder(workers, directory, { appendEos, tokenize, promptBoundary })
+    ? ports.openEncoder(workers, directory, { appendEos, tokenize, promptBoundary, now })
     : undefined;
   const cacheable = cache !== null && options.filter === undefined && options.maxRows === undefined;
   if (!cacheable) return await prepare({ ...options, encoder });
@@ -71,7 +73,7 @@ export async function withCaches<T>(
     kind: "tokens 2",
     program: await ports.hashTokenCode(),
     shape,
-    options,
+    options: keyed,
     rows: await Promise.all(dataset.map(async ({ files, slice }) => ({
       slice,
       files: await Promise.all(

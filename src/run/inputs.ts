@@ -51,7 +51,7 @@ export function parseOptions(flags: Partial<ParseFlags>): ParseOptions {
 
 export function dataOptions(
   flags: DataFlags,
-  { config }: Pick<Checkpoint, "config">,
+  { config, stopIds }: Pick<Checkpoint, "config"> & Partial<Pick<StoredModel, "stopIds">>,
   score: DataOptions["score"],
 ): DataOptions {
   const { maxLength, truncation, appendEos, tokenize, maxTruncatedShare } = flags;
@@ -65,6 +65,7 @@ export function dataOptions(
     appendEos,
     score,
     vocabSize: config.vocabSize,
+    stopIds,
   };
 }
 

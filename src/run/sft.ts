@@ -10,6 +10,7 @@ import { loadTokenizer } from "../text/tokenizer.ts";
 import { identifyConfig, type ModelIdentity } from "../train/identity.ts";
 import { checkBatch, planMemory, releaseScratch, reserveStep } from "../train/memory_plan.ts";
 import { evaluateSft } from "../train/sft.ts";
+import { beginOf } from "./begin.ts";
 import { openCaches } from "./caches.ts";
 import { EvaluationPlan } from "./evaluation_plan.ts";
 import type { Emit } from "./events.ts";
@@ -42,7 +43,8 @@ export async function sft(
   const source = await ports.openModelFiles(options.model);
   using stored = options.randomWeights ? null : await openModel(options.model, ports, events.emit);
   const checkpoint: Checkpoint = stored ?? await freshCheckpoint(source, options);
-  const data = dataOptions(options, checkpoint, options.score);
+  const begunAt = await beginOf(options, ports);
+  const data = { ...dataOptions(options, checkpoint, options.score), now: begunAt.getTime() };
   const text = { directory: source, tokenizer: await loadTokenizer(source) };
   const caches = openCaches(options, "write", ports, events.emit);
   const rows = await openTrainingSequences(options, text, data, caches);
@@ -106,6 +108,7 @@ export async function sft(
       order: rows.order,
       stream: rows.stream,
       startedAt,
+      begunAt,
       memory,
       course: { beta: null, lossOfEquals: null, chosenTokens: null },
       evaluation: EvaluationPlan.none,

@@ -9,6 +9,7 @@ import { factsOf } from "../report/words.ts";
 import type { StepMetrics } from "../train/step_metrics.ts";
 import { checkBatch, planMemory, releaseScratch, reserveStep } from "../train/memory_plan.ts";
 import { checkFirstStep } from "../train/self_check.ts";
+import { beginOf } from "./begin.ts";
 import { openCaches } from "./caches.ts";
 import { EvaluationPlan } from "./evaluation_plan.ts";
 import type { Emit } from "./events.ts";
@@ -45,7 +46,8 @@ export async function train(
   using reference = options.reference === null
     ? null
     : await openModel(options.reference, ports, events.emit);
-  const dataFlags = dataOptions(options, model, options.score);
+  const begunAt = await beginOf(options, ports);
+  const dataFlags = { ...dataOptions(options, model, options.score), now: begunAt.getTime() };
   const caches = openCaches(options, "write", ports, events.emit);
   const rows = await openTrainingPairs(resolved, model, dataFlags, caches);
   const heldOutNamed = heldOutDataset(options);
@@ -118,6 +120,7 @@ export async function train(
       order: rows.order,
       stream: rows.stream,
       startedAt,
+      begunAt,
       memory,
       course: {
         beta: options.beta,

@@ -33,6 +33,7 @@ import { type DataPlan, largestMicroBatch, planData } from "../train/order.ts";
 import { checkpointContent, restoreCheckpoint } from "../train/resume.ts";
 import type { RowStream, StreamPosition } from "../train/row_stream.ts";
 import type { StepRows } from "../train/step_rows.ts";
+import { keepBegin } from "./begin.ts";
 import { headerWords } from "./event_words.ts";
 import type { EvaluationPlan } from "./evaluation_plan.ts";
 import type { Emit, RunEvent } from "./events.ts";
@@ -62,6 +63,8 @@ export interface TrainingRun {
   order: StepRows;
   stream?: RowStream<unknown>;
   startedAt: Date;
+  /** As `startedAt`, but of the first part of a run that is resumed. */
+  begunAt: Date;
   memory: MemoryPlan;
   /** What its numbers are compared with in the end. */
   course: Pick<Course, "beta" | "lossOfEquals" | "chosenTokens">;
@@ -179,6 +182,8 @@ export async function runLoop(
   const save = async (step: number) => {
     const content = await checkpointContent(model, optimizer, await identified);
     content.state.source = options.model;
+    content.state.begunAt = run.begunAt.toISOString();
+    await keepBegin(output, run.begunAt);
     if (model.weights.adapter) content.state.adapter = adapterState(model.weights.adapter);
     content.state.position = run.stream?.position;
     const kept = evaluation.options.loadBestModelAtEnd

@@ -175,6 +175,34 @@ Deno.test("pairs: a template that writes the prompt anew each time is divided by
   assert.equal(counts.boundaryMerged, 1);
 });
 
+Deno.test("pairs: what a chat template writes at the beginning and behind an answer is told", async () => {
+  const told = async (chat_template: string, changes: Partial<DataOptions> = {}) => {
+    const tokenizer = await byteTokenizer([], { chat_template });
+    const messages = rows({
+      prompt: [{ role: "user", content: "q" }],
+      chosen: [{ role: "assistant", content: "c" }],
+      rejected: [{ role: "assistant", content: "r" }],
+    });
+    const { encoding, counts } = await loadPairs(messages, tokenizer, { ...options, ...changes });
+    return { told: encoding.split(";")[0], openingDropped: counts.openingDropped };
+  };
+  const turns = (end: string) => `{% for m in messages %}{{ m.content }}${end}{% endfor %}`;
+  assert.deepEqual(await told("{{ bos_token }}" + turns("<|endoftext|>")), {
+    told:
+      "the chat template writes <|endoftext|> at the beginning and <|endoftext|> behind an answer",
+    openingDropped: 0,
+  });
+  const ended = turns("<|im_end|>");
+  assert.match(
+    (await told(ended)).told,
+    /no begin token .* <\|im_end\|>, which does not stop this/,
+  );
+  assert.match((await told(ended, { stopIds: [2] })).told, /and <\|im_end\|> behind an answer$/);
+  assert.match((await told(turns("\n"))).told, /no end token, so that nothing teaches .* to stop/);
+  const thinking = `${ended}{% if add_generation_prompt %}<think>{% endif %}`;
+  assert.equal((await told(thinking)).openingDropped, 1);
+});
+
 Deno.test("pairs: the rules of begin, end and boundary are told", async () => {
   const tokenizer = await byteTokenizer([], {
     tokenizer_class: "LlamaTokenizer",
@@ -251,6 +279,7 @@ Deno.test("pairs: everything dropped or cut is counted, and the index goes on", 
     otherSpeakers: 0,
     turnsLeftOut: 0,
     lostInTemplate: 0,
+    openingDropped: 0,
     identicalPairs: 1,
   });
   const { counts: dropping } = await loadPairs(

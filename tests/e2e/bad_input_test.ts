@@ -327,7 +327,7 @@ Deno.test(
         await Deno.remove(output, { recursive: true });
         return left;
       };
-      assert.deepEqual(await train("--save-steps", 1), ["metrics.jsonl"]);
+      assert.deepEqual(await train("--save-steps", 1), ["begin.json", "metrics.jsonl"]);
       await Deno.writeFile(`${disk}/filler`, new Uint8Array(140_000));
       assert.deepEqual(await train(), ["metrics.jsonl"]);
       await fill(`${disk}/rest`);

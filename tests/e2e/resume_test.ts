@@ -223,7 +223,7 @@ Deno.test({
       const [, done] = /interrupted after step (\d+)/.exec(stderr)!;
       assert.ok(Number(done) >= 2, `interrupted after step ${done}`);
       const names = (await Array.fromAsync(Deno.readDir(output))).map(({ name }) => name).sort();
-      assert.deepEqual(names, ["checkpoints", "metrics.jsonl"], "no half of a model");
+      assert.deepEqual(names, ["begin.json", "checkpoints", "metrics.jsonl"], "no half of a model");
 
       const flags = [...inputs, ...recipe, "--max-steps", Number(done) + 3];
       const whole = `${directory}/whole`;
