@@ -19,7 +19,7 @@ import { trainingStep } from "../train/step.ts";
 import { type ReferenceWork, stepFlops } from "./flops.ts";
 import { hhLikePairs, padded } from "./pairs.ts";
 import { median } from "./timing.ts";
-import { seedTraining } from "./training.ts";
+import { benchTraining } from "./training.ts";
 
 export interface LadderSizes {
   config: ModelConfig;
@@ -69,7 +69,7 @@ export async function benchLadder(
   sizes: LadderSizes,
 ): Promise<RungSpeed[]> {
   const pairs = hhLikePairs(sizes.pairs, sizes.config.vocabSize);
-  const training = await seedTraining(gpu, precision, sizes.config, pairs);
+  const training = await benchTraining(gpu, precision, sizes.config, pairs);
   const rungs = RUNGS.map((_, i) =>
     new RungRun(gpu, training, pairs, Object.assign({}, ...RUNGS.slice(0, i + 1)))
   );

@@ -15,7 +15,7 @@ import type { Operand } from "../kernels/shapes.ts";
 import type { ModelConfig } from "../model/config.ts";
 import { trainingStep } from "../train/step.ts";
 import { median } from "./timing.ts";
-import { noiseWeights, seedTraining } from "./training.ts";
+import { benchTraining, noiseWeights } from "./training.ts";
 
 export interface SharingSizes {
   /** What the table calls it. */
@@ -132,7 +132,7 @@ async function stepping(
   precision: Operand,
   { config, pairs }: SharingSizes,
 ): Promise<Work<number>> {
-  const { model, optimizer, steps } = await seedTraining(gpu, precision, config, pairs);
+  const { model, optimizer, steps } = await benchTraining(gpu, precision, config, pairs);
   const readback = new Readback(gpu);
   const rows = Uint32Array.from(pairs.keys());
   const step = async () => {

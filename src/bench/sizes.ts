@@ -8,6 +8,7 @@ import { equalPairs, hhLikePairs } from "./pairs.ts";
 import type { PeerSizes } from "./peers.ts";
 import type { SharingSizes } from "./sharing.ts";
 import type { StepSizes } from "./step.ts";
+import { FULL, LORA, SEED } from "./training.ts";
 
 /** What to measure, and how long. */
 export interface BenchSizes {
@@ -32,9 +33,10 @@ export function sizesFor(software: boolean, config: ModelConfig): BenchSizes {
       sequence: software ? 128 : 512,
       repetitions: software ? 3 : 20,
     },
-    steps: [
+    steps: [SEED, FULL, LORA].flatMap((recipe) => [
       {
         name: "SmolLM-135M, 8 pairs of 512 tokens, half of them prompt",
+        recipe,
         config: SMOLLM_135M,
         pairs: longPairs,
         steps: software ? 0 : 10,
@@ -42,12 +44,13 @@ export function sizesFor(software: boolean, config: ModelConfig): BenchSizes {
       },
       {
         name: "--model, 8 pairs with the lengths of HH-RLHF",
+        recipe,
         config,
         pairs: hhLikePairs(8, config.vocabSize),
         steps: software ? 4 : 20, // not 1: Deno waits for 11 ms behind them
         repetitions: software ? 3 : 5,
       },
-    ],
+    ]),
     ladder: software
       ? { config: SMALL, pairs: 4, steps: 1, repetitions: 2 }
       : { config: SMOLLM_135M, pairs: 8, steps: 10, repetitions: 5 },

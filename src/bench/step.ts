@@ -1,6 +1,6 @@
 // This module is browser compatible.
 /**
- * A DPO training step with the seed preset: its time, what each kernel takes of it, what JavaScript takes, and memory.
+ * A DPO training step: its time, what each kernel takes of it, what JavaScript takes, and memory.
  *
  * @module
  */
@@ -16,11 +16,13 @@ import type { PreferencePair } from "../data/pairs.ts";
 import { trainingStep } from "../train/step.ts";
 import { SubmitWatch } from "./submit_watch.ts";
 import { median } from "./timing.ts";
-import { seedTraining } from "./training.ts";
+import { benchTraining, type Recipe, SEED } from "./training.ts";
 
 export interface StepSizes {
   /** What the table calls it. */
   name: string;
+  /** Default: the seed preset. */
+  recipe?: Recipe;
   config: ModelConfig;
   pairs: PreferencePair[];
   /** Steps between two waits for the GPU, and how often; 0: record steps, but do not run them. */
@@ -30,6 +32,9 @@ export interface StepSizes {
 
 export interface StepSpeed {
   name: string;
+  recipe: string;
+  /** Weights, all and those that train. */
+  parameters: DpoTraining["parameters"];
   pairs: number;
   /** Of chosen and rejected texts. */
   tokens: number;
@@ -54,10 +59,10 @@ const RECORDED_STEPS = 5;
 export async function benchStep(
   gpu: Gpu,
   precision: Operand,
-  { name, config, pairs, steps, repetitions }: StepSizes,
+  { name, recipe = SEED, config, pairs, steps, repetitions }: StepSizes,
 ): Promise<StepSpeed> {
   const before = gpu.memory.bytes;
-  const training = await seedTraining(gpu, precision, config, pairs);
+  const training = await benchTraining(gpu, precision, config, pairs, recipe);
   const readback = new Readback(gpu);
   const runs = steps > 0;
   const watch = new SubmitWatch(gpu, runs);
@@ -82,6 +87,8 @@ export async function benchStep(
     const part = (key: keyof typeof parts[0]) => median(parts.slice(1).map((each) => each[key]));
     return {
       name,
+      recipe: recipe.name,
+      parameters: training.parameters,
       pairs: pairs.length,
       tokens,
       packedTokens: pairs.reduce((sum, pair) => sum + treeTokens(pair), 0),

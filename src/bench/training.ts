@@ -10,15 +10,29 @@ import { checkpointTensors } from "../model/params.ts";
 import type { TensorReader } from "../model/weights.ts";
 import { noise } from "./bench_tensors.ts";
 
-/** A model of random weights with the seed preset, ready to take steps over `pairs` as one batch. */
-export function seedTraining(
+/** Options of a training, and what tables call it. */
+export interface Recipe {
+  name: string;
+  flags: [spelling: string, value: string][];
+}
+
+export const SEED: Recipe = { name: "seed preset", flags: [["preset", "seed"]] };
+export const FULL: Recipe = { name: "all weights", flags: [] };
+export const LORA: Recipe = {
+  name: "LoRA of rank 16 on all linear layers",
+  flags: [["lora-r", "16"], ["lora-target-modules", "all-linear"]],
+};
+
+/** A model of random weights, ready to take steps over `pairs` as one batch. */
+export function benchTraining(
   gpu: Gpu,
   precision: Operand,
   config: ModelConfig,
   pairs: readonly PreferencePair[],
+  { flags }: Recipe = SEED,
 ): Promise<DpoTraining> {
   const { options } = resolveOptions("train", {
-    flags: [["preset", "seed"], ["batch-size", String(pairs.length)]],
+    flags: [...flags, ["batch-size", String(pairs.length)]],
   });
   return startDpo(gpu, { config, read: noiseWeights(config) }, null, pairs, options, precision);
 }

@@ -158,7 +158,8 @@ function stepText(step: StepSpeed): string {
     : `${number(step.milliseconds)} ms, ${number(step.tokensPerSecond!)} tokens/s, ${
       number(step.pairsPerSecond!)
     } pairs/s`;
-  return `\nTraining step, seed preset (${name})\n` +
+  return `\nTraining step, ${step.recipe} (${name})\n` +
+    `weights     ${number(step.parameters.trained)} of ${number(step.parameters.total)} train\n` +
     `batch       ${pairs} pairs, ${number(tokens)} tokens, ${number(packedTokens)} computed\n` +
     `time        ${speed}\n` +
     `JavaScript  packing ${number(step.packMilliseconds)} ms, recording ${

@@ -114,14 +114,14 @@ interface Names {
 /**
  * A model with an adapter: its weights are merged while they are read, W + s B A.
  *
- * @param directory Where the adapter is; what is not there of tokenizer and configuration is the base's.
+ * @param directory Where configuration and tokenizer are.
  * @throws {UserError} If they do not belong together.
  */
 export function adaptModel(
   base: ModelSource,
   { shape, tensors }: Pick<AdapterFiles, "shape" | "tensors">,
   names: Names,
-  directory?: Directory,
+  directory = base.directory,
 ): ModelSource {
   checkFits(base.config, shape, tensors, names);
   const matrices = readersOf(tensors);
@@ -139,7 +139,7 @@ export function adaptModel(
   };
   return {
     config: base.config,
-    directory: directory ? overlay(directory, base.directory) : base.directory,
+    directory,
     tensors: new Map([...base.tensors, ...tensors]),
     notes: [
       ...base.notes,

@@ -98,7 +98,8 @@ async function openAdaptedModel(directory: Directory): Promise<ModelSource> {
     closers.push(base.close);
     await checkBase(directory, files.base, base);
     const names = { adapter: directory.name, base: files.base };
-    return { ...adaptModel(base, files, names, directory), close };
+    const adapted = adaptModel(base, files, names, await textFilesOf(directory, base.directory));
+    return { ...adapted, close };
   } catch (error) {
     close();
     throw error;
@@ -131,7 +132,12 @@ export async function openModelFiles(pathOrId: string): Promise<Directory> {
   if (file !== null || !await isAdapter(directory)) return directory;
   const { base, close } = await openAdapter(directory);
   close();
-  return overlay(directory, await openModelFiles(base));
+  return await textFilesOf(directory, await openModelFiles(base));
+}
+
+/** Where configuration and tokenizer of an adapter are: what is not beside it is its model's. */
+async function textFilesOf(adapter: Directory, base: Directory): Promise<Directory> {
+  return await adapter.has("tokenizer.json") ? overlay(adapter, base) : base;
 }
 
 /**

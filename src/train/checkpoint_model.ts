@@ -77,8 +77,8 @@ export async function openCheckpointModel(
       const base = source.adapted?.base ?? source;
       if (identity) check("weights", (await identify(source)).weights);
       const names = { adapter: directory.name, base: source.adapted?.name ?? began };
-      const adapted = adaptModel(base, { shape: adapter, tensors: parts }, names);
-      return { ...adapted, directory: source.directory, close };
+      const adapted = adaptModel(base, { shape: adapter, tensors: parts }, names, source.directory);
+      return { ...adapted, close };
     }
     const tensors = new Map([...source.tensors, ...parts]);
     const own = readersOf(parts);
