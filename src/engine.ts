@@ -25,6 +25,7 @@ import type { ModelConfig } from "./model/config.ts";
 import { freshAdapter } from "./model/fresh_adapter.ts";
 import { createModel, type Model, standInModel } from "./model/model.ts";
 import {
+  adaptedWeights,
   firstTrainedLayer,
   loadWeights,
   NOTHING,
@@ -136,6 +137,19 @@ export async function loadModel(
   { precision, positions }: { precision: Operand; positions: number },
 ): Promise<Model> {
   return createModel(gpu, await loadWeights(gpu, config, read, { precision }), positions);
+}
+
+/**
+ * Loads adapters to run them over a model that is loaded, whose weights they share.
+ *
+ * @param positions Longest sequence that it will see.
+ */
+export async function loadAdapter(
+  { gpu, weights }: Model,
+  adapter: Adapter,
+  positions: number,
+): Promise<Model> {
+  return createModel(gpu, await adaptedWeights(gpu, weights, adapter), positions);
 }
 
 /**

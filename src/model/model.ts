@@ -46,10 +46,15 @@ export function standInModel(
 }
 
 /** Frees all memory of a model that only runs, and shares its weights with no other. */
-export function releaseModel({ gpu, runtime, weights }: Model): void {
+export function releaseModel(model: Model): void {
+  releaseRuntime(model);
+  releaseWeights(model.gpu, model.weights);
+}
+
+/** Frees all memory of a model but its weights. */
+export function releaseRuntime({ gpu, runtime }: Model): void {
   runtime.workspace.release();
   destroyTensor(gpu, runtime.ropeTable);
-  releaseWeights(gpu, weights);
 }
 
 /** Scratch for the scores of a batch of B sequences, f32 (B, 4). */

@@ -263,6 +263,37 @@ export function snapshot(gpu: Gpu, weights: Weights): Weights {
   return { ...weights, parameters, trained: [] };
 }
 
+/**
+ * The weights of a model with adapters over them, which do not train: those of the model are shared.
+ *
+ * @throws {UserError} As reading them does.
+ */
+export async function adaptedWeights(
+  gpu: Gpu,
+  base: Weights,
+  adapter: Adapter,
+): Promise<Weights> {
+  const own = new Map<string, Parameter>();
+  try {
+    for (const spec of adapterTable(base.config, adapter)) {
+      const parameter = allocate(gpu, spec, base.precision);
+      own.set(spec.name, parameter);
+      await fill(gpu, parameter, spec.checkpoint, adapter.read);
+    }
+  } catch (error) {
+    releaseWeights(gpu, { parameters: own, trained: [] });
+    throw error;
+  }
+  return { ...base, parameters: new Map([...base.parameters, ...own]), adapter };
+}
+
+/** Frees what {@link adaptedWeights} allocated. */
+export function releaseAdapter(gpu: Gpu, { parameters }: Weights): void {
+  for (const { spec, operand } of parameters.values()) {
+    if (spec.kind === "adapter") destroyTensor(gpu, operand);
+  }
+}
+
 /** Frees weights that are shared with no others. */
 export function releaseWeights(
   gpu: Gpu,

@@ -2,7 +2,7 @@
 import type { PreferencePair } from "../data/pairs.ts";
 import { type PairScore, scorePairs } from "../dpo/evaluate.ts";
 import { treeTokens } from "../dpo/pack.ts";
-import { type Checkpoint, loadModel } from "../engine.ts";
+import { type Checkpoint, loadAdapter, loadModel } from "../engine.ts";
 import { UserError } from "../errors.ts";
 import { Batcher, type Completion, type GenerationRequest } from "../generate/batcher.ts";
 import { mostCacheRows } from "../generate/kv_cache.ts";
@@ -13,7 +13,9 @@ import { GREEDY } from "../kernels/sample.ts";
 import type { Operand } from "../kernels/shapes.ts";
 import type { TokenLogprobs } from "../kernels/token_logprobs.ts";
 import { mostTokensTogether } from "../model/forward.ts";
-import { type Model, releaseModel } from "../model/model.ts";
+import { type Model, releaseRuntime } from "../model/model.ts";
+import { releaseAdapter, releaseWeights } from "../model/weights.ts";
+import type { NamedModel, StoredModel } from "../run/ports.ts";
 import { LastingDevice, type Recovery } from "./lasting_device.ts";
 import type { ServedModel, Serving, ServingLoad } from "./serving.ts";
 
@@ -27,13 +29,26 @@ export interface ServingOptions {
   cacheRows: number;
 }
 
-/** Opens the files of a model. */
-type OpenCheckpoint = () => Promise<Checkpoint & Disposable>;
+/** The files of a model. Adapters share weights with a loaded model where both say what they are. */
+interface OpenedModel extends Checkpoint, Disposable {
+  identity?: StoredModel["identity"];
+  adapted?: NonNullable<Checkpoint["adapted"]> & { base?: NamedModel };
+}
+
+type OpenCheckpoint = () => Promise<OpenedModel>;
+
+/** Weights on the device, freed when nobody uses them any more. */
+interface SharedWeights {
+  users: number;
+  release(): void;
+}
 
 /** A model on the device, and who puts its requests together. */
 interface Runner {
   model: Model;
   batcher: Batcher;
+  /** Its weights, or those that its adapters share. */
+  weights: SharedWeights;
 }
 
 interface Loaded extends Runner {
@@ -148,19 +163,43 @@ export class LocalServing implements Serving {
     });
   }
 
-  /** Loads a model and warms it up; where that fails, nothing of it stays on the device. */
+  /**
+   * Loads a model and warms it up; where that fails, nothing of it stays on the device. Adapters are loaded over their model's
+   * weights where those are on the device, and else merged with a copy.
+   */
   async #load(gpu: Gpu, open: OpenCheckpoint): Promise<Runner> {
     const { precision, slots, cacheRows } = this.options;
     using checkpoint = await open();
     using loading = new DisposableStack();
     const positions = Math.min(this.options.positions, checkpoint.config.maxPositionEmbeddings);
-    const model = await loadModel(gpu, checkpoint, { precision, positions });
-    loading.adopt(model, releaseModel);
+    const base = await this.#baseOf(gpu, checkpoint);
+    if (base) base.weights.users++; // nobody takes them away meanwhile
+    const weights = base?.weights ??
+      { users: 1, release: () => releaseWeights(gpu, model.weights) };
+    if (base) loading.defer(() => leave(weights));
+    const model = base
+      ? await loadAdapter(base.model, checkpoint.adapted!.adapter, positions)
+      : await loadModel(gpu, checkpoint, { precision, positions });
+    if (!base) loading.defer(() => leave(weights));
+    loading.adopt(model, releaseOwn);
     const rows = Math.min(cacheRows, mostCacheRows(model).inOneBuffer);
     const batcher = loading.use(new Batcher(model, { cacheRows: rows, slots }));
     await warmUp(batcher, slots);
     loading.move(); // it stays
-    return { model, batcher };
+    return { model, batcher, weights };
+  }
+
+  /** The loaded model that adapters belong to. */
+  async #baseOf(gpu: Gpu, { adapted }: OpenedModel): Promise<Runner | undefined> {
+    if (!adapted?.base) return undefined;
+    const wanted = JSON.stringify(await adapted.base.identity());
+    for (const [name, loaded] of this.#loaded) {
+      if (loaded.model.gpu !== gpu || loaded.model.weights.adapter) continue;
+      using checkpoint = await loaded.open();
+      if (checkpoint.adapted) continue; // merged with others
+      const found = JSON.stringify(await checkpoint.identity?.());
+      if (found === wanted && this.#loaded.get(name) === loaded) return loaded;
+    }
   }
 
   async #loadAgain(gpu: Gpu): Promise<void> {
@@ -179,9 +218,20 @@ export class LocalServing implements Serving {
   }
 }
 
-function release({ model, batcher }: Runner): void {
+function release({ model, batcher, weights }: Runner): void {
   batcher[Symbol.dispose]();
-  releaseModel(model);
+  releaseOwn(model);
+  leave(weights);
+}
+
+/** Frees what a model shares with no other. */
+function releaseOwn(model: Model): void {
+  releaseRuntime(model);
+  if (model.weights.adapter) releaseAdapter(model.gpu, model.weights);
+}
+
+function leave(weights: SharedWeights): void {
+  if (--weights.users === 0) weights.release();
 }
 
 /** Batches whose kernels differ: matvec_forward takes 1, 2, 4 or 8 rows at a time. */

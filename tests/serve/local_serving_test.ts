@@ -5,7 +5,9 @@ import type { Gpu } from "../../src/gpu/device.ts";
 import { bindGroupCount } from "../../src/gpu/kernel.ts";
 import { GREEDY } from "../../src/kernels/sample.ts";
 import { LocalServing } from "../../src/serve/local_serving.ts";
+import { checkpointTensors } from "../../src/model/params.ts";
 import { openTestGpu } from "../kernels/harness.ts";
+import { adaptedCheckpoint } from "../model/small_adapters.ts";
 import {
   brokenCheckpoint,
   randomCheckpoint,
@@ -175,4 +177,41 @@ Deno.test("pairs that the device cannot compute together are refused", async () 
     serving.score("wide", [{ index: 5, chosen: side, rejected: side }]),
     (error: Error) => error.name === "UserError" && /found \d+ in row 5/.test(error.message),
   );
+});
+
+Deno.test("adapters share the weights of their model, which stay as long as one of them does", async () => {
+  const device = await openTestGpu();
+  const serving = new LocalServing(device, options);
+  const all = { "lora-r": 3, "lora-target-modules": "all-linear" };
+  const adapter = adaptedCheckpoint(sound, all);
+  const base = { name: "base", identity: () => Promise.resolve({ config: "c", weights: "w" }) };
+  const whole = () => Promise.resolve({ ...sound, ...base, [Symbol.dispose]() {} });
+  const adapted = () =>
+    Promise.resolve({ ...adapter, adapted: { ...adapter.adapted, base }, [Symbol.dispose]() {} });
+  const bytes = () => device.memory.bytes;
+  const ask = async (model: string) => (await serving.generate(model, request([1, 2, 3], 12))).ids;
+
+  await serving.add("merged", adapted);
+  const merged = await ask("merged");
+  await serving.removeModel("merged");
+  const none = bytes();
+  await serving.add("base", whole);
+  const ofBase = bytes() - none;
+  const answer = await ask("base");
+  assert.notDeepEqual(answer, merged);
+  await serving.add("first", adapted);
+  await serving.add("second", adapted);
+  const ofAdapters = bytes() - none - ofBase;
+  const weights = 4 * checkpointTensors(sound.config)
+    .reduce((sum, { shape }) => sum + shape.reduce((a, b) => a * b), 0);
+  assert.ok(ofAdapters < 2 * (ofBase - weights) + weights, `${ofAdapters} of ${ofBase} bytes`);
+  assert.deepEqual(await ask("first"), merged);
+  assert.deepEqual(await ask("base"), answer);
+
+  await serving.removeModel("base");
+  assert.deepEqual(await ask("second"), merged, "its weights are still there");
+  await serving.removeModel("second");
+  await serving.removeModel("first");
+  assert.equal(bytes(), none);
+  serving.close();
 });

@@ -7,8 +7,9 @@ import { generate } from "../../src/generate/generate.ts";
 import type { Operand } from "../../src/kernels/shapes.ts";
 import { type Adapter, adapterScale, adapterTensor } from "../../src/model/adapter.ts";
 import { checkpointTensors } from "../../src/model/params.ts";
-import { savedTensors, trainedParameters } from "../../src/model/weights.ts";
-import { forEachVariant, gpu, lackOfF16, operandTypes, values } from "../kernels/harness.ts";
+import { trainedParameters } from "../../src/model/weights.ts";
+import { forEachVariant, gpu, lackOfF16, operandTypes } from "../kernels/harness.ts";
+import { adaptedCheckpoint } from "../model/small_adapters.ts";
 import { unless } from "../skip.ts";
 import {
   gradientDifference,
@@ -29,49 +30,6 @@ const SOME = { "lora-r": 3, "lora-target-modules": "q_proj,v_proj,up_proj" };
 
 const start = (flags: object, from: Checkpoint = checkpoint, precision: Operand = "f32") =>
   startDpo(gpu, from, null, pairs, options("train", { ...flags }), precision);
-
-/** The checkpoint with adapters that changes it: a fresh one's A, and a B that is not 0. */
-async function trained(
-  flags: object,
-): Promise<Checkpoint & { adapted: NonNullable<Checkpoint["adapted"]> }> {
-  const { model } = await start(flags);
-  const fresh = model.weights.adapter!;
-  const tensors = new Map<string, Float32Array>();
-  for (const [i, { name, shape, data }] of savedTensors(gpu, model.weights).entries()) {
-    const [rows, columns] = shape;
-    tensors.set(
-      name,
-      name.includes("lora_B") ? values(i, rows * columns, "f32", 0.1) : await data(),
-    );
-  }
-  const adapter: Adapter = {
-    ...fresh,
-    fresh: false,
-    async *read(name) {
-      yield await Promise.resolve(tensors.get(name)!);
-    },
-  };
-  const read: Checkpoint["read"] = async function* (name) {
-    const merged = await tensorOf(checkpoint, name);
-    if (adapter.matrices.has(name)) {
-      const [a, b] = [adapterTensor(name, "A"), adapterTensor(name, "B")];
-      addProduct(merged, tensors.get(b)!, tensors.get(a)!, adapterScale(adapter), fresh.rank);
-    }
-    yield merged;
-  };
-  return { config, read, adapted: { adapter, read: checkpoint.read } };
-}
-
-/** w += s B A. */
-function addProduct(w: Float32Array, b: Float32Array, a: Float32Array, s: number, rank: number) {
-  const columns = a.length / rank;
-  for (let i = 0; i < w.length; i++) {
-    const [row, column] = [Math.floor(i / columns), i % columns];
-    let sum = 0;
-    for (let j = 0; j < rank; j++) sum += b[row * rank + j] * a[j * columns + column];
-    w[i] += s * sum;
-  }
-}
 
 for (const precision of operandTypes) {
   for (const [name, flags] of Object.entries({ "all linear layers": ALL, "some of them": SOME })) {
@@ -96,7 +54,7 @@ for (const precision of operandTypes) {
 Deno.test("adapters compute what merged weights compute, packed and decoding", () =>
   forEachVariant("product", async () => {
     for (const flags of [ALL, SOME]) {
-      const adapted = await trained(flags);
+      const adapted = adaptedCheckpoint(checkpoint, flags);
       const merged = await loadModel(gpu, adapted, { precision: "f32", positions: 64 });
       const plain = await loadModel(gpu, checkpoint, { precision: "f32", positions: 64 });
       const { model } = await start(flags, adapted);
@@ -148,7 +106,7 @@ async function adapterGradients(
 
 /** Compares the gradients of adapters with those of the merged weights. */
 async function compareGradients(flags: object, precision: Operand, limit: number): Promise<void> {
-  const adapted = await trained(flags);
+  const adapted = adaptedCheckpoint(checkpoint, flags);
   const other = randomCheckpoint(config, 3);
   const begin = (flags: object) => {
     const all = options("train", { "max-grad-norm": 0, ...flags });
@@ -188,10 +146,15 @@ Deno.test("the first loss is ln 2, only B has a gradient then, and steps lower t
 });
 
 Deno.test("a trained adapter begins with its own frozen copy as the reference", async () => {
-  const { metrics } = await takeStep(await start(ALL, await trained(ALL)), [0, 1, 2, 3]);
+  const { metrics } = await takeStep(await start(ALL, adaptedCheckpoint(checkpoint, ALL)), [
+    0,
+    1,
+    2,
+    3,
+  ]);
   assert.equal(Math.fround(metrics.loss), Math.fround(Math.LN2));
   await assert.rejects(
-    start({ ...ALL, "lora-r": 4 }, await trained(ALL)),
+    start({ ...ALL, "lora-r": 4 }, adaptedCheckpoint(checkpoint, ALL)),
     /^UserError: Expected the adapters that --model has already, r 5, alpha 7, .*found options for r 4/,
   );
 });

@@ -41,6 +41,7 @@ async function open(setup: ServingSetup): Promise<LocalWorker> {
     models.map(async ({ path }) => files.use(await openStoredModel(path))),
   );
   for (const { notes } of stored) for (const note of notes) line(`weights    ${note}`);
+  const rank = (model: typeof models[number]) => stored[models.indexOf(model)].adapted ? 1 : 0;
   const elementBytes = precision === "f16" ? 2 : 4;
   const tokenBytes = Math.max(
     ...stored.map(({ config }) =>
@@ -57,7 +58,9 @@ async function open(setup: ServingSetup): Promise<LocalWorker> {
       say({ kind: "outage", outage });
     },
   });
-  for (const { name, path, root } of models) {
+  // Adapters share the weights of a model that is there before them.
+  const wholeFirst = models.toSorted((a, b) => rank(a) - rank(b));
+  for (const { name, path, root } of wholeFirst) {
     const served = await serving.add(name, () => openStoredModel(path), root);
     line(`model      ${name}: ${path}, up to ${served.positions} tokens`);
   }
