@@ -64,7 +64,7 @@ Deno.test("an upload that is no dataset of pairs is refused by its row, and leav
     const cases: [FormData, RegExp][] = [
       [form(`${LINES}{"prompt": "a"}\n`, "a.jsonl"), /^Cannot use a\.jsonl, line 3: /],
       [form(`${LINES}{"prompt\n`, "a.jsonl"), /a\.jsonl, line 3/],
-      [form(LINES, "pairs.csv"), /ending in \.jsonl, .*found "pairs\.csv"/],
+      [form(LINES, "pairs.txt"), /ending in \.jsonl, .*found "pairs\.txt"/],
       [form("", "a.jsonl"), /rows in a\.jsonl, found none/],
       [form("not gzip", "a.jsonl.gz"), /a\.jsonl\.gz/],
       [form(LINES, "a.jsonl", "assistants"), /purpose/],
