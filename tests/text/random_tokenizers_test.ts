@@ -24,9 +24,12 @@ Deno.test(
   async () => {
     const random = new Random(SEED);
     const definitions = Array.from({ length: TOKENIZERS }, () => randomTokenizer(random));
-    const texts = [...hostileStrings(TEXTS), "I'ſ rocK 'S \u212a", "ΟΔΟΣ ΣΑΣ"].map((text) =>
-      text.toWellFormed()
-    );
+    const texts = [
+      ...hostileStrings(TEXTS),
+      "I'ſ rocK 'S \u212a",
+      "ΟΔΟΣ ΣΑΣ",
+      "e\u0301ﬁ 日本 日\r\n½ß がか゛",
+    ].map((text) => text.toWellFormed());
     const { answers } = await askPython<Answer>(
       new URL("tokenizers_peer.py", import.meta.url),
       { definitions, texts },

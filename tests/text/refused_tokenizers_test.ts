@@ -21,9 +21,11 @@ const REFUSED: [string, Json, Json, RegExp][] = [
   ["a type of normalizer", { normalizer: { type: "Nmt" } }, {}, /normalizer .*found "Nmt"/],
   [
     "a type within a sequence",
-    { normalizer: { type: "Sequence", normalizers: [{ type: "NFC" }, { type: "Precompiled" }] } },
+    {
+      normalizer: { type: "Sequence", normalizers: [{ type: "NFC" }, { type: "BertNormalizer" }] },
+    },
     {},
-    /normalizer\.normalizers\[1\] .*found "Precompiled"/,
+    /normalizer\.normalizers\[1\] .*found "BertNormalizer"/,
   ],
   [
     "a type of pre-tokenizer",
@@ -42,6 +44,12 @@ const REFUSED: [string, Json, Json, RegExp][] = [
     { pre_tokenizer: { type: "Punctuation", behavior: "Doubled" } },
     {},
     /"behavior" of pre_tokenizer \(Punctuation\) .*Isolated.*found "Doubled"/,
+  ],
+  [
+    "rules that are none",
+    { normalizer: { type: "Precompiled", precompiled_charsmap: "é" } },
+    {},
+    /"precompiled_charsmap" of normalizer \(Precompiled\)/,
   ],
   ["a type of decoder", { decoder: { type: "CTC" } }, {}, /decoder .*found "CTC"/],
   ["a post-processor", { post_processor: { type: "Reversed" } }, {}, /post_processor .*"Reversed"/],

@@ -1,6 +1,7 @@
 // This module is browser compatible.
 import { BYTE_ALPHABET } from "../token_bytes.ts";
 import type { Component } from "./component.ts";
+import { precompiledOf } from "./precompiled.ts";
 import { matches, patternOf, replaceAll, SPACE } from "./patterns.ts";
 
 /** A piece of a text. */
@@ -15,7 +16,7 @@ export type Normalizer = (piece: Piece) => Piece;
 
 const TYPES = [
   ...["Sequence", "NFC", "NFD", "NFKC", "NFKD", "Lowercase", "Strip", "StripAccents", "Replace"],
-  ...["Prepend", "ByteLevel"],
+  ...["Prepend", "ByteLevel", "Precompiled"],
 ];
 
 const LEADING_SPACE = new RegExp(`^${SPACE}+`, "u");
@@ -72,6 +73,8 @@ function build(component: Component): Normalizer {
     }
     case "ByteLevel":
       return changing(inByteAlphabet);
+    case "Precompiled":
+      return changing(precompiledOf(component));
     default:
       return component.refuseType(TYPES);
   }
