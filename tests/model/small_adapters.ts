@@ -38,7 +38,13 @@ export function adaptedCheckpoint(
 }
 
 /** w += s B A. */
-function addProduct(w: Float32Array, b: Float32Array, a: Float32Array, s: number, rank: number) {
+export function addProduct(
+  w: Float32Array | Float64Array,
+  b: ArrayLike<number>,
+  a: ArrayLike<number>,
+  s: number,
+  rank: number,
+): void {
   const columns = a.length / rank;
   for (let i = 0; i < w.length; i++) {
     const [row, column] = [Math.floor(i / columns), i % columns];

@@ -9,7 +9,8 @@ import { type Adapter, adapterScale, adapterTensor } from "../../src/model/adapt
 import { checkpointTensors } from "../../src/model/params.ts";
 import { trainedParameters } from "../../src/model/weights.ts";
 import { forEachVariant, gpu, lackOfF16, operandTypes } from "../kernels/harness.ts";
-import { adaptedCheckpoint } from "../model/small_adapters.ts";
+import { adaptedCheckpoint, addProduct } from "../model/small_adapters.ts";
+import { tokenLogprobs } from "../reference/model.ts";
 import { unless } from "../skip.ts";
 import {
   gradientDifference,
@@ -19,6 +20,7 @@ import {
   smallConfig,
   takeStep,
   tensorOf,
+  tensorsOf,
   textRow,
 } from "../model/small_models.ts";
 
@@ -131,19 +133,68 @@ Deno.test({
   fn: () => compareGradients(ALL, "f16", 3e-2),
 });
 
-Deno.test("the first loss is ln 2, only B has a gradient then, and steps lower the loss", async () => {
-  const training = await start({ ...ALL, "max-grad-norm": 0, "learning-rate": 1e-2 });
-  const rows = [0, 1, 2, 3];
-  const first = await takeStep(training, rows, 1e-2);
-  assert.equal(Math.fround(first.metrics.loss), Math.fround(Math.LN2));
-  for (const [name, gradient] of first.gradients) {
-    assert.equal(gradient.some((g) => g !== 0), name.includes("lora_B"), name);
+Deno.test("gradients of adapters are slopes of the loss in double precision", async () => {
+  const adapted = adaptedCheckpoint(checkpoint, SOME);
+  const { adapter } = adapted.adapted;
+  const [row] = pairs.map(textRow);
+  const flags = { ...SOME, score: "all", "max-grad-norm": 0 };
+  const training = await startSft(gpu, adapted, [row], options("sft", flags), "f32");
+  const { gradients } = await takeStep(training, [0]);
+
+  const base = await tensorsOf(checkpoint);
+  const matrices = new Map<string, Float64Array>();
+  for (const name of gradients.keys()) {
+    matrices.set(name, Float64Array.from(await tensorOf(adapter, name)));
   }
-  await takeStep(training, rows, 1e-2);
-  const { metrics, gradients } = await takeStep(training, rows, 1e-2);
-  assert.ok(metrics.loss < 0.6, `loss ${metrics.loss}`);
-  assert.ok([...gradients.values()].every((gradient) => gradient.some((g) => g !== 0)));
+  const lossNow = () => {
+    const tensors = new Map<string, ArrayLike<number>>(base);
+    for (const matrix of adapter.matrices) {
+      const [a, b] = (["A", "B"] as const).map((which) =>
+        matrices.get(adapterTensor(matrix, which))!
+      );
+      const w = Float64Array.from(base.get(matrix)!);
+      addProduct(w, b, a, adapterScale(adapter), adapter.rank);
+      tensors.set(matrix, w);
+    }
+    const logprobs = tokenLogprobs(config, tensors, row.ids);
+    return -logprobs.reduce((sum, logprob) => sum + logprob) / logprobs.length;
+  };
+  const STEP = 1e-4;
+  for (const [name, gradient] of gradients) {
+    // Where it is steepest, so that the rounding of f32 is small beside it.
+    const at = gradient.reduce(
+      (best, g, i) => Math.abs(g) > Math.abs(gradient[best]) ? i : best,
+      0,
+    );
+    const matrix = matrices.get(name)!;
+    const value = matrix[at];
+    const [above, below] = [value + STEP, value - STEP].map((moved) => {
+      matrix[at] = moved;
+      return lossNow();
+    });
+    matrix[at] = value;
+    const slope = (above - below) / (2 * STEP);
+    const error = Math.abs(gradient[at] - slope);
+    assert.ok(error < 1e-4 * Math.abs(slope), `${name}[${at}]: ${gradient[at]}, slope ${slope}`);
+  }
 });
+
+for (const precision of operandTypes) {
+  Deno.test(`the first loss is ln 2, only B has a gradient then, and steps lower the loss, ${precision}`, async () => {
+    const flags = { ...ALL, "max-grad-norm": 0, "learning-rate": 1e-2 };
+    const training = await start(flags, checkpoint, precision);
+    const rows = [0, 1, 2, 3];
+    const first = await takeStep(training, rows, 1e-2);
+    assert.equal(Math.fround(first.metrics.loss), Math.fround(Math.LN2));
+    for (const [name, gradient] of first.gradients) {
+      assert.equal(gradient.some((g) => g !== 0), name.includes("lora_B"), name);
+    }
+    await takeStep(training, rows, 1e-2);
+    const { metrics, gradients } = await takeStep(training, rows, 1e-2);
+    assert.ok(metrics.loss < 0.6, `loss ${metrics.loss}`);
+    assert.ok([...gradients.values()].every((gradient) => gradient.some((g) => g !== 0)));
+  });
+}
 
 Deno.test("a trained adapter begins with its own frozen copy as the reference", async () => {
   const { metrics } = await takeStep(await start(ALL, adaptedCheckpoint(checkpoint, ALL)), [
