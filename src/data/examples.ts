@@ -103,7 +103,10 @@ function parsePlain(row: DatasetRow, options: ParseOptions): ParsedRow {
   }
   const found = findColumns(row, named);
   if (found.chosen !== undefined && found.rejected !== undefined) {
-    return parseColumns(row, found, options);
+    // Beside whole conversations, `messages` is one of them again.
+    const isPrompt = found.prompt === undefined && !named.prompt &&
+      Array.isArray(row.value.messages) && !Array.isArray(row.value[found.chosen]);
+    return parseColumns(row, isPrompt ? { ...found, prompt: "messages" } : found, options);
   }
   const translated = named.chosen || named.rejected ? null : translateRow(row);
   if (translated === null) return parseColumns(row, found, options);

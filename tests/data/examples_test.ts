@@ -448,6 +448,9 @@ Deno.test("pairs: texts and messages beside one another", () => {
       rejected: { from: "ChatGPT", value: "r" },
     },
     { question: "q", chosen: ["c"], rejected: ["r", "x"] },
+    { messages: [user("q")], chosen: "c", rejected: "r" },
+    { messages: [user("q")], chosen: c, rejected: r },
+    { messages: [user("q"), c], chosen: [user("q"), c], rejected: [user("q"), r] },
     { prompt: [user("q")], chosen: [[c]], rejected: [[r], [r]] },
   ];
   for (const value of rows) {
