@@ -21,12 +21,13 @@ import { generate as runGeneration } from "./run/generate.ts";
 import type { Ports } from "./run/ports.ts";
 import { score as runScoring } from "./run/score.ts";
 import { sft as runSft } from "./run/sft.ts";
+import { sweep as runSweep, type SweepResult } from "./run/sweep.ts";
 import type { Answer } from "./run/speaker.ts";
 import { train as runTraining } from "./run/train.ts";
 import type { TrainingResult } from "./run/training_run.ts";
 import type { PairScore } from "./dpo/evaluate.ts";
 
-export type { Answer, EvaluationResult, PairScore, TrainingResult };
+export type { Answer, EvaluationResult, PairScore, SweepResult, TrainingResult };
 export type { Options } from "./config.ts";
 export { NonFiniteError, UserError } from "./errors.ts";
 export type { RunEvent } from "./run/events.ts";
@@ -50,6 +51,19 @@ export interface Watching {
  */
 export function train(given: Given<"train"> = {}, watching?: Watching): Promise<TrainingResult> {
   return perform("train", runTraining, given, watching);
+}
+
+/**
+ * Trains once for each combination of the values in `grid`, as `deno task sweep` does.
+ *
+ * @returns What each run measured.
+ * @throws {UserError} As {@link train}.
+ */
+export function sweep(
+  given: Given<"sweep"> & Given<"train">,
+  watching?: Watching,
+): Promise<SweepResult> {
+  return perform("sweep", runSweep, given, watching);
 }
 
 /**

@@ -27,12 +27,13 @@ export async function run(options: Options<"eval">, context: Context<"eval">): P
 function resultText(options: Options<"eval">, { metrics, counts, audit }: EvaluationResult) {
   const { model, reference, dataset } = options;
   const flips = audit.suspectedFlips;
+  const width = Math.max(...Object.keys(metrics).map((name) => name.length));
   const findings = [auditInWords(audit), flips && flipsInWords(flips)].filter(Boolean);
   return [
     `${model} against ${
       needsReference(options) ? reference ?? "itself" : "no reference"
     } on ${dataset}: ${countsInWords(counts)}`,
-    ...Object.entries(metrics).map(([name, value]) => `${name.padEnd(28)} ${readable(value)}`),
+    ...Object.entries(metrics).map(([name, value]) => `${name.padEnd(width)} ${readable(value)}`),
     ...findings.length > 0 ? [`audit: ${findings.join(", ")}`] : [],
     "",
   ].join("\n");

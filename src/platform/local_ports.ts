@@ -9,9 +9,10 @@ import { openDataset } from "./datasets.ts";
 import { openDevice, type Opening } from "./device.ts";
 import { defaultCachePath, DiskCache, hashDirectory } from "./disk_cache.ts";
 import { EncoderPool } from "./encoder_pool.ts";
-import { openDirectory } from "./files.ts";
+import { createDirectory, openDirectory } from "./files.ts";
 import { openModelFiles, openStoredModel } from "./models.ts";
 import { RunDirectory } from "./run_directory.ts";
+import { DiskRuns } from "./run_store.ts";
 import { hashTokenSources } from "./token_sources.ts";
 
 /** @param signal What interrupts the run; nothing by default. */
@@ -26,6 +27,8 @@ export function localPorts(
     openDirectory,
     openDevice: (options) => openDevice(options, opening),
     openOutput: (path, resume, reportTo) => RunDirectory.open(path, resume, reportTo),
+    openRuns: (path) => new DiskRuns(path),
+    createDirectory,
     openCache(path, access, warn) {
       const place = path ?? defaultCachePath();
       return place === null ? null : new DiskCache(place, access, warn);

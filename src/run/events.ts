@@ -23,6 +23,8 @@ export type RunEvent =
   | { type: "loaded"; data: DataRecord }
   /** Everything of a training is known, and its first step is still to come. */
   | { type: "planned"; plan: RunPlan }
+  /** A sweep comes to one of its runs, numbered from 1: what follows is of it, unless it is kept from an earlier time. */
+  | { type: "begun" | "kept"; name: string; run: number; runs: number }
   | { type: "resumed"; step: number; totalSteps: number }
   /** The steps begin, after the first `firstStep` of a resumed run. */
   | { type: "started"; firstStep: number; totalSteps: number }

@@ -15,7 +15,7 @@ import type { Cache } from "../formats/cache.ts";
 import type { Directory, WritableDirectory } from "../formats/files.ts";
 import type { Gpu } from "../gpu/device.ts";
 import type { Operand } from "../kernels/shapes.ts";
-import type { MetricsLine } from "../report/run_record.ts";
+import type { MetricsLine, RunRecord } from "../report/run_record.ts";
 import type { TextTokenizer } from "../text/tokenizer.ts";
 import type { CheckpointStorage } from "../train/checkpoint.ts";
 import type { ModelIdentity } from "../train/identity.ts";
@@ -78,6 +78,18 @@ export interface RunOutput {
   close(): Promise<void>;
 }
 
+/** The run directories of a folder, by their names. */
+export interface Runs {
+  /** null if there is none, or it has not ended. */
+  get(name: string): Promise<{ record: RunRecord } | null>;
+  /** All lines of its metrics.jsonl; none where there is no such file. */
+  metrics(name: string): Promise<MetricsLine[]>;
+  /** Steps with a checkpoint, in order; also of a run that goes on. */
+  checkpoints(name: string): Promise<number[]>;
+  /** Removes a run, such as one that ended before its first checkpoint and is to begin again. */
+  remove(name: string): Promise<void>;
+}
+
 export interface Ports {
   /** @throws {UserError} If there is no such model. */
   openModel(pathOrId: string): Promise<StoredModel>;
@@ -101,6 +113,10 @@ export interface Ports {
     resume: boolean,
     reportTo: Options<"train">["reportTo"],
   ): Promise<RunOutput>;
+  /** The runs of a folder, which need not be there yet. */
+  openRuns(path: string): Runs;
+  /** Opens a folder to write to, and makes it where it is not there. */
+  createDirectory(path: string): Promise<WritableDirectory>;
   /**
    * @param path null: the place for caches where the user named none.
    * @param warn Gets what is wrong with it, a sentence at a time.

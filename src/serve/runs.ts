@@ -5,7 +5,8 @@
  *
  * @module
  */
-import type { MetricsLine, RunRecord } from "../report/run_record.ts";
+import type { RunRecord } from "../report/run_record.ts";
+import type { Runs } from "../run/ports.ts";
 
 /** A run that has ended. */
 export interface StoredRun {
@@ -14,19 +15,12 @@ export interface StoredRun {
   record: RunRecord;
 }
 
-export interface RunStore {
+export interface RunStore extends Runs {
   /** The newest first. */
   list(): Promise<StoredRun[]>;
-  /** null if there is none, or it has not ended. */
   get(id: string): Promise<StoredRun | null>;
-  /** All lines of its metrics.jsonl; none where there is no such file. */
-  metrics(id: string): Promise<MetricsLine[]>;
   /** Its report, HTML; null if it has none. */
   report(id: string): Promise<string | null>;
-  /** Steps with a checkpoint, in order; also of a run that goes on. */
-  checkpoints(id: string): Promise<number[]>;
-  /** Removes a run, such as one that ended before its first checkpoint and is to begin again. */
-  remove(id: string): Promise<void>;
   /** Where the model is that a run ended with, or a checkpoint's; null if there is none. */
   pathOf(id: string, step: number | null): Promise<string | null>;
 }

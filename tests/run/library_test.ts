@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { resolve } from "node:path";
-import { generate, type Given, score, train, UserError } from "../../src/mod.ts";
+import { generate, type Given, score, sweep, train, UserError } from "../../src/mod.ts";
 import { inTemporaryDirectory } from "../e2e/command.ts";
 
 Deno.test("a program of a dozen lines aligns the shipped model", () =>
@@ -39,3 +39,32 @@ Deno.test("a program's mistakes are the user's errors, as on the command line", 
   await assert.rejects(generate({}), /Expected a prompt or promptIds to continue, found neither/);
   await assert.rejects(score({ dataset: "nowhere.jsonl" }), /nowhere\.jsonl/);
 });
+
+Deno.test("a sweep tells which run its events are of, and a dry one plans all and leaves nothing", () =>
+  inTemporaryDirectory(async (path) => {
+    const output = `${path}/sweep`;
+    const told: string[] = [];
+    const swept = await sweep(
+      {
+        grid: "beta=0.1,0.5",
+        maxPairs: 8,
+        evalDataset: "fixtures/pairs/eval.jsonl[:2]",
+        dryRun: true,
+        output,
+      },
+      {
+        onEvent(event) {
+          if (event.type === "begun") told.push(`${event.run}/${event.runs} ${event.name}`);
+          if (event.type !== "planned") return;
+          if ("beta" in event.plan.options) told.push(`beta ${event.plan.options.beta}`);
+        },
+      },
+    );
+    assert.deepEqual(told, ["1/2 beta-0.1", "beta 0.1", "2/2 beta-0.5", "beta 0.5"]);
+    assert.deepEqual(swept, { output, runs: [], finished: false });
+    assert.equal(await Deno.stat(output).catch(() => null), null);
+    await assert.rejects(
+      sweep({ grid: "beta=0.1", output, pushToHub: true, hubModelId: "me/mine" }),
+      (error) => error instanceof UserError && /without --push-to-hub/.test(error.message),
+    );
+  }));
