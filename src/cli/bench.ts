@@ -12,7 +12,7 @@ import type { KernelTime } from "../gpu/profiler.ts";
 import type { Operand } from "../kernels/shapes.ts";
 import { readConfig } from "../model/directory.ts";
 import { currentCommit } from "../platform/commit.ts";
-import { locateModel, openModelAt } from "../platform/models.ts";
+import { openModelAt, openModelFiles } from "../platform/models.ts";
 import { measurePeers, type PeerReport, peersText } from "./bench_peers.ts";
 import { type Context, lineWriter } from "./context.ts";
 import { openDevice } from "../platform/device.ts";
@@ -52,8 +52,7 @@ export async function run(
   const device = await openDevice(options, opening);
   const { info, features } = device.gpu;
   device.gpu.close();
-  const { directory } = await locateModel(options.model);
-  const config = await readConfig(directory);
+  const config = await readConfig(await openModelFiles(options.model));
   const { kernels, steps, ladder, decode, sharing, peers } = sizes ??
     sizesFor(info.software, config);
   const report: BenchReport = {

@@ -11,7 +11,7 @@ import { readRows } from "../data/rows.ts";
 import { UserError } from "../errors.ts";
 import { readConfig } from "../model/directory.ts";
 import { openDataset } from "../platform/datasets.ts";
-import { locateModel } from "../platform/models.ts";
+import { openModelFiles } from "../platform/models.ts";
 import { readStopIds } from "../text/stop_tokens.ts";
 import { loadTokenizer } from "../text/tokenizer.ts";
 import { showAudit } from "./audit.ts";
@@ -46,7 +46,7 @@ export async function run(
 ): Promise<void> {
   const { stdout } = context;
   if (options.audit) return await showAudit(options, context);
-  const { directory } = await locateModel(options.model);
+  const directory = await openModelFiles(options.model);
   const tokenizer = await loadTokenizer(directory);
   const config = await readConfig(directory);
   const stopIds = await readStopIds(directory, config, tokenizer);

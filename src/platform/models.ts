@@ -68,7 +68,7 @@ export async function openModelAt(
     }
     if (await isAdapter(directory)) return await openAdaptedModel(directory);
   }
-  const companions = configFrom === null ? null : (await locateModel(configFrom)).directory;
+  const companions = configFrom === null ? null : await openModelFiles(configFrom);
   try {
     return await openModel(directory, { file, configFrom: companions });
   } catch (error) {

@@ -56,6 +56,10 @@ Deno.test("adapters: trained, resumed to the bit, evaluated, gone on with, merge
     const base = await logitsAt(inputs.model);
     assert.ok(base.some((x, i) => Math.abs(x - logits[i]) > 0.1), "training shows");
 
+    const shown = ["--model", whole, "--dataset", inputs.pairs, "--rows", 1] as const;
+    await runOk("inspect", ...shown);
+    await runOk("inspect", ...shown.slice(0, 4), "--audit");
+
     const score = ["--reference", inputs.model, "--dataset", inputs.heldOut, "--json"];
     const [ofAdapter, ofMerged] = await Promise.all(
       [whole, merged].map(async (model) =>
