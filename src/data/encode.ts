@@ -128,12 +128,16 @@ function templateInWords(tokenizer: TextTokenizer, options: EncodeOptions): stri
     if (!(error instanceof UserError)) throw error;
     return "the chat template writes begin and end"; // it takes no such conversation
   }
-  const begin = ids[0] === bosTokenId ? tokenizer.token(ids[0]) : "no begin token";
+  const begin = ids[0] === bosTokenId
+    ? `${tokenizer.token(ids[0])} at the beginning`
+    : "no begin token";
   const last = answer.findLast((id) => specialIds.has(id) || stops.has(id));
   const end = last === undefined
     ? "no end token, so that nothing teaches the model to stop"
-    : tokenizer.token(last) + (stops.has(last) ? "" : ", which does not stop this model,");
-  return `the chat template writes ${begin} at the beginning and ${end} behind an answer`;
+    : `${tokenizer.token(last)} behind an answer${
+      stops.has(last) ? "" : ", which does not stop this model"
+    }`;
+  return `the chat template writes ${begin} and ${end}`;
 }
 
 function isSeparate(tokenizer: TextTokenizer, { tokenize = "separate" }: EncodeOptions): boolean {

@@ -195,7 +195,7 @@ Deno.test("pairs: what a chat template writes at the beginning and behind an ans
   const ended = turns("<|im_end|>");
   assert.match(
     (await told(ended)).told,
-    /no begin token .* <\|im_end\|>, which does not stop this/,
+    /no begin token and <\|im_end\|> .*, which does not stop this/,
   );
   assert.match((await told(ended, { stopIds: [2] })).told, /and <\|im_end\|> behind an answer$/);
   assert.match((await told(turns("\n"))).told, /no end token, so that nothing teaches .* to stop/);

@@ -23,7 +23,7 @@ export const RUN: RunRecord = {
     path: "fixtures/pairs/train.jsonl",
     files: ["fixtures/pairs/train.jsonl"],
     format: "prompt, chosen, rejected as messages",
-    encoding: "the chat template writes begin and end",
+    encoding: "the chat template writes <s> at the beginning and </s> behind an answer",
     unusedColumns: ["score_chosen"],
     hash: "5eed",
     counts: { rows: 1400, kept: 1398, droppedPromptTooLong: 2 },
