@@ -13,7 +13,7 @@
  *
  * @module
  */
-import { type Command, type Options, type Resolved, resolveOptions } from "./config.ts";
+import { type Command, type Options, type Resolved, resolveOptions } from "./config/resolve.ts";
 import { localPorts } from "./platform/local_ports.ts";
 import { evaluate as runEvaluation, type EvaluationResult } from "./run/evaluate.ts";
 import type { Emit } from "./run/events.ts";
@@ -28,7 +28,7 @@ import type { TrainingResult } from "./run/training_run.ts";
 import type { PairScore } from "./dpo/evaluate.ts";
 
 export type { Answer, EvaluationResult, PairScore, SweepResult, TrainingResult };
-export type { Options } from "./config.ts";
+export type { Options } from "./config/resolve.ts";
 export { NonFiniteError, UserError } from "./errors.ts";
 export type { RunEvent } from "./run/events.ts";
 

@@ -1,5 +1,5 @@
 // This module is browser compatible.
-import { loadModel } from "../engine.ts";
+import { loadModel } from "../model/load.ts";
 import { Batcher } from "../generate/batcher.ts";
 import { GREEDY } from "../kernels/sample.ts";
 import type { Gpu } from "../gpu/device.ts";

@@ -10,7 +10,7 @@ import { DpoBatch } from "../train/dpo_batch.ts";
 import { packPairs, treeTokens } from "../dpo/pack.ts";
 import { Reference } from "../dpo/reference.ts";
 import { TrunkCache } from "../dpo/trunk_cache.ts";
-import type { DpoTraining } from "../engine.ts";
+import type { DpoTraining } from "../train/training.ts";
 import type { Gpu } from "../gpu/device.ts";
 import { Readback } from "../gpu/readback.ts";
 import type { Operand } from "../kernels/shapes.ts";

@@ -5,10 +5,11 @@
  *
  * @module
  */
-import { resolveOptions } from "../config.ts";
+import { resolveOptions } from "../config/resolve.ts";
 import type { PreferencePair } from "../data/pairs.ts";
 import { Reference } from "../dpo/reference.ts";
-import { type Checkpoint, startDpo } from "../engine.ts";
+import type { Checkpoint } from "../model/load.ts";
+import { startDpo } from "../train/training.ts";
 import type { Gpu } from "../gpu/device.ts";
 import { Readback } from "../gpu/readback.ts";
 import { matmulForward } from "../kernels/matmul.ts";

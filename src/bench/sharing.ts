@@ -6,7 +6,7 @@
  * @module
  */
 import type { PreferencePair } from "../data/pairs.ts";
-import { loadModel } from "../engine.ts";
+import { loadModel } from "../model/load.ts";
 import { Batcher } from "../generate/batcher.ts";
 import type { Gpu } from "../gpu/device.ts";
 import { Readback } from "../gpu/readback.ts";

@@ -6,7 +6,7 @@
  */
 import { treeTokens } from "../dpo/pack.ts";
 import { Reference } from "../dpo/reference.ts";
-import type { DpoTraining } from "../engine.ts";
+import type { DpoTraining } from "../train/training.ts";
 import type { Gpu } from "../gpu/device.ts";
 import { type KernelTime, Profiler } from "../gpu/profiler.ts";
 import { Readback } from "../gpu/readback.ts";

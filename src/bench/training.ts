@@ -1,7 +1,7 @@
 // This module is browser compatible.
-import { resolveOptions } from "../config.ts";
+import { resolveOptions } from "../config/resolve.ts";
 import type { PreferencePair } from "../data/pairs.ts";
-import { type DpoTraining, startDpo } from "../engine.ts";
+import { type DpoTraining, startDpo } from "../train/training.ts";
 import type { Gpu } from "../gpu/device.ts";
 import { elementCount } from "../gpu/tensor.ts";
 import type { Operand } from "../kernels/shapes.ts";

@@ -1,5 +1,5 @@
 /** The audit of preference data that `inspect --audit` shows. */
-import type { Options } from "../config.ts";
+import type { Options } from "../config/resolve.ts";
 import { kebabCase } from "../config/values.ts";
 import type { Audit } from "../data/audit.ts";
 import { percent } from "../data/filter_report.ts";

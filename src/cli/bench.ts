@@ -6,7 +6,7 @@ import { benchSharing, type SharingSpeed } from "../bench/sharing.ts";
 import { type BenchSizes, sizesFor } from "../bench/sizes.ts";
 import { benchStep, type StepSpeed } from "../bench/step.ts";
 import { table } from "../bench/table.ts";
-import type { Options } from "../config.ts";
+import type { Options } from "../config/resolve.ts";
 import type { DeviceInfo, Gpu } from "../gpu/device.ts";
 import type { KernelTime } from "../gpu/profiler.ts";
 import type { Operand } from "../kernels/shapes.ts";

@@ -1,6 +1,6 @@
 import { benchPeers, type PeerSizes, type PeerSpeed } from "../bench/peers.ts";
 import { table } from "../bench/table.ts";
-import { resolveOptions } from "../config.ts";
+import { resolveOptions } from "../config/resolve.ts";
 import type { Gpu } from "../gpu/device.ts";
 import type { Operand } from "../kernels/shapes.ts";
 import { startPython } from "../platform/python.ts";

@@ -1,4 +1,4 @@
-import type { Command, Resolved } from "../config.ts";
+import type { Command, Resolved } from "../config/resolve.ts";
 
 /** What a command gets besides its options: everything of the process that it may touch. */
 export interface Context<C extends Command = Command> {

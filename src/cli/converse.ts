@@ -1,4 +1,4 @@
-import type { Options } from "../config.ts";
+import type { Options } from "../config/resolve.ts";
 import { UserError } from "../errors.ts";
 import type { Message } from "../text/chat.ts";
 import { encodeChat } from "../text/prompt.ts";

@@ -1,4 +1,4 @@
-import type { Options } from "../config.ts";
+import type { Options } from "../config/resolve.ts";
 import { UserError } from "../errors.ts";
 import { elementCount } from "../gpu/tensor.ts";
 import type { SavedDtype } from "../formats/tensor_data.ts";

@@ -1,4 +1,4 @@
-import type { Options } from "../config.ts";
+import type { Options } from "../config/resolve.ts";
 import { UserError } from "../errors.ts";
 import { isThere } from "../platform/hub/cache.ts";
 import type { RepoListing } from "../platform/hub/listing.ts";

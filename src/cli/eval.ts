@@ -1,4 +1,4 @@
-import type { Options } from "../config.ts";
+import type { Options } from "../config/resolve.ts";
 import { auditInWords, flipsInWords } from "../data/audit.ts";
 import { localPorts } from "../platform/local_ports.ts";
 import { readable } from "../report/run_record.ts";

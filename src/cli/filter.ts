@@ -1,5 +1,5 @@
 import { resolve } from "node:path";
-import type { Options } from "../config.ts";
+import type { Options } from "../config/resolve.ts";
 import { FILTER_RULES } from "../config/options.ts";
 import { kebabCase } from "../config/values.ts";
 import { parsePair } from "../data/examples.ts";

@@ -9,7 +9,7 @@
  */
 import { OPTIONS } from "../config/options.ts";
 import { kebabCase, specOf } from "../config/values.ts";
-import type { OptionName } from "../config.ts";
+import type { OptionName } from "../config/resolve.ts";
 import { UserError } from "../errors.ts";
 
 /** What the words after the command say. */

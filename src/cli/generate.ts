@@ -1,4 +1,4 @@
-import type { Options } from "../config.ts";
+import type { Options } from "../config/resolve.ts";
 import { UserError } from "../errors.ts";
 import { nextTokenProbabilities } from "../generate/generate.ts";
 import { openDevice } from "../platform/device.ts";

@@ -1,4 +1,4 @@
-import { type Command, COMMANDS } from "../config.ts";
+import { type Command, COMMANDS } from "../config/resolve.ts";
 import type { OptionSpec } from "../config/kinds.ts";
 import { bounds, kebabCase, optionSections, specOf } from "../config/values.ts";
 

@@ -1,6 +1,6 @@
 /** What a command line names of the hub: found in the cache, or brought there. */
 import { basename } from "node:path";
-import type { OptionName, Origin } from "../config.ts";
+import type { OptionName, Origin } from "../config/resolve.ts";
 import { parseDatasetArgument, type SplitChoice } from "../data/source.ts";
 import { UserError } from "../errors.ts";
 import { hubPlace, missingOfDataset } from "../platform/datasets.ts";

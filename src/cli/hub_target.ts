@@ -1,5 +1,5 @@
 /** Where a model goes on the hub: made ready before the work, filled after it. */
-import type { Options } from "../config.ts";
+import type { Options } from "../config/resolve.ts";
 import { UserError } from "../errors.ts";
 import { openDirectory } from "../platform/files.ts";
 import { type HubRepo, parseRepo, repoId } from "../platform/hub/repo.ts";

@@ -1,5 +1,5 @@
 import { styleText } from "node:util";
-import type { Options } from "../config.ts";
+import type { Options } from "../config/resolve.ts";
 import {
   type InspectedRow,
   type InspectedSequence,

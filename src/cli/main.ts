@@ -4,7 +4,7 @@
  *
  * @module
  */
-import { type Command, COMMANDS, type Options, resolveOptions } from "../config.ts";
+import { type Command, COMMANDS, type Options, resolveOptions } from "../config/resolve.ts";
 import { nearestName } from "../config/values.ts";
 import { UserError } from "../errors.ts";
 import {

@@ -1,6 +1,6 @@
 import { basename } from "node:path";
 import { type AppOptions, createApp } from "../../routes/app.ts";
-import type { Options } from "../config.ts";
+import type { Options } from "../config/resolve.ts";
 import { UserError } from "../errors.ts";
 import { openStoredModel } from "../platform/models.ts";
 import { DiskRuns } from "../platform/run_store.ts";

@@ -1,4 +1,4 @@
-import type { Options } from "../config.ts";
+import type { Options } from "../config/resolve.ts";
 import { localPorts } from "../platform/local_ports.ts";
 import { sft } from "../run/sft.ts";
 import { type Context, Interrupted, lineWriter } from "./context.ts";

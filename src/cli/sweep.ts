@@ -1,5 +1,5 @@
 import { table } from "../bench/table.ts";
-import type { Options } from "../config.ts";
+import type { Options } from "../config/resolve.ts";
 import { localPorts } from "../platform/local_ports.ts";
 import { readable } from "../report/run_record.ts";
 import { sweptMeasures, type SweptRun } from "../report/sweep.ts";

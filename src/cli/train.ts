@@ -1,4 +1,4 @@
-import type { Options } from "../config.ts";
+import type { Options } from "../config/resolve.ts";
 import { localPorts } from "../platform/local_ports.ts";
 import { changesInWords } from "../run/event_words.ts";
 import type { Emit } from "../run/events.ts";

@@ -1,4 +1,4 @@
-import type { Options } from "../config.ts";
+import type { Options } from "../config/resolve.ts";
 import { UserError } from "../errors.ts";
 import { locateModel, openModelAt } from "../platform/models.ts";
 import type { Context } from "./context.ts";

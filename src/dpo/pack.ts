@@ -1,6 +1,6 @@
 // This module is browser compatible.
 import { sharedLength } from "../data/shared_length.ts";
-import type { Options } from "../config.ts";
+import type { Options } from "../config/resolve.ts";
 import type { PreferencePair, TokenSequence } from "../data/pairs.ts";
 import {
   packBatch,

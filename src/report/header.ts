@@ -1,5 +1,5 @@
 // This module is browser compatible.
-import type { Options, Origin } from "../config.ts";
+import type { Options, Origin } from "../config/resolve.ts";
 import { auditInWords } from "../data/audit.ts";
 import { filterInWords } from "../data/filter_report.ts";
 import { needsReference } from "../losses/losses.ts";

@@ -1,5 +1,5 @@
 // This module is browser compatible.
-import type { Options } from "../config.ts";
+import type { Options } from "../config/resolve.ts";
 import { filterInWords } from "../data/filter_report.ts";
 import { lossInWords, termsOf } from "../losses/losses.ts";
 import {

@@ -1,5 +1,5 @@
 // This module is browser compatible.
-import type { Command, Origin } from "../config.ts";
+import type { Command, Origin } from "../config/resolve.ts";
 import type { FilterReport } from "../data/filter_report.ts";
 import type { Audit } from "../data/audit.ts";
 import type { DeviceInfo } from "../gpu/device.ts";

@@ -1,6 +1,6 @@
 // This module is browser compatible.
 /** What people read of a dataset, a device, a loss: the words of command lines, job events and run records. */
-import type { Options, Origin } from "../config.ts";
+import type { Options, Origin } from "../config/resolve.ts";
 import type { DataCounts } from "../data/prepared.ts";
 import type { PairCounts } from "../data/pairs.ts";
 import type { DeviceInfo } from "../gpu/device.ts";

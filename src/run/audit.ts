@@ -1,11 +1,11 @@
 // This module is browser compatible.
-import type { Options, Resolved } from "../config.ts";
+import type { Options, Resolved } from "../config/resolve.ts";
 import type { Audit } from "../data/audit.ts";
 import type { PreferencePair } from "../data/pairs.ts";
 import { scoreReference } from "../dpo/evaluate.ts";
 import { suspectedFlips } from "../dpo/label_flips.ts";
 import { Reference } from "../dpo/reference.ts";
-import { type Checkpoint, loadReference } from "../engine.ts";
+import { type Checkpoint, loadReference } from "../model/load.ts";
 import { readConfig } from "../model/directory.ts";
 import type { DataRecord } from "../report/run_record.ts";
 import { loadTokenizer } from "../text/tokenizer.ts";

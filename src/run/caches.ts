@@ -1,6 +1,6 @@
 // This module is browser compatible.
 /** Caches and workers from the options of a run. */
-import type { Options } from "../config.ts";
+import type { Options } from "../config/resolve.ts";
 import type { DataOptions } from "../data/prepare.ts";
 import { type Dataset, readRows } from "../data/rows.ts";
 import { TokenCache } from "../data/token_cache.ts";

@@ -1,11 +1,11 @@
 // This module is browser compatible.
-import type { Resolved } from "../config.ts";
+import type { Resolved } from "../config/resolve.ts";
 import type { Audit } from "../data/audit.ts";
 import { evaluate as evaluatePairs } from "../dpo/evaluate.ts";
 import { suspectedFlips } from "../dpo/label_flips.ts";
 import { scoreOptionsOf } from "../dpo/pack.ts";
 import { Reference } from "../dpo/reference.ts";
-import { loadModel, loadReference } from "../engine.ts";
+import { loadModel, loadReference } from "../model/load.ts";
 import { needsReference } from "../losses/losses.ts";
 import type { DataRecord } from "../report/run_record.ts";
 import { openCaches } from "./caches.ts";

@@ -1,5 +1,5 @@
 // This module is browser compatible.
-import type { Options } from "../config.ts";
+import type { Options } from "../config/resolve.ts";
 import { UserError } from "../errors.ts";
 import type { MetricsLine } from "../report/run_record.ts";
 

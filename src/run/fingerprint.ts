@@ -1,5 +1,5 @@
 // This module is browser compatible.
-import type { OptionName, Options } from "../config.ts";
+import type { OptionName, Options } from "../config/resolve.ts";
 import { specOf } from "../config/values.ts";
 import type { Operand } from "../kernels/shapes.ts";
 import type { ModelIdentity } from "../train/identity.ts";

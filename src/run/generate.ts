@@ -1,5 +1,5 @@
 // This module is browser compatible.
-import type { Resolved } from "../config.ts";
+import type { Resolved } from "../config/resolve.ts";
 import { UserError } from "../errors.ts";
 import type { Emit } from "./events.ts";
 import type { Ports } from "./ports.ts";

@@ -5,7 +5,7 @@ import type { DataOptions } from "../data/prepare.ts";
 import type { PreferencePair } from "../data/pairs.ts";
 import { readRows } from "../data/rows.ts";
 import { largestBatch } from "../dpo/evaluate.ts";
-import type { DpoTraining } from "../engine.ts";
+import type { DpoTraining } from "../train/training.ts";
 import { generate } from "../generate/generate.ts";
 import { GREEDY } from "../kernels/sample.ts";
 import type { Model } from "../model/model.ts";

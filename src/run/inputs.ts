@@ -1,6 +1,6 @@
 // This module is browser compatible.
 /** Models and datasets from the options of a run. */
-import type { Options } from "../config.ts";
+import type { Options } from "../config/resolve.ts";
 import { type Audit, auditPairs } from "../data/audit.ts";
 import type { NamedColumns } from "../data/columns.ts";
 import type { ParseOptions } from "../data/examples.ts";
@@ -9,7 +9,7 @@ import type { DataOptions } from "../data/prepare.ts";
 import type { Prepared } from "../data/prepared.ts";
 import { type Dataset, filesOf, readRows } from "../data/rows.ts";
 import type { SplitChoice } from "../data/source.ts";
-import type { Checkpoint } from "../engine.ts";
+import type { Checkpoint } from "../model/load.ts";
 import type { DataRecord } from "../report/run_record.ts";
 import { type Caches, withCaches } from "./caches.ts";
 import type { Emit } from "./events.ts";

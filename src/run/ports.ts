@@ -5,12 +5,12 @@
  *
  * @module
  */
-import type { Options } from "../config.ts";
+import type { Options } from "../config/resolve.ts";
 import type { EncodeOptions } from "../data/encode.ts";
 import type { Encoder } from "../data/encoder.ts";
 import type { Dataset } from "../data/rows.ts";
 import type { SplitChoice } from "../data/source.ts";
-import type { Checkpoint } from "../engine.ts";
+import type { Checkpoint } from "../model/load.ts";
 import type { Cache } from "../formats/cache.ts";
 import type { Directory, WritableDirectory } from "../formats/files.ts";
 import type { Gpu } from "../gpu/device.ts";

@@ -1,6 +1,6 @@
 // This module is browser compatible.
 /** The reference's scores from the cache of a run. */
-import type { Options } from "../config.ts";
+import type { Options } from "../config/resolve.ts";
 import type { PreferencePair } from "../data/pairs.ts";
 import { scoreOptionsOf } from "../dpo/pack.ts";
 import type { Reference } from "../dpo/reference.ts";

@@ -1,7 +1,7 @@
 // This module is browser compatible.
-import type { Resolved } from "../config.ts";
+import type { Resolved } from "../config/resolve.ts";
 import { scorePairs } from "../dpo/evaluate.ts";
-import { loadModel } from "../engine.ts";
+import { loadModel } from "../model/load.ts";
 import { openCaches } from "./caches.ts";
 import type { Emit } from "./events.ts";
 import { dataOptions, loadPairsFrom, mainDataset, openModel } from "./inputs.ts";

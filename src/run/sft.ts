@@ -1,6 +1,7 @@
 // This module is browser compatible.
-import type { Options, Resolved } from "../config.ts";
-import { type Checkpoint, startSft } from "../engine.ts";
+import type { Options, Resolved } from "../config/resolve.ts";
+import type { Checkpoint } from "../model/load.ts";
+import { startSft } from "../train/training.ts";
 import { UserError } from "../errors.ts";
 import type { Directory } from "../formats/files.ts";
 import { readConfig } from "../model/directory.ts";

@@ -1,7 +1,7 @@
 // This module is browser compatible.
 /** A model that answers prompts, as `generate` does it. */
-import type { Options } from "../config.ts";
-import { loadModel } from "../engine.ts";
+import type { Options } from "../config/resolve.ts";
+import { loadModel } from "../model/load.ts";
 import { UserError } from "../errors.ts";
 import type { Completion } from "../generate/batcher.ts";
 import { generate, type SamplingOptions } from "../generate/generate.ts";

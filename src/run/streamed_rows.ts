@@ -1,6 +1,6 @@
 // This module is browser compatible.
 /** A training dataset that is read as training goes on. */
-import type { Options } from "../config.ts";
+import type { Options } from "../config/resolve.ts";
 import type { ParsedRow } from "../data/examples.ts";
 import { type DataOptions, RowPreparer } from "../data/prepare.ts";
 import { type DatasetRow, readRowsInTurn, sizesOf } from "../data/rows.ts";

@@ -1,5 +1,5 @@
 // This module is browser compatible.
-import { type Options, type Resolved, resolveOptions } from "../config.ts";
+import { type Options, type Resolved, resolveOptions } from "../config/resolve.ts";
 import type { OptionName } from "../config/options.ts";
 import { kebabCase } from "../config/values.ts";
 import { UserError } from "../errors.ts";

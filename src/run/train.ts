@@ -1,8 +1,9 @@
 // This module is browser compatible.
-import type { Options, Resolved } from "../config.ts";
+import type { Options, Resolved } from "../config/resolve.ts";
 import type { TokenSequence } from "../data/truncate.ts";
 import { suspectedFlips } from "../dpo/label_flips.ts";
-import { startDpo, trainableOf } from "../engine.ts";
+import { startDpo } from "../train/training.ts";
+import { trainableOf } from "../train/trainable.ts";
 import { lossOfEquals } from "../losses/losses.ts";
 import { evaluationChanges, type MetricsLine, type Sample } from "../report/run_record.ts";
 import { factsOf } from "../report/words.ts";

@@ -1,6 +1,6 @@
 // This module is browser compatible.
 /** The pairs that `train` learns from: all in memory, or read as training goes on. */
-import type { Options, Resolved } from "../config.ts";
+import type { Options, Resolved } from "../config/resolve.ts";
 import { parsePair } from "../data/examples.ts";
 import type { PairFilter } from "../data/filter.ts";
 import type { PreferencePair } from "../data/pairs.ts";

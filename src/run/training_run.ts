@@ -1,7 +1,7 @@
 // This module is browser compatible.
 /** What `train` and `sft` share: the loop with its checkpoints, interruption, and what is saved at the end. */
-import type { Options, Resolved } from "../config.ts";
-import type { Training } from "../engine.ts";
+import type { Options, Resolved } from "../config/resolve.ts";
+import type { Training } from "../train/training.ts";
 import { UserError } from "../errors.ts";
 import type { Directory } from "../formats/files.ts";
 import { saveAdapter } from "../model/adapter_files.ts";

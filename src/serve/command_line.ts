@@ -1,5 +1,5 @@
 // This module is browser compatible.
-import type { OptionName, Resolved } from "../config.ts";
+import type { OptionName, Resolved } from "../config/resolve.ts";
 import type { OptionSpec } from "../config/kinds.ts";
 import { kebabCase, specOf } from "../config/values.ts";
 

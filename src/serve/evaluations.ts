@@ -1,6 +1,6 @@
 // This module is browser compatible.
 /** Evaluations as jobs of a server: how a stored model does on preference pairs, against a reference. */
-import type { Resolved } from "../config.ts";
+import type { Resolved } from "../config/resolve.ts";
 import { type DeviceOptions, type GivenOptions, resolveEvaluation } from "./job_options.ts";
 import type { Job, JobQueue, Task, Watch } from "./job_queue.ts";
 import type { TrainingFile, TrainingFiles } from "./training_files.ts";

@@ -6,7 +6,7 @@ import {
   type Options,
   type Resolved,
   resolveOptions,
-} from "../config.ts";
+} from "../config/resolve.ts";
 import { OPTIONS } from "../config/options.ts";
 import { findOption, specOf } from "../config/values.ts";
 import { UserError } from "../errors.ts";

@@ -2,7 +2,7 @@
 import type { PreferencePair } from "../data/pairs.ts";
 import { type PairScore, scorePairs } from "../dpo/evaluate.ts";
 import { treeTokens } from "../dpo/pack.ts";
-import { type Checkpoint, loadAdapter, loadModel } from "../engine.ts";
+import { type Checkpoint, loadAdapter, loadModel } from "../model/load.ts";
 import { UserError } from "../errors.ts";
 import { Batcher, type Completion, type GenerationRequest } from "../generate/batcher.ts";
 import { mostCacheRows } from "../generate/kv_cache.ts";

@@ -1,6 +1,6 @@
 // This module is browser compatible.
 /** Trainings by preference as jobs of a server; what each leaves on disk is a run directory like any other. */
-import type { Resolved } from "../config.ts";
+import type { Resolved } from "../config/resolve.ts";
 import { UserError } from "../errors.ts";
 import { type DeviceOptions, resolveTraining, type TrainingChoices } from "./job_options.ts";
 import {

@@ -5,7 +5,7 @@
  *
  * @module
  */
-import type { Options } from "../config.ts";
+import type { Options } from "../config/resolve.ts";
 import type { Commands } from "../gpu/commands.ts";
 import type { Fields } from "../gpu/kernel.ts";
 import type { Dtype, Tensor } from "../gpu/tensor.ts";

@@ -1,5 +1,5 @@
 // This module is browser compatible.
-import type { OptionName } from "../config.ts";
+import type { OptionName } from "../config/resolve.ts";
 import type { OptionSpec } from "../config/kinds.ts";
 import { specOf } from "../config/values.ts";
 import { UserError } from "../errors.ts";

@@ -1,5 +1,5 @@
 // This module is browser compatible.
-import type { OptionValue } from "../config.ts";
+import type { OptionValue } from "../config/resolve.ts";
 
 export type ScheduleType = OptionValue<"lrSchedulerType">;
 

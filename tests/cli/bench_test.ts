@@ -3,7 +3,7 @@ import { SMALL } from "../../src/bench/models.ts";
 import { equalPairs } from "../../src/bench/pairs.ts";
 import type { BenchSizes } from "../../src/bench/sizes.ts";
 import { type BenchReport, run } from "../../src/cli/bench.ts";
-import { resolveOptions } from "../../src/config.ts";
+import { resolveOptions } from "../../src/config/resolve.ts";
 import { parseModelConfig } from "../../src/model/config.ts";
 import { MemoryOutput } from "./output.ts";
 

@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { Interrupted } from "../../src/cli/context.ts";
 import { fileURLToPath } from "node:url";
 import { run as runFilter } from "../../src/cli/filter.ts";
-import { resolveOptions } from "../../src/config.ts";
+import { resolveOptions } from "../../src/config/resolve.ts";
 import { inTemporaryDirectory, jsonLines, run, runOk } from "../e2e/command.ts";
 import { MemoryOutput } from "./output.ts";
 

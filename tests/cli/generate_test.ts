@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
-import type { Command } from "../../src/config.ts";
+import type { Command } from "../../src/config/resolve.ts";
 import { main } from "../../src/cli/main.ts";
-import type { Checkpoint } from "../../src/engine.ts";
+import type { Checkpoint } from "../../src/model/load.ts";
 import type { ModelConfig } from "../../src/model/config.ts";
 import { saveModel } from "../../src/model/save.ts";
 import { checkpointTensors } from "../../src/model/params.ts";

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { commandHelp, overview } from "../../src/cli/help.ts";
-import { type Command, COMMANDS } from "../../src/config.ts";
+import { type Command, COMMANDS } from "../../src/config/resolve.ts";
 import { kebabCase, optionNames } from "../../src/config/values.ts";
 
 Deno.test("the overview names every command", () => {

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { ReferenceCache } from "../../src/dpo/reference_cache.ts";
-import { startDpo } from "../../src/engine.ts";
+import { startDpo } from "../../src/train/training.ts";
 import { MemoryCache } from "../formats/memory_cache.ts";
 import { gpu } from "../kernels/harness.ts";
 import {

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { scorePairs } from "../../src/dpo/evaluate.ts";
-import { startDpo } from "../../src/engine.ts";
+import { startDpo } from "../../src/train/training.ts";
 import { pairLosses } from "../../src/losses/losses.ts";
 import { gpu } from "../kernels/harness.ts";
 import {

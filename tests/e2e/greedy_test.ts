@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { resolve } from "node:path";
 import { openStoredModel } from "../../src/platform/models.ts";
-import { loadModel } from "../../src/engine.ts";
+import { loadModel } from "../../src/model/load.ts";
 import { generate } from "../../src/generate/generate.ts";
 import { GREEDY } from "../../src/kernels/sample.ts";
 import type { Message } from "../../src/text/chat.ts";

@@ -1,6 +1,6 @@
 /** PEFT loads the adapters that are trained here, and its own are loaded here: with the same logits and gradients. */
 import assert from "node:assert/strict";
-import { startSft } from "../../src/engine.ts";
+import { startSft } from "../../src/train/training.ts";
 import { openStoredModel } from "../../src/platform/models.ts";
 import { assertClose, gpu } from "../kernels/harness.ts";
 import { logitsOf, modelLogits } from "../model/logits.ts";

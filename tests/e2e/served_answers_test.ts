@@ -1,7 +1,7 @@
 /** What a server answers with the shipped model. */
 import assert from "node:assert/strict";
 import { openStoredModel } from "../../src/platform/models.ts";
-import { loadModel } from "../../src/engine.ts";
+import { loadModel } from "../../src/model/load.ts";
 import { generate } from "../../src/generate/generate.ts";
 import { GREEDY } from "../../src/kernels/sample.ts";
 import { encodeText } from "../../src/text/prompt.ts";

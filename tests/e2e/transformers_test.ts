@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { startSft } from "../../src/engine.ts";
+import { startSft } from "../../src/train/training.ts";
 import { type ModelSource, openModel } from "../../src/model/directory.ts";
 import { saveModel } from "../../src/model/save.ts";
 import type { SavedDtype } from "../../src/formats/tensor_data.ts";

@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { loadModel } from "../../src/engine.ts";
+import { loadModel } from "../../src/model/load.ts";
 import { NonFiniteError, UserError } from "../../src/errors.ts";
 import { Batcher, type GenerationRequest } from "../../src/generate/batcher.ts";
 import { Decoder, type DrawnToken } from "../../src/generate/decoder.ts";

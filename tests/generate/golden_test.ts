@@ -1,6 +1,6 @@
 /** Generation of the golden cases through the public command; see the README there for what each number means. */
 import assert from "node:assert/strict";
-import { loadModel } from "../../src/engine.ts";
+import { loadModel } from "../../src/model/load.ts";
 import { decodeHead } from "../../src/generate/decode.ts";
 import { kvCache } from "../../src/generate/kv_cache.ts";
 import { prefill } from "../../src/generate/prefill.ts";

@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { startDpo } from "../../src/engine.ts";
+import { startDpo } from "../../src/train/training.ts";
 import { Commands } from "../../src/gpu/commands.ts";
 import type { Gpu } from "../../src/gpu/device.ts";
 import type { Kernel } from "../../src/gpu/kernel.ts";

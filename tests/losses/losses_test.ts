@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { resolveOptions } from "../../src/config.ts";
+import { resolveOptions } from "../../src/config/resolve.ts";
 import {
   type Divergence,
   DIVERGENCE_TYPES,

@@ -1,6 +1,6 @@
 /** All logits of a model on a sequence, which no command gives. */
 import { packSequences } from "../../src/dpo/pack.ts";
-import { type Checkpoint, loadModel } from "../../src/engine.ts";
+import { type Checkpoint, loadModel } from "../../src/model/load.ts";
 import { Commands } from "../../src/gpu/commands.ts";
 import { readTensor } from "../../src/gpu/tensor.ts";
 import { paddedColumns } from "../../src/kernels/matmul.ts";

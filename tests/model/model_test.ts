@@ -1,11 +1,12 @@
 /** The whole model on the GPU against the whole model in double precision: scores, and gradients by finite differences. */
 import assert from "node:assert/strict";
-import type { Options } from "../../src/config.ts";
+import type { Options } from "../../src/config/resolve.ts";
 import type { PreferencePair } from "../../src/data/pairs.ts";
 import { scorePairs } from "../../src/dpo/evaluate.ts";
 import { LOSS_TYPES, LOSSES, pairLosses } from "../../src/losses/losses.ts";
 import { meanChosenTokens, type ScoreOptions } from "../../src/dpo/pack.ts";
-import { type Checkpoint, loadModel, startDpo, startSft } from "../../src/engine.ts";
+import { type Checkpoint, loadModel } from "../../src/model/load.ts";
+import { startDpo, startSft } from "../../src/train/training.ts";
 import type { ModelConfig } from "../../src/model/config.ts";
 import { gpu, random } from "../kernels/harness.ts";
 import { sequenceScore, type Tensors, tokenLogprobs } from "../reference/model.ts";

@@ -1,5 +1,6 @@
 /** Adapters with random weights for small models. */
-import { type Checkpoint, trainableOf } from "../../src/engine.ts";
+import type { Checkpoint } from "../../src/model/load.ts";
+import { trainableOf } from "../../src/train/trainable.ts";
 import { type Adapter, adapterScale, adapterTensor } from "../../src/model/adapter.ts";
 import { values } from "../kernels/harness.ts";
 import { options, tensorOf } from "./small_models.ts";

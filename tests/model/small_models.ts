@@ -1,8 +1,9 @@
 /** Small Llamas with random weights, random pairs for them, and single training steps on the test device. */
-import { type Command, type Options, resolveOptions } from "../../src/config.ts";
+import { type Command, type Options, resolveOptions } from "../../src/config/resolve.ts";
 import type { TextRow } from "../../src/data/sequences.ts";
 import type { PreferencePair, TokenSequence } from "../../src/data/pairs.ts";
-import type { Checkpoint, Training } from "../../src/engine.ts";
+import type { Checkpoint } from "../../src/model/load.ts";
+import type { Training } from "../../src/train/training.ts";
 import { Readback } from "../../src/gpu/readback.ts";
 import { readTensor, readTensorU32 } from "../../src/gpu/tensor.ts";
 import { STATE } from "../../src/kernels/state.ts";

@@ -7,10 +7,11 @@
  *
  * @module
  */
-import { resolveOptions } from "../../src/config.ts";
+import { resolveOptions } from "../../src/config/resolve.ts";
 import type { PreferencePair, TokenSequence } from "../../src/data/pairs.ts";
 import { scorePairs } from "../../src/dpo/evaluate.ts";
-import { type Checkpoint, loadModel, startDpo, startSft, type Training } from "../../src/engine.ts";
+import { type Checkpoint, loadModel } from "../../src/model/load.ts";
+import { startDpo, startSft, type Training } from "../../src/train/training.ts";
 import { Decoder } from "../../src/generate/decoder.ts";
 import { PREFIX_BLOCK } from "../../src/generate/prefill.ts";
 import { promptLogprobs } from "../../src/generate/prompt_logprobs.ts";

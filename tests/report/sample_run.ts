@@ -1,4 +1,4 @@
-import { resolveOptions } from "../../src/config.ts";
+import { resolveOptions } from "../../src/config/resolve.ts";
 import type { MetricsLine, RunRecord, Sample } from "../../src/report/run_record.ts";
 
 /** A made-up run of 60 steps for the tests of what is written about runs. */

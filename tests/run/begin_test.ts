@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { resolveOptions } from "../../src/config.ts";
+import { resolveOptions } from "../../src/config/resolve.ts";
 import { localPorts } from "../../src/platform/local_ports.ts";
 import { train } from "../../src/run/train.ts";
 import { inTemporaryDirectory, jsonLines } from "../e2e/command.ts";

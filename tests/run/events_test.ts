@@ -1,7 +1,7 @@
 /** Trainings as a program has them, without a command line. */
 import assert from "node:assert/strict";
 import { RunPrinter } from "../../src/cli/run_printer.ts";
-import { resolveOptions } from "../../src/config.ts";
+import { resolveOptions } from "../../src/config/resolve.ts";
 import { localPorts } from "../../src/platform/local_ports.ts";
 import { evaluate } from "../../src/run/evaluate.ts";
 import type { RunEvent } from "../../src/run/events.ts";

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { fingerprintOf, type RunContent } from "../../src/run/fingerprint.ts";
-import { type OptionName, type Options, resolveOptions } from "../../src/config.ts";
+import { type OptionName, type Options, resolveOptions } from "../../src/config/resolve.ts";
 import { SECTIONS } from "../../src/config/options.ts";
 import { optionNames, specOf } from "../../src/config/values.ts";
 import { checkFingerprint } from "../../src/train/resume.ts";

@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import type { Checkpoint } from "../../src/engine.ts";
+import type { Checkpoint } from "../../src/model/load.ts";
 import { NonFiniteError, UnavailableError } from "../../src/errors.ts";
 import type { Gpu } from "../../src/gpu/device.ts";
 import { bindGroupCount } from "../../src/gpu/kernel.ts";

@@ -3,7 +3,8 @@ import assert from "node:assert/strict";
 import type { PreferencePair } from "../../src/data/pairs.ts";
 import { scorePairs } from "../../src/dpo/evaluate.ts";
 import { dpoSteps } from "../../src/train/dpo.ts";
-import { type DpoTraining, loadModel, startDpo, startSft } from "../../src/engine.ts";
+import { type DpoTraining, startDpo, startSft } from "../../src/train/training.ts";
+import { loadModel } from "../../src/model/load.ts";
 import { Gpu } from "../../src/gpu/device.ts";
 import { gpu, operandTypes } from "../kernels/harness.ts";
 import {

@@ -1,6 +1,6 @@
 /** What goes wrong in the middle of a run is said in one line. */
 import assert from "node:assert/strict";
-import { startDpo, startSft } from "../../src/engine.ts";
+import { startDpo, startSft } from "../../src/train/training.ts";
 import { UserError } from "../../src/errors.ts";
 import { writeTensor } from "../../src/gpu/tensor.ts";
 import { openGpu } from "../../src/gpu/device.ts";

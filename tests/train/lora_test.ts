@@ -1,7 +1,8 @@
 /** Adapters: what they compute is what merged weights compute, they alone train, and the reference is the base. */
 import assert from "node:assert/strict";
 import { scorePairs } from "../../src/dpo/evaluate.ts";
-import { type Checkpoint, loadModel, startDpo, startSft } from "../../src/engine.ts";
+import { type Checkpoint, loadModel } from "../../src/model/load.ts";
+import { startDpo, startSft } from "../../src/train/training.ts";
 import { GREEDY } from "../../src/kernels/sample.ts";
 import { generate } from "../../src/generate/generate.ts";
 import type { Operand } from "../../src/kernels/shapes.ts";

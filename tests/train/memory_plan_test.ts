@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { startDpo } from "../../src/engine.ts";
+import { startDpo } from "../../src/train/training.ts";
 import { UserError } from "../../src/errors.ts";
 import { Readback } from "../../src/gpu/readback.ts";
 import { mostTensorBytes, readTensor } from "../../src/gpu/tensor.ts";

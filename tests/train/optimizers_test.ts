@@ -1,6 +1,6 @@
 /** Each optimizer in a training: its update is its formula's, of clipped gradients, and it keeps what its row says. */
 import assert from "node:assert/strict";
-import { startDpo } from "../../src/engine.ts";
+import { startDpo } from "../../src/train/training.ts";
 import { savedTensors } from "../../src/model/weights.ts";
 import { slotsOf } from "../../src/train/optimizer.ts";
 import { type OptimizerName, OPTIMIZERS } from "../../src/train/optimizers.ts";

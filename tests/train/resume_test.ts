@@ -1,6 +1,6 @@
 /** What a checkpoint holds of an optimizer, and how one of an earlier version of this program is read. */
 import assert from "node:assert/strict";
-import { startDpo, type Training } from "../../src/engine.ts";
+import { startDpo, type Training } from "../../src/train/training.ts";
 import { UserError } from "../../src/errors.ts";
 import { readTensorU32 } from "../../src/gpu/tensor.ts";
 import type { Checkpoint } from "../../src/train/checkpoint.ts";

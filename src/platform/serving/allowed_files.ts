@@ -1,4 +1,4 @@
-import type { Resolved } from "../../config.ts";
+import type { Resolved } from "../../config/resolve.ts";
 import { UserError } from "../../errors.ts";
 import { openDataset } from "../datasets.ts";
 import { PREFERENCES, type TrainingFile } from "../../serve/training_files.ts";

@@ -1,4 +1,4 @@
-import type { Resolved } from "../../config.ts";
+import type { Resolved } from "../../config/resolve.ts";
 import { localPorts } from "../local_ports.ts";
 import { openStoredModel } from "../models.ts";
 import { evaluate } from "../../run/evaluate.ts";

@@ -1,51 +1,36 @@
 // This module is browser compatible.
 /**
- * What command line, server and page use: a model on a device, training by preference or on text, evaluation and scores.
+ * A model on a device in training, by preference or on text: from options to what makes steps and evaluates.
  *
  * @module
  */
-import type { Options } from "./config.ts";
-import { trainedLayerCount } from "./config.ts";
-import type { PreferencePair } from "./data/pairs.ts";
-import type { TextRow } from "./data/sequences.ts";
-import type { DpoRun } from "./train/dpo_batch.ts";
-import { evaluate } from "./dpo/evaluate.ts";
-import { scoreOptionsOf, treeTokens } from "./dpo/pack.ts";
-import { Reference } from "./dpo/reference.ts";
-import { dpoSteps } from "./train/dpo.ts";
-import { TrunkCache } from "./dpo/trunk_cache.ts";
-import { UserError } from "./errors.ts";
-import { countingGpu, standIns } from "./gpu/counting_gpu.ts";
-import type { Gpu } from "./gpu/device.ts";
-import { elementCount } from "./gpu/tensor.ts";
-import type { Operand } from "./kernels/shapes.ts";
-import { needsReference } from "./losses/losses.ts";
-import { type Adapter, type AdapterShape, targetMatrices } from "./model/adapter.ts";
-import type { ModelConfig } from "./model/config.ts";
-import { freshAdapter } from "./model/fresh_adapter.ts";
-import { createModel, type Model, standInModel } from "./model/model.ts";
+import type { Options } from "../config/resolve.ts";
+import { trainableOf, type TrainingOptions } from "./trainable.ts";
+import type { PreferencePair } from "../data/pairs.ts";
+import type { TextRow } from "../data/sequences.ts";
+import type { DpoRun } from "./dpo_batch.ts";
+import { evaluate } from "../dpo/evaluate.ts";
+import { scoreOptionsOf, treeTokens } from "../dpo/pack.ts";
+import { Reference } from "../dpo/reference.ts";
+import { dpoSteps } from "./dpo.ts";
+import { TrunkCache } from "../dpo/trunk_cache.ts";
+import { countingGpu, standIns } from "../gpu/counting_gpu.ts";
+import type { Gpu } from "../gpu/device.ts";
+import { elementCount } from "../gpu/tensor.ts";
+import type { Operand } from "../kernels/shapes.ts";
+import { needsReference } from "../losses/losses.ts";
+import { type Checkpoint, loadReference } from "../model/load.ts";
+import { createModel, type Model, standInModel } from "../model/model.ts";
 import {
-  adaptedWeights,
   firstTrainedLayer,
   loadWeights,
-  NOTHING,
   snapshot,
-  type TensorReader,
-  type Trainable,
   trainedParameters,
   trunkIsFrozen,
-} from "./model/weights.ts";
-import type { Planned } from "./train/memory_plan.ts";
-import { createOptimizer, standInOptimizer } from "./train/optimizer.ts";
-import { sftSteps } from "./train/sft.ts";
-
-/** A model's configuration and the way to its weights. */
-export interface Checkpoint {
-  config: ModelConfig;
-  read: TensorReader;
-  /** Where it has trained adapters: how to go on with them, over the weights without them. */
-  adapted?: { adapter: Adapter; read: TensorReader };
-}
+} from "../model/weights.ts";
+import type { Planned } from "./memory_plan.ts";
+import { createOptimizer, standInOptimizer } from "./optimizer.ts";
+import { sftSteps } from "./sft.ts";
 
 /** A model in training, on rows of some kind. */
 export interface Training<Row = unknown> extends Planned<Row> {
@@ -66,110 +51,6 @@ export interface DpoTraining extends Training<PreferencePair> {
     isReference?: boolean,
   ): Promise<Record<string, number>>;
   counted(pairs: readonly PreferencePair[]): DpoTraining;
-}
-
-type TrainingOptions = Options<"train"> | Options<"sft">;
-
-/**
- * Which parameters the options ask to train.
- *
- * @param trained Adapters that the model has already.
- * @throws {UserError} If options and model, or its adapters, do not fit together.
- */
-export function trainableOf(
-  options: TrainingOptions,
-  config: ModelConfig,
-  trained?: Adapter,
-): Trainable {
-  if (options.loraR > 0) {
-    const adapter = trained ? sameAdapter(trained, options, config) : newAdapter(options, config);
-    return { ...NOTHING, adapter };
-  }
-  return {
-    layers: trainedLayerCount(options.trainLayers, config.numLayers),
-    head: options.head ?? (config.tieWordEmbeddings ? "tied" : "untied"),
-    finalNorm: options.trainFinalNorm,
-    embeddings: options.trainEmbeddings,
-  };
-}
-
-function adapterShapeOf(options: TrainingOptions, config: ModelConfig): AdapterShape {
-  const { loraR: rank, loraAlpha: alpha, useRslora: rslora, layersToTransform: layers } = options;
-  const targets = options.loraTargetModules.split(",");
-  return { rank, alpha, rslora, matrices: targetMatrices(config, { rank, targets, layers }) };
-}
-
-function newAdapter(options: TrainingOptions, config: ModelConfig): Adapter {
-  return freshAdapter(config, adapterShapeOf(options, config), options.seed);
-}
-
-/** @throws {UserError} If the options ask for others than there are. */
-function sameAdapter(
-  trained: Adapter,
-  options: TrainingOptions,
-  config: ModelConfig,
-): Adapter {
-  const wanted = adapterShapeOf(options, config);
-  const inWords = ({ rank, alpha, rslora, matrices }: AdapterShape) => {
-    const modules = new Set(Array.from(matrices, (name) => name.split(".").at(-2)));
-    return `r ${rank}, alpha ${alpha}${rslora ? ", rsLoRA" : ""}, ${
-      [...modules].toSorted().join(",")
-    } in ${matrices.size} matrices`;
-  };
-  const isSame = inWords(wanted) === inWords(trained) &&
-    wanted.matrices.isSubsetOf(trained.matrices);
-  if (isSame) return trained;
-  throw new UserError(
-    `Expected the adapters that --model has already, ${inWords(trained)}, found options for ${
-      inWords(wanted)
-    }: give those options, or merge the adapters with convert first`,
-  );
-}
-
-/**
- * Loads a model to run it only.
- *
- * @param positions Longest sequence that it will see.
- */
-export async function loadModel(
-  gpu: Gpu,
-  { config, read }: Checkpoint,
-  { precision, positions }: { precision: Operand; positions: number },
-): Promise<Model> {
-  return createModel(gpu, await loadWeights(gpu, config, read, { precision }), positions);
-}
-
-/**
- * Loads adapters to run them over a model that is loaded, whose weights they share.
- *
- * @param positions Longest sequence that it will see.
- */
-export async function loadAdapter(
-  { gpu, weights }: Model,
-  adapter: Adapter,
-  positions: number,
-): Promise<Model> {
-  return createModel(gpu, await adaptedWeights(gpu, weights, adapter), positions);
-}
-
-/**
- * Loads a reference model of its own; its shape may differ from the policy's.
- *
- * @throws {UserError} If its vocabulary is another one.
- */
-export function loadReference(
-  gpu: Gpu,
-  policy: Pick<Checkpoint, "config">,
-  reference: Checkpoint,
-  options: { precision: Operand; positions: number },
-): Promise<Model> {
-  const [expected, found] = [policy.config.vocabSize, reference.config.vocabSize];
-  if (found !== expected) {
-    throw new UserError(
-      `Expected a --reference with the model's vocabulary of ${expected} tokens, found ${found}: take one with the same tokenizer`,
-    );
-  }
-  return loadModel(gpu, reference, options);
 }
 
 async function loadTraining(

@@ -5,9 +5,9 @@
  *
  * @module
  */
-import { UserError } from "./errors.ts";
-import type { Command } from "./config/kinds.ts";
-import { LOSS_OPTIONS, type LossOption } from "./losses/loss.ts";
+import { UserError } from "../errors.ts";
+import type { Command } from "./kinds.ts";
+import { LOSS_OPTIONS, type LossOption } from "../losses/loss.ts";
 import {
   type ChosenLosses,
   isOfMargin,
@@ -16,10 +16,10 @@ import {
   readersOf,
   type Term,
   termsOf,
-} from "./losses/losses.ts";
-import { FILTER_RULES, type OptionName, type Options, type OptionValue } from "./config/options.ts";
-import { PRESETS } from "./config/presets.ts";
-import { trlKey } from "./config/trl_keys.ts";
+} from "../losses/losses.ts";
+import { FILTER_RULES, type OptionName, type Options, type OptionValue } from "./options.ts";
+import { PRESETS } from "./presets.ts";
+import { trlKey } from "./trl_keys.ts";
 import {
   findOption,
   kebabCase,
@@ -28,10 +28,10 @@ import {
   parseValue,
   snakeCase,
   specOf,
-} from "./config/values.ts";
+} from "./values.ts";
 
-export { type Command, COMMANDS } from "./config/kinds.ts";
-export type { OptionName, Options, OptionValue } from "./config/options.ts";
+export { type Command, COMMANDS } from "./kinds.ts";
+export type { OptionName, Options, OptionValue } from "./options.ts";
 
 /** Where a value came from. */
 export interface Origin {
@@ -105,27 +105,6 @@ export function resolveOptions<C extends Command>(
     origins: origins as Record<OptionName, Origin>,
     withoutEffect,
   };
-}
-
-/**
- * The number of layers that `--train-layers` asks for.
- *
- * @param numLayers Decoder layers of the model.
- * @throws {UserError} If the model has fewer.
- */
-export function trainedLayerCount(
-  trainLayers: OptionValue<"trainLayers">,
-  numLayers: number,
-): number {
-  if (trainLayers === "all") return numLayers;
-  // The seed freezes 25 of 30 layers; of other depths the first five sixths.
-  if (trainLayers === "last-sixth") return numLayers - Math.floor(numLayers * 5 / 6);
-  if (trainLayers > numLayers) {
-    throw new UserError(
-      `Expected --train-layers of at most ${numLayers}, the model's layers, found ${trainLayers}`,
-    );
-  }
-  return trainLayers;
 }
 
 function readFlags(command: Command, flags: NonNullable<Given["flags"]>): Map<OptionName, unknown> {

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
-import { resolveOptions } from "../src/config.ts";
-import { UserError } from "../src/errors.ts";
+import { resolveOptions } from "../../src/config/resolve.ts";
+import { UserError } from "../../src/errors.ts";
 
 /** As a file for `trl dpo --config` has it. */
 const FILE = {

@@ -1,10 +1,9 @@
 import assert from "node:assert/strict";
-import { COMMANDS, resolveOptions, trainedLayerCount } from "../src/config.ts";
-import { OPTIONS } from "../src/config/options.ts";
-import { PRESETS } from "../src/config/presets.ts";
-import { parseValue, specOf } from "../src/config/values.ts";
-import type { OptionName } from "../src/config.ts";
-import { UserError } from "../src/errors.ts";
+import { COMMANDS, type OptionName, resolveOptions } from "../../src/config/resolve.ts";
+import { OPTIONS } from "../../src/config/options.ts";
+import { PRESETS } from "../../src/config/presets.ts";
+import { parseValue, specOf } from "../../src/config/values.ts";
+import { UserError } from "../../src/errors.ts";
 
 const NOON = new Date("2026-11-22T12:00:00Z");
 const NAMES = Object.keys(OPTIONS) as OptionName[];
@@ -281,14 +280,4 @@ Deno.test("ipo is per token, as TRL's is, unless the user says otherwise", () =>
     }
     assert.equal(resolveOptions(command).options.logprob, "sum");
   }
-});
-
-Deno.test("trainedLayerCount counts from the last layer", () => {
-  assert.equal(trainedLayerCount("all", 30), 30);
-  assert.equal(trainedLayerCount("last-sixth", 30), 5);
-  assert.equal(trainedLayerCount("last-sixth", 5), 1);
-  assert.equal(trainedLayerCount("last-sixth", 1), 1);
-  assert.equal(trainedLayerCount(0, 4), 0);
-  assert.equal(trainedLayerCount(4, 4), 4);
-  refuses(() => trainedLayerCount(5, 4), /at most 4, the model's layers, found 5/);
 });
