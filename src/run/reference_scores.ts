@@ -33,7 +33,10 @@ export async function loadReferenceScores(
   { policy, reference, source, precision, score }: ScoredReference,
 ): Promise<ReferenceCache[]> {
   if (cache === null) return [];
-  const weights = await cacheKey(await source.identity());
+  // Adapters beside their matrices give other last digits than merged ones.
+  const { adapter } = reference.model.weights;
+  const beside = adapter && !adapter.fresh ? { adapters: "beside" } : {};
+  const weights = await cacheKey({ ...await source.identity(), ...beside });
   const caches: ReferenceCache[] = [];
   for (const { pairs, record } of datasets) {
     const { scores, found } = await ReferenceCache.load(cache, policy, reference, pairs, {

@@ -108,7 +108,8 @@ Deno.test("adapters trained on text are a start for pairs, also for training in 
     if (code !== 0) assert.fail(stderr);
     assert.equal(JSON.parse(await Deno.readTextFile(`${tuned}/adapter_config.json`)).r, 16);
     const full = `${directory}/full`;
-    const flags = inputFlags({ ...inputs, model: tuned });
+    const cached = ["--cache-dir", `${directory}/cache`];
+    const flags = [...inputFlags({ ...inputs, model: tuned }), ...cached];
     const { stderr: said } = await runOk(
       "train",
       ...flags,
@@ -117,6 +118,10 @@ Deno.test("adapters trained on text are a start for pairs, also for training in 
       "--output",
       full,
     );
+    // Scores of merged weights are not those of adapters beside them.
+    const going = ["--use-peft", "--verbose", "--output", `${directory}/going`];
+    const { stderr: beside } = await runOk("train", ...flags, ...FLAGS, ...going);
+    assert.match(beside, /reference scores of .*pairs.jsonl: none yet/);
     assert.match(said, /adapters of 4 matrices in .*tuned, over .*model/);
     assert.ok(await sizeOf(`${full}/model.safetensors`) > 0);
     assert.equal(
