@@ -20,6 +20,8 @@ const REGEXES = [
   String.raw`(?i:'s|'t|'re)|\p{L}+`,
   String.raw`[\p{Han}\p{M}]`,
   String.raw`^\s+|\s+$`,
+  String.raw`\w++\w|\s?+\s|[a-e]*+e|.`,
+  String.raw`(?:[ht]|(?:e|o)++)++e|\p{N}?+\p{N}`,
   String.raw`(?<=[aeo])\S`,
   String.raw`[[:alpha:]&&[^a-f]]+|[[:punct:]]`,
   String.raw`[^\r\n\p{L}\p{N}]?+\p{L}++|\p{N}`,

@@ -49,11 +49,11 @@ export function patternOf(component: Component): RegExp | null {
   if (unknown) {
     return refuse(`a Regex without "${regex.slice(unknown.index, unknown.index + 4)}"`);
   }
-  const widened = widenCase(regex, refuse);
+  const whole = completed(regex, refuse);
   try {
     return new SplitPreTokenizer({
       type: "Split",
-      pattern: { Regex: widened },
+      pattern: { Regex: whole },
       behavior: "Isolated",
       invert: false,
     }).pattern;
@@ -68,45 +68,78 @@ const RARE_CASES: Record<string, string> = { s: "ſ", k: "\u212a" };
 const LIGATURES = /^(?:ss|st|ff|fi|fl)/i;
 
 /**
- * Oniguruma's `(?i:` means the letters beyond ASCII too, which the translation leaves out.
+ * Rewrites what the translation of Oniguruma's regular expressions leaves out: `(?i:` means letters beyond ASCII too, and
+ * `?+`, `*+` and `++` give nothing back that they have matched.
  *
  * @param refuse Called where more would be needed than a letter.
  */
-function widenCase(regex: string, refuse: (expected: string) => never): string {
-  const groups: boolean[] = [];
+function completed(regex: string, refuse: (expected: string) => never): string {
+  const groups: { folds: boolean; start: number }[] = [];
   let folds = false;
   let out = "";
+  /** Where the last atom begins, and whether it has a quantifier. */
+  let atom = 0, isQuantified = false, possessive = 0;
   for (let i = 0; i < regex.length;) {
     const rest = regex.slice(i);
-    const [token] = /^(?:\\.|\(\?i:|[^])/su.exec(rest)!;
-    let text = token;
-    if (token === "(" || token === "(?i:") {
-      groups.push(folds);
-      folds ||= token === "(?i:";
-    } else if (token === ")") {
-      folds = groups.pop() ?? false;
-    } else if (token === "[") {
-      text = classAt(rest);
-      i += text.length - 1;
-      if (folds) {
-        if (!/^\[[\w' ]+\]$/.test(text)) {
-          refuse(`a Regex without ${text} where case does not count`);
-        }
-        const rare = Object.keys(RARE_CASES).filter((letter) =>
-          text.toLowerCase().includes(letter)
-        );
-        text = text.slice(0, -1) + rare.map((letter) => RARE_CASES[letter]).join("") + "]";
-      }
-    } else if (folds && (LIGATURES.test(rest) || /[^\0-\x7f]/.test(token))) {
-      refuse(`a Regex without "${rest.slice(0, 2)}" where case does not count`);
-    } else if (folds && token.toLowerCase() in RARE_CASES) {
-      const letter = token.toLowerCase();
-      text = `[${letter}${letter.toUpperCase()}${RARE_CASES[letter]}]`;
-    }
-    out += text;
+    const [token] = TOKEN.exec(rest)!;
     i += token.length;
+    if (/^[?*+]$/.test(token)) {
+      if (token === "+" && isQuantified) {
+        const name = `possessive${possessive++}`;
+        out = `${out.slice(0, atom)}(?:(?=(?<${name}>${out.slice(atom)}))\\k<${name}>)`;
+      } else {
+        out += token;
+      }
+      isQuantified = !isQuantified;
+      continue;
+    }
+    isQuantified = false;
+    if (token === ")") {
+      const group = groups.pop();
+      atom = group?.start ?? 0;
+      folds = group?.folds ?? false;
+      out += token;
+      continue;
+    }
+    if (/^\{\d*,?\d*\}$/.test(token)) {
+      out += token;
+      continue;
+    }
+    atom = out.length;
+    if (token.startsWith("(")) {
+      groups.push({ folds, start: atom });
+      folds ||= token === "(?i:";
+      out += token;
+    } else if (token === "[") {
+      const characters = classAt(rest);
+      i += characters.length - 1;
+      out += folds ? widenedClass(characters, refuse) : characters;
+    } else {
+      out += folds ? widened(token, rest, refuse) : token;
+    }
   }
   return out;
+}
+
+const TOKEN =
+  /^(?:\\[pP]\{[^}]*\}|\\x\{[^}]*\}|\\.|\((?:\?(?:i:|[:=!]|<[=!]|<\w+>))?|\{\d+(?:,\d*)?\}|[^])/su;
+
+function widenedClass(characters: string, refuse: (expected: string) => never): string {
+  if (!/^\[[\w' ]+\]$/.test(characters)) {
+    return refuse(`a Regex without ${characters} where case does not count`);
+  }
+  const rare = Object.keys(RARE_CASES).filter((letter) =>
+    characters.toLowerCase().includes(letter)
+  );
+  return characters.slice(0, -1) + rare.map((letter) => RARE_CASES[letter]).join("") + "]";
+}
+
+function widened(token: string, rest: string, refuse: (expected: string) => never): string {
+  if (LIGATURES.test(rest) || /[^\0-\x7f]/.test(token)) {
+    return refuse(`a Regex without "${rest.slice(0, 2)}" where case does not count`);
+  }
+  const letter = token.toLowerCase();
+  return letter in RARE_CASES ? `[${letter}${letter.toUpperCase()}${RARE_CASES[letter]}]` : token;
 }
 
 /** The class of characters that an expression begins with, classes within it included. */
