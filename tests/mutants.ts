@@ -25,7 +25,24 @@ const mutant = (file: string, from: string, to: string, tests: string[]): Mutant
   tests,
 });
 
+const LORA_TRAINING = ["tests/train/lora_test.ts"];
+
 const MUTANTS: Mutant[] = [
+  // Adapters.
+  mutant("shaders/lora_spread.wgsl", "params.scale * b[", "b[", kernels("lora")),
+  mutant("shaders/lora_spread.wgsl", "row = rows_0 + n", "row = n", kernels("lora")),
+  mutant(
+    "shaders/lora_gather.wgsl",
+    "db[i] += params.scale",
+    "db[i] = params.scale",
+    kernels("lora"),
+  ),
+  mutant("shaders/lora_turn.wgsl", "if (row < params.R)", "if (true)", kernels("lora")),
+  mutant("src/model/low_rank.ts", "commands.clear(dspread);", "", LORA_TRAINING),
+  mutant("src/model/low_rank.ts", "{ residual }", "{}", LORA_TRAINING),
+  mutant("src/model/adapter.ts", "Math.sqrt(rank) : rank", "rank : rank", [
+    "tests/model/adapter_test.ts",
+  ]),
   // The optimizer, the losses, sampling.
   mutant("shaders/adamw.wgsl", "+ params.eps", "+ 1e-8", kernels("adamw")),
   mutant("shaders/adamw.wgsl", "i < params.decaying4", "true", kernels("adamw")),
