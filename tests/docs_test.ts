@@ -1,6 +1,7 @@
 /** The documents: short where they should be, and leading somewhere. */
 import assert from "node:assert/strict";
 import { dirname, join } from "node:path";
+import { load } from "js-yaml";
 import { type OptionName, OPTIONS } from "../src/config/options.ts";
 import { kebabCase, specOf } from "../src/config/values.ts";
 
@@ -40,10 +41,35 @@ Deno.test("options that the documents name exist", () => {
       names.add(each).add(`no-${each}`);
     }
   }
-  const unknown = [...texts].flatMap(([path, text]) =>
+  const othersToo = "docs/clusters.md"; // options of Slurm and SkyPilot are in it
+  const unknown = [...texts].filter(([path]) => path !== othersToo).flatMap(([path, text]) =>
     Array.from(text.matchAll(/(?<![\w-])--([a-z][a-z0-9-]+)/g), ([, name]) => name)
       .filter((name) => !names.has(name) && !/^allow-/.test(name))
       .map((name) => `${path}: --${name}`)
   );
   assert.deepEqual(unknown, []);
+});
+
+Deno.test("what the documents give to clusters parses, and takes a line of runs.txt each", async () => {
+  const text = texts.get("docs/clusters.md")!;
+  const blocks = (language: string) =>
+    Array.from(
+      text.matchAll(new RegExp("```" + language + "\\n([^]*?)```", "g")),
+      ([, block]) => block,
+    );
+  const [job, sky, agent] = blocks("yaml").map((block) => load(block) as Record<string, unknown>);
+  const { spec } = job as {
+    spec: { completions: number; template: { spec: { containers: { args: string[] }[] } } };
+  };
+  const scripts = [...blocks("bash"), spec.template.spec.containers[0].args[0], sky.run as string];
+  assert.equal(scripts.length, 3);
+  for (const script of scripts) {
+    assert.match(script, /sed -n .*p" runs\.txt/);
+    const { code } = await new Deno.Command("bash", { args: ["-n", "-c", script] }).output();
+    assert.equal(code, 0, script);
+  }
+  const values = (agent as { parameters: { beta: { values: number[] } } }).parameters.beta.values;
+  assert.equal(values.length, spec.completions);
+  assert.match(text, new RegExp(`--grid 'beta=${values}'`));
+  assert.match(text, new RegExp(`--array=1-${values.length}$`, "m"));
 });
