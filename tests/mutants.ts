@@ -208,6 +208,9 @@ const MUTANTS: Mutant[] = [
     "tests/dpo",
     "tests/e2e/label_flips_test.ts",
   ]),
+  mutant("src/text/bounded_template.ts", "const THROW = 5000;", "const THROW = 0;", [
+    "tests/text/bounded_template_test.ts",
+  ]),
 ];
 
 async function execute(program: string, args: string[], cwd: string): Promise<boolean> {

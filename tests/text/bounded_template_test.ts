@@ -38,6 +38,8 @@ const HOSTILE: Record<string, string> = {
     "{% set a = range(9999) %}{% for i in a if i in a %}{% for j in a if j in a %}x{% endfor %}{% endfor %}",
   "loops that are left":
     "{% set a = range(9999) %}{% for i in a %}{% for j in a %}{% for k in a %}{% break %}{% endfor %}{% endfor %}{% endfor %}",
+  "few loops that are left": "{% for i in range(30000) %}{% continue %}{% endfor %}",
+  "few unknown names": `{% for i in range(300) %}${"{{ q }}".repeat(100)}{% endfor %}`,
   "unknown names": `{% for i in range(100000) %}${"{{ q }}".repeat(100)}{% endfor %}`,
   "a text doubled":
     "{% set n = namespace(x='ab') %}{% for i in range(60) %}{% set n.x = n.x ~ n.x %}{% endfor %}{{ n.x }}",
