@@ -126,7 +126,7 @@ function templateInWords(tokenizer: TextTokenizer, options: EncodeOptions): stri
     [ids, answer] = [[...all], [...all.subarray(promptLength)]];
   } catch (error) {
     if (!(error instanceof UserError)) throw error;
-    return "the chat template writes begin and end"; // it takes no such conversation
+    return "the chat template takes no conversation of one turn, so what it writes at the ends is not known";
   }
   const begin = ids[0] === bosTokenId
     ? `${tokenizer.token(ids[0])} at the beginning`

@@ -199,6 +199,8 @@ Deno.test("pairs: what a chat template writes at the beginning and behind an ans
   );
   assert.match((await told(ended, { stopIds: [2] })).told, /and <\|im_end\|> behind an answer$/);
   assert.match((await told(turns("\n"))).told, /no end token, so that nothing teaches .* to stop/);
+  const choosy = "{% if messages[0].content == 'a' %}{{ raise_exception('no') }}{% endif %}";
+  assert.match((await told(choosy + ended)).told, /takes no conversation .* is not known$/);
   const thinking = `${ended}{% if add_generation_prompt %}<think>{% endif %}`;
   assert.equal((await told(thinking)).openingDropped, 1);
 });
