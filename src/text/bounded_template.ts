@@ -41,6 +41,7 @@ const WHITE_DESERT = /\s{1000}/;
 
 type Evaluate = Interpreter["evaluate"];
 type Value = ReturnType<Evaluate>;
+type Macro = (args: Value[], scope: Environment) => Value;
 /** A node of the program, with the fields that are looked at here. */
 type Node = NonNullable<Parameters<Evaluate>[0]> & {
   test?: Node;
@@ -52,6 +53,7 @@ type Node = NonNullable<Parameters<Evaluate>[0]> & {
   call?: Node;
   filter?: Node;
   operator?: { value: string };
+  name?: { value: string };
 };
 
 /** A template, parsed once and rendered often. */
@@ -162,6 +164,7 @@ class Meter extends Interpreter {
     let value;
     try {
       value = corrected(node, this.#parts, super.evaluate(node, environment));
+      if (node.type === "Macro") bindMacro(node.name!.value, environment);
       if (value.type === "FunctionValue" && node.type === "MemberExpression") {
         this.#weights.set(value, this.#operands);
       }
@@ -244,6 +247,18 @@ class Meter extends Interpreter {
       "it takes more work than writing this conversation down can need; it is broken or hostile: replace it",
     );
   }
+}
+
+/** Lets a macro see the variables of the place where it is defined, and of its caller's no more than the `caller` of a call block. */
+function bindMacro(name: string, definedIn: Environment): void {
+  const macro = definedIn.lookupVariable(name) as Value & { value: Macro };
+  const evaluate = macro.value;
+  macro.value = (args, scope) => {
+    const own = new Environment(definedIn);
+    const caller = scope.variables.get("caller");
+    if (caller !== undefined) own.variables.set("caller", caller);
+    return evaluate(args, own);
+  };
 }
 
 function itemsOf({ value }: Value): Iterable<Value> {

@@ -30,7 +30,7 @@ export interface TemplateNode {
   operand?: TemplateNode;
   negate?: boolean;
   test?: TemplateNode;
-  filter?: TemplateNode & { callee?: TemplateNode };
+  filter?: TemplateNode & { callee?: TemplateNode; args?: TemplateNode[] };
   iterable?: TemplateNode & { lhs?: TemplateNode };
   loopvar?: TemplateNode;
   value?: unknown;
@@ -141,7 +141,11 @@ function member(node: TemplateNode, [object, at]: readonly Value[], value: Value
   return value;
 }
 
+/** Filters that look at an attribute of each item. */
+const OF_ATTRIBUTES = new Set(["map", "selectattr", "rejectattr"]);
+
 function filtered(node: TemplateNode, operand: Value, value: Value): Value {
+  if (OF_ATTRIBUTES.has(nameOfFilter(node))) refuseAttributes(node);
   if (operand.type !== "StringValue" || node.filter!.type !== "Identifier") return value;
   switch (nameOfFilter(node)) {
     case "trim":
@@ -150,6 +154,21 @@ function filtered(node: TemplateNode, operand: Value, value: Value): Value {
       return integer([...str(operand)].length);
   }
   return value;
+}
+
+/** @throws {Error} For what the library does not look up as Jinja does: a path of names, or whether a name is missing. */
+function refuseAttributes(node: TemplateNode): void {
+  const given = (node.filter!.args ?? []).map((arg) =>
+    arg.type === "KeywordArgumentExpression" ? arg.value as TemplateNode : arg
+  ).filter(({ type }) => type === "StringLiteral");
+  const [name, test] = given.map(({ value }) => String(value));
+  if (name?.includes(".") || test === "undefined") {
+    throw new Error(
+      `expected ${nameOfFilter(node)} of a plain attribute, found ${
+        given.map(({ value }) => `'${value}'`).join(", ")
+      }; write a loop with an if`,
+    );
+  }
 }
 
 function tested({ test, negate = false }: TemplateNode, operand: Value, value: Value): Value {

@@ -150,6 +150,41 @@ Deno.test("bounded template: programs that are too long or too deep to be read",
   }
 });
 
+Deno.test("bounded template: a macro sees what stands where it is defined, not what its caller has", () => {
+  const shows = "{% macro f() %}[{{ x }}{{ y }}{{ caller is defined }}]{% endmacro %}";
+  const calls = {
+    "{% set x = 1 %}{% for y in [5] %}{{ f() }}{% endfor %}": "[1False]",
+    "{% macro g(x) %}{{ f() }}{% endmacro %}{{ g(3) }}": "[False]",
+    "{% macro g(y) %}{{ f() }}{{ caller() }}{% endmacro %}{% call g(1) %}a{% endcall %}":
+      "[False]a",
+    "{% for y in [5] %}{% call f() %}{% endcall %}{% endfor %}": "[True]",
+  };
+  for (const [call, expected] of Object.entries(calls)) {
+    assert.equal(render(shows + call), expected, call);
+  }
+  assert.equal(
+    render("{% for y in [5, 6] %}{% macro f() %}{{ y }}{% endmacro %}{{ f() }}{% endfor %}"),
+    "56",
+  );
+});
+
+Deno.test("bounded template: attributes that are looked up in another way than Jinja's are refused", () => {
+  for (
+    const filter of [
+      "map(attribute='a.b')",
+      "selectattr('a.b')",
+      "selectattr('role', 'undefined')",
+      "rejectattr('role', 'undefined')",
+    ]
+  ) {
+    assert.match(
+      outcome(() => render(`{{ messages | ${filter} | list }}`)),
+      /of a plain attribute/,
+    );
+  }
+  assert.equal(render("{{ messages | rejectattr('role', 'defined') | list }}"), "[]");
+});
+
 Deno.test("bounded template: there is no way out of the sandbox", () => {
   for (
     const template of [
