@@ -2,7 +2,7 @@
 
 /**
  * What transformers takes from the files beside `tokenizer.json`: special tokens, tokens that only they add, and whether
- * texts begin with one. Checked against `PreTrainedTokenizerFast` of transformers 4.47 and 5.
+ * texts begin with one. Checked against `PreTrainedTokenizerFast` of transformers 4.47; 5 differs where files contradict.
  *
  * @module
  */
