@@ -69,3 +69,5 @@ export const readMetrics = async (output: string) =>
 
 /** The bytes of the model that a run leaves. */
 export const readModel = (output: string) => Deno.readFile(`${output}/model.safetensors`);
+/** The bytes of the adapters that a run leaves. */
+export const readAdapter = (output: string) => Deno.readFile(`${output}/adapter_model.safetensors`);

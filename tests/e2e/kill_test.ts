@@ -4,7 +4,7 @@ import { fileURLToPath } from "node:url";
 import { openLatestCheckpoint } from "../../src/train/checkpoint.ts";
 import { openCheckpointStorage } from "../../src/platform/checkpoint_storage.ts";
 import { inTemporaryDirectory, runOk } from "./command.ts";
-import { inputFlags, readMetrics, readModel, writeInputs } from "./inputs.ts";
+import { inputFlags, readAdapter, readMetrics, readModel, writeInputs } from "./inputs.ts";
 
 /** Kills of each training; `SMOLDPO_KILLS=200` for a long look. */
 const KILLS = Number(Deno.env.get("SMOLDPO_KILLS") ?? 3);
@@ -15,7 +15,7 @@ const STEPS = KILLS * REACH;
 const MAIN = fileURLToPath(new URL("../../src/cli/main.ts", import.meta.url));
 const ENGINE = Deno.env.get("SMOLDPO_ENGINE") ?? "deno";
 
-/** Trains in a process of its own, and kills it once it has told of a step. @returns Whether it was killed. */
+/** Trains in a process of its own, and kills it once it has told of a step. */
 async function killedAt(step: number, flags: (string | number)[]): Promise<void> {
   const child = new Deno.Command(Deno.execPath(), {
     args: ["run", "--quiet", "--allow-all", MAIN, "train", ...flags.map(String)],
@@ -34,12 +34,14 @@ async function killedAt(step: number, flags: (string | number)[]): Promise<void>
   assert.match(told, new RegExp(`/${STEPS} `), told);
 }
 
-const CASES: [name: string, flags: (string | number)[]][] = [
-  ["f32", ["--precision", "f32"]],
-  ["f16, accumulated", ["--precision", "f16", "--gradient-accumulation-steps", 2]],
+const ACCUMULATED = ["--gradient-accumulation-steps", 2];
+const CASES: [name: string, flags: (string | number)[], read: typeof readModel][] = [
+  ["f32", ["--precision", "f32"], readModel],
+  ["f16, accumulated", ["--precision", "f16", ...ACCUMULATED], readModel],
+  ["LoRA, accumulated", ["--precision", "f32", "--lora-r", 4, ...ACCUMULATED], readAdapter],
 ];
 
-for (const [name, more] of CASES) {
+for (const [name, more, read] of CASES) {
   Deno.test(`killed ${KILLS} times by SIGKILL, a training ends with the bits of one that was left alone: ${name}`, () =>
     inTemporaryDirectory(async (directory) => {
       const inputs = inputFlags(await writeInputs(directory, 60));
@@ -63,6 +65,6 @@ for (const [name, more] of CASES) {
       await runOk("train", ...flags, "--output", output, "--resume");
       await runOk("train", ...flags, "--output", `${directory}/whole`);
       assert.deepEqual(await readMetrics(output), await readMetrics(`${directory}/whole`));
-      assert.deepEqual(await readModel(output), await readModel(`${directory}/whole`));
+      assert.deepEqual(await read(output), await read(`${directory}/whole`));
     }));
 }

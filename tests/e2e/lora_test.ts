@@ -3,7 +3,7 @@ import assert from "node:assert/strict";
 import { openStoredModel } from "../../src/platform/models.ts";
 import { logitsOf } from "../model/logits.ts";
 import { inTemporaryDirectory, run, runOk } from "./command.ts";
-import { inputFlags, readMetrics, writeInputs, writeModel } from "./inputs.ts";
+import { inputFlags, readAdapter, readMetrics, writeInputs, writeModel } from "./inputs.ts";
 
 const LORA = ["--lora-r", 4, "--lora-alpha", 8, "--lora-target-modules", "all-linear"];
 const FLAGS = [
@@ -11,7 +11,6 @@ const FLAGS = [
   ...["--lr-scheduler-type", "cosine", "--max-length", 64, "--gradient-accumulation-steps", 2],
 ];
 
-const readAdapter = (output: string) => Deno.readFile(`${output}/adapter_model.safetensors`);
 const sizeOf = async (path: string) => (await Deno.stat(path)).size;
 const IDS = [3, 17, 40, 5, 99];
 
