@@ -6,7 +6,7 @@
  * @module
  */
 
-import { type MetricsLine, readable, type Sample } from "./run_record.ts";
+import { evaluationChanges, type MetricsLine, readable, type Sample } from "./run_record.ts";
 
 /** Something that stands out. */
 export interface Finding {
@@ -19,6 +19,7 @@ export interface Finding {
     | "falling"
     | "gradient"
     | "overflow"
+    | "worse"
     | "length";
   text: string;
 }
@@ -40,6 +41,8 @@ export interface Course {
 const FEWEST_STEPS = 10;
 /** Pairs that are all right by chance about never. */
 const MANY_PAIRS = 100;
+/** Of the share of answers that are as they should be. */
+const LARGE_FALL = 0.1;
 /** Of ln V per token: a model that says less than so much more than nothing is as good as uniform. */
 const UNIFORM = 0.95;
 
@@ -54,7 +57,7 @@ export function diagnose(
   samples: readonly Sample[] = [],
 ): Finding[] {
   const steps = metrics.filter((line) => "learning_rate" in line && !line.skipped);
-  const signs = [diverged, uniform, unmoved, easy, falling, gradient, overflow];
+  const signs = [diverged, uniform, unmoved, easy, falling, gradient, overflow, worse];
   const findings = steps.length === 0 ? [] : signs.map((sign) => sign({ steps, metrics, course }));
   const found = [...findings, length(samples)].filter((finding) => finding !== null);
   // What follows from a broken model needs no remedy of its own.
@@ -62,7 +65,7 @@ export function diagnose(
   return found.filter(({ sign }) => !isBroken || !CONSEQUENCES.includes(sign));
 }
 
-const CONSEQUENCES: readonly Finding["sign"][] = ["falling", "gradient", "length"];
+const CONSEQUENCES: readonly Finding["sign"][] = ["falling", "gradient", "worse", "length"];
 
 interface Run {
   /** The lines of steps that were made. */
@@ -195,6 +198,22 @@ function overflow({ metrics }: Run): Finding | null {
     } steps were skipped as f16 overflowed, and the loss scale fell to ${
       readable(scale)
     }: use --precision f32, or lower --learning-rate`,
+  };
+}
+
+function worse({ metrics, course }: Run): Finding | null {
+  const fallen = evaluationChanges(metrics).filter(({ name, before, after }) =>
+    name.startsWith("answers/") && before - after > LARGE_FALL
+  );
+  if (fallen.length === 0) return null;
+  const inWords = fallen.map(({ name, before, after }) =>
+    `${name} fell from ${number(before)} to ${number(after)}`
+  );
+  return {
+    sign: "worse",
+    text: `${inWords.join(", ")}: the model tells answers apart, but writes worse ones; ${
+      lowerRate(course)
+    }, or take fewer steps`,
   };
 }
 

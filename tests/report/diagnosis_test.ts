@@ -70,6 +70,15 @@ Deno.test("diagnosis: each sign, with the numbers that led to it and what to cha
       /the loss is 0.6931 after 40 steps, that of a model that did not move: raise --learning-rate \(1e-4\) or --beta/,
     ],
     [
+      [
+        { step: 0, "eval_answers/correct": 0.96, "eval_answers/helpful": 0.5 },
+        ...run(() => ({})),
+        { step: 40, "eval_answers/correct": 0.81, "eval_answers/helpful": 0.66 },
+      ],
+      "worse",
+      /^answers\/correct fell from 0.96 to 0.81: .*; lower --learning-rate \(1e-4\), or take fewer/,
+    ],
+    [
       run((_, step) => ({ "rewards/accuracies": step === 1 ? 0 : 1 })),
       "easy",
       /all 104 pairs of the first steps were right at once/,
