@@ -1,6 +1,7 @@
 /** What a command line names of the hub: found in the cache, or brought there. */
 import { basename } from "node:path";
 import type { OptionName, Origin } from "../config/resolve.ts";
+import { givenByUser } from "../config/origins.ts";
 import { parseDatasetArgument, type SplitChoice } from "../data/source.ts";
 import { UserError } from "../errors.ts";
 import { hubPlace, missingOfDataset } from "../platform/datasets.ts";
@@ -44,7 +45,7 @@ export async function bringFromHub(
 ): Promise<void> {
   const named = (option: OptionName): string | null => {
     const value = options[option];
-    const byUser = ["flag", "file"].includes(origins[option]?.source);
+    const byUser = givenByUser(origins, option);
     return byUser && typeof value === "string" ? value : null;
   };
   for (const option of MODELS) {

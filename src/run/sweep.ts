@@ -1,6 +1,7 @@
 // This module is browser compatible.
 import { type Options, type Resolved, resolveOptions } from "../config/resolve.ts";
 import type { OptionName } from "../config/options.ts";
+import { givenByUser } from "../config/origins.ts";
 import { kebabCase } from "../config/values.ts";
 import { UserError } from "../errors.ts";
 import type { MetricsLine } from "../report/run_record.ts";
@@ -100,7 +101,7 @@ function trainingOf(
   output: string,
 ): Resolved<"train"> {
   const given = Object.entries(options).filter(([name]) =>
-    !OWN.includes(name) && ["flag", "file"].includes(origins[name].source)
+    !OWN.includes(name) && givenByUser(origins, name)
   );
   const flags = given.map(([name, value]) => [kebabCase(name as OptionName), value] as const);
   return resolveOptions("train", { flags: [...flags, ...combination, ["output", output]] });

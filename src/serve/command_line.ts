@@ -1,6 +1,7 @@
 // This module is browser compatible.
 import type { OptionName, Resolved } from "../config/resolve.ts";
 import type { OptionSpec } from "../config/kinds.ts";
+import { givenByUser } from "../config/origins.ts";
 import { kebabCase, specOf } from "../config/values.ts";
 
 /**
@@ -13,8 +14,7 @@ export function commandLineOf(
   },
 ): string {
   const words = Object.entries(options).flatMap(([name, value]) => {
-    const given = ["flag", "file"].includes(origins[name]?.source ?? "");
-    if (!given || value === null) return [];
+    if (!givenByUser(origins, name) || value === null) return [];
     const spec: OptionSpec | undefined = specOf(name as OptionName);
     if (spec === undefined || spec.shown === "never") return [];
     if (spec.shown === "unless default" && value === spec.default) return [];
