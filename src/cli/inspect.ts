@@ -26,7 +26,7 @@ const REASONS: Record<DropReason, string> = {
 };
 
 const NOTES: Record<RowNote, string> = {
-  severalAnswers: "one pair of more than two answers",
+  severalAnswers: "it has more than two answers; --ranked-pairs says which pairs they make",
   repeatedPrompts: "the prompt stood in the answers again, and is left out there",
   echoedPrompts: "the answers begin with the prompt",
   otherSpeakers: "an answer is not by the assistant",

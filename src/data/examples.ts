@@ -1,7 +1,7 @@
 // This module is browser compatible.
 
 /**
- * The row shapes of datasets, and what they have in common: a prompt and its completions, one or two.
+ * The row shapes of preference data, and what they have in common with others: a prompt and its completions, one or two.
  *
  * @module
  */
@@ -9,9 +9,10 @@
 import { describe, isObject } from "../formats/json.ts";
 import type { Message } from "../text/chat.ts";
 import { findColumns, type FoundColumns, isTurn, type NamedColumns } from "./columns.ts";
-import { translateRow } from "./exports.ts";
+import { translateRow } from "./exports/translate.ts";
 import { malformed, messagesIn, plainRow, stringIn, tokenIdsIn, toolsIn } from "./fields.ts";
 import type { RowNote } from "./prepared.ts";
+import { pairsOf, type RankedPairs } from "./ranked_answers.ts";
 import {
   ASSISTANT,
   type PromptBoundary,
@@ -33,9 +34,13 @@ export type Example =
 export interface ParsedRow {
   /** Null of a row that prefers no answer. */
   example: Example | null;
+  /** The row's other pairs, where it makes several; see `ParseOptions.rankedPairs`. */
+  others?: Example[];
+  /** Answers that are as good as the one that they would be paired with. */
+  ties?: number;
   /** The shape, in words; the same for all rows of a dataset. */
   format: string;
-  /** Whether it is a tool's row, made into a pair; see `exports.ts`. */
+  /** Whether it is a tool's row, made into pairs; see `exports/translate.ts`. */
   translated?: true;
   /** What the row has besides, and others need not have. */
   additions?: string[];
@@ -51,6 +56,8 @@ export interface ParseOptions {
   columns?: NamedColumns;
   /** How prompts are found that have no column of their own; by turns if absent. */
   promptBoundary?: PromptBoundary;
+  /** Which pairs a row with several answers makes; `best-worst` if absent. */
+  rankedPairs?: RankedPairs;
 }
 
 /**
@@ -65,9 +72,9 @@ export interface ParseOptions {
  * - `{conversations, chosen, rejected}`, ShareGPT's messages with one message as each answer;
  * - `{input: {messages}, preferred_output, non_preferred_output}`, as OpenAI's fine-tuning takes them;
  * - `{prompt_ids, chosen_ids, rejected_ids}`: token ids, prompt and completions apart;
- * - the exports of tools, see `exports.ts`.
+ * - the exports of tools, see `exports/translate.ts`.
  *
- * Of several answers on a side the first counts. `tools` beside messages are for the chat template. Null is absent.
+ * Answers of a list on a side are equally good. `tools` beside messages are for the chat template. Null is absent.
  *
  * @throws {UserError} If the row has none of these shapes; the message names file and line.
  */
@@ -86,7 +93,7 @@ export function isPairRow(row: DatasetRow, columns: NamedColumns = {}): boolean 
   const plain = plainRow(row);
   const { chosen, rejected } = findColumns(plain, columns);
   return chosen !== undefined || rejected !== undefined ||
-    PAIR_KEYS.some((key) => key in plain.value) || translateRow(plain) !== null;
+    PAIR_KEYS.some((key) => key in plain.value) || translateRow(plain, "best-worst") !== null;
 }
 
 const PAIR_KEYS = ["prompt_ids", "chosen_ids", "preferred_output", "non_preferred_output"];
@@ -108,38 +115,80 @@ function parsePlain(row: DatasetRow, options: ParseOptions): ParsedRow {
       Array.isArray(row.value.messages) && !Array.isArray(row.value[found.chosen]);
     return parseColumns(row, isPrompt ? { ...found, prompt: "messages" } : found, options);
   }
-  const translated = named.chosen || named.rejected ? null : translateRow(row);
+  const rule = options.rankedPairs ?? "best-worst";
+  const translated = named.chosen || named.rejected ? null : translateRow(row, rule);
   if (translated === null) return parseColumns(row, found, options);
-  const { format, columns, pair, answers } = translated;
-  if (pair === null) return { format, columns, example: null, translated: true };
-  const there = { where: row.where, value: pair };
-  const parsed = parseColumns(there, findColumns(there, named), options);
+  const { format, columns, pairs, ties, answers } = translated;
+  if (pairs.length === 0) {
+    return { format, columns, example: null, translated: true, ...withTies(ties) };
+  }
+  const parsed = joined(pairs.map((value) => {
+    const there = { where: row.where, value };
+    return parseColumns(there, findColumns(there, named), options);
+  }));
   const used = [...columns, ...parsed.columns.filter((column) => column in row.value)];
   return withNotes(
-    { ...parsed, format, columns: [...new Set(used)], translated: true },
+    {
+      ...parsed,
+      format,
+      columns: [...new Set(used)],
+      translated: true,
+      ...withTies(ties + (parsed.ties ?? 0)),
+    },
     answers > 2 ? ["severalAnswers"] : [],
   );
 }
 
-function withNotes(parsed: ParsedRow, notes: RowNote[]): ParsedRow {
+/** The pairs of a row as one row's. */
+function joined([first, ...others]: ParsedRow[]): ParsedRow {
+  if (others.length === 0) return first;
+  const examples = [first, ...others].flatMap(({ example, others = [] }) => [example!, ...others]);
+  return withNotes(
+    { ...first, example: examples[0], others: examples.slice(1) },
+    others.flatMap(({ notes = [] }) => notes),
+  );
+}
+
+const withTies = (ties: number) => ties === 0 ? {} : { ties };
+
+export function withNotes(parsed: ParsedRow, notes: RowNote[]): ParsedRow {
   const all = [...new Set([...parsed.notes ?? [], ...notes])];
   return all.length === 0 ? parsed : { ...parsed, notes: all };
 }
 
 /** Understands a row by what its columns are for. */
-function parseColumns(
+function parseColumns(row: DatasetRow, found: FoundColumns, options: ParseOptions): ParsedRow {
+  const { chosen = "chosen", rejected = "rejected" } = found;
+  const lists = [chosen, rejected].map((column) => answersIn(row, column));
+  if (!lists.some((list) => list.length > 1)) return parseOnePair(row, found, options, lists);
+  const sides = lists.map((list, i) => list.length > 0 ? list : [row.value[[chosen, rejected][i]]]);
+  const ranked = sides.flatMap((list, i) => list.map((answer) => ({ answer, rating: -i })));
+  const { pairs, ties } = pairsOf(ranked, options.rankedPairs ?? "best-worst");
+  const parsed = pairs.map((pair) =>
+    parseOnePair(row, found, options, [[pair.chosen], [pair.rejected]])
+  );
+  return withNotes({ ...joined(parsed), ...withTies(ties) }, ["severalAnswers"]);
+}
+
+/** @param lists One answer for each side; none where its column is no list of answers. */
+function parseOnePair(
   given: DatasetRow,
   found: FoundColumns,
   { columns: named = {}, promptBoundary = "turns" }: ParseOptions,
+  lists: readonly (readonly unknown[])[],
 ): ParsedRow {
   const { prompt, chosen = "chosen", rejected = "rejected", system, input } = found;
-  const { row, notes } = withOneAnswer(given, [chosen, rejected]);
+  const value = { ...given.value };
+  for (const [i, column] of [chosen, rejected].entries()) {
+    if (lists[i].length > 0) value[column] = lists[i][0];
+  }
+  const row = { ...given, value };
   const [valueA, valueB] = [row.value[chosen], row.value[rejected]];
   const columns = [prompt, chosen, rejected, system, input].filter((column) =>
     column !== undefined
   );
   const understood = (format: string, example: Example): ParsedRow =>
-    withNotes(complete({ format: format + renamed(found), example, columns }, row, found), notes);
+    complete({ format: format + renamed(found), example, columns }, row, found);
   const promptText = () => {
     const text = stringIn(row, prompt!);
     const about = input === undefined ? "" : stringIn(row, input);
@@ -223,7 +272,7 @@ function parseColumns(
 }
 
 /** Which columns to name, where they are called otherwise only by capitals. */
-function hintOf({ value }: DatasetRow): string {
+export function hintOf({ value }: DatasetRow): string {
   const hints = ["prompt", "chosen", "rejected"].flatMap((role) => {
     const column = Object.keys(value).find((name) => name !== role && name.toLowerCase() === role);
     return column === undefined ? [] : [`--${role}-column ${column}`];
@@ -231,32 +280,26 @@ function hintOf({ value }: DatasetRow): string {
   return hints.length === 0 ? "" : `; name them with ${hints.join(" ")}`;
 }
 
-/** Of a list of answers on a side, strings or message lists, the first. */
-function withOneAnswer(
-  row: DatasetRow,
-  columns: readonly string[],
-): { row: DatasetRow; notes: RowNote[] } {
-  const value = { ...row.value };
-  const notes: RowNote[] = [];
-  for (const column of columns) {
-    const list = value[column];
-    if (!Array.isArray(list) || list.length === 0) continue;
-    const isSeveral = list.every((item) => typeof item === "string") || list.every(Array.isArray);
-    if (!isSeveral) continue;
-    value[column] = list[0];
-    if (list.length > 1) notes.push("severalAnswers");
-  }
-  return { row: { ...row, value }, notes };
+/** The answers of a side that is a list of them, strings or message lists; none of others. */
+function answersIn(row: DatasetRow, column: string): unknown[] {
+  const list = row.value[column];
+  if (!Array.isArray(list)) return [];
+  const isSeveral = list.every((item) => typeof item === "string") || list.every(Array.isArray);
+  return isSeveral ? list : [];
 }
 
-function answerIn(row: DatasetRow, column: string): Message[] {
+export function answerIn(row: DatasetRow, column: string): Message[] {
   return typeof row.value[column] === "string"
     ? [{ role: "assistant", content: stringIn(row, column) }]
     : messagesIn(row, column);
 }
 
 /** Adds what stands beside prompt and answers: the system message, and tools. */
-function complete(parsed: ParsedRow, row: DatasetRow, { system, input }: FoundColumns): ParsedRow {
+export function complete(
+  parsed: ParsedRow,
+  row: DatasetRow,
+  { system, input }: FoundColumns,
+): ParsedRow {
   const { example, columns } = parsed;
   const additions: string[] = [];
   if (input !== undefined) additions.push(`instruction and input in one turn`);
@@ -328,7 +371,7 @@ function checkRepeated(row: DatasetRow, prompt: string, turns: Message[]): void 
 }
 
 /** Leaves out what answers repeat of their prompt, whole conversations beside a prompt as they are. */
-function withoutRepeatedTurns(parsed: ParsedRow): ParsedRow {
+export function withoutRepeatedTurns(parsed: ParsedRow): ParsedRow {
   const { example } = parsed;
   if (example?.kind !== "messages" || example.prompt.length === 0) return parsed;
   const { prompt, completions } = example;
@@ -371,102 +414,4 @@ function withoutRepeatedText(parsed: ParsedRow, text: string): ParsedRow {
   }
   const completions = example.completions.map((answer) => answer.slice(text.length));
   return withNotes({ ...parsed, example: { ...example, completions } }, ["repeatedPrompts"]);
-}
-
-/**
- * Understands a row for next-token training:
- *
- * - `{text}`;
- * - `{prompt, completion}` as strings or as message lists, or one as the one and one as the other;
- * - `{messages}` or `{conversations}`: the prompt is everything before the last answer, and what follows that is left out;
- * - `{instruction, input?, output}` as turns;
- * - `{input_ids, prompt_length?}`: token ids, of which the first `prompt_length` (0 if absent) are the prompt.
- *
- * Rows that are marked as bad, with `label` false, are left out. Null is absent.
- *
- * @throws {UserError} If the row has none of these shapes; the message names file and line.
- */
-export function parseSequence(row: DatasetRow): ParsedRow {
-  const plain = plainRow(row);
-  const parsed = parsePlainSequence(plain);
-  if (plain.value.label !== false || parsed.columns.includes("label")) return parsed;
-  return { ...parsed, example: null, columns: [...parsed.columns, "label"] };
-}
-
-function parsePlainSequence(row: DatasetRow): ParsedRow {
-  const { value } = row;
-  if ("input_ids" in value) {
-    const ids = tokenIdsIn(row, "input_ids");
-    const length = value.prompt_length ?? 0;
-    if (!Number.isInteger(length) || (length as number) < 0 || (length as number) > ids.length) {
-      throw malformed(row, `"prompt_length" from 0 to ${ids.length}`, describe(length));
-    }
-    const [prompt, completion] = [ids.slice(0, length as number), ids.slice(length as number)];
-    return {
-      format: "token ids",
-      example: { kind: "tokens", prompt, completions: [completion] },
-      columns: ["input_ids", "prompt_length"],
-    };
-  }
-  const conversation = ["messages", "conversations"].find((column) => column in value);
-  if (conversation !== undefined) {
-    const turns = messagesIn(row, conversation);
-    const last = turns.findLastIndex(({ role }) => role === "assistant");
-    if (last < 0) throw malformed(row, 'a message of the "assistant"', "none");
-    const prompt = turns.slice(0, last);
-    const parsed = sequenceOf(row, "messages", prompt, [turns[last]], [conversation]);
-    return withNotes(parsed, last < turns.length - 1 ? ["turnsLeftOut"] : []);
-  }
-  const columns = ["prompt", "completion"];
-  const isList = (column: string) => Array.isArray(value[column]) || isObject(value[column]);
-  if (columns.some(isList)) {
-    const prompt = typeof value.prompt === "string"
-      ? [{ role: "user", content: stringIn(row, "prompt") }]
-      : messagesIn(row, "prompt");
-    const format = columns.every(isList) ? "messages with prompt" : "messages and text";
-    const completion = answerIn(row, "completion");
-    return withoutRepeatedTurns(sequenceOf(row, format, prompt, completion, columns));
-  }
-  if ("prompt" in value || "completion" in value) {
-    const [prompt, completion] = columns.map((column) => stringIn(row, column));
-    return {
-      format: "text with prompt",
-      example: { kind: "text", prompt, completions: [completion] },
-      columns,
-    };
-  }
-  if ("text" in value) {
-    const completions = [stringIn(row, "text")];
-    return {
-      format: "text",
-      example: { kind: "text", prompt: "", completions },
-      columns: ["text"],
-    };
-  }
-  if ("instruction" in value && "output" in value) {
-    const about = "input" in value ? stringIn(row, "input") : "";
-    const text = stringIn(row, "instruction") + (about.trim() === "" ? "" : `\n${about}`);
-    const prompt = [{ role: "user", content: text }];
-    const names = ["instruction", "input", "output"];
-    return sequenceOf(row, "instruction with output", prompt, answerIn(row, "output"), names);
-  }
-  throw malformed(
-    row,
-    '"text", "messages", "prompt" and "completion", "instruction" and "output", or "input_ids"',
-    (Object.keys(value).join(", ") || "an empty row") + hintOf(row),
-  );
-}
-
-function sequenceOf(
-  row: DatasetRow,
-  format: string,
-  prompt: Message[],
-  completion: Message[],
-  columns: string[],
-): ParsedRow {
-  return complete(
-    { format, example: { kind: "messages", prompt, completions: [completion] }, columns },
-    row,
-    {},
-  );
 }

@@ -1,8 +1,9 @@
 // This module is browser compatible.
 
 import type { TextTokenizer } from "../text/tokenizer.ts";
-import { encodeRow, encodingInWords } from "./encode.ts";
-import { isPairRow, parsePair, parseSequence } from "./examples.ts";
+import { type EncodedExample, encodeRow, encodingInWords } from "./encode.ts";
+import { isPairRow, parsePair } from "./examples.ts";
+import { parseSequence } from "./text_rows.ts";
 import { checkVocabulary, type DataOptions, fit } from "./prepare.ts";
 import type { DropReason, RowNote } from "./prepared.ts";
 import type { DatasetRow } from "./rows.ts";
@@ -53,7 +54,7 @@ export function inspectRow(
   options: DataOptions,
 ): InspectedRow {
   const isPair = isPairRow(row, options.columns);
-  const { example, format, notes = [], additions = [] } = isPair
+  const { example, others = [], format, notes = [], additions = [] } = isPair
     ? parsePair(row, options)
     : parseSequence(row);
   const shape = additions.length > 0 ? `${format}, with ${additions.join(", ")}` : format;
@@ -68,8 +69,37 @@ export function inspectRow(
       sequences: [],
     };
   }
-  const encoded = encodeRow({ example, where: row.where }, tokenizer, options);
-  checkVocabulary(encoded.sequences, options.vocabSize, row.where);
+  const names = isPair ? ["chosen", "rejected"] as const : ["completion"] as const;
+  const inspected = [example, ...others].map((one) => {
+    const encoded = encodeRow({ example: one, where: row.where }, tokenizer, options);
+    return { encoded, ...inspectEncoded(encoded, row.where, names, tokenizer, options) };
+  });
+  const isAny = (of: (encoded: EncodedExample) => boolean | undefined) =>
+    inspected.some(({ encoded }) => of(encoded));
+  return {
+    where: row.where,
+    format: shape,
+    encoding: encodingInWords(example.kind, tokenizer, options),
+    dropped: inspected.every(({ dropped }) => dropped !== null) ? inspected[0].dropped : null,
+    boundaryMerged: isAny(({ boundaryMerged }) => boundaryMerged),
+    notes: [
+      ...notes,
+      ...isAny(({ lostInTemplate }) => lostInTemplate) ? ["lostInTemplate" as const] : [],
+      ...isAny(({ openingDropped }) => openingDropped) ? ["openingDropped" as const] : [],
+    ],
+    sequences: inspected.flatMap(({ sequences }) => sequences),
+  };
+}
+
+/** The tokens of one pair or text, and why it is left out. */
+function inspectEncoded(
+  encoded: EncodedExample,
+  where: string,
+  names: readonly InspectedSequence["name"][],
+  tokenizer: TextTokenizer | null,
+  options: DataOptions,
+): Pick<InspectedRow, "dropped" | "sequences"> {
+  checkVocabulary(encoded.sequences, options.vocabSize, where);
   // Cutting a list of positions tells which positions are left.
   const positions = encoded.sequences.map(({ ids, promptLength }) => ({
     ids: ids.map((_, position) => position),
@@ -77,7 +107,6 @@ export function inspectRow(
   }));
   const kept = fit({ ...encoded, sequences: positions }, options);
   const dropped = typeof kept === "string" ? kept : null;
-  const names = isPair ? ["chosen", "rejected"] as const : ["completion"] as const;
   const sequences = encoded.sequences.map(({ ids, promptLength }, side): InspectedSequence => {
     const left = typeof kept === "string" ? [] : [...kept[side].ids];
     const firstScored = options.score === "all" || typeof kept === "string"
@@ -94,20 +123,7 @@ export function inspectRow(
     }));
     return { name: names[side], tokens };
   });
-  const encoding = encodingInWords(example.kind, tokenizer, options);
-  return {
-    where: row.where,
-    format: shape,
-    encoding,
-    dropped,
-    boundaryMerged: encoded.boundaryMerged,
-    notes: [
-      ...notes,
-      ...encoded.lostInTemplate ? ["lostInTemplate" as const] : [],
-      ...encoded.openingDropped ? ["openingDropped" as const] : [],
-    ],
-    sequences,
-  };
+  return { dropped, sequences };
 }
 
 function tokenText(tokenizer: TextTokenizer, id: number): string {

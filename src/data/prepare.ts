@@ -69,39 +69,44 @@ export class RowPreparer {
   }
 
   /**
-   * @returns null if the row is left out.
+   * @returns The sequences of the row's examples that are kept, one for a pair that it makes or its text.
    * @throws {UserError} If the row is malformed, of another shape than the first, or holds ids beyond the vocabulary.
    */
-  prepare(row: DatasetRow): TokenSequence[] | null {
-    const example = this.take(row);
-    if (example === null) return null;
+  prepare(row: DatasetRow): TokenSequence[][] {
     const { where } = row;
-    return this.keep(encodeRow({ example, where }, this.tokenizer, this.options), where);
+    return this.take(row)
+      .map((example) =>
+        this.keep(encodeRow({ example, where }, this.tokenizer, this.options), where)
+      )
+      .filter((sequences) => sequences !== null);
   }
 
   /**
    * The first half of {@link prepare}: understands a row.
    *
-   * @returns null if it prefers no answer, or the filter rejects it.
+   * @returns Its examples; none if it prefers no answer, or the filter rejects them.
    */
-  take(row: DatasetRow): Example | null {
+  take(row: DatasetRow): Example[] {
     const { counts, options } = this;
     counts.rows++;
-    const { example, notes = [] } = this.look(row);
+    const { example, others = [], ties = 0, notes = [] } = this.look(row);
+    counts.ties += ties;
     if (example === null) {
       counts.droppedWithoutPreference++;
-      return null;
+      return [];
     }
     for (const note of notes) counts[note]++;
-    if (options.filter && options.filter.judge(example, row.where).length > 0) {
-      counts.filtered++;
-      return null;
-    }
-    return example;
+    const examples = [example, ...others];
+    counts.examples += examples.length;
+    const passing = examples.filter((one) =>
+      !options.filter || options.filter.judge(one, row.where).length === 0
+    );
+    counts.filtered += examples.length - passing.length;
+    return passing;
   }
 
   /**
-   * The second half: cuts a row that is encoded.
+   * The second half: cuts an example that is encoded.
    *
    * @returns null if it is left out.
    */
@@ -169,7 +174,9 @@ export class RowPreparer {
 
 const NO_ROWS: DataCounts = {
   rows: 0,
+  examples: 0,
   kept: 0,
+  ties: 0,
   filtered: 0,
   droppedPromptTooLong: 0,
   droppedTooLong: 0,
@@ -210,8 +217,7 @@ export async function prepareRows(
   const examples = async function* () {
     for await (const row of source) {
       const index = preparer.counts.rows;
-      const example = preparer.take(row);
-      if (example !== null) yield { index, where: row.where, example };
+      for (const example of preparer.take(row)) yield { index, where: row.where, example };
     }
   };
   const encoder = isWhole ? options.encoder : undefined;
@@ -247,7 +253,7 @@ function checkTruncation(
   { maxTruncatedShare = 1, maxLengthTokens }: DataOptions,
 ): void {
   const { truncatedRows, truncatedTokens } = counts;
-  const rows = counts.rows - counts.filtered - counts.droppedWithoutPreference;
+  const rows = counts.examples - counts.filtered;
   const dropped = counts.droppedPromptTooLong + counts.droppedTooLong;
   const share = (truncatedRows + dropped) / rows;
   if (share <= maxTruncatedShare) return;

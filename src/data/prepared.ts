@@ -3,7 +3,7 @@ import type { TokenSequence } from "./truncate.ts";
 
 /** What is odd about a row, and changes what is learned from it; counted by these names. */
 export type RowNote =
-  /** It has more than two answers, of which one pair is taken. */
+  /** It has more than two answers. */
   | "severalAnswers"
   /** Its prompt stands in the answers again, and is left out there. */
   | "repeatedPrompts"
@@ -21,7 +21,11 @@ export type RowNote =
 /** What became of the rows. */
 export interface DataCounts extends Record<RowNote, number> {
   rows: number;
+  /** Pairs or texts that the rows make, of which those below are counted. */
+  examples: number;
   kept: number;
+  /** Answers that are as good as the one that they would be paired with. */
+  ties: number;
   /** Rows that the filter rejects. */
   filtered: number;
   /** Rows whose prompt leaves no room for a token that counts. */
@@ -42,7 +46,7 @@ export interface DataCounts extends Record<RowNote, number> {
 /** Why a row is dropped: the count that it goes into. */
 export type DropReason = Extract<keyof DataCounts, `dropped${string}`>;
 
-/** A row's sequences, one per completion. */
+/** The sequences of an example, one per completion. A row with several pairs makes several. */
 export interface PreparedRow {
   /** In dataset order, dropped rows counted. */
   index: number;

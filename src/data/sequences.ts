@@ -1,7 +1,7 @@
 // This module is browser compatible.
 
 import type { TextTokenizer } from "../text/tokenizer.ts";
-import { parseSequence } from "./examples.ts";
+import { parseSequence } from "./text_rows.ts";
 import { type DataOptions, prepareRows } from "./prepare.ts";
 import type { Prepared, PreparedRow } from "./prepared.ts";
 import type { DatasetRow } from "./rows.ts";

@@ -34,11 +34,11 @@ export class TokenCache {
   ) {}
 
   /**
-   * @param prepare Makes tokens of a row, or null if it is left out.
+   * @param prepare Makes tokens of a row's examples that are kept.
    * @returns null if the entry is missing or stale.
    */
   async load(
-    prepare: (row: DatasetRow) => TokenSequence[] | null,
+    prepare: (row: DatasetRow) => TokenSequence[][],
   ): Promise<Prepared<PreparedRow> | null> {
     const bytes = await this.cache.get(this.key);
     if (bytes === null) {
@@ -59,19 +59,20 @@ export class TokenCache {
   async #isSame(
     known: readonly PreparedRow[],
     places: readonly number[],
-    prepare: (row: DatasetRow) => TokenSequence[] | null,
+    prepare: (row: DatasetRow) => TokenSequence[][],
   ): Promise<boolean> {
-    const knownAt = new Map(known.map((row) => [row.index, row.sequences]));
+    const knownAt = Map.groupBy(known, ({ index }) => index);
     let index = 0;
     let next = 0;
     for await (const row of this.open()) {
       if (next === places.length) break;
       if (index++ < places[next]) continue;
-      const expected = knownAt.get(places[next++]) ?? null;
+      const expected = knownAt.get(places[next++]) ?? [];
       const found = prepare(row);
-      if (found === null || expected === null ? found !== expected : !isSame(found, expected)) {
-        return false;
-      }
+      if (
+        found.length !== expected.length ||
+        !found.every((sequences, i) => isSame(sequences, expected[i].sequences))
+      ) return false;
     }
     return next === places.length;
   }

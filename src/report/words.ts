@@ -82,7 +82,7 @@ export function objectiveInWords(
 }
 
 const COUNT_WORDS: Record<
-  Exclude<keyof (DataCounts & PairCounts), "rows" | "kept">,
+  Exclude<keyof (DataCounts & PairCounts), "rows" | "examples" | "kept">,
   string
 > = {
   filtered: "rejected by the filter",
@@ -94,7 +94,8 @@ const COUNT_WORDS: Record<
   truncatedTokens: "tokens cut",
   boundaryMerged: "rows split at the common token prefix",
   identicalPairs: "identical pairs",
-  severalAnswers: "made of more than two answers",
+  severalAnswers: "rows with more than two answers",
+  ties: "answers as good as the one beside them, not paired",
   repeatedPrompts: "with the prompt in the answers again, left out there",
   echoedPrompts: "whose answers begin with the prompt",
   otherSpeakers: "with answers not by the assistant",
@@ -105,10 +106,13 @@ const COUNT_WORDS: Record<
 
 /** What was kept, cut and dropped, in words; only what happened. */
 export function countsInWords(
-  { rows, kept, ...others }: DataRecord["counts"],
+  { rows, examples, kept, ...others }: DataRecord["counts"],
   unit: "pairs" | "rows" = "pairs",
 ): string {
   const happened = Object.entries(others).filter(([, count]) => count > 0)
     .map(([name, count]) => `${count} ${COUNT_WORDS[name as keyof typeof COUNT_WORDS]}`);
-  return [`${kept} of ${rows} ${unit}`, ...happened].join(", ");
+  // Where no row makes several, pairs are counted by rows.
+  const isSeveral = examples > rows - others.droppedWithoutPreference;
+  const all = isSeveral ? `${examples} ${unit} of ${rows} rows` : `${rows} ${unit}`;
+  return [`${kept} of ${all}`, ...happened].join(", ");
 }

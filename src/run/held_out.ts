@@ -182,8 +182,11 @@ async function strongPairs(
 ): Promise<PreferencePair[] | null> {
   const isStrong: boolean[] = [];
   for await (const row of readRows(await ports.openDataset(named.path, named))) {
-    const { example } = parsePair(row, options);
-    isStrong.push(example !== null && filter.judge(example, row.where).length === 0);
+    const { example, others = [] } = parsePair(row, options);
+    const examples = example === null ? [] : [example, ...others];
+    // Of a row with several pairs all must be strong, and each is counted.
+    const failed = examples.map((one) => filter.judge(one, row.where).length);
+    isStrong.push(failed.length > 0 && failed.every((rules) => rules === 0));
   }
   const strong = pairs.filter(({ index }) => isStrong[index]);
   return strong.length === 0 || strong.length === pairs.length ? null : strong;

@@ -34,7 +34,10 @@ type DataFlags =
   & Pick<Options<"score">, "maxLength" | "truncation" | "appendEos" | "tokenize">
   & Partial<ParseFlags & Pick<Options<"score">, "maxTruncatedShare">>;
 
-type ParseFlags = Pick<Options<"score">, `${keyof NamedColumns}Column` | "promptBoundary">;
+type ParseFlags = Pick<
+  Options<"score">,
+  `${keyof NamedColumns}Column` | "promptBoundary" | "rankedPairs"
+>;
 
 /** How preference data is to be understood. */
 export function parseOptions(flags: Partial<ParseFlags>): ParseOptions {
@@ -46,6 +49,7 @@ export function parseOptions(flags: Partial<ParseFlags>): ParseOptions {
       system: flags.systemColumn,
     },
     promptBoundary: flags.promptBoundary,
+    rankedPairs: flags.rankedPairs,
   };
 }
 

@@ -1,7 +1,7 @@
 // This module is browser compatible.
 /** The sequences that `sft` learns from: all in memory, or read as training goes on. */
 import type { Options } from "../config/resolve.ts";
-import { parseSequence } from "../data/examples.ts";
+import { parseSequence } from "../data/text_rows.ts";
 import type { DataOptions } from "../data/prepare.ts";
 import { readRows } from "../data/rows.ts";
 import { loadSequences, type TextRow } from "../data/sequences.ts";

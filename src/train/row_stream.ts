@@ -25,6 +25,8 @@ export interface StreamPosition {
   rowsPerPass: number | null;
   /** What became of all rows drawn. */
   counts: DataCounts;
+  /** Pairs of the row drawn last that wait for the next step. */
+  waiting?: number;
 }
 
 interface NumberedRow {
@@ -50,6 +52,8 @@ export class RowStream<Row> implements StepRows {
   #pass = 0;
   #drawn = 0;
   #rowsPerPass: number | null = null;
+  /** What the row drawn last makes beyond the step. */
+  #waiting: Row[] = [];
 
   /**
    * @param open Reads the dataset from its beginning.
@@ -68,6 +72,7 @@ export class RowStream<Row> implements StepRows {
       drawn: this.#drawn,
       rowsPerPass: this.#rowsPerPass,
       counts: { ...this.preparer.counts },
+      waiting: this.#waiting.length,
     };
   }
 
@@ -83,37 +88,52 @@ export class RowStream<Row> implements StepRows {
   }
 
   /** Goes to a position: reads what was read until then, and draws what was drawn. */
-  async resume({ pass, drawn, rowsPerPass, counts }: StreamPosition): Promise<void> {
+  async resume({ pass, drawn, rowsPerPass, counts, waiting = 0 }: StreamPosition): Promise<void> {
     this.#pass = pass;
     this.#rowsPerPass = rowsPerPass;
-    Object.assign(this.preparer.counts, counts);
     await this.#openPass();
-    while (this.#drawn < drawn && await this.#draw() !== null);
+    let last: NumberedRow | null = null;
+    while (this.#drawn < drawn) {
+      const row = await this.#draw();
+      if (row === null) break;
+      last = row;
+    }
     if (this.#drawn < drawn) {
       throw new UserError(
         `Cannot resume: expected the ${drawn} rows that were read before, found ${this.#drawn}; has the dataset changed?`,
       );
     }
+    if (waiting > 0) this.#waiting = this.#prepare(last!).slice(-waiting);
+    Object.assign(this.preparer.counts, counts);
   }
 
   async next(): Promise<NextRows> {
     this.rows.length = 0;
     const pass = this.#pass;
-    while (this.rows.length < this.options.rowsPerStep) {
+    const { rowsPerStep } = this.options;
+    while (this.rows.length < rowsPerStep) {
+      const waiting = this.#waiting.splice(0, rowsPerStep - this.rows.length);
+      if (waiting.length > 0) {
+        this.rows.push(...waiting);
+        continue;
+      }
       const drawn = await this.#draw();
       if (drawn === null) {
         if (this.rows.length > 0) break;
         await this.#nextPass();
         return await this.next();
       }
-      const sequences = this.preparer.prepare(drawn.row);
-      if (sequences !== null) this.rows.push(this.toRow(sequences, drawn.index));
+      this.#waiting = this.#prepare(drawn);
     }
     const { counts } = this.preparer;
     if (counts.rows >= CHECKED_ROWS[0] && counts.rows <= CHECKED_ROWS[1]) this.preparer.check();
     const share = this.#rowsPerPass === null ? 0 : this.#drawn / this.#rowsPerPass;
     const rows = Uint32Array.from(this.rows.keys());
     return { rows, pass, epoch: pass + share };
+  }
+
+  #prepare({ row, index }: NumberedRow): Row[] {
+    return this.preparer.prepare(row).map((sequences) => this.toRow(sequences, index));
   }
 
   /** Closes the file that is read from. */

@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import type { NamedColumns } from "../../src/data/columns.ts";
-import { parsePair, parseSequence } from "../../src/data/examples.ts";
+import { parsePair } from "../../src/data/examples.ts";
+import { parseSequence } from "../../src/data/text_rows.ts";
 import { UserError } from "../../src/errors.ts";
 
 const row = (value: Record<string, unknown>) => ({ where: "f.jsonl, line 3", value });

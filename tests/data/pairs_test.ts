@@ -266,7 +266,9 @@ Deno.test("pairs: everything dropped or cut is counted, and the index goes on", 
   assert.deepEqual(pairs.map(({ index }) => index), [2, 3]);
   assert.deepEqual(counts, {
     rows: 4,
+    examples: 4,
     kept: 2,
+    ties: 0,
     droppedPromptTooLong: 1,
     droppedTooLong: 0,
     filtered: 0,
@@ -516,4 +518,27 @@ Deno.test("pairs: rows without a preference are dropped and counted, odd ones no
     loadPairs(rows(rated([1, 1, 1])), await byteTokenizer(), options),
     /1 prefer no answer/,
   );
+});
+
+Deno.test("pairs: all pairs of a ranked row are the row's, each counted", async () => {
+  const rated = (...ratings: number[]) => ({ prompt: "q", generations: ["a", "b", "c"], ratings });
+  const load = async (rankedPairs: DataOptions["rankedPairs"], maxRows?: number) =>
+    await loadPairs(rows(rated(1, 3, 2), rated(2, 2, 2), rated(5, 5, 4)), await byteTokenizer(), {
+      ...options,
+      rankedPairs,
+      maxRows,
+    });
+  const all = await load("best-all");
+  assert.deepEqual(all.pairs.map(({ index }) => index), [0, 0, 2]);
+  const { rows: read, examples, kept, ties, droppedWithoutPreference } = all.counts;
+  assert.deepEqual(
+    { read, examples, kept, ties, droppedWithoutPreference },
+    { read: 3, examples: 3, kept: 3, ties: 3, droppedWithoutPreference: 1 },
+  );
+  const adjacent = await load("adjacent");
+  assert.deepEqual(adjacent.pairs.map(({ index }) => index), [0, 0, 2]);
+  assert.equal(adjacent.counts.ties, 3);
+  assert.notEqual(adjacent.hash, all.hash);
+  assert.equal((await load("best-worst")).pairs.length, 2);
+  assert.equal((await load("best-all", 1)).pairs.length, 1);
 });

@@ -27,7 +27,7 @@ async function* open() {
 
 /** What is made of its rows. */
 const making = (rows: readonly PreparedRow[]) => ({ value }: DatasetRow) =>
-  rows.find(({ index }) => index === value.i)?.sequences ?? null;
+  rows.filter(({ index }) => index === value.i).map(({ sequences }) => sequences);
 
 Deno.test("token cache: what was saved is loaded, after rows from the first to the last were made again", async () => {
   const cache = new MemoryCache();
@@ -58,6 +58,7 @@ Deno.test("token cache: rows that are made otherwise now leave the entry aside",
     [first, row(53, [2, [7, 9]]), last],
     [first, row(53, [2, [7, 8, 9]]), last],
     [first, row(53, [2, [7, 8]], [2, [7, 8]]), last],
+    [first, middle, middle, last],
   ];
   for (const rows of others) {
     const loading = new TokenCache(cache, "k", open);

@@ -3,6 +3,8 @@ import { parsePair } from "../../src/data/examples.ts";
 import { type DataOptions, RowPreparer } from "../../src/data/prepare.ts";
 import type { DatasetRow } from "../../src/data/rows.ts";
 import { UserError } from "../../src/errors.ts";
+import type { TokenSequence } from "../../src/data/truncate.ts";
+import { byteTokenizer } from "../text/byte_tokenizer.ts";
 import { RowStream, type StreamOptions } from "../../src/train/row_stream.ts";
 
 const data: DataOptions = {
@@ -125,6 +127,45 @@ Deno.test("stream: taken up at any step it goes on with the same rows and counts
     assert.deepEqual(resumed.position, whole.position);
   }
   assert.equal(whole.position.counts.droppedEmptyCompletion > 5, true);
+});
+
+Deno.test("stream: rows with several pairs, also where a step ends amid a row's", async () => {
+  const open = async function* (): AsyncGenerator<DatasetRow> {
+    for (let i = 0; i < 7; i++) {
+      const value = { prompt: "q", chosen: "c", rejected: ["r", "s", "t"].slice(i % 3) };
+      yield { where: `row ${i}`, value };
+    }
+  };
+  const tokenizer = await byteTokenizer();
+  const streamed = () => {
+    const parse = (row: DatasetRow) => parsePair(row, { rankedPairs: "best-all" });
+    const preparer = new RowPreparer(parse, tokenizer, { ...data, maxLengthTokens: 64 });
+    const toRow = ([, { ids }]: TokenSequence[], index: number) => `${index}${ids.at(-1)}`;
+    return new RowStream(open, preparer, toRow, { rowsPerStep: 4, bufferRows: 3, seed: 7 });
+  };
+  const next = async (stream: ReturnType<typeof streamed>) => {
+    const { rows, pass } = await stream.next();
+    return [pass, ...Array.from(rows, (row) => stream.rows[row])];
+  };
+  const whole = streamed();
+  await whole.begin();
+  const steps = [];
+  for (let step = 0; step < 9; step++) {
+    const position = JSON.parse(JSON.stringify(whole.position));
+    steps.push({ position, rows: await next(whole) });
+  }
+  // 3 + 2 + 1 pairs, twice, and 3: a pass has fifteen in four steps.
+  assert.deepEqual(steps.map(({ rows }) => rows.length - 1), [4, 4, 4, 3, 4, 4, 4, 3, 4]);
+  assert.equal(new Set(steps.slice(0, 4).flatMap(({ rows }) => rows.slice(1))).size, 15);
+  for (const [step, { position }] of steps.entries()) {
+    const resumed = streamed();
+    await resumed.begin();
+    await resumed.resume(position);
+    const found = [];
+    for (let i = step; i < 9; i++) found.push(await next(resumed));
+    assert.deepEqual(found, steps.slice(step).map(({ rows }) => rows), `from step ${step}`);
+    assert.deepEqual(resumed.position, whole.position);
+  }
 });
 
 Deno.test("stream: what cannot be trained on is said", async () => {

@@ -50,6 +50,11 @@ export const DATASETS = {
     "Column of the system message; none: no column (default: system)",
     { default: null, placeholder: "NAME" },
   ),
+  rankedPairs: choice(
+    ["train", "eval", "score", "inspect"],
+    "Pairs of a row with several rated or ranked answers: the best against the worst, against all others, or each against the next",
+    { default: "best-worst", choices: ["best-worst", "best-all", "adjacent"] },
+  ),
   maxPairs: integer(["train"], "Use only the first N pairs after filtering; 0: all", {
     default: 0,
     min: 0,
