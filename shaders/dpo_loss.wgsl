@@ -5,16 +5,21 @@
 // The loss itself, preference_loss, stands behind this file: it is that of the loss's row in src/losses, where the same stands in
 // double precision, with the paper.
 //
-// Shapes    scores and reference (2P, 4) f32 as sequence_score writes them, chosen before rejected; state: the optimizer's, for
-//           the loss scale; dscore (2P) f32; metrics (P, PAIR_METRICS) f32. Params, State and PairMetrics are made from tables.
+// A pair's own margin lowers the gain that losses of the margin see, its weight scales its loss; WPO (Zhou et al. 2024,
+// arXiv:2406.11827, eq. 2) weighs by the confidence of both answers, through which no gradient goes.
+//
+// Shapes    scores and reference (2P, 4) f32 as sequence_score and sequence_confidence write them, chosen before rejected; terms
+//           (P, PAIR_TERMS) f32; state: the optimizer's, for the loss scale; dscore (2P) f32; metrics (P, PAIR_METRICS) f32.
+//           Params, State, PairTerms and PairMetrics are made from tables.
 // Dispatch  one thread per pair: (ceil(count / 64), 1, 1), from pair `first`.
 // Writes    overwrites dscore and metrics of its pairs. dscore carries gradient_scale (1 / pairs of the step) and the loss scale.
 @group(0) @binding(0) var<uniform> params: Params;
 @group(0) @binding(1) var<storage, read> scores: array<vec4<f32>>;
 @group(0) @binding(2) var<storage, read> reference: array<vec4<f32>>;
-@group(0) @binding(3) var<storage, read> state: State;
-@group(0) @binding(4) var<storage, read_write> dscore: array<vec2<f32>>;
-@group(0) @binding(5) var<storage, read_write> metrics: array<PairMetrics>;
+@group(0) @binding(3) var<storage, read> terms: array<PairTerms>;
+@group(0) @binding(4) var<storage, read> state: State;
+@group(0) @binding(5) var<storage, read_write> dscore: array<vec2<f32>>;
+@group(0) @binding(6) var<storage, read_write> metrics: array<PairMetrics>;
 
 struct Loss { value: f32, dchosen: f32, drejected: f32 }
 
@@ -32,6 +37,11 @@ fn plus(a: Loss, b: Loss) -> Loss {
   return Loss(a.value + b.value, a.dchosen + b.dchosen, a.drejected + b.drejected);
 }
 
+// Gains for losses of the margin, which must exceed the pair's own margin by as much as others.
+fn less_margin(pair: u32, gain: vec2<f32>) -> vec2<f32> {
+  return vec2<f32>(gain.x - terms[pair].margin / params.beta, gain.y);
+}
+
 @compute @workgroup_size(64)
 fn dpo_loss(@builtin(global_invocation_id) id: vec3<u32>) {
   if (id.x >= params.count) { return; }
@@ -40,7 +50,9 @@ fn dpo_loss(@builtin(global_invocation_id) id: vec3<u32>) {
   let rejected = scores[2u * pair + 1u];
   let chosen_gain = chosen - reference[2u * pair];
   let rejected_gain = rejected - reference[2u * pair + 1u];
-  let loss = preference_loss(pair, vec2<f32>(chosen_gain.x, rejected_gain.x));
+  var weight = terms[pair].weight;
+  if (WEIGHTING == 1) { weight *= exp(chosen.w + rejected.w); }
+  let loss = scaled(weight, preference_loss(pair, vec2<f32>(chosen_gain.x, rejected_gain.x)));
   dscore[pair] = params.gradient_scale * state.loss_scale * vec2<f32>(loss.dchosen, loss.drejected);
   metrics[pair].loss = loss.value;
   metrics[pair].reward_chosen = params.beta * chosen_gain[REWARD_COLUMN];

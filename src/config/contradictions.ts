@@ -44,6 +44,10 @@ function refuseMisfits(values: Values, isLogprobGiven: boolean, refuse: Refuse):
   if (values.reference !== null && !needsReference(objective)) {
     refuse(`no --reference with --loss-type ${values.lossType}`, `${values.reference}`);
   }
+  const sorting = terms.find(({ loss }) => loss.sorts);
+  if (values.useWeighting && sorting) {
+    refuse("--use-weighting only with losses of one pair each", sorting.type);
+  }
   const alone = terms.find(({ loss }) => loss.absolute);
   if (values.ldAlpha !== null && alone) {
     refuse("--ld-alpha only with losses of gains over a reference", alone.type);

@@ -44,7 +44,6 @@ const WITHOUT_EFFECT: ReadonlySet<string> = new Set([
 /** Features that are missing here, with the values that do without them. */
 const TURNED_OFF: Readonly<Record<string, readonly unknown[]>> = {
   generate_during_eval: [false],
-  use_weighting: [false],
   sync_ref_model: [false],
   force_use_ref_model: [false],
   group_by_length: [false],

@@ -23,6 +23,7 @@ import {
   splitTextLikeTrl,
 } from "./prompt_boundary.ts";
 import type { DatasetRow } from "./rows.ts";
+import { parseTerms, type RowTerms, type TermColumns } from "./terms.ts";
 
 /** A prompt with its completions, in the form that the row has them. */
 export type Example =
@@ -38,6 +39,8 @@ export interface ParsedRow {
   others?: Example[];
   /** Answers that are as good as the one that they would be paired with. */
   ties?: number;
+  /** Of all of its pairs. */
+  terms?: RowTerms;
   /** The shape, in words; the same for all rows of a dataset. */
   format: string;
   /** Whether it is a tool's row, made into pairs; see `exports/translate.ts`. */
@@ -58,6 +61,8 @@ export interface ParseOptions {
   promptBoundary?: PromptBoundary;
   /** Which pairs a row with several answers makes; `best-worst` if absent. */
   rankedPairs?: RankedPairs;
+  /** Where margins and weights are; if absent, none are looked for. */
+  terms?: TermColumns;
 }
 
 /**
@@ -83,9 +88,24 @@ export function parsePair(row: DatasetRow, options: ParseOptions = {}): ParsedRo
   const parsed = parsePlain(plain, options);
   const { example } = parsed;
   const isOther = ([first]: Message[]) => first !== undefined && first.role !== "assistant";
-  return example?.kind === "messages" && example.completions.some(isOther)
-    ? withNotes(parsed, ["otherSpeakers"])
-    : parsed;
+  return withTerms(
+    row,
+    example?.kind === "messages" && example.completions.some(isOther)
+      ? withNotes(parsed, ["otherSpeakers"])
+      : parsed,
+    options,
+  );
+}
+
+function withTerms(row: DatasetRow, parsed: ParsedRow, { terms: where }: ParseOptions): ParsedRow {
+  if (where === undefined) return parsed;
+  const { terms, additions, columns } = parseTerms(row, where);
+  return terms === undefined ? parsed : {
+    ...parsed,
+    terms,
+    additions: [...parsed.additions ?? [], ...additions],
+    columns: [...parsed.columns, ...columns],
+  };
 }
 
 /** Whether a row is preference data, of whatever shape. */

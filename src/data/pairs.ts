@@ -5,13 +5,14 @@ import { parsePair } from "./examples.ts";
 import { type DataOptions, prepareRows } from "./prepare.ts";
 import type { DataCounts, Prepared, PreparedRow } from "./prepared.ts";
 import type { DatasetRow } from "./rows.ts";
+import type { RowTerms } from "./terms.ts";
 import type { TokenSequence } from "./truncate.ts";
 
 export type { DataOptions } from "./prepare.ts";
 export type { TokenSequence, Truncation } from "./truncate.ts";
 
 /** A preference pair in tokens. */
-export interface PreferencePair {
+export interface PreferencePair extends RowTerms {
   /** The row in dataset order, dropped rows counted. */
   index: number;
   chosen: TokenSequence;
@@ -45,15 +46,18 @@ export async function loadPairs(
 ): Promise<LoadedPairs> {
   const parse = (row: DatasetRow) => parsePair(row, options);
   const { rows, counts, ...rest } = await prepareRows(source, parse, tokenizer, options);
-  const pairs = rows.map(({ index, sequences: [chosen, rejected] }) => ({
-    index,
-    chosen,
-    rejected,
-  }));
+  const pairs = rows.map(pairOf);
   const identicalPairs =
     pairs.filter(({ chosen, rejected }) =>
       chosen.ids.length === rejected.ids.length &&
       chosen.ids.every((id, i) => id === rejected.ids[i])
     ).length;
   return { pairs, counts: { ...counts, identicalPairs }, ...rest };
+}
+
+/** The pair of a row with two answers. */
+export function pairOf(
+  { index, sequences: [chosen, rejected], terms }: PreparedRow,
+): PreferencePair {
+  return { index, chosen, rejected, ...terms };
 }

@@ -6,8 +6,9 @@ import { type EncodedExample, type EncodeOptions, encodeRow, encodingInWords } f
 import { encodeAhead, type Encoder } from "./encoder.ts";
 import type { Example, ParsedRow, ParseOptions } from "./examples.ts";
 import type { PairFilter } from "./filter.ts";
-import type { DataCounts, DropReason, Prepared, PreparedRow } from "./prepared.ts";
+import type { DataCounts, DropReason, Prepared, PreparedExample, PreparedRow } from "./prepared.ts";
 import type { DatasetRow } from "./rows.ts";
+import { type RowTerms, wordsOf } from "./terms.ts";
 import type { TokenCache } from "./token_cache.ts";
 import { type TokenSequence, truncate, type Truncation } from "./truncate.ts";
 
@@ -42,6 +43,8 @@ export class RowPreparer {
   #shape: string | null = null;
   /** Whether rows are a tool's, made into pairs. */
   translated = false;
+  /** Whether a row has a weight above 0, as those have without one of their own. */
+  #weighs = false;
   /** What some rows have besides. */
   readonly #additions = new Set<string>();
   readonly #columns = new Set<string>();
@@ -69,16 +72,16 @@ export class RowPreparer {
   }
 
   /**
-   * @returns The sequences of the row's examples that are kept, one for a pair that it makes or its text.
+   * @returns The row's examples that are kept: the pairs that it makes, or its text.
    * @throws {UserError} If the row is malformed, of another shape than the first, or holds ids beyond the vocabulary.
    */
-  prepare(row: DatasetRow): TokenSequence[][] {
+  prepare(row: DatasetRow): PreparedExample[] {
     const { where } = row;
-    return this.take(row)
-      .map((example) =>
-        this.keep(encodeRow({ example, where }, this.tokenizer, this.options), where)
-      )
-      .filter((sequences) => sequences !== null);
+    return this.take(row).flatMap(({ example, ...rest }) => {
+      const encoded = encodeRow({ example, where }, this.tokenizer, this.options);
+      const sequences = this.keep(encoded, where);
+      return sequences === null ? [] : [{ sequences, ...rest }];
+    });
   }
 
   /**
@@ -86,10 +89,10 @@ export class RowPreparer {
    *
    * @returns Its examples; none if it prefers no answer, or the filter rejects them.
    */
-  take(row: DatasetRow): Example[] {
+  take(row: DatasetRow): (Omit<PreparedExample, "sequences"> & { example: Example })[] {
     const { counts, options } = this;
     counts.rows++;
-    const { example, others = [], ties = 0, notes = [] } = this.look(row);
+    const { example, others = [], ties = 0, notes = [], terms } = this.look(row);
     counts.ties += ties;
     if (example === null) {
       counts.droppedWithoutPreference++;
@@ -102,7 +105,10 @@ export class RowPreparer {
       !options.filter || options.filter.judge(one, row.where).length === 0
     );
     counts.filtered += examples.length - passing.length;
-    return passing;
+    if (terms?.margin !== undefined) counts.withMargin++;
+    if (terms?.weight !== undefined) counts.withWeight++;
+    if (passing.length > 0) this.#weighs ||= terms?.weight !== 0;
+    return passing.map((example) => terms === undefined ? { example } : { example, terms });
   }
 
   /**
@@ -168,6 +174,11 @@ export class RowPreparer {
           `${options.maxLengthTokens} tokens or more, and ${counts.droppedTooLong} are longer; mend the rows, raise the maximum length or loosen the filter`,
       );
     }
+    if (!this.#weighs && counts.withWeight > 0) {
+      throw new UserError(
+        `Cannot use the dataset: expected a weight above 0, found none in ${counts.withWeight} rows: mend them, or --weight-column none leaves weights out`,
+      );
+    }
     checkTruncation(counts, options);
   }
 }
@@ -177,6 +188,8 @@ const NO_ROWS: DataCounts = {
   examples: 0,
   kept: 0,
   ties: 0,
+  withMargin: 0,
+  withWeight: 0,
   filtered: 0,
   droppedPromptTooLong: 0,
   droppedTooLong: 0,
@@ -217,17 +230,17 @@ export async function prepareRows(
   const examples = async function* () {
     for await (const row of source) {
       const index = preparer.counts.rows;
-      for (const example of preparer.take(row)) yield { index, where: row.where, example };
+      for (const taken of preparer.take(row)) yield { index, where: row.where, ...taken };
     }
   };
   const encoder = isWhole ? options.encoder : undefined;
   for await (
-    const { index, where, encoded } of encodeAhead(examples(), encoder, tokenizer, options)
+    const { index, where, encoded, terms } of encodeAhead(examples(), encoder, tokenizer, options)
   ) {
     const sequences = preparer.keep(encoded, where);
     if (sequences === null) continue;
-    rows.push({ index, sequences });
-    digests.push(await digest(sequences));
+    rows.push(terms === undefined ? { index, sequences } : { index, sequences, terms });
+    digests.push(await digest(sequences, terms));
     if (rows.length === options.maxRows) break;
   }
   preparer.check();
@@ -310,9 +323,10 @@ function totalTokens(sequences: TokenSequence[]): number {
 }
 
 /** Rows are digested one by one, because Web Crypto takes no stream and a dataset need not fit in memory twice. */
-function digest(sequences: TokenSequence[]): Promise<ArrayBuffer> {
-  const parts = sequences.flatMap((
+function digest(sequences: TokenSequence[], terms?: RowTerms): Promise<ArrayBuffer> {
+  const parts: Uint32Array<ArrayBuffer>[] = sequences.flatMap((
     { ids, promptLength },
   ) => [Uint32Array.of(promptLength, ids.length), ids]);
+  if (terms !== undefined) parts.push(wordsOf(terms));
   return new Blob(parts).arrayBuffer().then((bytes) => crypto.subtle.digest("SHA-256", bytes));
 }

@@ -1,4 +1,5 @@
 // This module is browser compatible.
+import type { RowTerms } from "./terms.ts";
 import type { TokenSequence } from "./truncate.ts";
 
 /** What is odd about a row, and changes what is learned from it; counted by these names. */
@@ -26,6 +27,9 @@ export interface DataCounts extends Record<RowNote, number> {
   kept: number;
   /** Answers that are as good as the one that they would be paired with. */
   ties: number;
+  /** Rows with a margin, or with a weight, of their own. */
+  withMargin: number;
+  withWeight: number;
   /** Rows that the filter rejects. */
   filtered: number;
   /** Rows whose prompt leaves no room for a token that counts. */
@@ -47,10 +51,15 @@ export interface DataCounts extends Record<RowNote, number> {
 export type DropReason = Extract<keyof DataCounts, `dropped${string}`>;
 
 /** The sequences of an example, one per completion. A row with several pairs makes several. */
-export interface PreparedRow {
+export interface PreparedRow extends PreparedExample {
   /** In dataset order, dropped rows counted. */
   index: number;
+}
+
+/** What a row is made into, once or several times. */
+export interface PreparedExample {
   sequences: TokenSequence[];
+  terms?: RowTerms;
 }
 
 /** A dataset, ready for the model. */

@@ -8,8 +8,9 @@
  */
 
 import { type Cache, spread } from "../formats/cache.ts";
-import type { Prepared, PreparedRow } from "./prepared.ts";
+import type { Prepared, PreparedExample, PreparedRow } from "./prepared.ts";
 import type { DatasetRow } from "./rows.ts";
+import { TERM_WORDS, termsOf, wordsOf } from "./terms.ts";
 import type { TokenSequence } from "./truncate.ts";
 
 /** Rows that are encoded again when there is an entry. */
@@ -38,7 +39,7 @@ export class TokenCache {
    * @returns null if the entry is missing or stale.
    */
   async load(
-    prepare: (row: DatasetRow) => TokenSequence[][],
+    prepare: (row: DatasetRow) => PreparedExample[],
   ): Promise<Prepared<PreparedRow> | null> {
     const bytes = await this.cache.get(this.key);
     if (bytes === null) {
@@ -59,7 +60,7 @@ export class TokenCache {
   async #isSame(
     known: readonly PreparedRow[],
     places: readonly number[],
-    prepare: (row: DatasetRow) => TokenSequence[][],
+    prepare: (row: DatasetRow) => PreparedExample[],
   ): Promise<boolean> {
     const knownAt = Map.groupBy(known, ({ index }) => index);
     let index = 0;
@@ -71,7 +72,7 @@ export class TokenCache {
       const found = prepare(row);
       if (
         found.length !== expected.length ||
-        !found.every((sequences, i) => isSame(sequences, expected[i].sequences))
+        !found.every((example, i) => isSame(example, expected[i]))
       ) return false;
     }
     return next === places.length;
@@ -82,32 +83,35 @@ export class TokenCache {
   }
 }
 
-function isSame(a: readonly TokenSequence[], b: readonly TokenSequence[]): boolean {
-  return a.length === b.length &&
-    a.every(({ ids, promptLength }, side) => {
-      const other = b[side];
+function isSame(a: PreparedExample, b: PreparedExample): boolean {
+  return a.sequences.length === b.sequences.length &&
+    a.terms?.margin === b.terms?.margin && a.terms?.weight === b.terms?.weight &&
+    a.sequences.every(({ ids, promptLength }, side) => {
+      const other = b.sequences[side];
       return promptLength === other.promptLength && ids.length === other.ids.length &&
         ids.every((id, i) => id === other.ids[i]);
     });
 }
 
 /**
- * An entry: the header's length in words, the header, and then of each row its index and number of sequences, of each sequence
- * its prompt's length and its whole length, and its tokens.
+ * An entry: the header's length in words, the header, and then of each example its row's index, its terms and its number of
+ * sequences, of each sequence its prompt's length and its whole length, and its tokens.
  */
 function encode({ rows, ...header }: Prepared<PreparedRow>): Uint8Array<ArrayBuffer>[] {
   const json = new TextEncoder().encode(JSON.stringify(header satisfies Header));
   const words = Math.ceil(json.length / 4);
   const lengthOf = ({ sequences }: PreparedRow) =>
-    sequences.reduce((sum, { ids }) => sum + 2 + ids.length, 2);
+    sequences.reduce((sum, { ids }) => sum + 2 + ids.length, 2 + TERM_WORDS);
   const numbers = new Uint32Array(1 + words + rows.reduce((sum, row) => sum + lengthOf(row), 0));
   numbers[0] = words;
   const bytes = new Uint8Array(numbers.buffer);
   bytes.fill(0x20, 4, 4 + 4 * words); // JSON may end with spaces
   bytes.set(json, 4);
   let at = 1 + words;
-  for (const { index, sequences } of rows) {
+  for (const { index, sequences, terms = {} } of rows) {
     numbers[at++] = index;
+    numbers.set(wordsOf(terms), at);
+    at += TERM_WORDS;
     numbers[at++] = sequences.length;
     for (const { ids, promptLength } of sequences) {
       numbers[at++] = promptLength;
@@ -128,13 +132,14 @@ function decode(bytes: Uint8Array<ArrayBuffer>): Prepared<PreparedRow> {
   const rows: PreparedRow[] = [];
   for (let at = 1 + words; at < numbers.length;) {
     const index = numbers[at++];
+    const terms = termsOf(numbers.subarray(at, at += TERM_WORDS));
     const sequences: TokenSequence[] = [];
     for (let left = numbers[at++]; left > 0; left--) {
       const promptLength = numbers[at++], length = numbers[at++];
       sequences.push({ ids: numbers.subarray(at, at + length), promptLength });
       at += length;
     }
-    rows.push({ index, sequences });
+    rows.push(terms === undefined ? { index, sequences } : { index, sequences, terms });
   }
   return { rows, ...header };
 }

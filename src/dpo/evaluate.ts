@@ -159,9 +159,11 @@ export async function evaluate(
   const scoredPairs: PreferencePair[] = [];
   const rows: Omit<Record<PairMetric, number>, "loss">[] = [];
   let likelier = 0;
-  const batches = options.isReference && reference
+  const { useWeighting: confidence } = options.objective;
+  // The reference's scores say nothing of confidence.
+  const batches = options.isReference && reference && !confidence
     ? scoresOfReference(model, reference, pairs, options)
-    : scoreBatches(model, pairs, options, reference);
+    : scoreBatches(model, pairs, { ...options, confidence }, reference);
   for await (const batch of batches) {
     options.signal?.throwIfAborted();
     for (const [i, pair] of batch.pairs.entries()) {
@@ -169,7 +171,12 @@ export async function evaluate(
       scoredPairs.push(pair);
       const [chosen, rejected] = [batch.scores[8 * i], batch.scores[8 * i + 4]];
       const [referenceChosen, referenceRejected] = [theirs[0], theirs[4]];
-      scored.push({ chosen, rejected, referenceChosen, referenceRejected });
+      const { margin, weight = 1 } = pair;
+      const sureness = confidence ? Math.exp(batch.scores[8 * i + 3] + batch.scores[8 * i + 7]) : 1;
+      scored.push({
+        ...{ chosen, rejected, referenceChosen, referenceRejected, margin },
+        weight: weight * sureness,
+      });
       const gains = [0, 4].map((side) =>
         batch.scores[8 * i + side + column] - theirs[side + column]
       );

@@ -20,6 +20,8 @@ export interface ScoreOptions {
    * shorter one has. Default 1.
    */
   ldAlpha?: number;
+  /** Whether to tell how likely the policy finds each answer, for weights by it. */
+  confidence?: boolean;
 }
 
 /** How the options of a command want sequences to be scored. */
@@ -80,7 +82,7 @@ export function packPairs(pairs: readonly PreferencePair[], options: PackOptions
     rowCounts.push(new Set(scored.slice(before).map((position) => position.row)).size);
   }
   const groups = options.acrossPairs ? [ranges.length] : groupRows(rowCounts, 2, options.chunkRows);
-  return packBatch(trees, scored, ranges, groups);
+  return { ...packBatch(trees, scored, ranges, groups), confidence: options.confidence };
 }
 
 /** Packs single sequences, for next-token training: each one's weights are `weight` per scored token. */

@@ -83,6 +83,6 @@ export class Reference {
       ? policyTrunk
       : trunkForward(commands, runtime, weights, batch, begin, "reference trunk");
     const { y } = topForward(commands, runtime, weights, batch, trunk, begin, false);
-    headForward(commands, runtime, weights, batch, scores, y);
+    headForward(commands, runtime, weights, { ...batch, confidence: false }, scores, y);
   }
 }

@@ -29,6 +29,14 @@ export const PAIR_METRICS = [
 ] as const;
 export type PairMetric = typeof PAIR_METRICS[number];
 
+/** What pairs say of themselves. */
+export const PAIR_TERMS = ["margin", "weight"] as const;
+
+/** {@link PAIR_TERMS} of pairs, (P, 2). */
+export function pairTerms(pairs: readonly { margin?: number; weight?: number }[]): Float32Array {
+  return Float32Array.from(pairs.flatMap(({ margin = 0, weight = 1 }) => [margin, weight]));
+}
+
 const floats = (names: readonly string[]): Fields =>
   Object.fromEntries(names.map((name) => [name, "f32"]));
 
@@ -44,9 +52,14 @@ const kernel: Kernel = {
   name: "dpo_loss",
   code,
   params,
-  reads: ["scores", "reference", "state"],
+  reads: ["scores", "reference", "terms", "state"],
   writes: ["dscore", "metrics"],
-  structs: { Params: params, State: STATE_FIELDS, PairMetrics: floats(PAIR_METRICS) },
+  structs: {
+    Params: params,
+    State: STATE_FIELDS,
+    PairTerms: floats(PAIR_TERMS),
+    PairMetrics: floats(PAIR_METRICS),
+  },
 };
 
 /**
@@ -61,7 +74,8 @@ const variants = new Map<string, Variant>();
 /** The kernel with the code of the losses. */
 function variantOf(objective: Objective): Variant {
   const { fDivergenceType: divergence, fAlphaDivergenceCoef: alpha } = objective;
-  const name = `${lossInWords(objective)} ${divergence} ${alpha}`;
+  const weighting = objective.useWeighting ? 1 : 0;
+  const name = `${lossInWords(objective)} ${divergence} ${alpha} ${weighting}`;
   let variant = variants.get(name);
   if (!variant) {
     const terms = termsOf(objective);
@@ -70,7 +84,8 @@ function variantOf(objective: Objective): Variant {
       divergence === "reverse_kl" ? preferenceLoss(terms) : divergedLoss(terms, objective),
     );
     const code = codes.join("\n") + "\n";
-    variant = { constants: { REWARD_COLUMN: rewardColumn(objective) }, part: { name, code } };
+    const constants = { REWARD_COLUMN: rewardColumn(objective), WEIGHTING: weighting };
+    variant = { constants, part: { name, code } };
     variants.set(name, variant);
   }
   return variant;
@@ -78,7 +93,10 @@ function variantOf(objective: Objective): Variant {
 
 /** What the kernel calls: the weighted sum of losses. */
 function preferenceLoss(terms: readonly Term[]): string {
-  const sum = sumOf(terms, ({ type }) => `${type}_loss(pair, gain)`);
+  const sum = sumOf(
+    terms,
+    ({ type }) => `${type}_loss(pair, ${isOfMargin(type) ? "less_margin(pair, gain)" : "gain"})`,
+  );
   return /* wgsl */ `
 fn preference_loss(pair: u32, gain: vec2<f32>) -> Loss { return ${sum}; }`;
 }
@@ -92,7 +110,7 @@ function divergedLoss(
     terms,
     (term) =>
       isOfMargin(term.type)
-        ? `by_gains(${term.type}_loss(pair, vec2<f32>(chosen.x, rejected.x)), chosen.y, rejected.y)`
+        ? `by_gains(${term.type}_loss(pair, less_margin(pair, vec2<f32>(chosen.x, rejected.x))), chosen.y, rejected.y)`
         : `${term.type}_loss(pair, gain)`,
   );
   return /* wgsl */ `
@@ -133,6 +151,7 @@ export interface DpoLossOptions {
  * @param metrics {@link PAIR_METRICS} of each pair, f32 (P, 8).
  * @param scores Of the policy, chosen before rejected, f32 (2P, 4).
  * @param reference Of the reference, f32 (2P, 4).
+ * @param terms {@link PAIR_TERMS} of each pair, f32 (P, 2).
  * @param state The optimizer's.
  * @throws {RangeError} If the shapes disagree, or a loss across pairs is to be that of a few of them.
  */
@@ -142,6 +161,7 @@ export function dpoLoss(
   metrics: Tensor,
   scores: Tensor,
   reference: Tensor,
+  terms: Tensor,
   state: Tensor,
   { objective, gradientScale, chosenTokens, first, count }: DpoLossOptions,
 ): void {
@@ -150,6 +170,7 @@ export function dpoLoss(
   expectShape("dpo_loss", "metrics", metrics, [P, PAIR_METRICS.length]);
   expectShape("dpo_loss", "scores", scores, [2 * P, 4]);
   expectShape("dpo_loss", "reference", reference, [2 * P, 4]);
+  expectShape("dpo_loss", "terms", terms, [P, PAIR_TERMS.length]);
   if (isAcrossPairs(objective) && count !== P) {
     throw new RangeError(
       `dpo_loss: expected all ${P} pairs for ${objective.lossType}, found ${count}`,
@@ -167,7 +188,7 @@ export function dpoLoss(
       chosen_tokens: chosenTokens,
       ...Object.fromEntries(read),
     },
-    tensors: [scores, reference, state, dscore, metrics],
+    tensors: [scores, reference, terms, state, dscore, metrics],
     workgroups: [Math.ceil(count / 64)],
   });
 }

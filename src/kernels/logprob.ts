@@ -1,6 +1,8 @@
 // This module is browser compatible.
 import backwardCode from "../../shaders/logprob_backward.wgsl" with { type: "text" };
 import forwardCode from "../../shaders/logprob_forward.wgsl" with { type: "text" };
+import squaresCode from "../../shaders/logprob_squares.wgsl" with { type: "text" };
+import confidenceCode from "../../shaders/sequence_confidence.wgsl" with { type: "text" };
 import scoreCode from "../../shaders/sequence_score.wgsl" with { type: "text" };
 import type { Commands } from "../gpu/commands.ts";
 import type { Kernel } from "../gpu/kernel.ts";
@@ -32,6 +34,22 @@ const scoreKernel: Kernel = {
   reads: ["sequences", "scored", "logprob"],
   writes: ["scores"],
   reduces: "vec4<f32>",
+};
+const squaresKernel: Kernel = {
+  name: "logprob_squares",
+  code: squaresCode,
+  params,
+  reads: ["logits", "lse", "row_scored"],
+  writes: ["squares"],
+  reduces: "f32",
+};
+const confidenceKernel: Kernel = {
+  name: "sequence_confidence",
+  code: confidenceCode,
+  params: { first: "u32", count: "u32" },
+  reads: ["sequences", "logprob", "squares"],
+  writes: ["scores"],
+  reduces: "f32",
 };
 
 /** An entry of {@link ScoredTensors.rowScored} without a scored position. */
@@ -125,6 +143,60 @@ export function sequenceScore(
     variant: { overrides: { WORKGROUP: 64 } },
     params: { first, count },
     tensors: [sequences, scored, logprob, scores],
+    workgroups: grid(count),
+  });
+}
+
+/**
+ * The logarithm of the sum of squared probabilities at each scored position of a chunk of rows.
+ *
+ * @param squares f32 (S).
+ * @param logits As in {@link logprobForward}, which wrote `lse`.
+ * @throws {RangeError} If the shapes disagree.
+ */
+export function logprobSquares(
+  commands: Commands,
+  squares: Tensor,
+  logits: Tensor,
+  lse: Tensor,
+  { rowScored, scored }: ScoredTensors,
+  { V, firstRow }: { V: number; firstRow: number },
+): void {
+  const [R, stride] = logits.shape;
+  expectMultiple("logprob_squares", "stride", stride, 4);
+  expectShape("logprob_squares", "lse", lse, [rowScored.shape[0], 2]);
+  expectShape("logprob_squares", "squares", squares, [scored.shape[0]]);
+  commands.dispatch(squaresKernel, {
+    variant: { overrides: { WORKGROUP: reducingThreads(commands.gpu, "logprob") } },
+    params: { R, V, stride, first_row: firstRow },
+    tensors: [logits, lse, rowScored, squares],
+    workgroups: grid(R),
+  });
+}
+
+/**
+ * How likely the policy finds completions: writes the fourth number of scores, of which WPO's weight is the exponential.
+ *
+ * @param scores f32 (slots, 4), behind {@link sequenceScore}.
+ * @param squares f32 (S).
+ * @param first First of the `count` sequences.
+ * @throws {RangeError} If the shapes disagree.
+ */
+export function sequenceConfidence(
+  commands: Commands,
+  scores: Tensor,
+  logprob: Tensor,
+  squares: Tensor,
+  { scored, sequences }: ScoredTensors,
+  { first, count }: { first: number; count: number },
+): void {
+  expectShape("sequence_confidence", "logprob", logprob, [scored.shape[0]]);
+  expectShape("sequence_confidence", "squares", squares, [scored.shape[0]]);
+  expectShape("sequence_confidence", "scores", scores, [scores.shape[0], 4]);
+  commands.dispatch(confidenceKernel, {
+    variant: { overrides: { WORKGROUP: 64 } },
+    params: { first, count },
+    tensors: [sequences, logprob, squares, scores],
     workgroups: grid(count),
   });
 }

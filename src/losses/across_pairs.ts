@@ -75,6 +75,7 @@ export const ACROSS_PAIRS = {
   aot: {
     paper: "Melnyk et al. 2024, arXiv:2406.05882",
     reads: ["labelSmoothing"],
+    sorts: true,
     ofAll(pairs, options): PairLoss[] {
       const { values, leftSlopes } = bySortedPairs(
         pairs.map(({ chosen, rejected }) => chosen - rejected),
@@ -100,6 +101,7 @@ ${sorted("aot", "-slope")}`,
   aot_unpaired: {
     paper: "Melnyk et al. 2024, arXiv:2406.05882",
     reads: ["labelSmoothing"],
+    sorts: true,
     ofAll(pairs, options): PairLoss[] {
       const { values, leftSlopes, rightSlopes } = bySortedPairs(
         pairs.map(({ chosen, referenceChosen }) => chosen - referenceChosen),

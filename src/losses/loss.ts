@@ -6,6 +6,10 @@ export interface PairScores {
   rejected: number;
   referenceChosen: number;
   referenceRejected: number;
+  /** By how much more losses of the margin ask for, in units of rewards; default 0. */
+  margin?: number;
+  /** What the loss is multiplied with; default 1. */
+  weight?: number;
 }
 
 /** A pair's loss and its derivatives with respect to the policy's two scores. */
@@ -53,6 +57,8 @@ interface LossFacts {
   reference?: false;
   /** The loss depends on scores by themselves, not on gains over the reference alone. */
   absolute?: true;
+  /** The loss compares sorted numbers, so that none belongs to a pair that could have a weight. */
+  sorts?: true;
   /**
    * Value and derivatives in WGSL: `fn NAME_loss(pair: u32, gain: vec2<f32>) -> Loss` for shaders/dpo_loss.wgsl, and what it calls
    * beyond that. `gain` is by how much the scores of the pair's chosen and rejected exceed the reference's.

@@ -26,6 +26,8 @@ export interface Objective extends LossOptions {
   /** What losses of the margin make of gains. */
   fDivergenceType: DivergenceType;
   fAlphaDivergenceCoef: number;
+  /** WPO: pairs weigh by how likely the policy finds their answers. */
+  useWeighting: boolean;
 }
 
 /** What says which losses are added up. */
@@ -56,6 +58,17 @@ export function isOfMargin(type: LossType): boolean {
   return Object.hasOwn(OF_MARGIN, type);
 }
 
+/** Whether pairs may ask for a margin of their own: of losses of the margin, beside which sft may stand. */
+export function takesMargins(objective: ChosenLosses): boolean {
+  const types = termsOf(objective).map(({ type }) => type);
+  return types.some(isOfMargin) && types.every((type) => isOfMargin(type) || type === "sft");
+}
+
+/** Whether pairs may have weights. */
+export function takesWeights(objective: ChosenLosses): boolean {
+  return termsOf(objective).every(({ loss }) => !loss.sorts);
+}
+
 /** Whether it takes all pairs of a batch to know the loss of one. */
 export function isAcrossPairs(objective: Objective): boolean {
   return termsOf(objective).some(({ loss }) => loss.ofAll);
@@ -81,32 +94,36 @@ export function pairLosses(
     losses: loss.of
       ? pairs.map((pair) =>
         isOfMargin(type)
-          ? ofDivergedGains(loss.of, pair, objective, chosenTokens)
+          ? ofMargin(loss.of, pair, objective, chosenTokens)
           : loss.of(pair, objective, chosenTokens)
       )
       : loss.ofAll(pairs, objective),
   }));
-  return pairs.map((_, i) => {
+  return pairs.map(({ weight: own = 1 }, i) => {
     const sum = (of: keyof PairLoss) =>
-      terms.reduce((sum, { losses, weight }) => sum + weight * losses[i][of], 0);
+      own * terms.reduce((sum, { losses, weight }) => sum + weight * losses[i][of], 0);
     return { value: sum("value"), dchosen: sum("dchosen"), drejected: sum("drejected") };
   });
 }
 
-/** The loss of what a divergence makes of the gains; the derivatives are those by the scores. */
-function ofDivergedGains(
+/** The loss of what a divergence makes of the gains, less the margin; the derivatives are those by the scores. */
+function ofMargin(
   of: NonNullable<Loss["of"]>,
   pair: PairScores,
   objective: Objective,
   chosenTokens: number,
 ): PairLoss {
   const { fDivergenceType: type, fAlphaDivergenceCoef: alpha } = objective;
-  if (type === "reverse_kl") return of(pair, objective, chosenTokens);
+  const more = (pair.margin ?? 0) / objective.beta;
+  if (type === "reverse_kl") {
+    const { referenceChosen } = pair;
+    return of({ ...pair, referenceChosen: referenceChosen + more }, objective, chosenTokens);
+  }
   const divergence: Divergence = DIVERGENCES[type];
   const chosen = divergence.of(pair.chosen - pair.referenceChosen, alpha);
   const rejected = divergence.of(pair.rejected - pair.referenceRejected, alpha);
   const gains = {
-    chosen: chosen.value,
+    chosen: chosen.value - more,
     rejected: rejected.value,
     referenceChosen: 0,
     referenceRejected: 0,

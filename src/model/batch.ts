@@ -57,6 +57,8 @@ export interface PackedBatch {
   groups: HeadGroup[];
   /** Rows by token, for the gradient of the embedding. */
   tokenRows: RowsById;
+  /** Whether the head also tells how likely the model finds each completion; see sequenceConfidence. */
+  confidence?: boolean;
 }
 
 const QUERY_TILE_WORDS = 8;
@@ -173,6 +175,7 @@ export interface GpuBatch extends ScoredTensors {
   rows: Tensor;
   groups: HeadGroup[];
   tokenRows: RowsById<Tensor>;
+  confidence?: boolean;
 }
 
 /** Writes a batch to the workspace; the tensors are valid until the next batch is written. */
@@ -193,6 +196,7 @@ export function uploadBatch(gpu: Gpu, workspace: Workspace, batch: PackedBatch):
     scored: put("scored", batch.scored, 4),
     sequences: put("sequences", batch.sequences, 4),
     groups: batch.groups,
+    confidence: batch.confidence,
     tokenRows: {
       ids: put("token ids", batch.tokenRows.ids),
       starts: put("token starts", batch.tokenRows.starts),

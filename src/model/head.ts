@@ -3,7 +3,13 @@ import type { Commands } from "../gpu/commands.ts";
 import type { Gpu } from "../gpu/device.ts";
 import { mostTensorBytes, rowsFrom, type Tensor, view, writeTensor } from "../gpu/tensor.ts";
 import { embeddingBackward, embeddingForward } from "../kernels/embedding.ts";
-import { logprobBackward, logprobForward, sequenceScore } from "../kernels/logprob.ts";
+import {
+  logprobBackward,
+  logprobForward,
+  logprobSquares,
+  sequenceConfidence,
+  sequenceScore,
+} from "../kernels/logprob.ts";
 import { paddedColumns, sumParts } from "../kernels/matmul.ts";
 import { tuned } from "../kernels/tuning.ts";
 import type { GpuBatch, HeadGroup } from "./batch.ts";
@@ -27,12 +33,17 @@ export function headChunkRows(gpu: Gpu, vocabSize: number): number {
 export interface HeadState {
   lse: Tensor;
   logprob: Tensor;
+  /** Where the batch asks for confidence. */
+  squares?: Tensor;
 }
 
 export function headState({ workspace }: Runtime, batch: GpuBatch): HeadState {
   return {
     lse: workspace.get("head lse", "f32", [batch.rowScored.shape[0], 2]),
     logprob: workspace.get("head logprob", "f32", [batch.scored.shape[0]]),
+    ...batch.confidence
+      ? { squares: workspace.get("head squares", "f32", [batch.scored.shape[0]]) }
+      : {},
   };
 }
 
@@ -114,13 +125,27 @@ function chunkForward(
   commands: Commands,
   weights: Weights,
   batch: GpuBatch,
-  { lse, logprob }: HeadState,
+  { lse, logprob, squares }: HeadState,
   y: Tensor,
   chunk: Chunk,
 ): void {
   const { vocabSize: V } = weights.config;
   logitsForward(commands, headOf(weights), chunk, y, chunk.rows);
-  logprobForward(commands, lse, logprob, chunk.logits, batch, { V, firstRow: chunk.firstRow });
+  const { logits, firstRow } = chunk;
+  logprobForward(commands, lse, logprob, logits, batch, { V, firstRow });
+  if (squares) logprobSquares(commands, squares, logits, lse, batch, { V, firstRow });
+}
+
+/** Sums what the chunks of a group found. */
+function groupScores(
+  commands: Commands,
+  scores: Tensor,
+  { logprob, squares }: HeadState,
+  batch: GpuBatch,
+  { firstSequence: first, sequenceCount: count }: HeadGroup,
+): void {
+  sequenceScore(commands, scores, logprob, batch, { first, count });
+  if (squares) sequenceConfidence(commands, scores, logprob, squares, batch, { first, count });
 }
 
 /**
@@ -142,8 +167,7 @@ export function headForward(
     for (const chunk of chunksOf(runtime, weights, batch, group)) {
       chunkForward(commands, weights, batch, state, y, chunk);
     }
-    const { firstSequence: first, sequenceCount: count } = group;
-    sequenceScore(commands, scores, state.logprob, batch, { first, count });
+    groupScores(commands, scores, state, batch, group);
   }
 }
 
@@ -171,8 +195,7 @@ export function headForwardBackward(
   for (const group of batch.groups) {
     const chunks = [...chunksOf(runtime, weights, batch, group)];
     for (const chunk of chunks) chunkForward(commands, weights, batch, state, y, chunk);
-    const { firstSequence: first, sequenceCount: count } = group;
-    sequenceScore(commands, scores, state.logprob, batch, { first, count });
+    groupScores(commands, scores, state, batch, group);
     loss(group);
     for (const chunk of chunks) {
       if (chunks.length > 1) chunkForward(commands, weights, batch, state, y, chunk);

@@ -95,6 +95,8 @@ const COUNT_WORDS: Record<
   boundaryMerged: "rows split at the common token prefix",
   identicalPairs: "identical pairs",
   severalAnswers: "rows with more than two answers",
+  withMargin: "rows with a margin",
+  withWeight: "rows with a weight",
   ties: "answers as good as the one beside them, not paired",
   repeatedPrompts: "with the prompt in the answers again, left out there",
   echoedPrompts: "whose answers begin with the prompt",

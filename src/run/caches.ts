@@ -70,7 +70,7 @@ export async function withCaches<T>(
   const cacheable = cache !== null && options.filter === undefined && options.maxRows === undefined;
   if (!cacheable) return await prepare({ ...options, encoder });
   const key = await cacheKey({
-    kind: "tokens 2",
+    kind: "tokens 3",
     program: await ports.hashTokenCode(),
     shape,
     options: keyed,

@@ -9,6 +9,7 @@ import type { DataOptions } from "../data/prepare.ts";
 import type { Prepared } from "../data/prepared.ts";
 import { type Dataset, filesOf, readRows } from "../data/rows.ts";
 import type { SplitChoice } from "../data/source.ts";
+import { takesMargins, takesWeights } from "../losses/losses.ts";
 import type { Checkpoint } from "../model/load.ts";
 import type { DataRecord } from "../report/run_record.ts";
 import { type Caches, withCaches } from "./caches.ts";
@@ -34,10 +35,9 @@ type DataFlags =
   & Pick<Options<"score">, "maxLength" | "truncation" | "appendEos" | "tokenize">
   & Partial<ParseFlags & Pick<Options<"score">, "maxTruncatedShare">>;
 
-type ParseFlags = Pick<
-  Options<"score">,
-  `${keyof NamedColumns}Column` | "promptBoundary" | "rankedPairs"
->;
+type ParseFlags =
+  & Pick<Options<"score">, `${keyof NamedColumns}Column` | "promptBoundary" | "rankedPairs">
+  & Pick<Options<"train">, "marginColumn" | "weightColumn" | "lossType" | "lossWeights">;
 
 /** How preference data is to be understood. */
 export function parseOptions(flags: Partial<ParseFlags>): ParseOptions {
@@ -50,7 +50,21 @@ export function parseOptions(flags: Partial<ParseFlags>): ParseOptions {
     },
     promptBoundary: flags.promptBoundary,
     rankedPairs: flags.rankedPairs,
+    terms: termColumns(flags),
   };
+}
+
+/** Where a training or an evaluation looks for margins and weights; other commands do without. */
+function termColumns(
+  { marginColumn: margin, weightColumn: weight, lossType, lossWeights = null }: Partial<ParseFlags>,
+): ParseOptions["terms"] {
+  if (margin === undefined || weight === undefined || lossType === undefined) return undefined;
+  const objective = { lossType, lossWeights };
+  const refused = {
+    ...takesMargins(objective) ? {} : { margin: lossType },
+    ...takesWeights(objective) ? {} : { weight: lossType },
+  };
+  return { margin, weight, refused };
 }
 
 export function dataOptions(

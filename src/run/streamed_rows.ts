@@ -4,6 +4,7 @@ import type { Options } from "../config/resolve.ts";
 import type { ParsedRow } from "../data/examples.ts";
 import { type DataOptions, RowPreparer } from "../data/prepare.ts";
 import { type DatasetRow, readRowsInTurn, sizesOf } from "../data/rows.ts";
+import type { PreparedRow } from "../data/prepared.ts";
 import type { TokenSequence } from "../data/truncate.ts";
 import type { TextTokenizer } from "../text/tokenizer.ts";
 import { RowStream } from "../train/row_stream.ts";
@@ -22,7 +23,7 @@ export async function streamRows<Row>(
   tokenizer: TextTokenizer | null,
   data: DataOptions,
   parse: (row: DatasetRow) => ParsedRow,
-  toRow: (sequences: TokenSequence[], index: number) => Row,
+  toRow: (prepared: PreparedRow) => Row,
   sequencesPerRow: number,
   ports: Ports,
 ): Promise<TrainingRows<Row>> {
@@ -53,7 +54,7 @@ export async function streamRows<Row>(
     order: stream,
     stream,
     largest: {
-      rows: Array.from({ length: batchSize }, (_, i) => toRow(longest, i)),
+      rows: Array.from({ length: batchSize }, (_, i) => toRow({ index: i, sequences: longest })),
       tokens: new Array(batchSize).fill(sequencesPerRow * data.maxLengthTokens),
     },
     data: () => ({ record: record(), tokens: null, bufferRows }),

@@ -5,7 +5,12 @@ import { suspectedFlips } from "../dpo/label_flips.ts";
 import { startDpo } from "../train/training.ts";
 import { trainableOf } from "../train/trainable.ts";
 import { lossOfEquals } from "../losses/losses.ts";
-import { evaluationChanges, type MetricsLine, type Sample } from "../report/run_record.ts";
+import {
+  type DataRecord,
+  evaluationChanges,
+  type MetricsLine,
+  type Sample,
+} from "../report/run_record.ts";
 import { factsOf } from "../report/words.ts";
 import type { StepMetrics } from "../train/step_metrics.ts";
 import { checkBatch, planMemory, releaseScratch, reserveStep } from "../train/memory_plan.ts";
@@ -125,7 +130,10 @@ export async function train(
       memory,
       course: {
         beta: options.beta,
-        lossOfEquals: options.reference === null ? lossOfEquals(options) : null,
+        // Of a stream it is known in the end.
+        get lossOfEquals() {
+          return expectedLoss(options, rows.data().record);
+        },
         chosenTokens: rows.stream ? null : meanOf(rows.rows.map(({ chosen }) => chosen)),
       },
       evaluation: new EvaluationPlan(
@@ -171,7 +179,8 @@ export async function train(
       prepareSteps();
     };
     prepareSteps();
-    const check = selfCheck(options, firstStep, events.emit);
+    const expected = () => expectedLoss(options, rows.data().record);
+    const check = selfCheck(options, firstStep, expected, events.emit);
     const { steps, isAll } = await runLoop(run, firstStep, check, evaluate);
     for (const scores of cached) await scores.save();
     const result = { steps, output: output.path, metrics: output.metrics };
@@ -215,6 +224,12 @@ export async function train(
   }
 }
 
+/** The loss before the first step, where it is the same for all pairs. */
+function expectedLoss(options: Options<"train">, { counts }: DataRecord): number | null {
+  const differs = options.useWeighting || counts.withMargin > 0 || counts.withWeight > 0;
+  return options.reference !== null || differs ? null : lossOfEquals(options);
+}
+
 /** Tokens of an answer, in the mean. */
 function meanOf(answers: readonly TokenSequence[]): number {
   const tokens = answers.reduce((sum, { ids, promptLength }) => sum + ids.length - promptLength, 0);
@@ -222,12 +237,16 @@ function meanOf(answers: readonly TokenSequence[]): number {
 }
 
 /** Checks the first step that was not skipped, of a run that begins. */
-function selfCheck(options: Options<"train">, firstStep: number, emit: Emit) {
-  const expected = options.reference === null ? lossOfEquals(options) : null;
+function selfCheck(
+  options: Options<"train">,
+  firstStep: number,
+  expected: () => number | null,
+  emit: Emit,
+) {
   let checked = firstStep > 0;
   return (metrics: StepMetrics) => {
     if (checked || metrics.skipped) return;
-    emit({ type: "checked", found: checkFirstStep(metrics, expected, options.beta) });
+    emit({ type: "checked", found: checkFirstStep(metrics, expected(), options.beta) });
     checked = true;
   };
 }

@@ -3,7 +3,7 @@
 import type { Options, Resolved } from "../config/resolve.ts";
 import { parsePair } from "../data/examples.ts";
 import type { PairFilter } from "../data/filter.ts";
-import type { PreferencePair } from "../data/pairs.ts";
+import { pairOf, type PreferencePair } from "../data/pairs.ts";
 import type { DataOptions } from "../data/prepare.ts";
 import { treeTokens } from "../dpo/pack.ts";
 import { plannedRows } from "../train/step_rows.ts";
@@ -28,7 +28,7 @@ export async function openTrainingPairs(
       model.tokenizer,
       { ...data, filter },
       (row) => parsePair(row, data),
-      ([chosen, rejected], index): PreferencePair => ({ index, chosen, rejected }),
+      pairOf,
       2,
       caches.ports,
     )

@@ -5,7 +5,7 @@ import { parseSequence } from "../data/text_rows.ts";
 import type { DataOptions } from "../data/prepare.ts";
 import { readRows } from "../data/rows.ts";
 import { loadSequences, type TextRow } from "../data/sequences.ts";
-import type { TokenSequence } from "../data/truncate.ts";
+import type { PreparedRow } from "../data/prepared.ts";
 import { plannedRows } from "../train/step_rows.ts";
 import { type Caches, withCaches } from "./caches.ts";
 import { dataRecord, mainDataset, type NamedDataset } from "./inputs.ts";
@@ -22,7 +22,7 @@ export async function openTrainingSequences(
 ): Promise<TrainingRows<TextRow>> {
   if (options.streaming) {
     const { tokenizer } = model;
-    const toRow = ([only]: TokenSequence[], index: number): TextRow => ({ index, ...only });
+    const toRow = ({ index, sequences: [only] }: PreparedRow): TextRow => ({ index, ...only });
     return await streamRows(options, tokenizer, data, parseSequence, toRow, 1, caches.ports);
   }
   const named = mainDataset(options, "train");

@@ -26,7 +26,12 @@ export function dpoSteps(
     const microBatches: DpoBatch[] = [];
     for (let begin = 0; begin < chosen.length; begin += batchSize) {
       const part = chosen.slice(begin, begin + batchSize);
-      const packed = packPairs(part, { ...packing, chunkRows, acrossPairs });
+      const packed = packPairs(part, {
+        ...packing,
+        chunkRows,
+        acrossPairs,
+        confidence: run.objective.useWeighting,
+      });
       const onMetrics = (data: Float32Array) => {
         metrics.add(data);
         notFinite ??= findNotFinite(part, data, METRIC_COLUMNS);

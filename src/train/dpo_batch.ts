@@ -2,8 +2,8 @@
 import type { PreferencePair } from "../data/pairs.ts";
 import type { Commands } from "../gpu/commands.ts";
 import type { Readback } from "../gpu/readback.ts";
-import type { Tensor } from "../gpu/tensor.ts";
-import { dpoLoss, PAIR_METRICS } from "../kernels/dpo_loss.ts";
+import { type Tensor, writeTensor } from "../gpu/tensor.ts";
+import { dpoLoss, PAIR_METRICS, PAIR_TERMS, pairTerms } from "../kernels/dpo_loss.ts";
 import type { GpuBatch, HeadGroup, PackedBatch } from "../model/batch.ts";
 import { type Model, scoreTensor } from "../model/model.ts";
 import type { Optimizer } from "./optimizer.ts";
@@ -26,6 +26,7 @@ export interface DpoRun {
 export class DpoBatch implements TrainingBatch {
   #reference: Tensor | undefined;
   #metrics: Tensor | undefined;
+  #terms: Tensor | undefined;
 
   /**
    * @param step Of all micro-batches of the step: how many pairs, over which the loss is a mean, and what losses divide by to make
@@ -48,6 +49,9 @@ export class DpoBatch implements TrainingBatch {
   afterTrunk(commands: Commands, batch: GpuBatch, trunk: Tensor): void {
     this.run.trunkCache.store(commands, this.pairs, trunk);
     const { reference, model } = this.run;
+    const shape = [this.pairs.length, PAIR_TERMS.length];
+    this.#terms = model.runtime.workspace.get("pair terms", "f32", shape);
+    writeTensor(model.gpu, this.#terms, pairTerms(this.pairs));
     if (reference) {
       this.#reference = reference.scores(commands, this.pairs, batch, trunk, this.readback);
     } else {
@@ -60,13 +64,22 @@ export class DpoBatch implements TrainingBatch {
     const { objective, optimizer, model } = this.run;
     const shape = [this.pairs.length, PAIR_METRICS.length];
     this.#metrics = model.runtime.workspace.get("pair metrics", "f32", shape);
-    dpoLoss(commands, dscore, this.#metrics, scores, this.#reference!, optimizer.state, {
-      objective,
-      gradientScale: 1 / this.step.pairs,
-      chosenTokens: this.step.chosenTokens,
-      first: group.firstSequence / 2,
-      count: group.sequenceCount / 2,
-    });
+    dpoLoss(
+      commands,
+      dscore,
+      this.#metrics,
+      scores,
+      this.#reference!,
+      this.#terms!,
+      optimizer.state,
+      {
+        objective,
+        gradientScale: 1 / this.step.pairs,
+        chosenTokens: this.step.chosenTokens,
+        first: group.firstSequence / 2,
+        count: group.sequenceCount / 2,
+      },
+    );
   }
 
   report(commands: Commands, readback: Readback): void {

@@ -1,8 +1,7 @@
 // This module is browser compatible.
 import type { RowPreparer } from "../data/prepare.ts";
-import type { DataCounts } from "../data/prepared.ts";
+import type { DataCounts, PreparedRow } from "../data/prepared.ts";
 import type { DatasetRow } from "../data/rows.ts";
-import type { TokenSequence } from "../data/truncate.ts";
 import { UserError } from "../errors.ts";
 import { hash } from "./order.ts";
 import type { NextRows, StepRows } from "./step_rows.ts";
@@ -57,12 +56,12 @@ export class RowStream<Row> implements StepRows {
 
   /**
    * @param open Reads the dataset from its beginning.
-   * @param toRow What a step is made from, of a row's sequences.
+   * @param toRow What a step is made from, of what a row is made into.
    */
   constructor(
     readonly open: () => AsyncIterable<DatasetRow>,
     readonly preparer: RowPreparer,
-    readonly toRow: (sequences: TokenSequence[], index: number) => Row,
+    readonly toRow: (prepared: PreparedRow) => Row,
     readonly options: StreamOptions,
   ) {}
 
@@ -133,7 +132,7 @@ export class RowStream<Row> implements StepRows {
   }
 
   #prepare({ row, index }: NumberedRow): Row[] {
-    return this.preparer.prepare(row).map((sequences) => this.toRow(sequences, index));
+    return this.preparer.prepare(row).map((example) => this.toRow({ index, ...example }));
   }
 
   /** Closes the file that is read from. */

@@ -196,6 +196,10 @@ Deno.test("contradictions are refused", () => {
   );
   train(["loss-type", "simpo,ipo"], ["reference", "m"])();
   refuses(train(both, ["ld-alpha", "0.5"]), /--ld-alpha only with losses of gains .*, found sft/);
+  refuses(
+    train(["loss-type", "sigmoid,aot"], ["use-weighting", "true"]),
+    /--use-weighting only with losses of one pair each, found aot/,
+  );
   const forward = ["f-divergence-type", "forward_kl"] as [string, unknown];
   train(both, forward)();
   refuses(

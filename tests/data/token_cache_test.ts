@@ -12,7 +12,11 @@ const row = (
   sequences: sequences.map(([promptLength, ids]) => ({ promptLength, ids: Uint32Array.from(ids) })),
 });
 const prepared: Prepared<PreparedRow> = {
-  rows: [row(0, [1, [5, 6]], [1, [5, 2 ** 32 - 1, 0]]), row(53, [2, [7, 8]]), row(99)],
+  rows: [
+    row(0, [1, [5, 6]], [1, [5, 2 ** 32 - 1, 0]]),
+    { ...row(53, [2, [7, 8]]), terms: { margin: -0.5 } },
+    row(99),
+  ],
   counts: { rows: 100, kept: 3 } as Prepared<PreparedRow>["counts"],
   format: "text with “quotes”",
   translated: false,
@@ -27,7 +31,7 @@ async function* open() {
 
 /** What is made of its rows. */
 const making = (rows: readonly PreparedRow[]) => ({ value }: DatasetRow) =>
-  rows.filter(({ index }) => index === value.i).map(({ sequences }) => sequences);
+  rows.filter(({ index }) => index === value.i).map(({ index: _, ...example }) => example);
 
 Deno.test("token cache: what was saved is loaded, after rows from the first to the last were made again", async () => {
   const cache = new MemoryCache();
@@ -48,8 +52,12 @@ Deno.test("token cache: rows that are made otherwise now leave the entry aside",
   const cache = new MemoryCache();
   await new TokenCache(cache, "k", open).save(prepared);
   const [first, middle, last] = prepared.rows;
-  const others = [
+  const others: PreparedRow[][] = [
     [],
+    [first, row(53, [2, [7, 8]]), last],
+    [first, { ...middle, terms: { margin: -0.25 } }, last],
+    [first, { ...middle, terms: { weight: -0.5 } }, last],
+    [{ ...first, terms: { weight: 1 } }, middle, last],
     [first, last],
     [first, middle],
     [first, middle, last, row(13, [1, [1, 2]])],

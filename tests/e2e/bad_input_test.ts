@@ -200,6 +200,44 @@ for (const [name, [content, expected]] of Object.entries(FILES)) {
     }));
 }
 
+Deno.test("refused: margins and weights that are none, or that the loss has no use for", () =>
+  withInputs(async (inputs) => {
+    const refusing = async (
+      rows: Record<string, unknown>[],
+      expected: RegExp,
+      ...flags: (string | number)[]
+    ) => {
+      await Deno.writeTextFile(inputs.pairs, rows.map((fields) => `${row(fields)}\n`).join(""));
+      await refused(inputs, expected, "train", ...inputs.flags, ...flags);
+    };
+    await refusing([{ weight: 0 }, { weight: 0 }], /expected a weight above 0, found none in 2/);
+    await refusing([{}, { weight: -1 }], /line 2: expected "weight" .* at least 0, found -1/);
+    await refusing([{ margin: "x" }], /line 1: expected "margin" to be a number, found "x"/);
+    const simpo = ["--loss-type", "simpo"];
+    await refusing(
+      [{}, { margin: 1 }],
+      /line 2: expected no margin with --loss-type simpo/,
+      ...simpo,
+    );
+    const aot = ["--loss-type", "sigmoid,aot"];
+    await refusing(
+      [{ weight: 1 }],
+      /no weight with --loss-type sigmoid,aot, .*: --weight-column none/,
+      ...aot,
+    );
+    const streaming = ["--streaming", "--max-steps", 2, "--loss-type", "simpo"];
+    await refusing([{ margin: 1 }], /line 1: expected no margin/, ...streaming);
+    await refusing([{}], /a column "gap" for --margin-column/, "--margin-column", "gap");
+  }));
+
+Deno.test("refused: rows whose ranks are all alike", () =>
+  withInputs(async (inputs) => {
+    const tied = { prompt: "q", generations: ["a", "b", "c"], ranks: [1, 1, 1] };
+    await Deno.writeTextFile(inputs.pairs, `${JSON.stringify(tied)}\n`);
+    const flags = [...inputs.flags, "--ranked-pairs", "adjacent"];
+    await refused(inputs, /1 prefer no answer/, "train", ...flags);
+  }));
+
 Deno.test("refused: options that do not exist or do not fit the model", () =>
   withInputs(async (inputs) => {
     const train = (expected: RegExp, ...flags: (string | number)[]) =>

@@ -1,5 +1,11 @@
 import { resolveOptions } from "../../src/config/resolve.ts";
-import { dpoLoss, PAIR_METRICS, rewardColumn } from "../../src/kernels/dpo_loss.ts";
+import {
+  dpoLoss,
+  PAIR_METRICS,
+  PAIR_TERMS,
+  pairTerms,
+  rewardColumn,
+} from "../../src/kernels/dpo_loss.ts";
 import { STATE_WORDS } from "../../src/kernels/state.ts";
 import { DIVERGENCE_TYPES } from "../../src/losses/divergences.ts";
 import { isAcrossPairs, LOSS_TYPES, type Objective, pairLosses } from "../../src/losses/losses.ts";
@@ -17,6 +23,7 @@ function scoresOf(
   extremes: readonly (readonly [chosen: number, rejected: number])[],
 ) {
   const scores = values(seed, 8 * P, "f32", most);
+  for (let i = 3; i < scores.length; i += 4) scores[i] /= 20; // a confidence is a mean
   for (const [i, [chosen, rejected]] of extremes.entries()) {
     // The first and the last pairs in turn.
     const pair = i % 2 === 0 ? i / 2 : P - (i + 1) / 2;
@@ -37,6 +44,7 @@ const OBJECTIVES: Partial<Objective>[] = [
     lossWeights: [1, 1e-3, 0.5],
     fDivergenceType,
   })),
+  { lossType: "sigmoid,simpo", lossWeights: [1, 0.5], useWeighting: true },
 ];
 
 for (const differing of OBJECTIVES) {
@@ -57,6 +65,11 @@ for (const differing of OBJECTIVES) {
     const state = upload(Float32Array.of(lossScale, ...new Array(STATE_WORDS - 1).fill(0)), [
       STATE_WORDS,
     ]);
+    // Most pairs have neither margin nor weight.
+    const terms = Array.from({ length: P }, (_, pair) => ({
+      ...pair % 5 === 3 ? { margin: Math.fround(0.1 * (pair % 7) - 0.2) } : {},
+      ...pair % 4 === 1 ? { weight: 0.25 * (pair % 9) } : {},
+    }));
     const dscore = output([2 * P]);
     const metrics = output([P, PAIR_METRICS.length]);
     run((commands) => {
@@ -68,6 +81,7 @@ for (const differing of OBJECTIVES) {
           metrics,
           upload(scores, [2 * P, 4]),
           upload(reference, [2 * P, 4]),
+          upload(pairTerms(terms), [P, PAIR_TERMS.length]),
           state,
           { objective, gradientScale: 1 / P, chosenTokens, first, count },
         );
@@ -78,6 +92,9 @@ for (const differing of OBJECTIVES) {
       rejected: scores[8 * pair + 4],
       referenceChosen: reference[8 * pair],
       referenceRejected: reference[8 * pair + 4],
+      margin: terms[pair].margin,
+      weight: (terms[pair].weight ?? 1) *
+        (objective.useWeighting ? Math.exp(scores[8 * pair + 3] + scores[8 * pair + 7]) : 1),
     }));
     const losses = pairLosses(objective, pairs, chosenTokens);
     const expectedSlopes: number[] = [];

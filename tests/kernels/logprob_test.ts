@@ -1,7 +1,9 @@
 import {
   logprobBackward,
   logprobForward,
+  logprobSquares,
   NO_POSITION,
+  sequenceConfidence,
   sequenceScore,
 } from "../../src/kernels/logprob.ts";
 import * as reference from "../reference/logprob.ts";
@@ -128,3 +130,44 @@ Deno.test("logprob_backward keeps its digits where logits are far from 0", async
   // One number for the logarithm of the sum of exponentials would be off by up to 2^-12, and so would every probability.
   assertClose(await read(logits), expected, { absolute: 1e-8, relative: 1e-5 });
 });
+
+for (const [R, V] of [[1, 1], [5, 127], [7, 131], [2, 49152]]) {
+  Deno.test(`logprob_squares and sequence_confidence equal the reference, R ${R} V ${V}`, () =>
+    forEachVariant("logprob", async () => {
+      const stride = Math.ceil(V / 4) * 4;
+      const { scored, end, tensors } = example(R, V);
+      // Flat rows and peaked ones.
+      const data = values(5, R * stride, "f32", 20).map((value, i) =>
+        Math.fround(Math.floor(i / stride) % 2 === 0 ? value : value / 100)
+      );
+      const [logits, lse, logprob] = [
+        upload(data, [R, stride]),
+        output([R, 2]),
+        output([scored.length]),
+      ];
+      const [squares, scores] = [output([scored.length]), output([2, 4])];
+      run((commands) => {
+        logprobForward(commands, lse, logprob, logits, tensors, { V, firstRow: 0 });
+        logprobSquares(commands, squares, logits, lse, tensors, { V, firstRow: 0 });
+        sequenceScore(commands, scores, logprob, tensors, { first: 0, count: 2 });
+        sequenceConfidence(commands, scores, logprob, squares, tensors, { first: 0, count: 2 });
+      });
+      const expectedLse = reference.logSumExp(data, R, V, stride);
+      // Squares of probabilities: the log-sum-exp of twice the logits, less twice that of the logits.
+      const twice = reference.logSumExp(data.map((value) => 2 * value), R, V, stride);
+      const expected = scored.map(({ row }) => twice[row] - 2 * expectedLse[row]);
+      const tolerance = { absolute: 4e-5, relative: 8 * EPSILON.f32 };
+      assertClose(await read(squares), expected, { ...tolerance, name: "squares" });
+      const confidence = (from: number, to: number) => {
+        const own = scored.slice(from, to).map(({ row, target }, i) =>
+          data[row * stride + target] - expectedLse[row] - expected[from + i]
+        );
+        return own.reduce((sum, value) => sum + value, 0) / Math.max(1, own.length);
+      };
+      const found = await read(scores);
+      assertClose([found[3], found[7]], [
+        confidence(end, scored.length),
+        confidence(Math.floor(end / 2), end),
+      ], { absolute: 5e-5, relative: 1e-6, name: "confidence" });
+    }));
+}

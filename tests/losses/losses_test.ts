@@ -16,6 +16,8 @@ import {
   type LossType,
   type Objective,
   pairLosses,
+  takesMargins,
+  takesWeights,
 } from "../../src/losses/losses.ts";
 import { assertClose } from "../kernels/harness.ts";
 
@@ -198,6 +200,54 @@ Deno.test("several losses are a weighted sum", () => {
   for (const lossType of ["toString", "sigmoid,", ""]) {
     assert.throws(() => lossInWords({ ...PLAIN, lossType }), /^RangeError: Expected a loss/);
   }
+});
+
+Deno.test("a pair's margin is what its margin must exceed, a weight what its loss is multiplied with", () => {
+  const lossOf = (pair: PairScores, objective: Objective) =>
+    pairLosses(objective, [pair], TOKENS)[0];
+  // beta delta = 0.2, less 0.5: log(1 + e^0.3)
+  const [asking, weighing] = [{ ...PAIR, margin: 0.5 }, { ...PAIR, weight: 2.5 }];
+  assertClose([lossOf(asking, PLAIN).value], [Math.log(1 + Math.exp(0.3))], { absolute: 1e-12 });
+  const h = 1e-5;
+  for (const lossType of LOSS_TYPES.filter(isOfMargin)) {
+    for (const fDivergenceType of DIVERGENCE_TYPES) {
+      const objective = { ...SMOOTH, lossType, fDivergenceType };
+      const at = (chosen: number) => lossOf({ ...asking, chosen }, objective).value;
+      const slope = (at(PAIR.chosen + h) - at(PAIR.chosen - h)) / (2 * h);
+      const name = `${lossType} of ${fDivergenceType}`;
+      assertClose([lossOf(asking, objective).dchosen], [slope], { absolute: 1e-8, name });
+      if (fDivergenceType !== "reverse_kl") continue;
+      // As a pair whose policy prefers by so much less.
+      const less = lossOf({ ...PAIR, chosen: PAIR.chosen - 0.5 / SMOOTH.beta }, objective);
+      assertClose(Object.values(lossOf(asking, objective)), Object.values(less), {
+        absolute: 1e-12,
+        name,
+      });
+    }
+  }
+  for (const lossType of LOSS_TYPES) {
+    const objective = { ...SMOOTH, lossType };
+    const plain = Object.values(lossOf(PAIR, objective)).map((value) => 2.5 * value);
+    assertClose(Object.values(lossOf(weighing, objective)), plain, {
+      absolute: 1e-12,
+      name: lossType,
+    });
+  }
+  // Of a sum with sft the margin is that of the other loss alone.
+  const sum = { ...PLAIN, lossType: "sigmoid,sft" };
+  assertClose([lossOf(asking, sum).value], [lossOf(asking, PLAIN).value + 2], { absolute: 1e-12 });
+  assert.deepEqual(
+    ["sigmoid", "ipo,sft", "sft", "simpo", "sigmoid,apo_zero"].map((lossType) =>
+      takesMargins({ lossType, lossWeights: null })
+    ),
+    [true, true, false, false, false],
+  );
+  assert.deepEqual(
+    ["sigmoid,simpo", "aot", "sigmoid,aot_unpaired"].map((lossType) =>
+      takesWeights({ lossType, lossWeights: null })
+    ),
+    [true, false, false],
+  );
 });
 
 Deno.test("the loss while policy and reference are the same", () => {

@@ -176,6 +176,7 @@ async function work(
       "loss-type": type,
       ...LOSSES[type].reads.includes("labelSmoothing") && { "label-smoothing": "0.1" },
     })),
+    { "use-weighting": "true" },
     ...Object.keys(OPTIMIZERS).map((optim) => ({ optim })),
   ];
   const tiny = smallModel({ model_type: "llama", num_hidden_layers: 1, vocab_size: 300 });

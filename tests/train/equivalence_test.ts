@@ -96,6 +96,33 @@ Deno.test("DPO: eight batches of one pair make the step of one batch of eight", 
   assert.ok(difference < ROUNDING, `${difference} of the gradient's norm`);
 });
 
+Deno.test("pairs with margins and weights of their own, weighed by confidence: accumulated and packed alike", async () => {
+  const pairs = randomPairs(9, 8, vocabSize, 40).map((pair, i) => ({
+    ...pair,
+    ...i % 2 === 0 ? { margin: 0.25 * i - 0.5 } : {},
+    ...i % 3 === 0 ? { weight: 0.5 * i } : {},
+  }));
+  const rows = [...pairs.keys()];
+  for (const loss of [{}, { "use-weighting": true }]) {
+    const once = await takeStep(await start(pairs, { ...loss, "batch-size": 8 }), rows);
+    const split = { ...loss, "batch-size": 1, "gradient-accumulation-steps": 8 };
+    const training = await start(pairs, split);
+    const accumulated = await takeStep(training, rows);
+    assert.deepEqual(accumulated.metrics, once.metrics);
+    const difference = gradientDifference(accumulated.gradients, once.gradients);
+    assert.ok(difference < ROUNDING, `${difference} of the gradient's norm`);
+    // An evaluation computes the same loss in double precision, from other calls.
+    const { eval_loss } = await (await start(pairs, split)).evaluate(pairs);
+    assert.ok(Math.abs(eval_loss / once.metrics.loss - 1) < 1e-5, `${eval_loss}`);
+    // Neither do pairs get the plain loss, nor does every weight give the same one.
+    const plain = await takeStep(
+      await start(pairs.map(({ margin: _1, weight: _2, ...pair }) => pair), loss),
+      rows,
+    );
+    assert.ok(Math.abs(plain.metrics.loss / once.metrics.loss - 1) > 0.01);
+  }
+});
+
 Deno.test("next-token: eight batches of one row make the step of one batch of eight", async () => {
   const sequences = randomPairs(7, 8, vocabSize, 40).map(textRow);
   const step = async (flags: Record<string, unknown>) => {

@@ -3,7 +3,7 @@ import { parsePair } from "../../src/data/examples.ts";
 import { type DataOptions, RowPreparer } from "../../src/data/prepare.ts";
 import type { DatasetRow } from "../../src/data/rows.ts";
 import { UserError } from "../../src/errors.ts";
-import type { TokenSequence } from "../../src/data/truncate.ts";
+import type { PreparedRow } from "../../src/data/prepared.ts";
 import { byteTokenizer } from "../text/byte_tokenizer.ts";
 import { RowStream, type StreamOptions } from "../../src/train/row_stream.ts";
 
@@ -35,7 +35,7 @@ function streamOf(
   changes: Partial<DataOptions> = {},
 ) {
   const preparer = new RowPreparer(parsePair, null, { ...data, ...changes });
-  return new RowStream(open, preparer, (_, index) => index, {
+  return new RowStream(open, preparer, ({ index }) => index, {
     rowsPerStep: 4,
     bufferRows: 8,
     seed: 7,
@@ -140,7 +140,7 @@ Deno.test("stream: rows with several pairs, also where a step ends amid a row's"
   const streamed = () => {
     const parse = (row: DatasetRow) => parsePair(row, { rankedPairs: "best-all" });
     const preparer = new RowPreparer(parse, tokenizer, { ...data, maxLengthTokens: 64 });
-    const toRow = ([, { ids }]: TokenSequence[], index: number) => `${index}${ids.at(-1)}`;
+    const toRow = ({ index, sequences: [, { ids }] }: PreparedRow) => `${index}${ids.at(-1)}`;
     return new RowStream(open, preparer, toRow, { rowsPerStep: 4, bufferRows: 3, seed: 7 });
   };
   const next = async (stream: ReturnType<typeof streamed>) => {

@@ -1,7 +1,7 @@
 // This module is browser compatible.
 import { DIVERGENCE_TYPES } from "../../losses/divergences.ts";
 import { LOSS_TYPES, LOSSES, readersOf } from "../../losses/losses.ts";
-import { choice, choices, number, type OptionSpec, weights } from "../kinds.ts";
+import { boolean, choice, choices, number, type OptionSpec, weights } from "../kinds.ts";
 import { PREFERENCE } from "./commands.ts";
 
 /** The losses that are per token if the user does not say. */
@@ -52,6 +52,11 @@ export const LOSS = {
     PREFERENCE,
     "Weight of the longer answer's tokens beyond the length of the shorter one (default: 1)",
     { default: null, min: 0, max: 1 },
+  ),
+  useWeighting: boolean(
+    PREFERENCE,
+    "Weigh each pair by how likely the policy finds its answers (WPO)",
+    { default: false },
   ),
   score: choice(
     ["train", "sft", "eval", "inspect"],
