@@ -7,7 +7,7 @@ import { commandLineOf } from "../src/serve/command_line.ts";
 import { snakeCase } from "../src/config/values.ts";
 import type { ModelPool } from "../src/serve/model_pool.ts";
 import { modelName, type RunStore, type StoredRun } from "../src/serve/runs.ts";
-import type { MetricsLine } from "../src/report/run_record.ts";
+import { isEvaluation, type MetricsLine } from "../src/report/run_record.ts";
 import { modelOf } from "./api.ts";
 import { ApiError } from "./errors.ts";
 import { describedModel } from "./models.ts";
@@ -117,7 +117,7 @@ export function runRoutes(runs: RunStore, pool: ModelPool): Hono {
 
 /** The first and the last evaluation; of a run without, what the last step measured. */
 function measures(metrics: readonly MetricsLine[]) {
-  const evaluations = metrics.filter((line) => "eval_loss" in line).map((line) =>
+  const evaluations = metrics.filter(isEvaluation).map((line) =>
     Object.fromEntries(
       Object.entries(line).filter(([name]) => name.startsWith("eval_"))
         .map(([name, value]) => [name.slice("eval_".length), value]),

@@ -80,6 +80,8 @@ function flagPattern(name: string, spec: OptionSpec): string {
       return spec.bare === undefined
         ? `${name} ${spec.placeholder}`
         : `${name} [${spec.placeholder}]`;
+    case "datasets":
+      return `${name} ${spec.placeholder}`;
     case "choice":
       return `${name} ${spec.choices.join("|")}`;
     case "number":

@@ -55,10 +55,12 @@ export async function bringFromHub(
     await fetchRepo(repo, context, (listing) => neededFiles(listing, null));
   }
   for (const [option, preferred] of DATASETS) {
-    const argument = named(option);
-    if (argument === null) continue;
     const choice = { config: named(`${option}Config`), split: named(`${option}Split`), preferred };
-    await bringDatasets(argument, choice, context);
+    const value = givenByUser(origins, option) ? options[option] : null;
+    const datasets = typeof value === "object" && value !== null ? Object.values(value) : [value];
+    for (const argument of datasets) {
+      if (typeof argument === "string") await bringDatasets(argument, choice, context);
+    }
   }
 }
 

@@ -25,8 +25,11 @@ export async function run(options: Options<"sft">, context: Context<"sft">): Pro
     (event) => {
       printer.show(event);
       if (event.type === "evaluated") {
-        const { step, eval_loss } = event.metrics;
-        say(`held out   loss ${eval_loss.toFixed(4)} after step ${step}`);
+        const losses = Object.entries(event.metrics).filter(([name]) =>
+          /^eval_(.+_)?loss$/.test(name)
+        )
+          .map(([name, loss]) => `${name.slice("eval_".length)} ${loss.toFixed(4)}`);
+        say(`held out   ${losses.join(", ")} after step ${event.metrics.step}`);
       }
       if (event.type === "saved" && !options.json) {
         say(`saved      ${event.output} after ${event.durationSeconds} s`);

@@ -192,6 +192,15 @@ export function refuseContradictions(values: Values, origins: Origins): void {
       refuse(`--push-to-hub with --${kebabCase(name)}`, "nothing to be uploaded");
     }
   }
+  const reserved = Object.keys(Object(values.evalDataset ?? {})).find((set) =>
+    typeof values.evalDataset === "object" && /(^|_)filtered$/.test(set)
+  );
+  if (reserved !== undefined) {
+    refuse(
+      "names of held-out sets that do not end in filtered, as measures of strong pairs do",
+      reserved,
+    );
+  }
   if (given("saveTotalLimit") && values.saveSteps === 0) {
     refuse("--save-total-limit only with --save-steps", "no checkpoints to be written");
   }

@@ -94,8 +94,16 @@ export interface WeightsOption extends Common {
   default: null;
 }
 
+/** A dataset, or several by their names. */
+export interface DatasetsOption extends Common {
+  kind: "datasets";
+  default: null;
+  placeholder: string;
+}
+
 export type OptionSpec =
   | TextOption
+  | DatasetsOption
   | ChoiceOption
   | ChoicesOption
   | WeightsOption
@@ -109,6 +117,7 @@ export type ValueOf<S extends OptionSpec> =
     : S extends ChoiceOption ? S["choices"][number]
     : S extends NumberOption ? number | (S extends { words: readonly (infer W)[] } ? W : never)
     : S extends BooleanOption ? boolean
+    : S extends DatasetsOption ? string | Readonly<Record<string, string>>
     : number[])
   | (null extends S["default"] ? null : never);
 
@@ -121,6 +130,15 @@ export function text<const C extends readonly Command[], const R extends Rest<Te
   rest: R,
 ) {
   return { kind: "text" as const, commands, help, ...rest };
+}
+
+/** An option that is a dataset, or several with a name each. */
+export function datasets<const C extends readonly Command[], const R extends Rest<DatasetsOption>>(
+  commands: C,
+  help: string,
+  rest: R,
+) {
+  return { kind: "datasets" as const, commands, help, ...rest };
 }
 
 /** An option that is one of a few words. */

@@ -95,9 +95,15 @@ export function resolveOptions<C extends Command>(
 
 function readFlags(command: Command, flags: NonNullable<Given["flags"]>): Map<OptionName, unknown> {
   const read = new Map<OptionName, unknown>();
+  const sets = new Map<OptionName, unknown[]>();
   for (const [spelling, raw] of flags) {
     const label = `--${spelling}`;
     const name = findOption(command, spelling, label);
+    if (specOf(name).kind === "datasets") {
+      sets.set(name, [...sets.get(name) ?? [], raw].flat());
+      read.set(name, parseValue(name, raw instanceof Object ? raw : sets.get(name), label));
+      continue;
+    }
     if (read.has(name)) throw new UserError(`Expected --${kebabCase(name)} once, found it twice`);
     read.set(name, parseValue(name, raw, label));
   }

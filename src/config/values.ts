@@ -112,6 +112,8 @@ function readAs(spec: OptionSpec, raw: unknown): unknown {
       return typeof raw === "string" && raw !== "" ? raw : undefined;
     case "choice":
       return spec.choices.find((choice) => choice === raw);
+    case "datasets":
+      return readDatasets(raw);
     case "choices":
       return readChoices(spec, raw);
     case "weights":
@@ -162,6 +164,35 @@ function readChoices({ choices }: ChoicesOption, raw: unknown): string | undefin
   return fits ? words.join(",") : undefined;
 }
 
+/** A dataset as it is written; of several, or of one with a name, an object with their names. */
+function readDatasets(raw: unknown): string | Record<string, string> | undefined {
+  if (Array.isArray(raw) && raw.length === 1) return readDatasets(raw[0]);
+  const given: [name: string | undefined, path: unknown][] = Array.isArray(raw)
+    ? raw.map(namedDataset)
+    : typeof raw === "object" && raw !== null
+    ? Object.entries(raw)
+    : [namedDataset(raw)];
+  const [[name, path]] = given.length > 0 ? given : [[]];
+  if (given.length === 1 && name === undefined) {
+    return typeof path === "string" && path !== "" ? path : undefined;
+  }
+  const sets = given.map(([name, path]) => [name ?? stemOf(path), path] as const);
+  const fits = sets.length > 0 && new Set(sets.map(([name]) => name)).size === sets.length &&
+    sets.every(([name, path]) => /^[\w.-]+$/.test(name) && typeof path === "string" && path !== "");
+  return fits ? Object.fromEntries(sets) as Record<string, string> : undefined;
+}
+
+function namedDataset(raw: unknown): [name: string | undefined, path: unknown] {
+  const [, name, path] = /^([\w.-]+)=(.+)$/s.exec(String(raw)) ?? [undefined, undefined, raw];
+  return [name, path];
+}
+
+/** What a dataset is called that has no name: its file, without what follows the first dot. */
+function stemOf(path: unknown): string {
+  return String(path).replace(/\[[^\]]*\]$/, "").split(/[/\\]/).findLast(Boolean)
+    ?.replace(/\..*$/, "") ?? "";
+}
+
 /** @returns What values an option takes, as in "a number above 0". */
 export function describe(spec: OptionSpec): string {
   switch (spec.kind) {
@@ -169,6 +200,8 @@ export function describe(spec: OptionSpec): string {
       return "a text";
     case "choice":
       return `one of ${spec.choices.join(", ")}`;
+    case "datasets":
+      return "a dataset, or several with a name each that no other has, such as NAME=PATH";
     case "choices":
       return `one of ${spec.choices.join(", ")}, or several with commas, each once`;
     case "weights":

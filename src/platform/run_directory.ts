@@ -5,7 +5,7 @@ import type { CheckpointStorage } from "../train/checkpoint.ts";
 import { openCheckpointStorage } from "./checkpoint_storage.ts";
 import { createDirectory, explain, explained } from "./files.ts";
 import type { RunOutput } from "../run/ports.ts";
-import type { MetricsLine } from "../report/run_record.ts";
+import { isEvaluation, type MetricsLine } from "../report/run_record.ts";
 
 const METRICS = "metrics.jsonl";
 const LOCK = ".lock";
@@ -72,7 +72,7 @@ export class RunDirectory implements RunOutput {
     const text = await this.files.readText(METRICS);
     const lines: MetricsLine[] = text.split("\n").filter(Boolean).map((line) => JSON.parse(line));
     const kept = lines.filter((line) =>
-      line.step <= step && (!("eval_loss" in line) || line.step === 0 || isEvaluated(line.step))
+      line.step <= step && (!isEvaluation(line) || line.step === 0 || isEvaluated(line.step))
     );
     await this.#metricsFile.truncate(0);
     for (const line of kept) this.log(line);

@@ -6,7 +6,13 @@
  * @module
  */
 
-import { evaluationChanges, type MetricsLine, readable, type Sample } from "./run_record.ts";
+import {
+  evaluationChanges,
+  isEvaluation,
+  type MetricsLine,
+  readable,
+  type Sample,
+} from "./run_record.ts";
 
 /** Something that stands out. */
 export interface Finding {
@@ -151,12 +157,13 @@ function easy({ steps, course: { rowsPerStep } }: Run): Finding | null {
 }
 
 function falling({ steps, metrics }: Run): Finding | null {
-  const evaluations = metrics.filter((line) => "eval_logps/chosen" in line);
+  const held = heldOutPrefix(metrics);
+  const evaluations = metrics.filter((line) => `${held}logps/chosen` in line);
   const isHeldOut = evaluations.length > 1;
   if (!isHeldOut && steps.length < FEWEST_STEPS) return null;
   const course = (name: string) =>
     isHeldOut
-      ? [evaluations[0][`eval_${name}`], evaluations.at(-1)![`eval_${name}`]]
+      ? [evaluations[0][`${held}${name}`], evaluations.at(-1)![`${held}${name}`]]
       : [firstQuarter(steps, name), lastQuarter(steps, name)];
   const [chosen, rejected] = [course("logps/chosen"), course("logps/rejected")];
   const fall = chosen[0] - chosen[1];
@@ -170,6 +177,13 @@ function falling({ steps, metrics }: Run): Finding | null {
       }): both are unlearned, one more than the other; add the likelihood of chosen answers (--loss-type sigmoid,sft), raise ` +
       `--beta, or lower --learning-rate`,
   };
+}
+
+/** What stands before the measures of held-out pairs: of several sets the first one's. */
+function heldOutPrefix(metrics: readonly MetricsLine[]): string {
+  const names = Object.keys(metrics.find((line) => isEvaluation(line)) ?? {});
+  return names.find((name) => name.endsWith("logps/chosen"))?.replace(/logps\/chosen$/, "") ??
+    "eval_";
 }
 
 function gradient({ steps, course }: Run): Finding | null {
@@ -203,7 +217,7 @@ function overflow({ metrics }: Run): Finding | null {
 
 function worse({ metrics, course }: Run): Finding | null {
   const fallen = evaluationChanges(metrics).filter(({ name, before, after }) =>
-    name.startsWith("answers/") && before - after > LARGE_FALL
+    /(^|_)answers\//.test(name) && before - after > LARGE_FALL
   );
   if (fallen.length === 0) return null;
   const inWords = fallen.map(({ name, before, after }) =>

@@ -28,11 +28,23 @@ export function documentOf(title: string, body: Html): string {
   return `${String(page).trim()}\n`;
 }
 
+/** The colours of plots; of more series the first ones again. */
+const COLOURS = 5;
+
+function series(): string {
+  const rules = Array.from({ length: 2 * COLOURS }, (_, i) => {
+    const colour = `var(--series-${i % COLOURS})`;
+    return `.plot polyline.series-${i} { stroke: ${colour}; }\n` +
+      `.plot circle.series-${i}, .plot tspan.series-${i} { fill: ${colour}; }`;
+  });
+  return rules.join("\n");
+}
+
 const STYLE = raw(`
 :root { color-scheme: light dark; --text: #1f2328; --quiet: #656d76; --line: #d8dee4; --page: #ffffff;
-  --series-0: #0b62c4; --series-1: #c2410c; }
+  --series-0: #0b62c4; --series-1: #c2410c; --series-2: #1a7f37; --series-3: #8250df; --series-4: #9a6700; }
 @media (prefers-color-scheme: dark) { :root { --text: #e6edf3; --quiet: #8d96a0; --line: #30363d; --page: #0d1117;
-  --series-0: #58a6ff; --series-1: #ffa657; } }
+  --series-0: #58a6ff; --series-1: #ffa657; --series-2: #56d364; --series-3: #d2a8ff; --series-4: #e3b341; } }
 body { max-width: 62rem; margin: 2rem auto; padding: 0 1rem; background: var(--page); color: var(--text);
   font: 15px/1.5 system-ui, sans-serif; }
 h1 { font-size: 1.5rem; margin: 0; overflow-wrap: anywhere; }
@@ -54,9 +66,6 @@ th[scope=row] { font-weight: 400; }
 .plot .title { fill: var(--text); font-weight: 600; }
 .plot .grid { stroke: var(--line); }
 .plot polyline { fill: none; stroke-width: 1.75; stroke-linejoin: round; }
-.plot polyline.series-0 { stroke: var(--series-0); }
-.plot polyline.series-1 { stroke: var(--series-1); }
-.plot circle.series-0, .plot tspan.series-0 { fill: var(--series-0); }
-.plot circle.series-1, .plot tspan.series-1 { fill: var(--series-1); }
+${series()}
 @media print { body { margin: 0; } .plots, tr { break-inside: avoid; } }
 `);

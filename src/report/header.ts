@@ -32,7 +32,7 @@ interface CommonPlan<C extends "train" | "sft"> {
   device: DeviceFacts;
   parameters: { total: number; trained: number };
   data: TrainingData;
-  heldOut: { data: DataRecord; strong: number | null } | null;
+  heldOut: { data: DataRecord; strong: number | null }[];
   memory: MemoryPlan;
   totalSteps: number;
   rowsPerStep: number;
@@ -146,23 +146,29 @@ function heldOutPairs({ options, origins, heldOut }: DpoPlan): string[] {
   if (origins.filter.source === "automatic") {
     lines.push(`filter     ${options.filter}: ${origins.filter.detail}`);
   }
-  if (heldOut) {
-    const { data: { counts, filter, audit }, strong } = heldOut;
-    lines.push(`held out   ${options.evalDataset}: ${countsInWords(counts)}`);
+  for (const { data, strong } of heldOut) {
+    const { counts, filter, audit } = data;
+    lines.push(`held out   ${setInWords(data)}: ${countsInWords(counts)}`);
     if (filter) {
       const how = strong === null ? "" : `${strong} measured by themselves too; `;
-      lines.push(`filter     ${options.evalDataset}: ${how}${filterInWords(filter)}`);
+      lines.push(`filter     ${setInWords(data)}: ${how}${filterInWords(filter)}`);
     }
     const findings = auditInWords(audit!);
-    if (findings !== "") lines.push(`audit      ${options.evalDataset}: ${findings}`);
+    if (findings !== "") lines.push(`audit      ${setInWords(data)}: ${findings}`);
   }
   lines.push(`loss       ${objectiveInWords(options, origins)}`);
   return lines;
 }
 
-function heldOutText({ options, heldOut }: SftPlan): string[] {
-  if (!heldOut) return [];
-  return [`held out   ${options.evalDataset}: ${countsInWords(heldOut.data.counts, "rows")}`];
+function heldOutText({ heldOut }: SftPlan): string[] {
+  return heldOut.map(({ data }) =>
+    `held out   ${setInWords(data)}: ${countsInWords(data.counts, "rows")}`
+  );
+}
+
+/** A held-out set, with its name if it has one. */
+function setInWords({ set, path }: DataRecord): string {
+  return set === undefined ? path : `${set} (${path})`;
 }
 
 function trainedInWords({ parameters: { total, trained }, layers, head }: DpoPlan): string {

@@ -103,16 +103,22 @@ function evaluation({ bestStep }: RunRecord, metrics: readonly MetricsLine[]): s
 
 function answers(samples: readonly Sample[]): string {
   if (samples.length === 0) return "";
-  const rows = samples.map(({ prompt, reference, policy }) => [prompt, reference, policy]);
+  const rows = samples.map(({ set, prompt, reference, policy }) => [
+    set === undefined ? prompt : `${set}: ${prompt}`,
+    reference,
+    policy,
+  ]);
   return `## Answers, before and after\n\n${table(["prompt", "reference", "policy"], rows)}`;
 }
 
 function data({ data }: RunRecord): string {
-  const parts = data.map(({ role, path, format, hash, counts, filter }) => {
+  const parts = data.map(({ role, set, path, format, hash, counts, filter }) => {
     const rows = Object.entries(counts).map(([name, count]) => [name, readable(count)]);
-    return `${role}: ${code(path)}, ${cell(format)}, tokens ${code(hash)}\n\n${
-      table(["", ""], rows)
-    }${filter ? `\n\n${filtered(role)}: ${cell(filterInWords(filter))}` : ""}`;
+    return `${set === undefined ? role : `${role}, ${set}`}: ${code(path)}, ${
+      cell(format)
+    }, tokens ${code(hash)}\n\n${table(["", ""], rows)}${
+      filter ? `\n\n${filtered(role)}: ${cell(filterInWords(filter))}` : ""
+    }`;
   });
   return `## Data\n\n${parts.join("\n\n")}`;
 }

@@ -24,6 +24,9 @@ const LEFT = 52;
 const RIGHT = 12;
 const TOP = 30;
 const BOTTOM = 34;
+/** More series than these are named in a line of their own. */
+const BESIDE_TITLE = 2;
+const LEGEND = 16;
 /** More points than pixels only make the file larger. */
 const MAX_POINTS = 400;
 
@@ -41,8 +44,9 @@ export function linePlot(title: string, series: readonly Series[], xName = "step
   const all = finite.flatMap(({ points }) => points);
   const xTicks = ticks(all.map(([x]) => x), 5);
   const yTicks = ticks(all.map(([, y]) => y), 4);
+  const top = finite.length > BESIDE_TITLE ? TOP + LEGEND : TOP;
   const x = scale(xTicks, LEFT, WIDTH - RIGHT);
-  const y = scale(yTicks, HEIGHT - BOTTOM, TOP);
+  const y = scale(yTicks, HEIGHT - BOTTOM, top);
   const rules = yTicks.map((tick) =>
     html`<line class="grid" x1="${LEFT}" x2="${WIDTH - RIGHT}" y1="${y(tick)}" y2="${y(tick)}" />`
   );
@@ -91,7 +95,8 @@ function legend(series: readonly Series[]): Html {
   const names = series.map(({ name }, i) =>
     html`<tspan class="series-${i}" dx="12">${name}</tspan>`
   );
-  return html`<text class="legend" x="${WIDTH - RIGHT}" y="16" text-anchor="end">${names}</text>`;
+  const y = series.length > BESIDE_TITLE ? 16 + LEGEND : 16;
+  return html`<text class="legend" x="${WIDTH - RIGHT}" y="${y}" text-anchor="end">${names}</text>`;
 }
 
 /** Means of neighbours where there are too many points. */

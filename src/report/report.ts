@@ -40,7 +40,7 @@ export function renderReport(
     title,
     html`
       <p class="facts">${facts(run)}</p>
-      ${skips(metrics)} ${findings(run)} ${changes(run, metrics)} ${curves(metrics)} ${answers(
+      ${skips(metrics)} ${findings(run)} ${changes(run, metrics)} ${curves(run, metrics)} ${answers(
         samples,
       )} ${data(
         run,
@@ -91,9 +91,10 @@ function changes({ bestStep }: RunRecord, metrics: readonly MetricsLine[]): Html
 ${rows}</table>`;
 }
 
-function curves(metrics: readonly MetricsLine[]): Html {
+function curves({ data }: RunRecord, metrics: readonly MetricsLine[]): Html {
+  const sets = data.flatMap(({ set }) => set ?? []);
   const plots = PLOTS.flatMap(([title, names]) => {
-    const series = names.flatMap((name) => seriesOf(metrics, name, names.length > 1));
+    const series = names.flatMap((name) => seriesOf(metrics, name, names.length > 1, sets));
     return series.length > 0 ? [linePlot(title, series)] : [];
   });
   return plots.length > 0
@@ -103,25 +104,35 @@ ${plots}</div>`
     : html``;
 }
 
-function seriesOf(metrics: readonly MetricsLine[], name: string, alone: boolean): Series[] {
+function seriesOf(
+  metrics: readonly MetricsLine[],
+  name: string,
+  alone: boolean,
+  sets: readonly string[],
+): Series[] {
   const points = (key: string) =>
     metrics.filter((line) => key in line).map((line) => [line.step, line[key]] as const);
   const training = points(name);
   // Where two metrics share a plot, their evaluations would crowd it.
-  const held = alone ? [] : points(`eval_${name}`);
+  const held = alone ? [] : [
+    { name: "held-out", points: points(`eval_${name}`), dots: true },
+    ...sets.map((set) => ({ name: set, points: points(`eval_${set}_${name}`), dots: true })),
+  ];
   const shortName = alone ? name.split("/").at(-1)! : "training";
   return [
     ...(training.length > 0 ? [{ name: shortName, points: training }] : []),
-    ...(held.length > 0 ? [{ name: "held-out", points: held, dots: true }] : []),
+    ...held.filter(({ points }) => points.length > 0),
   ];
 }
 
 function answers(samples: readonly Sample[]): Html {
   if (samples.length === 0) return html``;
-  const rows = samples.map(({ prompt, reference, policy }) =>
+  const rows = samples.map(({ set, prompt, reference, policy }) =>
     html`
       <tr>
-        <th scope="row">${prompt}</th>
+        <th scope="row">${set === undefined ? "" : html`
+          <b>${set}</b>
+        `}${prompt}</th>
         <td>${reference}</td>
         <td>${policy}</td>
       </tr>
@@ -135,9 +146,9 @@ ${rows}</table>`;
 
 function data({ data }: RunRecord): Html {
   const parts = data.map((
-    { role, path, format, encoding, unusedColumns, hash, counts, audit, filter },
+    { role, set, path, format, encoding, unusedColumns, hash, counts, audit, filter },
   ) =>
-    html`<h3>${role}: ${path}</h3>
+    html`<h3>${set === undefined ? role : `${role}, ${set}`}: ${path}</h3>
 <p class="facts">${
       [
         format,

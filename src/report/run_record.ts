@@ -39,6 +39,8 @@ export interface DataRecord {
   role: string;
   /** As the user named it. */
   path: string;
+  /** The name of a held-out set, where there are several. */
+  set?: string;
   /** The files that it came from. */
   files: readonly string[];
   /** The shape of its rows, in words. */
@@ -63,6 +65,8 @@ export type MetricsLine = Readonly<Record<string, number>>;
 
 /** A held-out prompt answered before and after training. */
 export interface Sample {
+  /** The name of the held-out set, where there are several. */
+  set?: string;
   prompt: string;
   reference: string;
   policy: string;
@@ -82,12 +86,12 @@ export interface Change {
  * @returns The evaluations' measures side by side, without the `eval_`; nothing if there was only one evaluation.
  */
 export function evaluationChanges(metrics: readonly MetricsLine[], step?: number): Change[] {
-  const evaluations = metrics.filter((line) => Object.keys(line).some(isEvaluation));
+  const evaluations = metrics.filter(isEvaluation);
   const saved = evaluations.findLast((line) => line.step === step);
   const [first, last] = [evaluations[0], saved ?? evaluations.at(-1)];
   if (first === undefined || last === undefined || first === last) return [];
   return Object.keys(last)
-    .filter((name) => isEvaluation(name) && name in first && !name.endsWith(INTERVAL))
+    .filter((name) => isHeldOut(name) && name in first && !name.endsWith(INTERVAL))
     .map((name) => {
       const error = last[name + INTERVAL];
       const change = { name: name.replace(/^eval_/, ""), before: first[name], after: last[name] };
@@ -103,7 +107,12 @@ export function afterInWords({ after, error }: Change): string {
   return error === undefined ? readable(after) : `${readable(after)} ± ${error.toPrecision(2)}`;
 }
 
-function isEvaluation(name: string): boolean {
+/** Whether a line is of an evaluation. */
+export function isEvaluation(line: MetricsLine): boolean {
+  return Object.keys(line).some(isHeldOut);
+}
+
+function isHeldOut(name: string): boolean {
   return name.startsWith("eval_");
 }
 

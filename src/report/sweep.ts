@@ -13,6 +13,8 @@ export interface SweptRun {
   values: Readonly<Record<string, string>>;
   /** Its last line of held-out measures, without `eval_`; of its last training step where there are none. */
   measures: MetricsLine;
+  /** The names of its held-out sets, where they have some. */
+  sets?: readonly string[];
 }
 
 /** Measures that are shown, as far as the runs have them. */
@@ -27,8 +29,18 @@ const MEASURES: [name: string, title: string][] = [
 
 /** @returns The measures of a run that a table shows. */
 export function sweptMeasures(runs: readonly SweptRun[]): string[] {
-  return MEASURES.map(([name]) => name)
-    .filter((name) => runs.some(({ measures }) => name in measures));
+  return shownMeasures(runs).map(([name]) => name);
+}
+
+/** The measures that runs have; of several held-out sets each one's, with its name. */
+function shownMeasures(runs: readonly SweptRun[]): typeof MEASURES {
+  const sets = new Set(runs.flatMap(({ sets = [] }) => sets));
+  return [
+    ...MEASURES,
+    ...[...sets].flatMap((set) =>
+      MEASURES.map(([name, title]): [string, string] => [`${set}_${name}`, `${title}, ${set}`])
+    ),
+  ].filter(([name]) => runs.some(({ measures }) => name in measures));
 }
 
 /** @returns `sweep.html`. */
@@ -68,7 +80,7 @@ function plotsOver(option: string, runs: readonly SweptRun[]): Html {
   const others = (run: SweptRun) =>
     Object.entries(run.values).filter(([name]) => name !== option).map((pair) => pair.join(" "))
       .join(", ");
-  const plots = MEASURES.filter(([name]) => runs.some(({ measures }) => name in measures))
+  const plots = shownMeasures(runs)
     .map(([name, title]) => {
       const groups = Map.groupBy(runs, others);
       const series: Series[] = [...groups].map(([group, members]) => ({

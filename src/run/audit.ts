@@ -13,7 +13,7 @@ import { withoutCaches } from "./caches.ts";
 import type { Emit } from "./events.ts";
 import {
   dataOptions,
-  heldOutDataset,
+  heldOutDatasets,
   type LoadedPairs,
   loadPairsFrom,
   mainDataset,
@@ -43,8 +43,8 @@ export async function audit(
   const load = (named: NamedDataset, training?: readonly PreferencePair[]) =>
     loadPairsFrom(named, { directory, tokenizer }, data, caches, training);
   const train = await load(mainDataset(options, "train"));
-  const heldOut = heldOutDataset(options);
-  const datasets = [train, ...heldOut ? [await load(heldOut, train.pairs)] : []];
+  const datasets = [train];
+  for (const named of heldOutDatasets(options)) datasets.push(await load(named, train.pairs));
   if (options.reference !== null) {
     return await auditLabels(options.reference, datasets, { config }, options, ports, emit);
   }

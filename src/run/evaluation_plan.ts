@@ -42,7 +42,9 @@ export class EvaluationPlan {
 
   /** @throws {UserError} If there is no such metric. @param before What was measured before the first step. */
   check(before: MetricsLine): void {
-    if (this.options.evalStrategy === "no" || this.metric in before) return;
+    const { evalStrategy, metricForBestModel } = this.options;
+    if (evalStrategy === "no" || this.metric in before) return;
+    if (metricForBestModel === "loss" && !this.#chooses) return; // with names of sets there is none
     const names = Object.keys(before).filter((name) => name.startsWith("eval_"))
       .map((name) => name.replace(/^eval_/, ""));
     throw new UserError(
@@ -50,6 +52,11 @@ export class EvaluationPlan {
         names.join(", ")
       }, found "${this.options.metricForBestModel}"`,
     );
+  }
+
+  get #chooses(): boolean {
+    const { loadBestModelAtEnd, earlyStoppingPatience } = this.options;
+    return loadBestModelAtEnd || earlyStoppingPatience > 0;
   }
 
   /** The best evaluation of a trained model; of equal ones the first. */

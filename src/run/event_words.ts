@@ -75,9 +75,11 @@ function bestInWords({ step, metric, value }: Best): string {
 /** The measures that a reader asks for first, before and after, to follow something else in a line. */
 export function changesInWords(changes: readonly Change[]): string {
   const names = { "rewards/accuracies": "accuracy", "rewards/margins": "margin" };
-  const words = Object.entries(names).flatMap(([name, word]) => {
-    const change = changes.find((each) => each.name === name);
-    return change ? [`${word} ${change.before.toFixed(2)} -> ${change.after.toFixed(2)}`] : [];
+  const words = changes.flatMap(({ name, before, after }) => {
+    const [, set, measure] = /^(.+_)?(rewards\/(?:accuracies|margins))$/.exec(name) ?? [];
+    if (measure === undefined || set === "filtered_" || set?.endsWith("_filtered_")) return [];
+    const word = `${(set ?? "").replace("_", " ")}${names[measure as keyof typeof names]}`;
+    return [`${word} ${before.toFixed(2)} -> ${after.toFixed(2)}`];
   });
   return words.length > 0 ? `; held-out ${words.join(", ")}` : "";
 }
@@ -97,10 +99,10 @@ function comparison(changes: readonly Change[]): string {
   ].join("\n");
 }
 
-function sideBySide({ prompt, reference, policy }: Sample): string {
-  return `\nprompt     ${oneLine(prompt)}\nreference  ${oneLine(reference)}\npolicy     ${
-    oneLine(policy)
-  }`;
+function sideBySide({ set, prompt, reference, policy }: Sample): string {
+  return `\nprompt     ${set === undefined ? "" : `${set}: `}${oneLine(prompt)}\nreference  ${
+    oneLine(reference)
+  }\npolicy     ${oneLine(policy)}`;
 }
 
 /** A text in one line, without the marks of a chat template. */

@@ -19,7 +19,7 @@ import {
 } from "./grading.ts";
 import type { Sample } from "../report/run_record.ts";
 import type { Caches } from "./caches.ts";
-import { type LoadedPairs, loadPairsFrom, type NamedDataset } from "./inputs.ts";
+import { type LoadedPairs, loadPairsFrom, metricsOfSet, type NamedDataset } from "./inputs.ts";
 import type { Ports, StoredModel } from "./ports.ts";
 import type { TrainingRows } from "./training_run.ts";
 
@@ -61,6 +61,8 @@ export class HeldOut {
     readonly judge: Judge | null,
     /** Those that the training's filter would keep; null where there is none, or it keeps all or none. */
     readonly strong: PreferencePair[] | null,
+    /** The name of this set, where there are several. */
+    readonly set: string | undefined,
     maxLengthTokens: number,
   ) {
     const room = ({ chosen }: PreferencePair) =>
@@ -100,6 +102,7 @@ export class HeldOut {
       stopIds,
       judge,
       strong,
+      named.set,
       options.maxLengthTokens,
     );
   }
@@ -123,7 +126,7 @@ export class HeldOut {
         grades.total;
       metrics["eval_answers/correct"] = grades.correct / grades.total;
     }
-    return { metrics, completions, grades };
+    return { metrics: metricsOfSet(this.set, metrics), completions, grades };
   }
 
   /** Does what takes memory at examinations before and after training, on a device that only counts. */
@@ -158,7 +161,8 @@ export class HeldOut {
     return policy.slice(0, SAMPLES).map((completion, i) => {
       const { ids, promptLength } = this.asked[i].chosen;
       const prompt = this.tokenizer!.decode(ids.subarray(0, promptLength));
-      return { prompt, reference: reference[i], policy: completion };
+      const set = this.set === undefined ? {} : { set: this.set };
+      return { ...set, prompt, reference: reference[i], policy: completion };
     });
   }
 

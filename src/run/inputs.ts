@@ -96,6 +96,8 @@ export interface LoadedPairs {
 /** A dataset as the options name it, and what it is for. */
 export interface NamedDataset extends SplitChoice {
   path: string;
+  /** Of one of several held-out sets: its name. */
+  set?: string;
   role: "train" | "eval" | "score";
 }
 
@@ -111,16 +113,33 @@ export function mainDataset(
   return { path: dataset, config: datasetConfig, split: datasetSplit, preferred, role };
 }
 
-/** The held-out dataset of a training, or null. */
-export function heldOutDataset(
+/** The held-out datasets of a training. One without a name has none in its metrics either. */
+export function heldOutDatasets(
   { evalDataset, evalDatasetConfig, evalDatasetSplit }: Pick<
     Options<"train">,
     "evalDataset" | "evalDatasetConfig" | "evalDatasetSplit"
   >,
-): NamedDataset | null {
-  if (evalDataset === null) return null;
-  const choice = { config: evalDatasetConfig, split: evalDatasetSplit, preferred: "test" };
-  return { path: evalDataset, ...choice, role: "eval" };
+): NamedDataset[] {
+  if (evalDataset === null) return [];
+  const rest = {
+    config: evalDatasetConfig,
+    split: evalDatasetSplit,
+    preferred: "test",
+    role: "eval",
+  } as const;
+  if (typeof evalDataset === "string") return [{ path: evalDataset, ...rest }];
+  return Object.entries(evalDataset).map(([set, path]) => ({ path, set, ...rest }));
+}
+
+/** The metrics of a held-out set under the names that transformers gives them: `eval_NAME_loss` of a set with a name. */
+export function metricsOfSet(
+  set: string | undefined,
+  metrics: Readonly<Record<string, number>>,
+): Record<string, number> {
+  if (set === undefined) return { ...metrics };
+  return Object.fromEntries(
+    Object.entries(metrics).map(([name, value]) => [name.replace(/^eval_/, `eval_${set}_`), value]),
+  );
 }
 
 /**
@@ -149,7 +168,7 @@ export async function loadPairsFrom(
 
 /** What a run's record says of a dataset. */
 export function dataRecord(
-  { role, path }: NamedDataset,
+  { role, path, set }: NamedDataset,
   dataset: Dataset,
   { format, translated, encoding, hash, unusedColumns, counts }: Omit<Prepared<unknown>, "rows">,
   options: DataOptions,
@@ -159,6 +178,7 @@ export function dataRecord(
   return {
     role,
     path,
+    ...set === undefined ? {} : { set },
     files,
     format,
     ...translated ? { translated } : {},

@@ -6,6 +6,7 @@ import { UserError } from "../errors.ts";
 import type { Directory } from "../formats/files.ts";
 import { readConfig } from "../model/directory.ts";
 import { randomWeights } from "../model/random_weights.ts";
+import type { MetricsLine } from "../report/run_record.ts";
 import { factsOf } from "../report/words.ts";
 import { loadTokenizer } from "../text/tokenizer.ts";
 import { identifyConfig, type ModelIdentity } from "../train/identity.ts";
@@ -15,7 +16,7 @@ import { beginOf } from "./begin.ts";
 import { openCaches } from "./caches.ts";
 import { EvaluationPlan } from "./evaluation_plan.ts";
 import type { Emit } from "./events.ts";
-import { dataOptions, heldOutDataset, openModel } from "./inputs.ts";
+import { dataOptions, heldOutDatasets, metricsOfSet, openModel } from "./inputs.ts";
 import type { Ports } from "./ports.ts";
 import {
   resumeRun,
@@ -49,8 +50,10 @@ export async function sft(
   const text = { directory: source, tokenizer: await loadTokenizer(source) };
   const caches = openCaches(options, "write", ports, events.emit);
   const rows = await openTrainingSequences(options, text, data, caches);
-  const heldOutNamed = heldOutDataset(options);
-  const heldOut = heldOutNamed && await loadSequencesFrom(heldOutNamed, text, data, caches);
+  const heldOut: Awaited<ReturnType<typeof loadSequencesFrom>>[] = [];
+  for (const named of heldOutDatasets(options)) {
+    heldOut.push(await loadSequencesFrom(named, text, data, caches));
+  }
 
   const device = await ports.openDevice(options);
   using gpu = device.gpu;
@@ -61,7 +64,9 @@ export async function sft(
   const memory = await planMemory(
     training,
     largest.rows,
-    async ({ model }) => heldOut && await evaluateSft(model, heldOut.sequences, batch),
+    async ({ model }) => {
+      for (const { sequences } of heldOut) await evaluateSft(model, sequences, batch);
+    },
   );
 
   const announce = (output: string) =>
@@ -74,7 +79,7 @@ export async function sft(
         device: factsOf(device),
         parameters: training.parameters,
         data: rows.data(),
-        heldOut: heldOut && { data: heldOut.record, strong: null },
+        heldOut: heldOut.map(({ record }) => ({ data: record, strong: null })),
         memory,
         ...plan,
         output,
@@ -104,7 +109,7 @@ export async function sft(
       base: stored?.adapted?.base ??
         { name: options.model, identity: stored?.identity ?? (() => identityOfRandom(checkpoint)) },
       reference: () => Promise.resolve(null),
-      data: [rows.data().record, ...heldOut ? [heldOut.record] : []],
+      data: [rows.data().record, ...heldOut.map(({ record }) => record)],
       plan,
       order: rows.order,
       stream: rows.stream,
@@ -117,8 +122,12 @@ export async function sft(
     announce(output.path);
     const firstStep = await resumeRun(run);
     const evaluateAt = async (step: number) => {
-      if (!heldOut) return;
-      const metrics = { step, ...await evaluateSft(training.model, heldOut.sequences, batch) };
+      if (heldOut.length === 0) return;
+      const metrics: MetricsLine = { step };
+      for (const { sequences, record } of heldOut) {
+        const found = await evaluateSft(training.model, sequences, batch);
+        Object.assign(metrics, metricsOfSet(record.set, found));
+      }
       output.log(metrics);
       events.emit({ type: "evaluated", metrics });
     };

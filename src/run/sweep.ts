@@ -4,7 +4,7 @@ import type { OptionName } from "../config/options.ts";
 import { givenByUser } from "../config/origins.ts";
 import { kebabCase } from "../config/values.ts";
 import { UserError } from "../errors.ts";
-import type { MetricsLine } from "../report/run_record.ts";
+import { isEvaluation, type MetricsLine } from "../report/run_record.ts";
 import { renderSweep, type SweptRun } from "../report/sweep.ts";
 import type { Emit } from "./events.ts";
 import { type Combination, combinationsOf, nameOf } from "./grid.ts";
@@ -77,11 +77,14 @@ export async function sweep(
     if (!finished && !dryRun) return { output: output!, runs: [], finished };
   }
   if (dryRun) return { output: output!, runs: [], finished: false };
-  const swept = await Promise.all(planned.map(async ({ name, combination }): Promise<SweptRun> => ({
-    name,
-    values: Object.fromEntries(combination),
-    measures: measuresOf(await runs.metrics(name)),
-  })));
+  const swept = await Promise.all(
+    planned.map(async ({ name, combination, training }): Promise<SweptRun> => ({
+      name,
+      values: Object.fromEntries(combination),
+      measures: measuresOf(await runs.metrics(name)),
+      ...setsOf(training),
+    })),
+  );
   const directory = await ports.createDirectory(output!);
   await directory.writeText(
     "sweep.html",
@@ -107,9 +110,16 @@ function trainingOf(
   return resolveOptions("train", { flags: [...flags, ...combination, ["output", output]] });
 }
 
+/** The names of held-out sets, where they have some. */
+function setsOf({ options: { evalDataset } }: Resolved<"train">): Pick<SweptRun, "sets"> {
+  return evalDataset === null || typeof evalDataset === "string"
+    ? {}
+    : { sets: Object.keys(evalDataset) };
+}
+
 /** What held-out pairs measured last; without any, what the last training step did. */
 function measuresOf(metrics: readonly MetricsLine[]): MetricsLine {
-  const last = metrics.findLast((line) => "eval_loss" in line) ?? metrics.at(-1) ?? {};
+  const last = metrics.findLast(isEvaluation) ?? metrics.at(-1) ?? {};
   return Object.fromEntries(
     Object.entries(last).map(([name, value]) => [name.replace(/^eval_/, ""), value]),
   );

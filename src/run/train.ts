@@ -8,6 +8,7 @@ import { lossOfEquals } from "../losses/losses.ts";
 import {
   type DataRecord,
   evaluationChanges,
+  isEvaluation,
   type MetricsLine,
   type Sample,
 } from "../report/run_record.ts";
@@ -20,7 +21,7 @@ import { openCaches } from "./caches.ts";
 import { EvaluationPlan } from "./evaluation_plan.ts";
 import type { Emit } from "./events.ts";
 import { type Examination, HeldOut, SAMPLES } from "./held_out.ts";
-import { dataOptions, heldOutDataset, openModel } from "./inputs.ts";
+import { dataOptions, heldOutDatasets, openModel } from "./inputs.ts";
 import type { Ports } from "./ports.ts";
 import { loadReferenceScores } from "./reference_scores.ts";
 import { openTrainingPairs, strongFilter } from "./training_pairs.ts";
@@ -56,16 +57,11 @@ export async function train(
   const dataFlags = { ...dataOptions(options, model, options.score), now: begunAt.getTime() };
   const caches = openCaches(options, "write", ports, events.emit);
   const rows = await openTrainingPairs(resolved, model, dataFlags, caches);
-  const heldOutNamed = heldOutDataset(options);
-  const heldOut = heldOutNamed &&
-    await HeldOut.open(
-      heldOutNamed,
-      model,
-      dataFlags,
-      caches,
-      rows,
-      await strongFilter(resolved),
-    );
+  const heldOut: HeldOut[] = [];
+  for (const named of heldOutDatasets(options)) {
+    const filter = await strongFilter(resolved);
+    heldOut.push(await HeldOut.open(named, model, dataFlags, caches, rows, filter));
+  }
 
   const device = await ports.openDevice(options);
   using gpu = device.gpu;
@@ -76,7 +72,9 @@ export async function train(
   const memory = await planMemory(
     training,
     largest.rows,
-    async (counted) => await heldOut?.rehearse(counted),
+    async (counted) => {
+      for (const set of heldOut) await set.rehearse(counted);
+    },
   );
 
   const announce = (output: string) =>
@@ -91,7 +89,10 @@ export async function train(
         layers: { all: model.config.numLayers, frozen: training.model.begin },
         head: trainableOf(options, model.config).head,
         data: rows.data(),
-        heldOut: heldOut && { data: heldOut.record, strong: heldOut.strong?.length ?? null },
+        heldOut: heldOut.map(({ record, strong }) => ({
+          data: record,
+          strong: strong?.length ?? null,
+        })),
         memory,
         ...plan,
         output,
@@ -121,7 +122,7 @@ export async function train(
       model: model.identity,
       base: model.adapted?.base ?? { name: options.model, identity: model.identity },
       reference: async () => reference && await reference.identity(),
-      data: [record, ...heldOut ? [heldOut.record] : []],
+      data: [record, ...heldOut.map(({ record }) => record)],
       plan,
       order: rows.order,
       stream: rows.stream,
@@ -145,7 +146,7 @@ export async function train(
 
     const inMemory = [
       ...rows.stream ? [] : [{ pairs: rows.rows, record }],
-      ...heldOut ? [heldOut] : [],
+      ...heldOut,
     ];
     const judge = training.run.reference;
     const cached = judge === null ? [] : await loadReferenceScores(caches, inMemory, {
@@ -160,22 +161,31 @@ export async function train(
       output.log(metrics);
       events.emit({ type: "evaluated", metrics });
     };
-    let before: Examination | undefined;
-    if (heldOut && firstStep === 0) {
-      before = await heldOut.examine(training, options.reference === null);
-      evaluated({ step: 0, ...before.metrics });
+    const isHeldOut = heldOut.length > 0;
+    /** Of each set, in order. */
+    const examine = async (isReference?: boolean) => {
+      const found: Examination[] = [];
+      for (const set of heldOut) found.push(await set.examine(training, isReference));
+      return found;
+    };
+    const metricsOf = (found: readonly Examination[]) =>
+      Object.assign({}, ...found.map(({ metrics }) => metrics)) as Record<string, number>;
+    let before: Examination[] | undefined;
+    if (isHeldOut && firstStep === 0) {
+      before = await examine(options.reference === null);
+      evaluated({ step: 0, ...metricsOf(before) });
     }
-    if (heldOut) run.evaluation.check(output.metrics.find(({ step }) => step === 0) ?? {});
+    if (isHeldOut) run.evaluation.check(output.metrics.find(({ step }) => step === 0) ?? {});
     /** What the last evaluation found. */
-    let after: Examination | undefined;
+    let after: Examination[] | undefined;
     const prepareSteps = () => {
       releaseScratch(training);
       if (!rows.stream) reserveStep(training, largest.rows);
     };
     const evaluate = async (step: number) => {
       releaseScratch(training);
-      after = await heldOut!.examine(training);
-      evaluated({ step, ...after.metrics });
+      after = await examine();
+      evaluated({ step, ...metricsOf(after) });
       prepareSteps();
     };
     prepareSteps();
@@ -186,19 +196,22 @@ export async function train(
     const result = { steps, output: output.path, metrics: output.metrics };
     if (!isAll) return { ...result, finished: false };
 
-    let samples: Sample[] = [];
-    if (heldOut) {
+    const samples: Sample[] = [];
+    if (isHeldOut) {
       releaseScratch(training);
-      if (output.metrics.at(-1)!.step !== steps || !("eval_loss" in output.metrics.at(-1)!)) {
-        after = await heldOut.examine(training);
-        evaluated({ step: steps, ...after.metrics });
+      const last = output.metrics.at(-1)!;
+      if (last.step !== steps || !isEvaluation(last)) {
+        after = await examine();
+        evaluated({ step: steps, ...metricsOf(after) });
       }
-      if (await restoreBest(run, steps) || !after) after = await heldOut.examine(training);
-      const theirs = before && options.reference === null
-        ? before.completions
-        : judge && await heldOut.answer(judge.model, SAMPLES);
-      // Of a run that went on without a reference nobody knows how the model answered before.
-      samples = theirs ? heldOut.samples(theirs, after.completions) : [];
+      if (await restoreBest(run, steps) || !after) after = await examine();
+      for (const [i, set] of heldOut.entries()) {
+        const theirs = before && options.reference === null
+          ? before[i].completions
+          : judge && await set.answer(judge.model, SAMPLES);
+        // Of a run that went on without a reference nobody knows how the model answered before.
+        if (theirs) samples.push(...set.samples(theirs, after[i].completions));
+      }
       events.emit({
         type: "compared",
         changes: evaluationChanges(output.metrics, run.bestStep),

@@ -20,6 +20,11 @@ export function commandLineOf(
     if (spec.shown === "unless default" && value === spec.default) return [];
     const flag = kebabCase(name);
     if (spec.kind === "boolean") return [value ? `--${flag}` : `--no-${flag}`];
+    if (spec.kind === "datasets" && typeof value === "object") {
+      return Object.entries(value).flatMap((
+        [set, path],
+      ) => [`--${flag}`, quoted(`${set}=${path}`)]);
+    }
     return [`--${flag}`, quoted(String(value))];
   });
   return ["deno", "task", command, ...words].join(" ");

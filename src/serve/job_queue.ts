@@ -332,7 +332,8 @@ function wrongState({ id, status }: Job, expected: readonly string[]): UserError
 }
 
 function inWords({ step, ...metrics }: MetricsLine): string {
-  const loss = metrics.loss ?? metrics.eval_loss;
+  const loss = metrics.loss ??
+    Object.entries(metrics).find(([name]) => /^eval_(.+_)?loss$/.test(name))?.[1];
   const what = "loss" in metrics ? "training loss" : "held-out loss";
   return `Step ${step}: ${what}=${loss?.toFixed(4)}`;
 }

@@ -285,3 +285,32 @@ Deno.test("ipo is per token, as TRL's is, unless the user says otherwise", () =>
     assert.equal(resolveOptions(command).options.logprob, "sum");
   }
 });
+
+Deno.test("held-out sets: one as it is written, several by names, from flags, files and requests", () => {
+  const parse = (given: Parameters<typeof resolveOptions>[1]) =>
+    resolveOptions("train", given).options.evalDataset;
+  const file = (value: unknown) =>
+    parse({ file: { name: "x.yaml", content: { eval_dataset: value } } });
+  assert.equal(parse({ flags: [["eval-dataset", "a/x.jsonl,b.jsonl"]] }), "a/x.jsonl,b.jsonl");
+  assert.deepEqual(
+    parse({
+      flags: [["eval-dataset", "math=a/x.jsonl"], ["eval-dataset", "org/chat.test:test[:9]"]],
+    }),
+    { math: "a/x.jsonl", chat: "org/chat.test:test[:9]" },
+  );
+  assert.deepEqual(parse({ flags: [["eval-dataset", "math=a.jsonl"]] }), { math: "a.jsonl" });
+  assert.deepEqual(file({ math: "a.jsonl", chat: "b.jsonl" }), {
+    math: "a.jsonl",
+    chat: "b.jsonl",
+  });
+  assert.deepEqual(file(["a.jsonl", "b.jsonl"]), { a: "a.jsonl", b: "b.jsonl" });
+  assert.equal(file(["a.jsonl"]), "a.jsonl");
+  for (const wrong of [["a/x.jsonl", "b/x.jsonl"], { "a b": "x" }, { a: 1 }, [], 5, "", {}]) {
+    assert.throws(
+      () => file(wrong),
+      /a dataset, or several with a name each/,
+      JSON.stringify(wrong),
+    );
+  }
+  assert.throws(() => file({ filtered: "a", b: "b" }), /do not end in filtered.*found filtered/);
+});

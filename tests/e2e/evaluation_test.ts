@@ -1,7 +1,7 @@
 /** Evaluation on the way, the best model at the end, stopping early. */
 import assert from "node:assert/strict";
 import { inTemporaryDirectory, run, runOk } from "./command.ts";
-import { readMetrics, readModel } from "./inputs.ts";
+import { readMetrics, readModel, writeInputs } from "./inputs.ts";
 
 const TRAIN = [
   ...["--max-pairs", 16, "--per-device-train-batch-size", 2, "--max-length", 96],
@@ -63,6 +63,69 @@ Deno.test("the best evaluated model is saved, and a training that gets no better
     assert.deepEqual(await readModel(`${directory}/best`), await readModel(`${directory}/short`));
     const record = JSON.parse(await Deno.readTextFile(`${directory}/best/run.json`));
     assert.equal(record.bestStep, at);
+  }));
+
+Deno.test("several held-out sets are evaluated under their names, and one of them chooses", () =>
+  inTemporaryDirectory(async (directory) => {
+    const { model, pairs, heldOut } = await writeInputs(directory, 8);
+    const flags = (output: string) => [
+      ...["--model", model, "--dataset", pairs, "--max-length", 64, "--output", output],
+      ...["--eval-dataset", `easy=${pairs}[:3]`, "--eval-dataset", heldOut],
+      ...["--per-device-train-batch-size", 4, "--num-train-epochs", 2, "--learning-rate", 1e-3],
+      ...["--eval-strategy", "steps", "--eval-steps", 2],
+    ];
+    const choosing = ["--load-best-model-at-end", "--save-steps", 1];
+    const path = `${directory}/run`;
+    const { stderr } = await runOk(
+      "train",
+      ...flags(path),
+      ...choosing,
+      "--metric-for-best-model",
+      "eval_held_out_loss",
+    );
+    assert.match(stderr, /held out +easy \(.*pairs\.jsonl\[:3\]\): 3 of 3 pairs/);
+    assert.match(stderr, /held out +held_out \(/);
+    const lines = (await readMetrics(path)).filter((line) => "eval_held_out_loss" in line);
+    assert.deepEqual(lines.map(({ step }) => step), [0, 2, 4]);
+    for (const line of lines) {
+      assert.ok("eval_easy_loss" in line && !("eval_loss" in line));
+      assert.ok("eval_easy_rewards/accuracies" in line);
+    }
+    // The same numbers as of a set alone.
+    const alone = `${directory}/alone`;
+    const withoutEasy = flags(alone).join(" ").replace(` --eval-dataset easy=${pairs}[:3]`, "");
+    await runOk("train", ...withoutEasy.split(" "));
+    const single = (await readMetrics(alone)).filter((line) => "eval_loss" in line);
+    assert.deepEqual(
+      single.map((line) => line.eval_loss),
+      lines.map((line) => line.eval_held_out_loss),
+    );
+    const report = await Deno.readTextFile(`${path}/report.html`);
+    assert.match(report, /easy_loss/);
+    assert.match(report, /<tspan class="series-1" dx="12">easy<\/tspan>/);
+    const record = JSON.parse(await Deno.readTextFile(`${path}/run.json`));
+    assert.deepEqual(record.data.map(({ set }: { set?: string }) => set), [
+      undefined,
+      "easy",
+      "held_out",
+    ]);
+
+    const refused = await run("train", ...flags(`${directory}/refused`), ...choosing);
+    assert.equal(refused.code, 2);
+    assert.match(
+      refused.stderr,
+      /--metric-for-best-model to be one of easy_loss, .*held_out_loss.*, found "loss"/,
+    );
+    const twice = await run(
+      "train",
+      ...flags(`${directory}/x`),
+      "--eval-dataset",
+      pairs,
+      "--eval-dataset",
+      pairs,
+    );
+    assert.equal(twice.code, 2);
+    assert.match(twice.stderr, /several with a name each that no other has, such as NAME=PATH/);
   }));
 
 Deno.test("options of evaluations that cannot be are refused before the first step", () =>

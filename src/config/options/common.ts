@@ -1,5 +1,5 @@
 // This module is browser compatible.
-import { boolean, choice, integer, number, type OptionSpec, text } from "../kinds.ts";
+import { boolean, choice, datasets, integer, number, type OptionSpec, text } from "../kinds.ts";
 import { ALL, DATA, MODEL, PREFERENCE, TRAINING } from "./commands.ts";
 
 /** What a user of a command is likely to set, first of all what to work on. */
@@ -40,10 +40,15 @@ export const COMMON = {
       jobs: "server",
     },
   ),
-  evalDataset: text(
+  evalDataset: datasets(
     [...TRAINING, "inspect"],
-    "Held-out rows; train and sft evaluate on them before and after training",
-    { default: null, placeholder: "PATH[:SPLIT][[FROM:TO]],...", resume: "free", jobs: "server" },
+    "Held-out rows, evaluated before and after training; several sets: give it several times, each with a name",
+    {
+      default: null,
+      placeholder: "[NAME=]PATH[:SPLIT][[FROM:TO]],...",
+      resume: "free",
+      jobs: "server",
+    },
   ),
   output: text(
     [...TRAINING, "filter", "convert", "serve"],
