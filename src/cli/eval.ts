@@ -3,7 +3,7 @@ import { auditInWords, flipsInWords } from "../data/audit.ts";
 import { localPorts } from "../platform/local_ports.ts";
 import { readable } from "../report/run_record.ts";
 import { needsReference } from "../losses/losses.ts";
-import { countsInWords, objectiveInWords } from "../report/words.ts";
+import { countsInWords, objectiveInWords, unitOfLoss } from "../report/words.ts";
 import { evaluate, type EvaluationResult } from "../run/evaluate.ts";
 import { type Context, Interrupted, lineWriter } from "./context.ts";
 import { printDetails } from "./run_printer.ts";
@@ -32,7 +32,7 @@ function resultText(options: Options<"eval">, { metrics, counts, audit }: Evalua
   return [
     `${model} against ${
       needsReference(options) ? reference ?? "itself" : "no reference"
-    } on ${dataset}: ${countsInWords(counts)}`,
+    } on ${dataset}: ${countsInWords(counts, unitOfLoss(options))}`,
     ...Object.entries(metrics).map(([name, value]) => `${name.padEnd(width)} ${readable(value)}`),
     ...findings.length > 0 ? [`audit: ${findings.join(", ")}`] : [],
     "",

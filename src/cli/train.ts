@@ -35,7 +35,8 @@ export function trainingPrinter(options: Options<"train">, output: Output): Emit
     shown: (metrics) => ({
       loss: metrics.loss,
       accuracy: metrics["rewards/accuracies"],
-      margin: metrics["rewards/margins"],
+      // A step may have good answers alone, or bad ones.
+      ..."rewards/margins" in metrics ? { margin: metrics["rewards/margins"] } : {},
     }),
   });
   const say = lineWriter(output);

@@ -44,6 +44,7 @@ function refuseMisfits(values: Values, isLogprobGiven: boolean, refuse: Refuse):
   if (values.reference !== null && !needsReference(objective)) {
     refuse(`no --reference with --loss-type ${values.lossType}`, `${values.reference}`);
   }
+  refuseOfAnswers(values, terms, refuse);
   const sorting = terms.find(({ loss }) => loss.sorts);
   if (values.useWeighting && sorting) {
     refuse("--use-weighting only with losses of one pair each", sorting.type);
@@ -89,6 +90,32 @@ function refuseMisfits(values: Values, isLogprobGiven: boolean, refuse: Refuse):
         `${values.lossType}`,
       );
     }
+  }
+}
+
+/** Refuses what losses of single answers cannot work with. */
+function refuseOfAnswers(values: Values, terms: readonly Term[], refuse: Refuse): void {
+  const single = terms.find(({ loss }) => loss.answers);
+  if (single === undefined) return;
+  const type = `--loss-type ${single.type}`;
+  if (terms.length > 1) refuse(`${type} alone, as it is of single answers`, `${values.lossType}`);
+  if (values.ldAlpha !== null) refuse(`no --ld-alpha with ${type}`, `${values.ldAlpha}`);
+  if (values.useWeighting) refuse(`no --use-weighting with ${type}`, "it");
+  if (values.desirableWeight === 0 && values.undesirableWeight === 0) {
+    refuse("--desirable-weight or --undesirable-weight above 0", "0 and 0");
+  }
+  if (values.streaming) refuse(`no --streaming with ${type}`, "it");
+  if (values.filter !== undefined && values.filter !== "none") {
+    refuse(
+      `--filter none with ${type}, as the filter compares the answers of a pair`,
+      `${values.filter}`,
+    );
+  }
+  if (single.loss.answers === "mismatched" && values.perDeviceTrainBatchSize === 1) {
+    refuse(
+      `--per-device-train-batch-size of at least 2 with ${type}, which sets answers behind each other's prompts`,
+      "1",
+    );
   }
 }
 

@@ -31,8 +31,9 @@ export interface Audit {
   /** Pairs that are among the training data, and those of which only the prompt is; in held-out data. */
   leakedPairs?: Finding;
   leakedPrompts?: Finding;
-  /** Share of pairs whose chosen answer has more tokens, half of those with as many: what length alone would get right. */
-  longerWins: number;
+  /** Share of pairs whose chosen answer has more tokens, half of those with as many: what length alone would get right. Not
+   * of single answers. */
+  longerWins?: number;
   /** Pairs whose labels the reference doubts, of those that it has scored; see src/dpo/label_flips.ts. */
   suspectedFlips?: Finding & { scored: number };
 }
@@ -62,11 +63,11 @@ export function auditPairs(
   };
   let longer = 0;
   for (const pair of pairs) {
-    const { chosen, rejected } = fingerprint(pair);
-    if (chosen === rejected) found.identical.push(pair);
-    else if (seen.has(`${rejected} ${chosen}`)) found.contradictions.push(pair);
-    if (seen.has(`${chosen} ${rejected}`)) found.duplicates.push(pair);
-    seen.add(`${chosen} ${rejected}`);
+    const { itself, opposite } = fingerprint(pair);
+    if (itself === opposite) found.identical.push(pair);
+    else if (seen.has(opposite)) found.contradictions.push(pair);
+    if (seen.has(itself)) found.duplicates.push(pair);
+    seen.add(itself);
     const more = completionTokens(pair.chosen) - completionTokens(pair.rejected);
     longer += more > 0 ? 1 : more === 0 ? 0.5 : 0;
   }
@@ -77,7 +78,7 @@ export function auditPairs(
     identical: findingOf(found.identical),
     emptyAnswers: droppedEmptyCompletion,
     ...training === undefined ? {} : leakage(pairs, training),
-    longerWins: longer / pairs.length,
+    ...pairs.some(({ label }) => label !== undefined) ? {} : { longerWins: longer / pairs.length },
   };
 }
 
@@ -87,14 +88,14 @@ function leakage(
 ): Required<Pick<Audit, "leakedPairs" | "leakedPrompts">> {
   const [known, knownPrompts] = [new Set<string>(), new Set<string>()];
   for (const pair of training) {
-    const { prompt, chosen, rejected } = fingerprint(pair);
-    known.add(`${chosen} ${rejected}`);
+    const { prompt, itself } = fingerprint(pair);
+    known.add(itself);
     knownPrompts.add(prompt);
   }
   const leaked = pairs.filter((pair) => {
-    const { chosen, rejected } = fingerprint(pair);
+    const { itself, opposite } = fingerprint(pair);
     // The other way round the answers are known as well.
-    return known.has(`${chosen} ${rejected}`) || known.has(`${rejected} ${chosen}`);
+    return known.has(itself) || known.has(opposite);
   });
   const whole = new Set(leaked);
   const prompts = pairs.filter((pair) =>
@@ -107,12 +108,14 @@ function completionTokens({ ids, promptLength }: PreferencePair["chosen"]): numb
   return ids.length - promptLength;
 }
 
-function fingerprint({ chosen, rejected }: PreferencePair) {
-  return {
-    prompt: digest(chosen.ids.subarray(0, chosen.promptLength)),
-    chosen: digest(chosen.ids),
-    rejected: digest(rejected.ids),
-  };
+/** A pair by its answers, and the other way round; a single answer by its label, and by the other one. */
+function fingerprint({ chosen, rejected, label }: PreferencePair) {
+  const prompt = digest(chosen.ids.subarray(0, chosen.promptLength));
+  const own = digest(chosen.ids);
+  const other = digest(rejected.ids);
+  return label === undefined
+    ? { prompt, itself: `${own} ${other}`, opposite: `${other} ${own}` }
+    : { prompt, itself: `${own} ${label}`, opposite: `${own} ${!label}` };
 }
 
 /**
@@ -150,7 +153,7 @@ export function auditInWords(audit: Audit): string {
     [audit.leakedPairs, "pairs that are training data"],
     [audit.leakedPrompts, "prompts that are in the training data"],
   ];
-  const { longerWins } = audit;
+  const { longerWins = 0.5 } = audit;
   const bias = Math.max(longerWins, 1 - longerWins) >= LENGTH_BIAS
     ? [`chosen is longer in ${percent(longerWins)} of pairs`]
     : [];

@@ -63,6 +63,8 @@ export interface ParseOptions {
   rankedPairs?: RankedPairs;
   /** Where margins and weights are; if absent, none are looked for. */
   terms?: TermColumns;
+  /** The loss of single answers that rows are for; see `parseAnswer`. */
+  answers?: string;
 }
 
 /**
@@ -97,12 +99,17 @@ export function parsePair(row: DatasetRow, options: ParseOptions = {}): ParsedRo
   );
 }
 
-function withTerms(row: DatasetRow, parsed: ParsedRow, { terms: where }: ParseOptions): ParsedRow {
+/** With what the row says of its pairs, or its answer, besides. */
+export function withTerms(
+  row: DatasetRow,
+  parsed: ParsedRow,
+  { terms: where }: ParseOptions,
+): ParsedRow {
   if (where === undefined) return parsed;
   const { terms, additions, columns } = parseTerms(row, where);
   return terms === undefined ? parsed : {
     ...parsed,
-    terms,
+    terms: { ...parsed.terms, ...terms },
     additions: [...parsed.additions ?? [], ...additions],
     columns: [...parsed.columns, ...columns],
   };
@@ -137,7 +144,16 @@ function parsePlain(row: DatasetRow, options: ParseOptions): ParsedRow {
   }
   const rule = options.rankedPairs ?? "best-worst";
   const translated = named.chosen || named.rejected ? null : translateRow(row, rule);
-  if (translated === null) return parseColumns(row, found, options);
+  if (translated === null) {
+    if (found.chosen === undefined && found.rejected === undefined && "label" in row.value) {
+      throw malformed(
+        row,
+        '"chosen" and "rejected"',
+        'an answer with a "label": train on single answers with --loss-type kto',
+      );
+    }
+    return parseColumns(row, found, options);
+  }
   const { format, columns, pairs, ties, answers } = translated;
   if (pairs.length === 0) {
     return { format, columns, example: null, translated: true, ...withTies(ties) };

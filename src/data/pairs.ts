@@ -11,7 +11,10 @@ import type { TokenSequence } from "./truncate.ts";
 export type { DataOptions } from "./prepare.ts";
 export type { TokenSequence, Truncation } from "./truncate.ts";
 
-/** A preference pair in tokens. */
+/**
+ * A preference pair in tokens. One with a `label` is a single answer: `chosen`, good or not; `rejected` is what its loss needs
+ * besides, an answer of another row behind the same prompt or the prompt alone.
+ */
 export interface PreferencePair extends RowTerms {
   /** The row in dataset order, dropped rows counted. */
   index: number;

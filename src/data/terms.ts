@@ -16,6 +16,8 @@ export interface RowTerms {
   margin?: number;
   /** What the pair's loss is multiplied with. */
   weight?: number;
+  /** Whether a single answer is a good one. */
+  label?: boolean;
 }
 
 /** The columns that terms are in; null: the one of the usual name, if there is one; "none": no column. */
@@ -77,19 +79,23 @@ function numberIn(row: DatasetRow, column: string, least: number): number {
 }
 
 /** Terms as 32-bit words; NaN stands for one that is absent. */
-export function wordsOf({ margin = NaN, weight = NaN }: RowTerms): Uint32Array<ArrayBuffer> {
-  return new Uint32Array(Float32Array.of(margin, weight).buffer);
+export function wordsOf(
+  { margin = NaN, weight = NaN, label }: RowTerms,
+): Uint32Array<ArrayBuffer> {
+  const sign = label === undefined ? NaN : Number(label);
+  return new Uint32Array(Float32Array.of(margin, weight, sign).buffer);
 }
 
-/** The terms of {@link wordsOf}, absent if both of them are. */
+/** The terms of {@link wordsOf}, absent if all of them are. */
 export function termsOf(words: Uint32Array): RowTerms | undefined {
-  const [margin, weight] = new Float32Array(words.slice().buffer);
+  const [margin, weight, sign] = new Float32Array(words.slice().buffer);
   const terms = {
     ...Number.isNaN(margin) ? {} : { margin },
     ...Number.isNaN(weight) ? {} : { weight },
+    ...Number.isNaN(sign) ? {} : { label: sign === 1 },
   };
   return Object.keys(terms).length === 0 ? undefined : terms;
 }
 
 /** Words of {@link wordsOf}. */
-export const TERM_WORDS = 2;
+export const TERM_WORDS = 3;

@@ -34,12 +34,17 @@ import type { DatasetRow } from "./rows.ts";
  */
 export function parseSequence(row: DatasetRow): ParsedRow {
   const plain = plainRow(row);
-  const parsed = parsePlainSequence(plain);
+  const parsed = parseUnlabeled(plain);
   if (plain.value.label !== false || parsed.columns.includes("label")) return parsed;
   return { ...parsed, example: null, columns: [...parsed.columns, "label"] };
 }
 
-function parsePlainSequence(row: DatasetRow): ParsedRow {
+/**
+ * The same whatever the label is.
+ *
+ * @param row Without nulls.
+ */
+export function parseUnlabeled(row: DatasetRow): ParsedRow {
   const { value } = row;
   if ("input_ids" in value) {
     const ids = tokenIdsIn(row, "input_ids");

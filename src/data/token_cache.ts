@@ -85,7 +85,7 @@ export class TokenCache {
 
 function isSame(a: PreparedExample, b: PreparedExample): boolean {
   return a.sequences.length === b.sequences.length &&
-    a.terms?.margin === b.terms?.margin && a.terms?.weight === b.terms?.weight &&
+    (["margin", "weight", "label"] as const).every((term) => a.terms?.[term] === b.terms?.[term]) &&
     a.sequences.every(({ ids, promptLength }, side) => {
       const other = b.sequences[side];
       return promptLength === other.promptLength && ids.length === other.ids.length &&

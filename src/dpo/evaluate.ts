@@ -5,12 +5,13 @@ import { readTensor } from "../gpu/tensor.ts";
 import { PAIR_METRICS, type PairMetric, rewardColumn } from "../kernels/dpo_loss.ts";
 import { tuned } from "../kernels/tuning.ts";
 import type { PairScores } from "../losses/loss.ts";
-import { type Objective, pairLosses } from "../losses/losses.ts";
+import { answersOf, type Objective, pairLosses } from "../losses/losses.ts";
 import { uploadBatch } from "../model/batch.ts";
 import { mostTokensTogether, reserveForward, topForward, trunkForward } from "../model/forward.ts";
 import { headForward } from "../model/head.ts";
 import { type Model, scoreTensor } from "../model/model.ts";
 import { expectFinite } from "./finite.ts";
+import { AnswerMetrics } from "./answer_metrics.ts";
 import { byLength, intervals, PairMetrics } from "./metrics.ts";
 import {
   meanChosenTokens,
@@ -171,10 +172,10 @@ export async function evaluate(
       scoredPairs.push(pair);
       const [chosen, rejected] = [batch.scores[8 * i], batch.scores[8 * i + 4]];
       const [referenceChosen, referenceRejected] = [theirs[0], theirs[4]];
-      const { margin, weight = 1 } = pair;
+      const { margin, weight = 1, label } = pair;
       const sureness = confidence ? Math.exp(batch.scores[8 * i + 3] + batch.scores[8 * i + 7]) : 1;
       scored.push({
-        ...{ chosen, rejected, referenceChosen, referenceRejected, margin },
+        ...{ chosen, rejected, referenceChosen, referenceRejected, margin, label },
         weight: weight * sureness,
       });
       const gains = [0, 4].map((side) =>
@@ -192,18 +193,20 @@ export async function evaluate(
       if (chosen > rejected) likelier++;
     }
   }
-  const metrics = new PairMetrics();
   const losses = pairLosses(options.objective, scored, meanChosenTokens(pairs, options));
-  for (const [i, { value }] of losses.entries()) {
-    const row = { loss: value, ...rows[i] };
-    metrics.add(PAIR_METRICS.map((name) => row[name]));
-  }
-  const summary = {
-    ...metrics.summary(0.5),
-    ...intervals(rows.map((row, i) => ({ ...row, loss: losses[i].value }))),
-    ...byLength(scoredPairs, rows),
-    "likelihood/accuracies": likelier / metrics.count,
-  };
+  const measured = rows.map((row, i) => ({ ...row, loss: losses[i].value }));
+  const numbers = measured.flatMap((row) => PAIR_METRICS.map((name) => row[name]));
+  const answers = answersOf(options.objective);
+  const metrics = answers ? new AnswerMetrics(beta, answers === "mismatched") : new PairMetrics();
+  metrics.add(numbers, scoredPairs);
+  const summary = metrics instanceof AnswerMetrics
+    ? { ...metrics.summary(0.5), ...metrics.intervals(measured.map(({ loss }) => loss)) }
+    : {
+      ...metrics.summary(0.5),
+      ...intervals(measured),
+      ...byLength(scoredPairs, rows),
+      "likelihood/accuracies": likelier / pairs.length,
+    };
   return Object.fromEntries(
     Object.entries(summary).map(([name, value]) => [`eval_${name}`, value]),
   );

@@ -4,8 +4,19 @@ import { PAIR_METRICS, type PairMetric } from "../kernels/dpo_loss.ts";
 
 const WIDTH = PAIR_METRICS.length;
 
+/** Metrics of a step or an evaluation. */
+export interface Metrics {
+  /**
+   * @param metrics PAIR_METRICS of each pair of a micro-batch, (P, 8).
+   * @param pairs The same ones.
+   */
+  add(metrics: ArrayLike<number>, pairs: readonly PreferencePair[]): void;
+  /** The means so far; a tie is neither right nor wrong. */
+  summary(tieValue: 0 | 0.5): Record<string, number> & { loss: number };
+}
+
 /** TRL's metrics of preference pairs, as exact means over the pairs (not means of batch means). */
-export class PairMetrics {
+export class PairMetrics implements Metrics {
   #sums = new Float64Array(WIDTH);
   #right = 0;
   #ties = 0;
@@ -52,14 +63,14 @@ const meanOf = (values: readonly number[]) =>
   values.reduce((sum, value) => sum + value, 0) / values.length;
 
 /** Half the width of the 95 % interval of a mean: 1.96 standard errors; NaN of fewer than two values. */
-function halfWidth(values: readonly number[]): number {
+export function halfWidth(values: readonly number[]): number {
   const mean = meanOf(values);
   const squares = values.reduce((sum, value) => sum + (value - mean) ** 2, 0);
   return 1.96 * Math.sqrt(squares / (values.length - 1) / values.length);
 }
 
 /** The same of a share, by Wilson's score interval (1927): that of 8 of 8 has a width, too. */
-function halfWidthOfShare(values: readonly number[]): number {
+export function halfWidthOfShare(values: readonly number[]): number {
   const [n, p, z] = [values.length, meanOf(values), 1.96];
   return z / (1 + z ** 2 / n) * Math.sqrt(p * (1 - p) / n + z ** 2 / (4 * n ** 2));
 }

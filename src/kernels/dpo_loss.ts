@@ -4,7 +4,7 @@ import type { Commands } from "../gpu/commands.ts";
 import type { Fields, Kernel, Variant } from "../gpu/kernel.ts";
 import type { Tensor } from "../gpu/tensor.ts";
 import { DIVERGENCES } from "../losses/divergences.ts";
-import { LOSS_OPTIONS, type LossOption } from "../losses/loss.ts";
+import { LOSS_OPTIONS, type LossOption, type PairScores } from "../losses/loss.ts";
 import {
   isAcrossPairs,
   isOfMargin,
@@ -30,11 +30,15 @@ export const PAIR_METRICS = [
 export type PairMetric = typeof PAIR_METRICS[number];
 
 /** What pairs say of themselves. */
-export const PAIR_TERMS = ["margin", "weight"] as const;
+export const PAIR_TERMS = ["margin", "weight", "label"] as const;
 
-/** {@link PAIR_TERMS} of pairs, (P, 2). */
-export function pairTerms(pairs: readonly { margin?: number; weight?: number }[]): Float32Array {
-  return Float32Array.from(pairs.flatMap(({ margin = 0, weight = 1 }) => [margin, weight]));
+/** {@link PAIR_TERMS} of pairs, (P, 3); the label of a single answer is 1 or -1. */
+export function pairTerms(
+  pairs: readonly Pick<PairScores, "margin" | "weight" | "label">[],
+): Float32Array {
+  return Float32Array.from(
+    pairs.flatMap(({ margin = 0, weight = 1, label = true }) => [margin, weight, label ? 1 : -1]),
+  );
 }
 
 const floats = (names: readonly string[]): Fields =>
@@ -151,7 +155,7 @@ export interface DpoLossOptions {
  * @param metrics {@link PAIR_METRICS} of each pair, f32 (P, 8).
  * @param scores Of the policy, chosen before rejected, f32 (2P, 4).
  * @param reference Of the reference, f32 (2P, 4).
- * @param terms {@link PAIR_TERMS} of each pair, f32 (P, 2).
+ * @param terms {@link PAIR_TERMS} of each pair, f32 (P, 3).
  * @param state The optimizer's.
  * @throws {RangeError} If the shapes disagree, or a loss across pairs is to be that of a few of them.
  */

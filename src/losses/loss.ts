@@ -10,6 +10,8 @@ export interface PairScores {
   margin?: number;
   /** What the loss is multiplied with; default 1. */
   weight?: number;
+  /** Of a single answer, whose score is the chosen one: whether it is good. */
+  label?: boolean;
 }
 
 /** A pair's loss and its derivatives with respect to the policy's two scores. */
@@ -32,6 +34,9 @@ export const LOSS_OPTIONS = {
   simpoGamma: "simpo_gamma",
   /** Weight of cpo's negative log-likelihood. */
   cpoAlpha: "cpo_alpha",
+  /** Weights of good and of bad answers in losses of single ones. */
+  desirableWeight: "desirable_weight",
+  undesirableWeight: "undesirable_weight",
 } as const;
 export type LossOption = keyof typeof LOSS_OPTIONS;
 export interface LossOptions extends Readonly<Record<LossOption, number>> {}
@@ -57,6 +62,11 @@ interface LossFacts {
   reference?: false;
   /** The loss depends on scores by themselves, not on gains over the reference alone. */
   absolute?: true;
+  /**
+   * The loss is one of single answers with labels, in the chosen score; the rejected one is that of another row's answer behind the
+   * same prompt (`mismatched`), or of none (`alone`).
+   */
+  answers?: "mismatched" | "alone";
   /** The loss compares sorted numbers, so that none belongs to a pair that could have a weight. */
   sorts?: true;
   /**

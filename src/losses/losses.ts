@@ -2,11 +2,12 @@
 import { ACROSS_PAIRS } from "./across_pairs.ts";
 import { type Divergence, DIVERGENCES, type DivergenceType } from "./divergences.ts";
 import type { Loss, LossOption, LossOptions, PairLoss, PairScores } from "./loss.ts";
+import { OF_ANSWERS } from "./of_answers.ts";
 import { OF_MARGIN } from "./of_margin.ts";
 import { OF_SCORES } from "./of_scores.ts";
 import { OF_SIDES } from "./of_sides.ts";
 
-const TABLE = { ...OF_MARGIN, ...OF_SIDES, ...ACROSS_PAIRS, ...OF_SCORES };
+const TABLE = { ...OF_MARGIN, ...OF_SIDES, ...ACROSS_PAIRS, ...OF_SCORES, ...OF_ANSWERS };
 
 export type LossType = keyof typeof TABLE;
 
@@ -62,6 +63,11 @@ export function isOfMargin(type: LossType): boolean {
 export function takesMargins(objective: ChosenLosses): boolean {
   const types = termsOf(objective).map(({ type }) => type);
   return types.some(isOfMargin) && types.every((type) => isOfMargin(type) || type === "sft");
+}
+
+/** What a loss of single answers needs of other ones; null of losses of pairs. */
+export function answersOf(objective: ChosenLosses): Loss["answers"] | null {
+  return termsOf(objective)[0].loss.answers ?? null;
 }
 
 /** Whether pairs may have weights. */
@@ -136,7 +142,10 @@ function ofMargin(
 export function lossOfEquals(objective: Objective): number | null {
   if (termsOf(objective).some(({ loss }) => loss.absolute)) return null;
   const equal = { chosen: 0, rejected: 0, referenceChosen: 0, referenceRejected: 0 };
-  return pairLosses(objective, [equal], 1)[0].value;
+  const [good, bad] = [true, false].map((label) =>
+    pairLosses(objective, [{ ...equal, label }], 1)[0].value
+  );
+  return good === bad ? good : null;
 }
 
 /** The losses of an objective: `sigmoid`, or `sigmoid + 0.2 sft`. */

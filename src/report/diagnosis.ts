@@ -252,8 +252,11 @@ function quarters(steps: readonly MetricsLine[]): [MetricsLine[], MetricsLine[]]
   return [steps.slice(0, count), steps.slice(-count)];
 }
 
-const meanOf = (lines: readonly MetricsLine[], name: string) =>
-  lines.reduce((sum, line) => sum + (line[name] ?? NaN), 0) / lines.length;
+/** Over the lines that have the metric; NaN of none. */
+const meanOf = (lines: readonly MetricsLine[], name: string) => {
+  const values = lines.flatMap((line) => line[name] ?? []);
+  return values.reduce((sum, value) => sum + value, 0) / values.length;
+};
 const firstQuarter = (steps: readonly MetricsLine[], name: string) =>
   meanOf(quarters(steps)[0], name);
 const lastQuarter = (steps: readonly MetricsLine[], name: string) =>

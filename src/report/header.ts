@@ -13,6 +13,8 @@ import {
   featuresInWords,
   objectiveInWords,
   shapeInWords,
+  type Unit,
+  unitOfLoss,
   unusedInWords,
 } from "./words.ts";
 
@@ -109,16 +111,19 @@ function rowsOfStep({ record, bufferRows }: TrainingData, rowsPerStep: number): 
 }
 
 /** What the rows of a training are called. */
-export function unitOf({ command }: Pick<RunPlan, "command">): "pairs" | "rows" {
-  return command === "train" ? "pairs" : "rows";
+export function unitOf({ command, options }: Pick<RunPlan, "command" | "options">): Unit {
+  if (command === "sft") return "rows";
+  return unitOfLoss(options as Options<"train">);
 }
 
-function pairLines({ options, data }: DpoPlan): string[] {
-  const { record, bufferRows } = data;
+function pairLines(plan: DpoPlan): string[] {
+  const { options, data: { record, bufferRows } } = plan;
   if (bufferRows !== null) return [streamLine(record, bufferRows)];
   const findings = record.audit ? auditInWords(record.audit) : "";
   return [
-    `data       ${options.dataset}: ${countsInWords(record.counts)}${unusedInWords(record)}`,
+    `data       ${options.dataset}: ${countsInWords(record.counts, unitOf(plan))}${
+      unusedInWords(record)
+    }`,
     ...record.counts.kept === options.maxPairs
       ? [`           the first ${options.maxPairs}, as --max-pairs asks; later rows are not read`]
       : [],
@@ -141,14 +146,15 @@ function streamLine(record: DataRecord, bufferRows: number): string {
   }`;
 }
 
-function heldOutPairs({ options, origins, heldOut }: DpoPlan): string[] {
+function heldOutPairs(plan: DpoPlan): string[] {
+  const { options, origins, heldOut } = plan;
   const lines: string[] = [];
   if (origins.filter.source === "automatic") {
     lines.push(`filter     ${options.filter}: ${origins.filter.detail}`);
   }
   for (const { data, strong } of heldOut) {
     const { counts, filter, audit } = data;
-    lines.push(`held out   ${setInWords(data)}: ${countsInWords(counts)}`);
+    lines.push(`held out   ${setInWords(data)}: ${countsInWords(counts, unitOf(plan))}`);
     if (filter) {
       const how = strong === null ? "" : `${strong} measured by themselves too; `;
       lines.push(`filter     ${setInWords(data)}: ${how}${filterInWords(filter)}`);

@@ -5,7 +5,7 @@ import type { DataCounts } from "../data/prepared.ts";
 import type { PairCounts } from "../data/pairs.ts";
 import type { DeviceInfo } from "../gpu/device.ts";
 import type { Operand } from "../kernels/shapes.ts";
-import { lossInWords } from "../losses/losses.ts";
+import { answersOf, type ChosenLosses, lossInWords } from "../losses/losses.ts";
 import type { DataRecord } from "./run_record.ts";
 
 /** A device as people need to know it. */
@@ -106,10 +106,18 @@ const COUNT_WORDS: Record<
   openingDropped: "whose answers follow other text in training than when the model is asked",
 };
 
+/** What rows are made into. */
+export type Unit = "pairs" | "answers" | "rows";
+
+/** What a loss is of. */
+export function unitOfLoss(objective: ChosenLosses): Unit {
+  return answersOf(objective) ? "answers" : "pairs";
+}
+
 /** What was kept, cut and dropped, in words; only what happened. */
 export function countsInWords(
   { rows, examples, kept, ...others }: DataRecord["counts"],
-  unit: "pairs" | "rows" = "pairs",
+  unit: Unit = "pairs",
 ): string {
   const happened = Object.entries(others).filter(([, count]) => count > 0)
     .map(([name, count]) => `${count} ${COUNT_WORDS[name as keyof typeof COUNT_WORDS]}`);

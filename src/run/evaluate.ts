@@ -6,7 +6,7 @@ import { suspectedFlips } from "../dpo/label_flips.ts";
 import { scoreOptionsOf } from "../dpo/pack.ts";
 import { Reference } from "../dpo/reference.ts";
 import { loadModel, loadReference } from "../model/load.ts";
-import { needsReference } from "../losses/losses.ts";
+import { answersOf, needsReference } from "../losses/losses.ts";
 import type { DataRecord } from "../report/run_record.ts";
 import { openCaches } from "./caches.ts";
 import type { Emit } from "./events.ts";
@@ -69,7 +69,7 @@ export async function evaluate(
     throw error;
   });
   if (metrics === null) return null;
-  const audit = theirs
+  const audit = theirs && !answersOf(options)
     ? { ...record.audit, suspectedFlips: suspectedFlips(theirs, pairs) }
     : record.audit;
   return { metrics, pairs: pairs.length, counts: record.counts, audit };

@@ -4,12 +4,13 @@ import type { Options } from "../config/resolve.ts";
 import { type Audit, auditPairs } from "../data/audit.ts";
 import type { NamedColumns } from "../data/columns.ts";
 import type { ParseOptions } from "../data/examples.ts";
+import { loadAnswers } from "../data/answers.ts";
 import { loadPairs, type PreferencePair } from "../data/pairs.ts";
 import type { DataOptions } from "../data/prepare.ts";
 import type { Prepared } from "../data/prepared.ts";
 import { type Dataset, filesOf, readRows } from "../data/rows.ts";
 import type { SplitChoice } from "../data/source.ts";
-import { takesMargins, takesWeights } from "../losses/losses.ts";
+import { answersOf, takesMargins, takesWeights } from "../losses/losses.ts";
 import type { Checkpoint } from "../model/load.ts";
 import type { DataRecord } from "../report/run_record.ts";
 import { type Caches, withCaches } from "./caches.ts";
@@ -39,6 +40,9 @@ type ParseFlags =
   & Pick<Options<"score">, `${keyof NamedColumns}Column` | "promptBoundary" | "rankedPairs">
   & Pick<Options<"train">, "marginColumn" | "weightColumn" | "lossType" | "lossWeights">;
 
+/** Answers that TRL trains and evaluates together, where nobody says how many. */
+const USUAL_BATCH = 8;
+
 /** How preference data is to be understood. */
 export function parseOptions(flags: Partial<ParseFlags>): ParseOptions {
   return {
@@ -51,7 +55,15 @@ export function parseOptions(flags: Partial<ParseFlags>): ParseOptions {
     promptBoundary: flags.promptBoundary,
     rankedPairs: flags.rankedPairs,
     terms: termColumns(flags),
+    answers: lossOfAnswers(flags),
   };
+}
+
+/** The loss of single answers that is asked for, if there is one. */
+function lossOfAnswers(
+  { lossType, lossWeights = null }: Partial<ParseFlags>,
+): string | undefined {
+  return lossType !== undefined && answersOf({ lossType, lossWeights }) ? lossType : undefined;
 }
 
 /** Where a training or an evaluation looks for margins and weights; other commands do without. */
@@ -99,6 +111,8 @@ export interface NamedDataset extends SplitChoice {
   /** Of one of several held-out sets: its name. */
   set?: string;
   role: "train" | "eval" | "score";
+  /** Rows that are trained together. */
+  together?: number;
 }
 
 /** The dataset that a command works on. */
@@ -159,7 +173,14 @@ export async function loadPairsFrom(
     caches,
     source,
     options,
-    (faster) => loadPairs(readRows(dataset), tokenizer, faster),
+    (faster) => {
+      const { answers } = options;
+      if (answers === undefined) return loadPairs(readRows(dataset), tokenizer, faster);
+      const together = answersOf({ lossType: answers, lossWeights: null }) === "mismatched"
+        ? named.together ?? USUAL_BATCH
+        : null;
+      return loadAnswers(readRows(dataset), tokenizer, { ...faster, answers }, { together });
+    },
   );
   const audit = auditPairs(pairs, rest.counts, training);
   const record = { ...dataRecord(named, dataset, rest, options), audit };

@@ -1,10 +1,11 @@
 // This module is browser compatible.
 import type { Options, Resolved } from "../config/resolve.ts";
+import type { PreferencePair } from "../data/pairs.ts";
 import type { TokenSequence } from "../data/truncate.ts";
 import { suspectedFlips } from "../dpo/label_flips.ts";
 import { startDpo } from "../train/training.ts";
 import { trainableOf } from "../train/trainable.ts";
-import { lossOfEquals } from "../losses/losses.ts";
+import { answersOf, lossOfEquals } from "../losses/losses.ts";
 import {
   type DataRecord,
   evaluationChanges,
@@ -135,7 +136,7 @@ export async function train(
         get lossOfEquals() {
           return expectedLoss(options, rows.data().record);
         },
-        chosenTokens: rows.stream ? null : meanOf(rows.rows.map(({ chosen }) => chosen)),
+        chosenTokens: rows.stream ? null : meanOf(goodOf(rows.rows)),
       },
       evaluation: new EvaluationPlan(
         options,
@@ -219,7 +220,7 @@ export async function train(
       });
     }
     run.data = inMemory.map(({ record, pairs }) => {
-      if (judge === null) return record;
+      if (judge === null || answersOf(options)) return record;
       const labels = suspectedFlips(judge, pairs);
       events.emit({ type: "doubted", path: record.path, labels });
       return { ...record, audit: { ...record.audit!, suspectedFlips: labels } };
@@ -241,6 +242,11 @@ export async function train(
 function expectedLoss(options: Options<"train">, { counts }: DataRecord): number | null {
   const differs = options.useWeighting || counts.withMargin > 0 || counts.withWeight > 0;
   return options.reference !== null || differs ? null : lossOfEquals(options);
+}
+
+/** The chosen answers of pairs, and of single answers the good ones. */
+function goodOf(pairs: readonly PreferencePair[]): TokenSequence[] {
+  return pairs.filter(({ label }) => label !== false).map(({ chosen }) => chosen);
 }
 
 /** Tokens of an answer, in the mean. */

@@ -45,7 +45,10 @@ async function loadTrainingPairs(
   data: DataOptions,
   caches: Caches,
 ): Promise<TrainingRows<PreferencePair>> {
-  const named = mainDataset(options, "train");
+  const named = {
+    ...mainDataset(options, "train"),
+    together: options.perDeviceTrainBatchSize,
+  };
   const { pairs, record } = await loadPairsFrom(named, model, data, caches);
   const units = pairs.map(treeTokens);
   const together = units.reduce((sum, count) => sum + count, 0);

@@ -3,8 +3,9 @@ import type { PreferencePair } from "../data/pairs.ts";
 import type { MakeStep } from "./loop.ts";
 import { DpoBatch, type DpoRun } from "./dpo_batch.ts";
 import { findNotFinite, METRIC_COLUMNS } from "../dpo/finite.ts";
-import { PairMetrics } from "../dpo/metrics.ts";
-import { isAcrossPairs } from "../losses/losses.ts";
+import { AnswerMetrics } from "../dpo/answer_metrics.ts";
+import { type Metrics, PairMetrics } from "../dpo/metrics.ts";
+import { answersOf, isAcrossPairs } from "../losses/losses.ts";
 import { meanChosenTokens, type PackOptions, packPairs, treeTokens } from "../dpo/pack.ts";
 
 /**
@@ -21,7 +22,10 @@ export function dpoSteps(
     const acrossPairs = isAcrossPairs(run.objective);
     const chosen = Array.from(rows, (row) => pairs[row]);
     const step = { pairs: chosen.length, chosenTokens: meanChosenTokens(chosen, packing) };
-    const metrics = new PairMetrics();
+    const answers = answersOf(run.objective);
+    const metrics: Metrics = answers
+      ? new AnswerMetrics(run.objective.beta, answers === "mismatched")
+      : new PairMetrics();
     let notFinite: string | null = null;
     const microBatches: DpoBatch[] = [];
     for (let begin = 0; begin < chosen.length; begin += batchSize) {
@@ -33,7 +37,7 @@ export function dpoSteps(
         confidence: run.objective.useWeighting,
       });
       const onMetrics = (data: Float32Array) => {
-        metrics.add(data);
+        metrics.add(data, part);
         notFinite ??= findNotFinite(part, data, METRIC_COLUMNS);
       };
       microBatches.push(new DpoBatch(run, part, packed, step, readback, onMetrics));

@@ -230,6 +230,47 @@ Deno.test("refused: margins and weights that are none, or that the loss has no u
     await refusing([{}], /a column "gap" for --margin-column/, "--margin-column", "gap");
   }));
 
+Deno.test("refused: single answers for a loss of pairs and the other way round, and what answers alone cannot do", () =>
+  withInputs(async (inputs) => {
+    const answer = { input_ids: [1, 2, 3], prompt_length: 2, label: true };
+    const text = { prompt: "a", completion: "b", label: false };
+    const write = (...rows: Record<string, unknown>[]) =>
+      Deno.writeTextFile(inputs.pairs, rows.map((row) => `${JSON.stringify(row)}\n`).join(""));
+    const train = (expected: RegExp, ...flags: (string | number)[]) =>
+      refused(inputs, expected, "train", ...inputs.flags, ...flags);
+    const kto = ["--loss-type", "kto"];
+    await write(text);
+    await train(
+      /line 1: expected "chosen" and "rejected", found an answer with a "label": .* --loss-type kto/,
+    );
+    await write(answer);
+    await train(/line 1: expected "chosen" and "rejected", found an answer with a "label"/);
+    await write(answer, { input_ids: [1, 2], prompt_length: 1 });
+    await train(
+      /line 2: expected "label" \(true or false\) .* found input_ids, prompt_length/,
+      ...kto,
+    );
+    await write(answer, JSON.parse(row({})));
+    await train(/line 2: expected rows of one shape \(token ids, each answer with a label/, ...kto);
+    await write(answer, { ...answer, label: "yes" });
+    await train(/line 2: expected "label" to be true or false/, ...kto);
+    await write(answer, { ...answer, margin: 1 });
+    await train(/line 2: expected no margin with --loss-type kto/, ...kto);
+    await write(answer);
+    await train(/--loss-type kto alone.*found kto,sft/, "--loss-type", "kto,sft");
+    await train(/--per-device-train-batch-size of at least 2/, ...kto, "--batch-size", 1);
+    await train(/no --streaming with --loss-type kto/, ...kto, "--streaming", "--max-steps", 1);
+    await train(/--filter none with --loss-type kto/, ...kto, "--filter", "strong");
+    await train(/no --use-weighting with --loss-type kto/, ...kto, "--use-weighting");
+    await train(/--undesirable-weight only with --loss-type kto or apo/, "--undesirable-weight", 2);
+    const none = ["--desirable-weight", 0, "--undesirable-weight", 0];
+    await train(
+      /--desirable-weight or --undesirable-weight above 0, found 0 and 0/,
+      ...kto,
+      ...none,
+    );
+  }));
+
 Deno.test("refused: rows whose ranks are all alike", () =>
   withInputs(async (inputs) => {
     const tied = { prompt: "q", generations: ["a", "b", "c"], ranks: [1, 1, 1] };

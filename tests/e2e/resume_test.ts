@@ -69,6 +69,45 @@ Deno.test({
     }),
 });
 
+Deno.test("train: resumed on single answers, alone and with others' answers behind their prompts", () =>
+  inTemporaryDirectory(async (directory) => {
+    const model = await writeModel(`${directory}/model`);
+    const answers = `${directory}/answers.jsonl`;
+    const rows = randomPairs(5, 2 * STEPS_PER_EPOCH, 113).map(({ chosen }, i) => ({
+      input_ids: [...chosen.ids],
+      prompt_length: chosen.promptLength,
+      label: i % 3 !== 0,
+      weight: 1 + i % 2,
+    }));
+    await Deno.writeTextFile(answers, rows.map((row) => `${JSON.stringify(row)}\n`).join(""));
+    for (const loss of ["kto", "apo_zero_unpaired"]) {
+      const flags = [
+        ...["--model", model, "--dataset", answers, "--loss-type", loss, ...FLAGS],
+        ...["--undesirable-weight", 1.5],
+      ];
+      const whole = `${directory}/${loss}`;
+      await runOk("train", ...flags, "--save-steps", 7, "--output", whole);
+      const metrics = await readMetrics(whole);
+      assert.ok(metrics.at(-1)!["rewards/chosen"] > 0, "it learns");
+      assert.equal("kl" in metrics[0], loss === "kto");
+      const output = `${directory}/resumed-${loss}`;
+      const checkpoint = `${whole}/checkpoints/step-7`;
+      await runOk("train", ...flags, "--output", output, "--resume", checkpoint);
+      assert.deepEqual(await readMetrics(output), metrics.slice(7), loss);
+      assert.deepEqual(await readModel(output), await readModel(whole), loss);
+      const other = [
+        "--resume",
+        checkpoint,
+        "--output",
+        `${directory}/other`,
+        "--weight-column",
+        "none",
+      ];
+      const { code, stderr } = await run("train", ...flags, ...other);
+      assert.deepEqual([code, /expected data /.test(stderr)], [2, true], stderr);
+    }
+  }));
+
 Deno.test("train: resumed with another optimizer than the usual one, and with no other", () =>
   inTemporaryDirectory(async (directory) => {
     const flags = [...inputFlags(await writeInputs(directory, 2 * STEPS_PER_EPOCH)), ...FLAGS];

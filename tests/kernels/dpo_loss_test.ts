@@ -8,13 +8,20 @@ import {
 } from "../../src/kernels/dpo_loss.ts";
 import { STATE_WORDS } from "../../src/kernels/state.ts";
 import { DIVERGENCE_TYPES } from "../../src/losses/divergences.ts";
-import { isAcrossPairs, LOSS_TYPES, type Objective, pairLosses } from "../../src/losses/losses.ts";
+import {
+  isAcrossPairs,
+  LOSS_TYPES,
+  LOSSES,
+  type LossType,
+  type Objective,
+  pairLosses,
+} from "../../src/losses/losses.ts";
 import { assertClose, output, read, run, upload, values } from "./harness.ts";
 
 const P = 67; // just over one workgroup
 const lossScale = 8;
 const chosenTokens = 7.5;
-const OPTIONS = { ...resolveOptions("eval").options, labelSmoothing: 0.2 };
+const OPTIONS = { ...resolveOptions("eval").options, labelSmoothing: 0.2, desirableWeight: 1.5 };
 
 /** The four numbers of sequence_score for each side of each pair: scores up to `most`, of some pairs far beyond. */
 function scoresOf(
@@ -68,6 +75,7 @@ for (const differing of OBJECTIVES) {
     // Most pairs have neither margin nor weight.
     const terms = Array.from({ length: P }, (_, pair) => ({
       ...pair % 5 === 3 ? { margin: Math.fround(0.1 * (pair % 7) - 0.2) } : {},
+      ...LOSSES[objective.lossType as LossType]?.answers ? { label: pair % 3 !== 0 } : {},
       ...pair % 4 === 1 ? { weight: 0.25 * (pair % 9) } : {},
     }));
     const dscore = output([2 * P]);
@@ -93,6 +101,7 @@ for (const differing of OBJECTIVES) {
       referenceChosen: reference[8 * pair],
       referenceRejected: reference[8 * pair + 4],
       margin: terms[pair].margin,
+      label: terms[pair].label,
       weight: (terms[pair].weight ?? 1) *
         (objective.useWeighting ? Math.exp(scores[8 * pair + 3] + scores[8 * pair + 7]) : 1),
     }));

@@ -34,7 +34,7 @@ Deno.test("the derivatives of the losses are those of their values", () => {
     { chosen: -3.1, rejected: -2.4, referenceChosen: -3, referenceRejected: -2.9 },
     { chosen: -1.2, rejected: -4.1, referenceChosen: -2.2, referenceRejected: -3.3 },
     { chosen: -6.3, rejected: -5.2, referenceChosen: -4.4, referenceRejected: -5.8 },
-  ];
+  ].map((pair, i) => ({ ...pair, label: i !== 1 }));
   const h = 1e-5;
   for (const lossType of LOSS_TYPES) {
     const loss = { ...options, lossType };
@@ -45,7 +45,9 @@ Deno.test("the derivatives of the losses are those of their values", () => {
       return (sum(h) - sum(-h)) / (2 * h);
     };
     for (const [i, { dchosen, drejected }] of pairLosses(loss, pairs, TOKENS).entries()) {
-      const expected = [byDifference(i, "chosen"), byDifference(i, "rejected")];
+      // Through the estimate of the divergence no gradient goes.
+      const isDetached = LOSSES[lossType].answers !== undefined;
+      const expected = [byDifference(i, "chosen"), isDetached ? 0 : byDifference(i, "rejected")];
       assertClose([dchosen, drejected], expected, { absolute: 1e-8, name: lossType });
     }
   }
@@ -141,6 +143,9 @@ const BY_HAND: [LossType, Objective, number][] = [
   ["cpo", PLAIN, 2.5543552445],
   // Log-odds of -9.9999546 and -12.9999977: 10 + 0.1 log(1 + e^-3.0000431)
   ["orpo", PLAIN, 10.0048585306],
+  // An answer that gained 1, less a divergence of 0, as the other one lost: 1 / (1 + e^0.1)
+  ["kto", PLAIN, 0.4750208125],
+  ["apo_zero_unpaired", PLAIN, 0.4750208125],
   // Of a single pair: its margin against the reference's, and its gains against each other, are delta.
   ["aot", SMOOTH, 0.6481388694],
   ["aot_unpaired", SMOOTH, 0.6481388694],
@@ -183,6 +188,27 @@ Deno.test("dpop penalizes a chosen answer that lost", () => {
   const [{ value }] = pairLosses({ ...PLAIN, lossType: "dpop", dpopLambda: 3 }, [pair], TOKENS);
   // beta (2 - 3 * 2) = -0.4
   assertClose([value], [Math.log(1 + Math.exp(0.4))], { absolute: 1e-12 });
+});
+
+Deno.test("kto: good and bad answers, around an estimate that is never negative", () => {
+  const objective = { ...PLAIN, lossType: "kto", desirableWeight: 3, undesirableWeight: 0.5 };
+  const answer = (gain: number, mismatched: number, label: boolean): PairScores => ({
+    ...{ chosen: gain - 7, referenceChosen: -7, rejected: mismatched - 9, referenceRejected: -9 },
+    label,
+  });
+  const valuesOf = (...answers: PairScores[]) =>
+    pairLosses(objective, answers, TOKENS).map(({ value }) => value);
+  const sigmoid = (z: number) => 1 / (1 + Math.exp(-z));
+  // The mean of 5, 1 and -3 is 1.
+  assertClose(
+    valuesOf(answer(2, 5, true), answer(4, 1, false), answer(-6, -3, false)),
+    [3 * sigmoid(-0.1), 0.5 * sigmoid(0.3), 0.5 * sigmoid(-0.7)],
+    { absolute: 1e-12 },
+  );
+  assertClose(valuesOf(answer(2, -5, true), answer(4, 1, false)), [
+    3 * sigmoid(-0.2),
+    0.5 * sigmoid(0.4),
+  ], { absolute: 1e-12 });
 });
 
 Deno.test("several losses are a weighted sum", () => {
@@ -255,4 +281,6 @@ Deno.test("the loss while policy and reference are the same", () => {
   assert.equal(lossOfEquals({ ...PLAIN, lossType: "aot" }), Math.LN2);
   assert.equal(lossOfEquals({ ...PLAIN, lossType: "ipo" }), 25);
   assert.equal(lossOfEquals({ ...PLAIN, lossType: "sigmoid,sft" }), null);
+  assert.equal(lossOfEquals({ ...PLAIN, lossType: "kto" }), 0.5);
+  assert.equal(lossOfEquals({ ...PLAIN, lossType: "kto", desirableWeight: 2 }), null);
 });

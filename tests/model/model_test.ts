@@ -100,11 +100,13 @@ for (const [name, fields] of Object.entries(MODELS)) {
 /** A loss of all weights, in double precision. */
 type Loss = (tensors: Tensors) => number;
 
+/** @param policy Of single answers: where the scores of others' answers are held. */
 function dpoLossOf(
   config: ModelConfig,
   pairs: readonly PreferencePair[],
   reference: Tensors,
   options: Options<"train">,
+  policy?: Tensors,
 ): Loss {
   const score: ScoreOptions = { scope: options.score, reduction: options.logprob };
   const scores = (tensors: Tensors) =>
@@ -114,10 +116,14 @@ function dpoLossOf(
       )
     );
   const theirs = scores(reference);
+  const held = policy && scores(policy);
   return (tensors) => {
     const all = scores(tensors).map(([chosen, rejected], i) => {
       const [referenceChosen, referenceRejected] = theirs[i];
-      return { chosen, rejected, referenceChosen, referenceRejected };
+      // No gradient goes through the scores of others' answers.
+      const { label } = pairs[i];
+      const other = label === undefined ? rejected : held![i][1];
+      return { chosen, rejected: other, referenceChosen, referenceRejected, label };
     });
     return pairLosses(options, all, meanChosenTokens(pairs, score)).reduce(
       (sum, { value }) => sum + value / pairs.length,
@@ -247,9 +253,11 @@ Deno.test("every loss, sum or mean, completion or all: the gradient equals finit
         score: score.scope,
         "max-length": 64,
       });
-      const training = await startDpo(gpu, checkpoint, reference, pairs, all, "f32");
+      const isSingle = LOSSES[lossType].answers !== undefined;
+      const rows = isSingle ? pairs.map((pair, i) => ({ ...pair, label: i !== 1 })) : pairs;
+      const training = await startDpo(gpu, checkpoint, reference, rows, all, "f32");
       const { metrics, gradients } = await takeStep(training, [0, 1, 2]);
-      const loss = dpoLossOf(checkpoint.config, pairs, theirs, all);
+      const loss = dpoLossOf(checkpoint.config, rows, theirs, all, tensors);
       const what = `${lossType} of ${score.reduction} over ${score.scope}`;
       const expected = loss(tensors);
       assert.ok(

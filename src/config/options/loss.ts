@@ -35,6 +35,16 @@ export const LOSS = {
     default: 1,
     min: 0,
   }),
+  desirableWeight: number(
+    PREFERENCE,
+    `Weight of good answers, with ${readersOf("desirableWeight")}`,
+    { default: 1, min: 0 },
+  ),
+  undesirableWeight: number(
+    PREFERENCE,
+    `Weight of bad answers, with ${readersOf("undesirableWeight")}`,
+    { default: 1, min: 0 },
+  ),
   logprob: choice(
     PREFERENCE,
     `How token log-probabilities make up that of a sequence; with ${PER_TOKEN.join(", ")}: mean`,
