@@ -5,14 +5,15 @@ import type { CheckpointStorage } from "../train/checkpoint.ts";
 import { openCheckpointStorage } from "./checkpoint_storage.ts";
 import { createDirectory, explain, explained } from "./files.ts";
 import type { RunOutput } from "../run/ports.ts";
-import { isEvaluation, type MetricsLine } from "../report/run_record.ts";
+import { isEvaluation, type MetricsLine, type StepSample } from "../report/run_record.ts";
 
-const METRICS = "metrics.jsonl";
+const METRICS = "metrics.jsonl", SAMPLES = "samples.jsonl";
 const LOCK = ".lock";
 
 /** The directory that a run leaves behind; one process at a time writes to it. */
 export class RunDirectory implements RunOutput {
   readonly metrics: MetricsLine[] = [];
+  readonly samples: StepSample[] = [];
   #metricsFile: Deno.FsFile;
   /** Of TensorBoard. */
   #events: Deno.FsFile | null;
@@ -76,6 +77,25 @@ export class RunDirectory implements RunOutput {
     );
     await this.#metricsFile.truncate(0);
     for (const line of kept) this.log(line);
+    if (!(await this.files.list()).includes(SAMPLES)) return;
+    const samples: StepSample[] = (await this.files.readText(SAMPLES)).split("\n").filter(Boolean)
+      .map((line) => JSON.parse(line));
+    await explain("write", this.path, () => Deno.remove(`${this.path}/${SAMPLES}`));
+    this.logSamples(
+      samples.filter((line) => line.step <= step && (line.step === 0 || isEvaluated(line.step))),
+    );
+  }
+
+  logSamples(lines: readonly StepSample[]): void {
+    if (lines.length === 0) return;
+    this.samples.push(...lines);
+    const path = `${this.path}/${SAMPLES}`;
+    const text = lines.map((line) => `${JSON.stringify(line)}\n`).join("");
+    try {
+      Deno.writeTextFileSync(path, text, { append: true });
+    } catch (error) {
+      throw explained("write", path, error);
+    }
   }
 
   log(line: MetricsLine): void {

@@ -59,6 +59,9 @@ th[scope=row] { font-weight: 400; }
 .numbers td, .numbers th[scope=col] { text-align: right; font-variant-numeric: tabular-nums; }
 .texts { width: 100%; table-layout: fixed; }
 .texts td, .texts th { white-space: pre-wrap; }
+.course { width: 100%; }
+.course th { width: 6rem; white-space: nowrap; }
+.course td { white-space: pre-wrap; }
 .options td + td { color: var(--quiet); }
 .plots { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(100%, 22rem), 1fr)); gap: 1rem; }
 .plot { width: 100%; font: 12px system-ui, sans-serif; }

@@ -12,6 +12,7 @@ import {
   readable,
   type RunRecord,
   type Sample,
+  type StepSample,
 } from "./run_record.ts";
 
 // What to plot, if the run has it: title, and metrics as training steps name them.
@@ -20,6 +21,10 @@ const PLOTS: [title: string, names: string[]][] = [
   ["Reward accuracy", ["rewards/accuracies"]],
   ["Reward margin", ["rewards/margins"]],
   ["Rewards", ["rewards/chosen", "rewards/rejected"]],
+  ["KL from the reference, per token", ["kl"]],
+  ["Length of answers, in tokens", ["completions/mean_length"]],
+  ["Share of answers that did not end", ["completions/clipped_ratio"]],
+  ["Repetition in answers", ["completions/seq_rep_4"]],
   ["Gradient norm before clipping", ["grad_norm"]],
   ["Learning rate", ["learning_rate"]],
 ];
@@ -34,6 +39,7 @@ export function renderReport(
   run: RunRecord,
   metrics: readonly MetricsLine[],
   samples: readonly Sample[],
+  onTheWay: readonly StepSample[] = [],
 ): string {
   const title = `smoldpo ${run.command}: ${run.options.model}`;
   return documentOf(
@@ -42,7 +48,7 @@ export function renderReport(
       <p class="facts">${facts(run)}</p>
       ${skips(metrics)} ${findings(run)} ${changes(run, metrics)} ${curves(run, metrics)} ${answers(
         samples,
-      )} ${data(
+      )} ${course(onTheWay)} ${data(
         run,
       )} ${configuration(run)}
     `,
@@ -142,6 +148,29 @@ function answers(samples: readonly Sample[]): Html {
 <table class="texts">
 <tr><th scope="col">prompt</th><th scope="col">reference</th><th scope="col">policy</th></tr>
 ${rows}</table>`;
+}
+
+/** How the answers to each prompt changed, where there were evaluations between the first and the last. */
+function course(samples: readonly StepSample[]): Html {
+  if (new Set(samples.map(({ step }) => step)).size < 3) return html``;
+  const prompts = [...Map.groupBy(samples, ({ set, prompt }) => JSON.stringify([set, prompt]))];
+  const parts = prompts.map(([, lines]) => {
+    const [{ set, prompt, reference }] = lines;
+    const row = (name: string, text: string) =>
+      html`
+        <tr>
+          <th scope="row">${name}</th>
+          <td>${text}</td>
+        </tr>
+      `;
+    return html`<h3>${set === undefined ? "" : `${set}: `}${prompt}</h3>
+<table class="course">
+${row("reference", reference)}${
+      lines.map(({ step, policy }) => row(`step ${step}`, policy))
+    }</table>`;
+  });
+  return html`<h2>Answers as training went on</h2>
+${parts}`;
 }
 
 function data({ data }: RunRecord): Html {

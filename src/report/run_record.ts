@@ -72,6 +72,11 @@ export interface Sample {
   policy: string;
 }
 
+/** The answers of an evaluation on the way: a line of `samples.jsonl`. */
+export interface StepSample extends Sample {
+  step: number;
+}
+
 /** A measure of the first and of the last evaluation. */
 export interface Change {
   name: string;

@@ -22,6 +22,7 @@ const MEASURES: [name: string, title: string][] = [
   ["loss", "Loss"],
   ["rewards/accuracies", "Reward accuracy"],
   ["rewards/margins", "Reward margin"],
+  ["kl", "KL from the reference, per token"],
   ["logps/chosen", "Log-probability of chosen"],
   ["logps/rejected", "Log-probability of rejected"],
   ["answers/helpful", "Answers of the preferred kind"],
@@ -68,9 +69,26 @@ export function renderSweep(title: string, runs: readonly SweptRun[]): string {
         </tr>
         ${rows}
       </table>
-      ${options.map((option) => plotsOver(option, runs))}
+      ${frontiers(runs)} ${options.map((option) => plotsOver(option, runs))}
     `,
   );
+}
+
+/** What a run gained for what it moved: the margin over the divergence, a point for each run. */
+function frontiers(runs: readonly SweptRun[]): Html {
+  const prefixes = ["", ...new Set(runs.flatMap(({ sets = [] }) => sets.map((set) => `${set}_`)))];
+  const series = prefixes.map((prefix): Series => ({
+    name: prefix === "" ? "runs" : prefix.slice(0, -1),
+    points: runs.filter(({ measures }) => `${prefix}kl` in measures).map(({ measures }) =>
+      [measures[`${prefix}kl`], measures[`${prefix}rewards/margins`]] as const
+    ),
+    dots: true,
+  })).filter(({ points }) => points.length > 1);
+  if (series.length === 0) return html``;
+  return html`
+    <h2>Margin over KL</h2>
+    <div class="plots">${linePlot("Reward margin over KL", series, "KL")}</div>
+  `;
 }
 
 /** Of an option with several numbers: each measure over it, a series for each combination of the other options. */

@@ -19,6 +19,7 @@ import {
 } from "./grading.ts";
 import type { Sample } from "../report/run_record.ts";
 import type { Caches } from "./caches.ts";
+import { measureDrawn, rehearseDrawn } from "./drawn_answers.ts";
 import { type LoadedPairs, loadPairsFrom, metricsOfSet, type NamedDataset } from "./inputs.ts";
 import type { Ports, StoredModel } from "./ports.ts";
 import type { TrainingRows } from "./training_run.ts";
@@ -119,7 +120,15 @@ export class HeldOut {
       // As TRL names the measures of a second evaluation dataset.
       metrics[name.replace(/^eval_/, "eval_filtered_")] = value;
     }
-    const completions = await this.answer(training.model);
+    const { reference } = training.run;
+    const drawn = await measureDrawn(
+      training.model,
+      reference && reference.model,
+      this.#prompts(),
+      this.#drawing,
+    );
+    for (const [name, value] of Object.entries(drawn)) metrics[`eval_${name}`] = value;
+    const completions = await this.answer(training.model, this.judge ? MAX_PROMPTS : SAMPLES);
     const grades = this.grade(completions);
     if (grades) {
       metrics[`eval_answers/${this.judge!.grading.preferred.name}`] = grades.preferred /
@@ -134,19 +143,18 @@ export class HeldOut {
     for (const pairs of [this.pairs, this.strong ?? []]) {
       await counted.evaluate(largestBatch(counted.model, pairs));
     }
-    await this.answer(counted.model);
+    await this.answer(counted.model, this.judge ? MAX_PROMPTS : SAMPLES);
     const { reference } = counted.run;
+    const judge = reference && reference.model;
+    await rehearseDrawn(counted.model, judge, this.#prompts(), this.#drawing);
     if (reference) await this.answer(reference.model, SAMPLES);
   }
 
   /** Greedy completions of the first prompts that leave room for one, as text; none without a tokenizer. */
-  async answer(model: Model, count = MAX_PROMPTS): Promise<string[]> {
+  async answer(model: Model, count: number): Promise<string[]> {
     const { tokenizer, stopIds } = this;
     if (!tokenizer) return [];
-    const prompts = this.asked.slice(0, count).map(({ chosen }) =>
-      Array.from(chosen.ids.subarray(0, chosen.promptLength))
-    );
-    const completions = await generate(model, prompts, {
+    const completions = await generate(model, this.#prompts().slice(0, count), {
       ...GREEDY,
       maxNewTokens: MAX_NEW_TOKENS,
       stopIds,
@@ -154,6 +162,14 @@ export class HeldOut {
     return completions.map(({ ids }) =>
       tokenizer.decode(ids.filter((id) => !stopIds.includes(id)))
     );
+  }
+
+  get #drawing() {
+    return { maxNewTokens: MAX_NEW_TOKENS, stopIds: this.stopIds };
+  }
+
+  #prompts(): number[][] {
+    return this.asked.map(({ chosen }) => Array.from(chosen.ids.subarray(0, chosen.promptLength)));
   }
 
   /** The first prompts with both answers. */

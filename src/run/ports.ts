@@ -15,7 +15,7 @@ import type { Cache } from "../formats/cache.ts";
 import type { Directory, WritableDirectory } from "../formats/files.ts";
 import type { Gpu } from "../gpu/device.ts";
 import type { Operand } from "../kernels/shapes.ts";
-import type { MetricsLine, RunRecord } from "../report/run_record.ts";
+import type { MetricsLine, RunRecord, StepSample } from "../report/run_record.ts";
 import type { TextTokenizer } from "../text/tokenizer.ts";
 import type { CheckpointStorage } from "../train/checkpoint.ts";
 import type { ModelIdentity } from "../train/identity.ts";
@@ -67,8 +67,12 @@ export interface RunOutput {
    * @throws {UserError} If it cannot be written, for instance on a full disk.
    */
   log(line: MetricsLine): void;
+  /** All lines of samples.jsonl. */
+  readonly samples: readonly StepSample[];
+  /** Appends lines to samples.jsonl. @throws {UserError} As {@link log}. */
+  logSamples(lines: readonly StepSample[]): void;
   /**
-   * Keeps the metrics of the first `step` steps of an interrupted run; those after its checkpoint are made again.
+   * Keeps the metrics and samples of the first `step` steps of an interrupted run; those after its checkpoint are made again.
    *
    * @param isEvaluated Whether an evaluation belongs behind a step; that of an earlier end is dropped.
    */

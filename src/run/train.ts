@@ -158,10 +158,6 @@ export async function train(
       score: options,
     });
     const firstStep = await resumeRun(run);
-    const evaluated = (metrics: MetricsLine) => {
-      output.log(metrics);
-      events.emit({ type: "evaluated", metrics });
-    };
     const isHeldOut = heldOut.length > 0;
     /** Of each set, in order. */
     const examine = async (isReference?: boolean) => {
@@ -169,12 +165,31 @@ export async function train(
       for (const set of heldOut) found.push(await set.examine(training, isReference));
       return found;
     };
-    const metricsOf = (found: readonly Examination[]) =>
-      Object.assign({}, ...found.map(({ metrics }) => metrics)) as Record<string, number>;
-    let before: Examination[] | undefined;
-    if (isHeldOut && firstStep === 0) {
-      before = await examine(options.reference === null);
-      evaluated({ step: 0, ...metricsOf(before) });
+    /** How the reference, or the model before the first step, answers the prompts that are shown; null if nobody knows. */
+    let theirs: string[][] | null = null;
+    const evaluated = (step: number, found: readonly Examination[]) => {
+      const metrics: MetricsLine = Object.assign({ step }, ...found.map(({ metrics }) => metrics));
+      output.log(metrics);
+      output.logSamples(samplesOf(found).map((sample) => ({ step, ...sample })));
+      events.emit({ type: "evaluated", metrics });
+    };
+    const samplesOf = (found: readonly Examination[]): Sample[] =>
+      theirs === null
+        ? []
+        : heldOut.flatMap((set, i) => set.samples(theirs![i], found[i].completions));
+    if (isHeldOut) {
+      const before = firstStep === 0 ? await examine(options.reference === null) : null;
+      const known = output.samples.filter(({ step }) => step === 0);
+      if (before && options.reference === null) theirs = before.map((each) => each.completions);
+      else if (known.length > 0) {
+        theirs = heldOut.map((set) =>
+          known.filter((sample) => sample.set === set.set).map((sample) => sample.reference)
+        );
+      } else if (judge) {
+        theirs = [];
+        for (const set of heldOut) theirs.push(await set.answer(judge.model, SAMPLES));
+      }
+      if (before) evaluated(0, before);
     }
     if (isHeldOut) run.evaluation.check(output.metrics.find(({ step }) => step === 0) ?? {});
     /** What the last evaluation found. */
@@ -186,7 +201,7 @@ export async function train(
     const evaluate = async (step: number) => {
       releaseScratch(training);
       after = await examine();
-      evaluated({ step, ...metricsOf(after) });
+      evaluated(step, after);
       prepareSteps();
     };
     prepareSteps();
@@ -203,16 +218,10 @@ export async function train(
       const last = output.metrics.at(-1)!;
       if (last.step !== steps || !isEvaluation(last)) {
         after = await examine();
-        evaluated({ step: steps, ...metricsOf(after) });
+        evaluated(steps, after);
       }
       if (await restoreBest(run, steps) || !after) after = await examine();
-      for (const [i, set] of heldOut.entries()) {
-        const theirs = before && options.reference === null
-          ? before[i].completions
-          : judge && await set.answer(judge.model, SAMPLES);
-        // Of a run that went on without a reference nobody knows how the model answered before.
-        if (theirs) samples.push(...set.samples(theirs, after[i].completions));
-      }
+      samples.push(...samplesOf(after));
       events.emit({
         type: "compared",
         changes: evaluationChanges(output.metrics, run.bestStep),

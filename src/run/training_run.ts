@@ -281,7 +281,7 @@ export async function saveRun(run: TrainingRun, samples: Sample[]): Promise<void
     header: events.header,
   };
   await files.writeText("run.json", `${JSON.stringify(record, null, 2)}\n`);
-  await files.writeText("report.html", renderReport(record, metrics, samples));
+  await files.writeText("report.html", renderReport(record, metrics, samples, output.samples));
   await files.writeText("README.md", renderModelCard(record, metrics, samples));
   const { durationSeconds } = record;
   const changes = evaluationChanges(metrics, run.bestStep);

@@ -47,6 +47,7 @@ Deno.test("train without flags aligns the shipped model, and says so", () =>
       "model.safetensors",
       "report.html",
       "run.json",
+      "samples.jsonl",
       "tokenizer.json",
       "tokenizer_config.json",
     ]);

@@ -1,6 +1,7 @@
 /** Evaluation on the way, the best model at the end, stopping early. */
 import assert from "node:assert/strict";
-import { inTemporaryDirectory, run, runOk } from "./command.ts";
+import type { StepSample } from "../../src/report/run_record.ts";
+import { inTemporaryDirectory, jsonLines, run, runOk } from "./command.ts";
 import { readMetrics, readModel, writeInputs } from "./inputs.ts";
 
 const TRAIN = [
@@ -10,6 +11,9 @@ const TRAIN = [
 
 const train = (output: string, ...flags: (string | number)[]) =>
   runOk("train", ...TRAIN, "--output", output, ...flags);
+
+const readSamples = async (path: string) =>
+  jsonLines<StepSample>(await Deno.readTextFile(`${path}/samples.jsonl`));
 
 const evaluations = async (path: string) =>
   (await readMetrics(path)).filter((line) => "eval_loss" in line);
@@ -22,6 +26,20 @@ Deno.test("train evaluates every n steps, changes no bit by it, and a resumed ru
     assert.deepEqual(await readModel(`${directory}/whole`), await readModel(`${directory}/plain`));
     const lines = await evaluations(`${directory}/whole`);
     assert.deepEqual(lines.map(({ step }) => step), [0, 3, 6]);
+    assert.equal(lines[0].eval_kl, 0, "of the reference itself");
+    assert.ok(lines[1].eval_kl > 0 && lines[2].eval_kl > lines[1].eval_kl);
+    for (const name of ["mean_length", "clipped_ratio", "seq_rep_4"]) {
+      assert.ok(`eval_completions/${name}` in lines[2], name);
+    }
+    const samples = await readSamples(`${directory}/whole`);
+    assert.deepEqual(samples.map(({ step }) => step), [0, 0, 0, 3, 3, 3, 6, 6, 6]);
+    for (const [i, { prompt, reference, policy }] of samples.entries()) {
+      assert.deepEqual([prompt, reference], [samples[i % 3].prompt, samples[i % 3].policy]);
+      assert.equal(typeof policy, "string");
+    }
+    const report = await Deno.readTextFile(`${directory}/whole/report.html`);
+    assert.match(report, /<h2>Answers as training went on<\/h2>/);
+    assert.match(report, /aria-label="KL from the reference, per token"/);
     const steps = (await readMetrics(`${directory}/whole`)).filter((line) =>
       !("eval_loss" in line)
     );
@@ -33,7 +51,9 @@ Deno.test("train evaluates every n steps, changes no bit by it, and a resumed ru
     // From the checkpoint behind the evaluation of step 3.
     const from = `${directory}/whole/checkpoints/step-4`;
     await Deno.mkdir(`${directory}/again/checkpoints`, { recursive: true });
-    await Deno.copyFile(`${directory}/whole/metrics.jsonl`, `${directory}/again/metrics.jsonl`);
+    for (const name of ["metrics.jsonl", "samples.jsonl"]) {
+      await Deno.copyFile(`${directory}/whole/${name}`, `${directory}/again/${name}`);
+    }
     await Deno.mkdir(`${directory}/again/checkpoints/step-4`);
     for await (const { name } of Deno.readDir(from)) {
       await Deno.copyFile(`${from}/${name}`, `${directory}/again/checkpoints/step-4/${name}`);
@@ -44,6 +64,7 @@ Deno.test("train evaluates every n steps, changes no bit by it, and a resumed ru
       await readMetrics(`${directory}/whole`),
     );
     assert.deepEqual(await readModel(`${directory}/again`), await readModel(`${directory}/whole`));
+    assert.deepEqual(await readSamples(`${directory}/again`), samples);
   }));
 
 Deno.test("the best evaluated model is saved, and a training that gets no better ends", () =>

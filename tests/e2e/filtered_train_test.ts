@@ -93,7 +93,9 @@ Deno.test("held-out pairs are measured as they are, and the strong among them on
     const plain = await measure(alone, "plain");
     assert.match(both.stderr, /filter .*eval\.jsonl: 2 measured by themselves too; 2 of 4 pairs/);
     assert.match(both.stderr, /^filtered_rewards\/accuracies /m);
-    const names = Object.keys(plain.after).filter((name) => /^eval_(?!answers)/.test(name));
+    const names = Object.keys(plain.after).filter((name) =>
+      /^eval_(?!answers|kl|completions)/.test(name)
+    );
     assert.ok(names.length >= 8);
     for (const name of names) {
       const filtered = both.after[name.replace("eval_", "eval_filtered_")];

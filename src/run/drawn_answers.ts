@@ -1,0 +1,101 @@
+// This module is browser compatible.
+/** What answers that a model draws at held-out prompts say of it: how far it is from the reference, and how it writes. */
+import type { Completion } from "../generate/batcher.ts";
+import { generate } from "../generate/generate.ts";
+import { promptLogprobs } from "../generate/prompt_logprobs.ts";
+import { GREEDY } from "../kernels/sample.ts";
+import type { Model } from "../model/model.ts";
+
+/** Prompts that are answered; more would take longer than training a small model. */
+const MOST_PROMPTS = 32;
+/** Tokens of the pieces whose repetition is counted. */
+const PIECE = 4;
+
+export interface DrawingOptions {
+  maxNewTokens: number;
+  stopIds: readonly number[];
+}
+
+/**
+ * Lets the policy answer the first 32 prompts at temperature 1, with the same seed each time.
+ *
+ * - `kl`: its divergence from the reference in nats per token, KL(policy || reference). As in TRL's GRPO it is the mean of
+ *   r - 1 - ln r over all drawn tokens, r the reference's probability of a token over the policy's (the estimator k3 of
+ *   Schulman 2020): never below 0, and exactly 0 of equal models. Missing without a reference.
+ * - `completions/mean_length`: tokens, the end token included.
+ * - `completions/clipped_ratio`: share of answers that had not ended after `maxNewTokens`: 1 less the end-token rate.
+ * - `completions/seq_rep_4`: share of an answer's pieces of 4 tokens that stand in it before (Welleck et al. 2019), in the
+ *   mean over answers; missing where all are shorter.
+ *
+ * @returns Nothing where there is no prompt.
+ */
+export async function measureDrawn(
+  policy: Model,
+  reference: Model | null,
+  prompts: readonly (readonly number[])[],
+  options: DrawingOptions,
+): Promise<Record<string, number>> {
+  const asked = prompts.slice(0, MOST_PROMPTS);
+  if (asked.length === 0) return {};
+  const drawn = await generate(policy, asked, { ...GREEDY, temperature: 1, ...options });
+  const gaps: number[] = [];
+  if (reference) {
+    for (const [i, { ids }] of drawn.entries()) {
+      const text = [...asked[i], ...ids];
+      const [ours, theirs] = [
+        await logprobsOf(policy, text, asked[i].length),
+        await logprobsOf(reference, text, asked[i].length),
+      ];
+      gaps.push(...theirs.map((logprob, at) => logprob - ours[at]));
+    }
+  }
+  return { ...reference ? { kl: klOf(gaps) } : {}, ...shapeOf(drawn) };
+}
+
+/** Does what takes memory for the longest prompt, on a device that only counts. */
+export async function rehearseDrawn(
+  policy: Model,
+  reference: Model | null,
+  prompts: readonly (readonly number[])[],
+  options: DrawingOptions,
+): Promise<void> {
+  const asked = prompts.slice(0, MOST_PROMPTS);
+  if (asked.length === 0) return;
+  await generate(policy, asked, { ...GREEDY, temperature: 1, ...options });
+  const longest = Math.max(...asked.map(({ length }) => length)) + options.maxNewTokens;
+  for (const model of [policy, ...reference ? [reference] : []]) {
+    await promptLogprobs(model, new Array(longest).fill(0), 0);
+  }
+}
+
+async function logprobsOf(model: Model, text: readonly number[], from: number): Promise<number[]> {
+  const all = await promptLogprobs(model, text, 0);
+  return all.slice(from - 1).map(({ logprob }) => logprob);
+}
+
+/** The mean of k3. @param gaps ln of the reference's probability less that of the policy's, of each drawn token. */
+export function klOf(gaps: readonly number[]): number {
+  return meanOf(gaps.map((gap) => Math.expm1(gap) - gap));
+}
+
+/** How answers are, whatever they say. */
+export function shapeOf(
+  drawn: readonly Pick<Completion, "ids" | "finishReason">[],
+): Record<string, number> {
+  const repetitions = drawn.flatMap(({ ids }) => repetitionOf(ids) ?? []);
+  return {
+    "completions/mean_length": meanOf(drawn.map(({ ids }) => ids.length)),
+    "completions/clipped_ratio": meanOf(
+      drawn.map(({ finishReason }) => finishReason === "length" ? 1 : 0),
+    ),
+    ...repetitions.length > 0 ? { "completions/seq_rep_4": meanOf(repetitions) } : {},
+  };
+}
+
+function repetitionOf(ids: readonly number[]): number | null {
+  const pieces = ids.slice(PIECE - 1).map((_, i) => ids.slice(i, i + PIECE).join());
+  return pieces.length === 0 ? null : 1 - new Set(pieces).size / pieces.length;
+}
+
+const meanOf = (values: readonly number[]) =>
+  values.reduce((sum, value) => sum + value, 0) / values.length;
