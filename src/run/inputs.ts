@@ -37,8 +37,13 @@ type DataFlags =
   & Partial<ParseFlags & Pick<Options<"score">, "maxTruncatedShare">>;
 
 type ParseFlags =
-  & Pick<Options<"score">, `${keyof NamedColumns}Column` | "promptBoundary" | "rankedPairs">
-  & Pick<Options<"train">, "marginColumn" | "weightColumn" | "lossType" | "lossWeights">;
+  & Pick<
+    Options<"score">,
+    | `${keyof NamedColumns | "margin" | "weight"}Column`
+    | "promptBoundary"
+    | "rankedPairs"
+  >
+  & Pick<Options<"train">, "lossType" | "lossWeights">;
 
 /** Answers that TRL trains and evaluates together, where nobody says how many. */
 const USUAL_BATCH = 8;
@@ -66,11 +71,12 @@ function lossOfAnswers(
   return lossType !== undefined && answersOf({ lossType, lossWeights }) ? lossType : undefined;
 }
 
-/** Where a training or an evaluation looks for margins and weights; other commands do without. */
+/** Where margins and weights are, and which of them the loss has no use for, where there is one. */
 function termColumns(
   { marginColumn: margin, weightColumn: weight, lossType, lossWeights = null }: Partial<ParseFlags>,
 ): ParseOptions["terms"] {
-  if (margin === undefined || weight === undefined || lossType === undefined) return undefined;
+  if (margin === undefined || weight === undefined) return undefined;
+  if (lossType === undefined) return { margin, weight, refused: {} };
   const objective = { lossType, lossWeights };
   const refused = {
     ...takesMargins(objective) ? {} : { margin: lossType },

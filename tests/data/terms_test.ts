@@ -20,7 +20,7 @@ Deno.test("margins and weights: under their usual names, named, left out, absent
   assert.deepEqual(termsOf({ gap: 3, margin: 1 }, { ...usual, margin: "gap" }), { margin: 3 });
   assert.equal(termsOf({ gap: null }, { ...usual, margin: "gap" }), undefined);
   assert.equal(termsOf({ margin: "high" }, { ...usual, margin: "none" }), undefined);
-  // Commands that compute no loss do not look for them.
+  // Nobody asked for them.
   assert.equal(parsePair(row({ margin: "high" })).terms, undefined);
   const { additions, columns } = parsePair(row({ gap: 3, weight: 1 }), {
     terms: { ...usual, margin: "gap" },

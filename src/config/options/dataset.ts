@@ -1,6 +1,6 @@
 // This module is browser compatible.
 import { boolean, choice, integer, number, type OptionSpec, text } from "../kinds.ts";
-import { DATA, PAIRS, PREFERENCE, TRAINING } from "./commands.ts";
+import { DATA, PAIRS, TRAINING } from "./commands.ts";
 
 export const DATASETS = {
   datasetConfig: text(
@@ -51,12 +51,12 @@ export const DATASETS = {
     { default: null, placeholder: "NAME" },
   ),
   marginColumn: text(
-    PREFERENCE,
+    PAIRS,
     "Column of a pair's margin, which the loss asks for beyond what it asks of others; none: no column (default: margin)",
     { default: null, placeholder: "NAME" },
   ),
   weightColumn: text(
-    PREFERENCE,
+    PAIRS,
     "Column of a pair's weight in the loss; none: no column (default: weight)",
     { default: null, placeholder: "NAME" },
   ),
