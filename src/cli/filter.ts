@@ -2,7 +2,7 @@ import { resolve } from "node:path";
 import type { Options } from "../config/resolve.ts";
 import { FILTER_RULES } from "../config/options.ts";
 import { kebabCase } from "../config/values.ts";
-import { parsePair } from "../data/examples.ts";
+import { parsePair } from "../data/pair_rows.ts";
 import { PairFilter } from "../data/filter.ts";
 import { type FilterReport, percent } from "../data/filter_report.ts";
 import { type Dataset, filesOf, readRows } from "../data/rows.ts";

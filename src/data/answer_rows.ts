@@ -7,7 +7,8 @@
  */
 
 import { describe } from "../formats/json.ts";
-import { isPairRow, type ParsedRow, type ParseOptions, parsePair, withTerms } from "./examples.ts";
+import { type ParsedRow, type ParseOptions, withTerms } from "./examples.ts";
+import { isPairRow, parsePair } from "./pair_rows.ts";
 import { openWebUiThumb } from "./exports/open_webui.ts";
 import { malformed, plainRow } from "./fields.ts";
 import type { DatasetRow } from "./rows.ts";

@@ -2,7 +2,7 @@
 
 import type { TextTokenizer } from "../text/tokenizer.ts";
 import { type EncodedExample, encodeRow, encodingInWords } from "./encode.ts";
-import { isPairRow, parsePair } from "./examples.ts";
+import { isPairRow, parsePair } from "./pair_rows.ts";
 import { parseSequence } from "./text_rows.ts";
 import { checkVocabulary, type DataOptions, fit } from "./prepare.ts";
 import type { DropReason, RowNote } from "./prepared.ts";

@@ -1,7 +1,7 @@
 // This module is browser compatible.
 
 import type { TextTokenizer } from "../text/tokenizer.ts";
-import { parsePair } from "./examples.ts";
+import { parsePair } from "./pair_rows.ts";
 import { type DataOptions, prepareRows } from "./prepare.ts";
 import type { DataCounts, Prepared, PreparedRow } from "./prepared.ts";
 import type { DatasetRow } from "./rows.ts";

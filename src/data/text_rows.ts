@@ -8,15 +8,9 @@
 
 import { describe, isObject } from "../formats/json.ts";
 import type { Message } from "../text/chat.ts";
-import {
-  answerIn,
-  complete,
-  hintOf,
-  type ParsedRow,
-  withNotes,
-  withoutRepeatedTurns,
-} from "./examples.ts";
+import { answerIn, complete, hintOf, type ParsedRow, withNotes } from "./examples.ts";
 import { malformed, messagesIn, plainRow, stringIn, tokenIdsIn } from "./fields.ts";
+import { withoutRepeatedTurns } from "./repeated_prompts.ts";
 import type { DatasetRow } from "./rows.ts";
 
 /**

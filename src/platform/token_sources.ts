@@ -5,7 +5,7 @@ import { hashDirectory } from "./disk_cache.ts";
 import { openDirectory } from "./files.ts";
 
 /** Folders whose code reads rows and makes tokens of them. */
-export const ROOMS = ["data", "formats", "text", "text/tokenizer"];
+export const ROOMS = ["data", "data/exports", "formats", "text", "text/tokenizer"];
 
 /**
  * Digest of the code that makes tokens, libraries included: what was computed by other code is not looked up.

@@ -1,5 +1,6 @@
 import { createHash } from "node:crypto";
-import { parsePair } from "../data/examples.ts";
+import { parseAnswer } from "../data/answer_rows.ts";
+import { parsePair } from "../data/pair_rows.ts";
 import { HOLD_ROWS, readRows, rowSuffix } from "../data/rows.ts";
 import { UserError } from "../errors.ts";
 import type { TrainingFile, UploadStore } from "../serve/training_files.ts";
@@ -99,13 +100,15 @@ export class DiskUploads implements UploadStore {
   }
 }
 
-/** @throws {UserError} If a row is no preference pair. @returns How many there are. */
+/** @throws {UserError} If a row is no preference pair, and no answer with a label. @returns How many there are. */
 async function countPairs(folder: string, name: string): Promise<number> {
   const directory = await openDirectory(folder);
   let rows = 0;
   try {
     for await (const row of readRows([{ files: [{ directory, name }], slice: null }])) {
-      parsePair(row);
+      // A training says by its loss which of them it takes.
+      if ("label" in row.value) parseAnswer(row);
+      else parsePair(row);
       rows++;
     }
   } catch (error) {

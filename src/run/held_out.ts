@@ -1,5 +1,5 @@
 // This module is browser compatible.
-import { parsePair } from "../data/examples.ts";
+import { parsePair } from "../data/pair_rows.ts";
 import type { PairFilter } from "../data/filter.ts";
 import type { DataOptions } from "../data/prepare.ts";
 import type { PreferencePair } from "../data/pairs.ts";

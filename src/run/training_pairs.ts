@@ -1,7 +1,7 @@
 // This module is browser compatible.
 /** The pairs that `train` learns from: all in memory, or read as training goes on. */
 import type { Options, Resolved } from "../config/resolve.ts";
-import { parsePair } from "../data/examples.ts";
+import { parsePair } from "../data/pair_rows.ts";
 import type { PairFilter } from "../data/filter.ts";
 import { pairOf, type PreferencePair } from "../data/pairs.ts";
 import type { DataOptions } from "../data/prepare.ts";

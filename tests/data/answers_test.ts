@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { parseAnswer } from "../../src/data/answer_rows.ts";
 import { loadAnswers } from "../../src/data/answers.ts";
 import { auditPairs } from "../../src/data/audit.ts";
-import { parsePair } from "../../src/data/examples.ts";
+import { parsePair } from "../../src/data/pair_rows.ts";
 import { type DataOptions, loadPairs } from "../../src/data/pairs.ts";
 import { UserError } from "../../src/errors.ts";
 import { byteTokenizer } from "../text/byte_tokenizer.ts";

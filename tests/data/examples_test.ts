@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import type { NamedColumns } from "../../src/data/columns.ts";
-import { parsePair } from "../../src/data/examples.ts";
+import { parsePair } from "../../src/data/pair_rows.ts";
 import { parseSequence } from "../../src/data/text_rows.ts";
 import { UserError } from "../../src/errors.ts";
 

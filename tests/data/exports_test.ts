@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { isPairRow, parsePair } from "../../src/data/examples.ts";
+import { isPairRow, parsePair } from "../../src/data/pair_rows.ts";
 import { UserError } from "../../src/errors.ts";
 
 const row = (value: Record<string, unknown>) => ({ where: "f.json, row 3", value });

@@ -1,7 +1,7 @@
 /** What must hold for any row, under any options. */
 import assert from "node:assert/strict";
 import fc from "fast-check"; // generates rows, and shrinks those that break a rule
-import { parsePair } from "../../src/data/examples.ts";
+import { parsePair } from "../../src/data/pair_rows.ts";
 import { parseSequence } from "../../src/data/text_rows.ts";
 import { inspectRow } from "../../src/data/inspect.ts";
 import { type DataOptions, loadPairs } from "../../src/data/pairs.ts";

@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { parsePair } from "../../src/data/examples.ts";
+import { parsePair } from "../../src/data/pair_rows.ts";
 import { pairsOf, type RankedPairs } from "../../src/data/ranked_answers.ts";
 import { UserError } from "../../src/errors.ts";
 

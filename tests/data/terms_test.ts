@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { parsePair } from "../../src/data/examples.ts";
+import { parsePair } from "../../src/data/pair_rows.ts";
 import { type DataOptions, loadPairs } from "../../src/data/pairs.ts";
 import type { TermColumns } from "../../src/data/terms.ts";
 import { UserError } from "../../src/errors.ts";

@@ -58,6 +58,20 @@ Deno.test("an upload is kept once, used by its id, and removed", async () => {
   });
 });
 
+Deno.test("an upload may be of single answers with labels", async () => {
+  await inTemporaryDirectory(async (output) => {
+    await using served = workshop(output, { worker: new StandIn() });
+    const rows = [true, false].map((label) => ({ prompt: "Say hi.", completion: " Hi!", label }));
+    const lines = rows.map((row) => `${JSON.stringify(row)}\n`).join("");
+    const { status, body } = await served.ask(FILES, form(lines, "answers.jsonl"));
+    assert.deepEqual([status, body.smoldpo], [200, { rows: 2, source: "upload" }]);
+    const odd = lines.replace("true", '"maybe"');
+    const reply = await served.ask(FILES, form(odd, "answers.jsonl"));
+    assert.equal(reply.status, 400);
+    assert.match(reply.body.error.message, /answers\.jsonl, line 1: expected "label" to be true/);
+  });
+});
+
 Deno.test("an upload that is no dataset of pairs is refused by its row, and leaves nothing", async () => {
   await inTemporaryDirectory(async (output) => {
     await using served = workshop(output, { worker: new StandIn() });

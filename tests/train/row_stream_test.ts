@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { parsePair } from "../../src/data/examples.ts";
+import { parsePair } from "../../src/data/pair_rows.ts";
 import { type DataOptions, RowPreparer } from "../../src/data/prepare.ts";
 import type { DatasetRow } from "../../src/data/rows.ts";
 import { UserError } from "../../src/errors.ts";
