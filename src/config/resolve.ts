@@ -136,7 +136,8 @@ function readFile(
         throw new UserError(`Expected no configuration file within ${fileName}`);
       }
       if (read.has(name)) throw new UserError(`Expected ${label} once, found it in two spellings`);
-      read.set(name, parseValue(name, raw, label));
+      const value = known?.kind === "renamed" ? known.value ?? raw : raw;
+      read.set(name, parseValue(name, value, label));
     }
   }
   if (unsupported.length > 0) {

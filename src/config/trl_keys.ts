@@ -75,15 +75,24 @@ function reportTo(targets: readonly unknown[]): TrlKey | null {
   return isOption ? null : { kind: "without effect" };
 }
 
+/** The order of rows, in transformers' words. */
+function samplingStrategy(value: unknown): TrlKey {
+  const isKnown = value === "random" || value === "sequential";
+  return isKnown
+    ? { kind: "renamed", to: "shuffle", value: value === "random" }
+    : { kind: "unsupported", expected: ["random", "sequential"] };
+}
+
 /** What a key of a configuration file means for a training, beside the options. */
 export type TrlKey =
-  | { kind: "renamed"; to: string }
+  | { kind: "renamed"; to: string; value?: unknown }
   | { kind: "without effect" }
   | { kind: "unsupported"; expected: readonly unknown[] };
 
 /** @returns null if TRL has no such key, or it is an option here. */
 export function trlKey(name: string, value: unknown): TrlKey | null {
   if (name === "report_to") return reportTo([value].flat());
+  if (name === "train_sampling_strategy") return samplingStrategy(value);
   const to = RENAMED[name];
   if (to !== undefined) return { kind: "renamed", to };
   if (WITHOUT_EFFECT.has(name.replace(/^no_/, ""))) return { kind: "without effect" };

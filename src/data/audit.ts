@@ -34,6 +34,8 @@ export interface Audit {
   /** Share of pairs whose chosen answer has more tokens, half of those with as many: what length alone would get right. Not
    * of single answers. */
   longerWins?: number;
+  /** Of single answers, those that are good. */
+  good?: number;
   /** Pairs whose labels the reference doubts, of those that it has scored; see src/dpo/label_flips.ts. */
   suspectedFlips?: Finding & { scored: number };
 }
@@ -78,7 +80,9 @@ export function auditPairs(
     identical: findingOf(found.identical),
     emptyAnswers: droppedEmptyCompletion,
     ...training === undefined ? {} : leakage(pairs, training),
-    ...pairs.some(({ label }) => label !== undefined) ? {} : { longerWins: longer / pairs.length },
+    ...pairs.some(({ label }) => label !== undefined)
+      ? { good: pairs.filter(({ label }) => label).length }
+      : { longerWins: longer / pairs.length },
   };
 }
 
@@ -160,5 +164,6 @@ export function auditInWords(audit: Audit): string {
   return [
     ...counted.flatMap(([finding, words]) => finding?.count ? [`${finding.count} ${words}`] : []),
     ...bias,
+    ...audit.good === undefined ? [] : [`${audit.good} of ${audit.pairs} answers are good`],
   ].join(", ");
 }

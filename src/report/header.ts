@@ -129,6 +129,31 @@ function pairLines(plan: DpoPlan): string[] {
       : [],
     ...record.filter ? [`filter     ${filterInWords(record.filter)}`] : [],
     ...findings === "" ? [] : [`audit      ${record.path}: ${findings}`],
+    ...balanceOf(options, record).map((text) => `unusual    ${text}`),
+  ];
+}
+
+/** What all good answers are to weigh over what all bad ones do, by KTO's authors (arXiv:2402.01306, section 4.2) and TRL. */
+const BALANCE = [1, 4 / 3] as const;
+
+/** What to do where good or bad answers outweigh the others. */
+function balanceOf(
+  { lossType, desirableWeight, undesirableWeight }: Options<"train">,
+  { audit }: DataRecord,
+): string[] {
+  if (audit?.good === undefined || audit.good === 0 || audit.good === audit.pairs) return [];
+  const good = desirableWeight * audit.good;
+  const bad = undesirableWeight * (audit.pairs - audit.good);
+  const ratio = good / bad;
+  if (ratio >= BALANCE[0] && ratio <= BALANCE[1]) return [];
+  const [least, most] = BALANCE.map((balance) =>
+    Number((balance / ratio * desirableWeight).toPrecision(3))
+  );
+  return [
+    `all good answers weigh ${
+      Number(ratio.toPrecision(3))
+    } times as much as all bad ones: for ${lossType} 1 to 1.33 is usual, ` +
+    `as with --desirable-weight ${least} to ${most}`,
   ];
 }
 

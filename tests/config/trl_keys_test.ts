@@ -69,3 +69,30 @@ Deno.test("all settings of TRL that are missing here are named at once", () => {
   refused(/found "bf16" in dpo\.yaml/, { bf16: true }, "eval");
   refused(/"warmup_ratio" in dpo\.yaml once/, { warmup_steps: 3, warmup_ratio: 0.1 });
 });
+
+Deno.test("a file for TRL's KTO trainer", () => {
+  const kto = {
+    model_name_or_path: "org/model",
+    dataset_name: "org/answers",
+    loss_type: "kto",
+    desirable_weight: 1.5,
+    undesirable_weight: 0.75,
+    train_sampling_strategy: "sequential",
+    precompute_ref_log_probs: true,
+    use_weighting: false,
+  };
+  const { options } = resolve(kto);
+  const { lossType, desirableWeight, undesirableWeight, shuffle } = options;
+  assert.deepEqual([lossType, desirableWeight, undesirableWeight, shuffle], [
+    "kto",
+    1.5,
+    0.75,
+    false,
+  ]);
+  assert.equal(resolve({ ...kto, train_sampling_strategy: "random" }).options.shuffle, true);
+  assert.throws(
+    () => resolve({ ...kto, train_sampling_strategy: "group_by_length" }),
+    /train_sampling_strategy: "group_by_length" \(only "random" or "sequential"\)/,
+  );
+  assert.equal(resolve({ ...FILE, use_weighting: true }).options.useWeighting, true);
+});

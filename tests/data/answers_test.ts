@@ -182,7 +182,7 @@ Deno.test("answers: an audit knows them by their labels", async () => {
   const audit = auditPairs(pairs, counts, pairs.slice(1, 2));
   assert.equal(audit.duplicates.count, 1);
   assert.equal(audit.contradictions.count, 1);
-  assert.deepEqual([audit.identical.count, audit.longerWins], [0, undefined]);
+  assert.deepEqual([audit.identical.count, audit.longerWins, audit.good], [0, undefined, 3]);
   assert.equal(audit.leakedPairs?.count, 2);
   assert.equal(audit.leakedPrompts?.count, 2);
 });
