@@ -75,6 +75,11 @@ export async function run(
 function rowText(index: number, row: InspectedRow, colored: boolean): string {
   const notes = [
     ...(row.dropped === null ? [] : [`dropped: ${REASONS[row.dropped]}`]),
+    ...row.label === undefined ? [] : [
+      row.label
+        ? "a good answer"
+        : "a bad answer; --loss-type kto learns from it, sft leaves it out",
+    ],
     ...row.notes.map((note) => NOTES[note]),
     ...(row.boundaryMerged && !row.notes.includes("openingDropped")
       ? ["a token crosses the end of the prompt"]

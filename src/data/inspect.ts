@@ -1,6 +1,7 @@
 // This module is browser compatible.
 
 import type { TextTokenizer } from "../text/tokenizer.ts";
+import { parseAnswer } from "./answer_rows.ts";
 import { type EncodedExample, encodeRow, encodingInWords } from "./encode.ts";
 import { isPairRow, parsePair } from "./pair_rows.ts";
 import { parseSequence } from "./text_rows.ts";
@@ -39,6 +40,8 @@ export interface InspectedRow {
   boundaryMerged: boolean;
   /** What is odd about it. */
   notes: RowNote[];
+  /** Of a single answer: whether it is good. */
+  label?: boolean;
   sequences: InspectedSequence[];
 }
 
@@ -54,9 +57,12 @@ export function inspectRow(
   options: DataOptions,
 ): InspectedRow {
   const isPair = isPairRow(row, options.columns);
-  const { example, others = [], format, notes = [], additions = [] } = isPair
-    ? parsePair(row, options)
-    : parseSequence(row);
+  const parse = isPair
+    ? parsePair
+    : typeof row.value.label === "boolean"
+    ? parseAnswer
+    : parseSequence;
+  const { example, others = [], format, notes = [], additions = [], terms } = parse(row, options);
   const shape = additions.length > 0 ? `${format}, with ${additions.join(", ")}` : format;
   if (example === null) {
     return {
@@ -87,6 +93,7 @@ export function inspectRow(
       ...isAny(({ lostInTemplate }) => lostInTemplate) ? ["lostInTemplate" as const] : [],
       ...isAny(({ openingDropped }) => openingDropped) ? ["openingDropped" as const] : [],
     ],
+    ...terms?.label === undefined ? {} : { label: terms.label },
     sequences: inspected.flatMap(({ sequences }) => sequences),
   };
 }

@@ -103,3 +103,14 @@ Deno.test("inspect: a row that prefers no answer, and what is odd about one", as
   );
   assert.deepEqual(notes, ["otherSpeakers", "lostInTemplate"]);
 });
+
+Deno.test("inspect: answers with labels, good and bad", async () => {
+  const tokenizer = await byteTokenizer();
+  for (const label of [true, false]) {
+    const inspected = inspectRow(row({ prompt: "a", completion: "b", label }), tokenizer, options);
+    assert.deepEqual([inspected.label, inspected.dropped], [label, null]);
+    assert.deepEqual(inspected.sequences.map(({ name }) => name), ["completion"]);
+  }
+  // Another column of that name says nothing.
+  assert.equal(inspectRow(row({ text: "ab", label: 2 }), tokenizer, options).label, undefined);
+});
