@@ -86,6 +86,65 @@ const MUTANTS: Mutant[] = [
     "tests/e2e/per_token_losses_test.ts",
   ]),
   mutant("src/losses/of_scores.ts", "reference: false,", "", ["tests/dpo/reference_free_test.ts"]),
+  mutant(
+    "src/losses/of_answers.ts",
+    "max(0.0, sum / f32(params.count))",
+    "sum / f32(params.count)",
+    [
+      "tests/kernels/dpo_loss_test.ts",
+    ],
+  ),
+  mutant(
+    "src/losses/of_answers.ts",
+    "scores[2u * i + 1u].x - reference",
+    "scores[2u * i].x - reference",
+    [
+      "tests/kernels/dpo_loss_test.ts",
+    ],
+  ),
+  mutant("src/losses/of_answers.ts", "drejected: 0,", "drejected: beta,", [
+    "tests/losses/losses_test.ts",
+  ]),
+  mutant(
+    "shaders/dpo_loss.wgsl",
+    "gain.x - terms[pair].margin / params.beta",
+    "gain.x - terms[pair].margin",
+    [
+      "tests/kernels/dpo_loss_test.ts",
+    ],
+  ),
+  mutant("shaders/dpo_loss.wgsl", "exp(chosen.w + rejected.w)", "exp(chosen.w)", [
+    "tests/kernels/dpo_loss_test.ts",
+  ]),
+  mutant("shaders/logprob_squares.wgsl", "dot(p, p)", "dot(p, vec4(1.0))", kernels("logprob")),
+  mutant(
+    "shaders/sequence_confidence.wgsl",
+    "max(1u, sequence.z - sequence.y)",
+    "max(1u, sequence.z - sequence.x)",
+    kernels("logprob"),
+  ),
+  mutant("src/dpo/reference.ts", "{ ...batch, confidence: false }", "batch", [
+    "tests/train/equivalence_test.ts",
+  ]),
+  mutant("src/dpo/evaluate.ts", "reference && !confidence", "reference", [
+    "tests/train/equivalence_test.ts",
+  ]),
+  mutant("src/data/answers.ts", "if (end - begin === 1)", "if (false)", [
+    "tests/data/answers_test.ts",
+  ]),
+  mutant("src/data/answers.ts", "await cacheKey({ answers: hash, together })", "hash", [
+    "tests/data/answers_test.ts",
+  ]),
+  mutant("src/data/ranked_answers.ts", "a.rating !== b.rating", "true", [
+    "tests/data/ranked_answers_test.ts",
+  ]),
+  mutant("src/train/row_stream.ts", ".slice(-waiting)", "", ["tests/train/row_stream_test.ts"]),
+  mutant("src/data/token_cache.ts", '["margin", "weight", "label"]', '["margin", "weight"]', [
+    "tests/data/token_cache_test.ts",
+  ]),
+  mutant("src/dpo/answer_metrics.ts", "label === false ? -1 : 1", "1", [
+    "tests/dpo/answer_metrics_test.ts",
+  ]),
   mutant("src/dpo/pack.ts", "tail.weight * weight", "weight", ["tests/dpo/ld_alpha_test.ts"]),
   mutant("src/dpo/pack.ts", "options.acrossPairs", "false", ["tests/dpo/pack_test.ts"]),
   mutant("shaders/logprob_forward.wgsl", "own_sum * exp(before - own)", "own_sum", [

@@ -51,6 +51,8 @@ const OBJECTIVES: Partial<Objective>[] = [
     lossWeights: [1, 1e-3, 0.5],
     fDivergenceType,
   })),
+  // Of the same numbers the other way round, so that one of both has an estimate below 0.
+  { lossType: "kto", undesirableWeight: 2 },
   { lossType: "sigmoid,simpo", lossWeights: [1, 0.5], useWeighting: true },
 ];
 
@@ -60,7 +62,7 @@ for (const differing of OBJECTIVES) {
   const isDiverged = objective.fDivergenceType !== "reverse_kl";
   Deno.test(`dpo_loss equals the reference in double precision: ${name}`, async () => {
     // beta * delta of 200 and of 1e4 either way, from both sides and from one: exp overflows from 88 on.
-    const scores = scoresOf(
+    const policy = scoresOf(
       1,
       isDiverged ? 3 : 60,
       isDiverged ? FAR : [
@@ -68,7 +70,9 @@ for (const differing of OBJECTIVES) {
         ...[[1e5, 0], [0, 1e5], [-1e5, 0], [0, -1e5]] as const,
       ],
     );
-    const reference = scoresOf(2, isDiverged ? 3 : 60, new Array(8).fill([0, 0]));
+    const other = scoresOf(2, isDiverged ? 3 : 60, new Array(8).fill([0, 0]));
+    const isTurned = objective.undesirableWeight !== OPTIONS.undesirableWeight;
+    const [scores, reference] = isTurned ? [other, policy] : [policy, other];
     const state = upload(Float32Array.of(lossScale, ...new Array(STATE_WORDS - 1).fill(0)), [
       STATE_WORDS,
     ]);

@@ -111,9 +111,24 @@ Deno.test("pairs with margins and weights of their own, weighed by confidence: a
     assert.deepEqual(accumulated.metrics, once.metrics);
     const difference = gradientDifference(accumulated.gradients, once.gradients);
     assert.ok(difference < ROUNDING, `${difference} of the gradient's norm`);
+    // What is kept of the reference does not depend on whose confidence counts.
+    const kept = pairs.map((pair) => training.run.reference!.of(pair));
+    assert.ok(kept.every((scores) => scores[3] === 0 && scores[7] === 0));
     // An evaluation computes the same loss in double precision, from other calls.
     const { eval_loss } = await (await start(pairs, split)).evaluate(pairs);
     assert.ok(Math.abs(eval_loss / once.metrics.loss - 1) < 1e-5, `${eval_loss}`);
+    // So it does where the model is its own reference, whose scores know no confidence.
+    const own = await startDpo(
+      gpu,
+      checkpoint,
+      null,
+      pairs,
+      options("train", { "max-length": 128, ...loss }),
+      "f32",
+    );
+    const before = await own.evaluate(pairs, true);
+    const { metrics } = await takeStep(own, rows);
+    assert.ok(Math.abs(before.eval_loss / metrics.loss - 1) < 1e-5, `${before.eval_loss}`);
     // Neither do pairs get the plain loss, nor does every weight give the same one.
     const plain = await takeStep(
       await start(pairs.map(({ margin: _1, weight: _2, ...pair }) => pair), loss),
