@@ -72,6 +72,12 @@ export class AnswerMetrics implements Metrics {
     };
   }
 
+  /** The summary of an evaluation, whose `kl` is one of answers that the model draws. */
+  heldOut(): Record<string, number> {
+    const { kl, ...summary } = this.summary(0.5);
+    return kl === undefined ? summary : { ...summary, kl_mismatched: kl };
+  }
+
   /** Half widths of 95 % intervals. @param losses Of the answers. */
   intervals(losses: readonly number[]): Record<string, number> {
     if (losses.length < 2) return {};

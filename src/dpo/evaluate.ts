@@ -200,7 +200,7 @@ export async function evaluate(
   const metrics = answers ? new AnswerMetrics(beta, answers === "mismatched") : new PairMetrics();
   metrics.add(numbers, scoredPairs);
   const summary = metrics instanceof AnswerMetrics
-    ? { ...metrics.summary(0.5), ...metrics.intervals(measured.map(({ loss }) => loss)) }
+    ? { ...metrics.heldOut(), ...metrics.intervals(measured.map(({ loss }) => loss)) }
     : {
       ...metrics.summary(0.5),
       ...intervals(measured),

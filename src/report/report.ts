@@ -15,13 +15,14 @@ import {
   type StepSample,
 } from "./run_record.ts";
 
-// What to plot, if the run has it: title, and metrics as training steps name them.
-const PLOTS: [title: string, names: string[]][] = [
+// What to plot, if the run has it: title, metrics as training steps name them, and whose, where not of both.
+const PLOTS: [title: string, names: string[], only?: "training" | "held-out"][] = [
   ["Loss", ["loss"]],
   ["Reward accuracy", ["rewards/accuracies"]],
   ["Reward margin", ["rewards/margins"]],
   ["Rewards", ["rewards/chosen", "rewards/rejected"]],
-  ["KL from the reference, per token", ["kl"]],
+  ["KL from the reference, per token", ["kl"], "held-out"],
+  ["KL that KTO estimates, per answer", ["kl"], "training"],
   ["Length of answers, in tokens", ["completions/mean_length"]],
   ["Share of answers that did not end", ["completions/clipped_ratio"]],
   ["Repetition in answers", ["completions/seq_rep_4"]],
@@ -99,8 +100,9 @@ ${rows}</table>`;
 
 function curves({ data }: RunRecord, metrics: readonly MetricsLine[]): Html {
   const sets = data.flatMap(({ set }) => set ?? []);
-  const plots = PLOTS.flatMap(([title, names]) => {
-    const series = names.flatMap((name) => seriesOf(metrics, name, names.length > 1, sets));
+  const plots = PLOTS.flatMap(([title, names, only]) => {
+    const all = names.flatMap((name) => seriesOf(metrics, name, names.length > 1, sets));
+    const series = all.filter(({ dots }) => !only || dots === (only === "held-out"));
     return series.length > 0 ? [linePlot(title, series)] : [];
   });
   return plots.length > 0
@@ -126,7 +128,7 @@ function seriesOf(
   ];
   const shortName = alone ? name.split("/").at(-1)! : "training";
   return [
-    ...(training.length > 0 ? [{ name: shortName, points: training }] : []),
+    ...(training.length > 0 ? [{ name: shortName, points: training, dots: false }] : []),
     ...held.filter(({ points }) => points.length > 0),
   ];
 }

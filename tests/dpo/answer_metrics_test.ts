@@ -40,6 +40,9 @@ Deno.test("metrics of answers: good and bad ones apart, right on their side of t
     kl: 2,
   });
   assert.equal(metrics.summary(0.5)["rewards/accuracies"], 0.875);
+  // Of held-out answers `kl` is that of answers that the model draws.
+  const { kl, kl_mismatched: estimate } = metrics.heldOut();
+  assert.deepEqual([kl, estimate], [undefined, 2]);
   // As TRL: a mean over micro-batches, each not below 0.
   const below = [answer(true, { reward_rejected: -8 })];
   assert.equal(summaryOf(new AnswerMetrics(0.5, true), BATCH, below).kl, 1);
