@@ -408,6 +408,9 @@ Deno.test(
       };
       assert.deepEqual(await train("--save-steps", 1), ["begin.json", "metrics.jsonl"]);
       await Deno.writeFile(`${disk}/filler`, new Uint8Array(140_000));
+      const adapters = ["--lora-r", 16, "--lora-target-modules", "all-linear", "--save-steps", 1];
+      const accumulated = ["--batch-size", 1, "--gradient-accumulation-steps", 2];
+      assert.deepEqual(await train(...adapters, ...accumulated), ["begin.json", "metrics.jsonl"]);
       assert.deepEqual(await train(), ["metrics.jsonl"]);
       await fill(`${disk}/rest`);
       assert.deepEqual(await train(), ["metrics.jsonl"], "of no length");

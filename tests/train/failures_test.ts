@@ -2,9 +2,10 @@
 import assert from "node:assert/strict";
 import { startDpo, startSft } from "../../src/train/training.ts";
 import { UserError } from "../../src/errors.ts";
-import { writeTensor } from "../../src/gpu/tensor.ts";
+import { elementCount, writeTensor } from "../../src/gpu/tensor.ts";
 import { openGpu } from "../../src/gpu/device.ts";
 import { loadEngine } from "../../src/platform/engine.ts";
+import { trainedParameters } from "../../src/model/weights.ts";
 import type { StepMetrics } from "../../src/train/step_metrics.ts";
 import { gpu, lackOfF16 } from "../kernels/harness.ts";
 import {
@@ -20,25 +21,34 @@ import { unless } from "../skip.ts";
 const checkpoint = randomCheckpoint(smallConfig(), 1);
 const pairs = randomPairs(2, 6, checkpoint.config.vocabSize);
 
-Deno.test("a lost device ends the run with what to do", async () => {
-  const { engine } = gpu.info;
-  const own = await openGpu(await loadEngine(engine), { engine });
-  const all = options("train", { "max-length": 64, "batch-size": 1, "num-train-epochs": 50 });
-  const training = await startDpo(own, checkpoint, null, pairs, all, "f32");
-  const { steps } = training;
-  let taken = 0;
-  training.steps = (rows, readback) => {
-    if (++taken === 4) own.device.destroy();
-    return steps(rows, readback);
-  };
-  await assert.rejects(
-    () => trainAll(training, pairs.length, all),
-    (error) =>
-      error instanceof UserError &&
-      /the device was lost \(.+\): restart the command; with --resume/.test(error.message),
-  );
-  assert.ok(taken < 300, "the run went on");
-});
+/** What trains, and how a step is divided: faults are the same in all of them. */
+const WAYS = {
+  "all weights": {},
+  "adapters, with accumulation": { "lora-r": 4, "gradient-accumulation-steps": 2 },
+};
+
+for (const [way, flags] of Object.entries(WAYS)) {
+  Deno.test(`a lost device ends the run with what to do: ${way}`, async () => {
+    const { engine } = gpu.info;
+    const own = await openGpu(await loadEngine(engine), { engine });
+    const batch = { "max-length": 64, "batch-size": 1, "num-train-epochs": 50 };
+    const all = options("train", { ...batch, ...flags });
+    const training = await startDpo(own, checkpoint, null, pairs, all, "f32");
+    const { steps } = training;
+    let taken = 0;
+    training.steps = (rows, readback) => {
+      if (++taken === 4) own.device.destroy();
+      return steps(rows, readback);
+    };
+    await assert.rejects(
+      () => trainAll(training, pairs.length, all),
+      (error) =>
+        error instanceof UserError &&
+        /the device was lost \(.+\): restart the command; with --resume/.test(error.message),
+    );
+    assert.ok(taken < 300, "the run went on");
+  });
+}
 
 Deno.test("a device that the program closes is not lost", async () => {
   const { engine } = gpu.info;
@@ -98,9 +108,16 @@ Deno.test("a gradient that is not finite is named by tensor and place", async ()
   );
 });
 
-for (const command of ["train", "sft"] as const) {
-  Deno.test(`a log-probability that is not finite is named by row: ${command}`, async () => {
-    const flags = { "max-length": 64, "batch-size": 1, "num-train-epochs": 9 };
+for (
+  const [command, way] of [
+    ["train", "all weights"],
+    ["train", "adapters, with accumulation"],
+    ["sft", "all weights"],
+  ] as const
+) {
+  Deno.test(`a log-probability that is not finite is named by row: ${command}, ${way}`, async () => {
+    const batch = { "max-length": 64, "batch-size": 1, "num-train-epochs": 9 };
+    const flags = { ...batch, ...WAYS[way] };
     const all = options("train", flags);
     const training = command === "train"
       ? await startDpo(gpu, checkpoint, null, pairs, all, "f32")
@@ -111,8 +128,9 @@ for (const command of ["train", "sft"] as const) {
     training.steps = (rows, readback) => {
       if (++taken === 3) {
         [broken] = rows;
-        const gains = model.weights.parameters.get("norm")!.operand;
-        writeTensor(gpu, gains, new Float32Array(gains.shape[0]).fill(NaN));
+        // The reference shares all that does not train.
+        const [{ operand }] = trainedParameters(model.weights);
+        writeTensor(gpu, operand, new Float32Array(elementCount(operand.shape)).fill(NaN));
       }
       return steps(rows, readback);
     };
