@@ -124,6 +124,8 @@ const SCHEDULE_OPTIONS: [name: OptionName, readers: string[]][] = [
   ["minLrRate", ["cosine_with_min_lr", "warmup_stable_decay"]],
   ["lrPower", ["polynomial"]],
   ["lrDecaySteps", ["warmup_stable_decay"]],
+  ...(["lrFactor", "lrPatience", "lrThreshold", "lrThresholdMode", "lrCooldown", "minLr"] as const)
+    .map((name): [OptionName, string[]] => [name, ["reduce_lr_on_plateau"]]),
 ];
 
 /** Options that adapters do without, and options of adapters where there are none. */
@@ -179,6 +181,15 @@ export function refuseContradictions(values: Values, origins: Origins): void {
       `--${kebabCase(name)} only with --lr-scheduler-type ${readers.join(" or ")}`,
       `${type}`,
     );
+  }
+  if (values.lrSchedulerType === "reduce_lr_on_plateau") {
+    if (!["steps", "epoch"].includes(values.evalStrategy as string)) {
+      const found = values.evalStrategy === undefined ? "a command without" : "no evaluations";
+      refuse("--eval-strategy steps or epoch with --lr-scheduler-type reduce_lr_on_plateau", found);
+    }
+    if (values.warmupSteps !== 0) {
+      refuse("no --warmup-steps with reduce_lr_on_plateau", `${values.warmupSteps}`);
+    }
   }
   for (const rule of FILTER_RULES) {
     if (values.filter === "none" && given(rule)) {

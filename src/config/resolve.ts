@@ -11,7 +11,7 @@ import { decisiveTerms, refuseContradictions } from "./contradictions.ts";
 import type { OptionName, Options, OptionValue } from "./options.ts";
 import { givenByUser, type Origin, type Origins, type Values } from "./origins.ts";
 import { PRESETS } from "./presets.ts";
-import { trlKey } from "./trl_keys.ts";
+import { trlKey, withSchedulerKwargs } from "./trl_keys.ts";
 import {
   findOption,
   kebabCase,
@@ -120,7 +120,7 @@ function readFile(
   const read = new Map<OptionName, unknown>();
   const withoutEffect: string[] = [];
   const unsupported: string[] = [];
-  for (const [spelling, raw] of Object.entries(content)) {
+  for (const [spelling, raw] of withSchedulerKwargs(content)) {
     const label = `"${spelling}" in ${fileName}`;
     const isTraining = command === "train" || command === "sweep" || command === "sft";
     const key = snakeCase(spelling);

@@ -69,6 +69,29 @@ const TURNED_OFF: Readonly<Record<string, readonly unknown[]>> = {
 /** Other spellings of options, with the value that they stand for. */
 const RENAMED: Readonly<Record<string, string>> = { warmup_ratio: "warmup_steps" };
 
+/** What transformers gives a schedule as `lr_scheduler_kwargs`, and the options for it. */
+const SCHEDULER_KWARGS: Readonly<Record<string, string>> = {
+  min_lr_rate: "min_lr_rate",
+  power: "lr_power",
+  num_decay_steps: "lr_decay_steps",
+  factor: "lr_factor",
+  patience: "lr_patience",
+  threshold: "lr_threshold",
+  threshold_mode: "lr_threshold_mode",
+  cooldown: "lr_cooldown",
+  min_lr: "min_lr",
+};
+
+/** The entries of a configuration file, with those of `lr_scheduler_kwargs` as the options that they are here. */
+export function withSchedulerKwargs(content: object): [name: string, value: unknown][] {
+  return Object.entries(content).flatMap(([name, value]): [string, unknown][] => {
+    if (name !== "lr_scheduler_kwargs" || typeof value !== "object") return [[name, value]];
+    return Object.entries(value ?? {}).map(([key, value]) =>
+      key in SCHEDULER_KWARGS ? [SCHEDULER_KWARGS[key], value] : [`${name}.${key}`, value]
+    );
+  });
+}
+
 /** TensorBoard is an option; metrics.jsonl holds what others ask for, a line a step. */
 function reportTo(targets: readonly unknown[]): TrlKey | null {
   const isOption = targets.length === 1 && ["none", "tensorboard"].includes(targets[0] as string);

@@ -3,15 +3,17 @@ import type { Options } from "../config/resolve.ts";
 import { UserError } from "../errors.ts";
 import type { MetricsLine } from "../report/run_record.ts";
 
-type EvaluationOptions = Pick<
-  Options<"train">,
-  | "evalStrategy"
-  | "evalSteps"
-  | "metricForBestModel"
-  | "greaterIsBetter"
-  | "loadBestModelAtEnd"
-  | "earlyStoppingPatience"
->;
+type EvaluationOptions =
+  & Pick<
+    Options<"train">,
+    | "evalStrategy"
+    | "evalSteps"
+    | "metricForBestModel"
+    | "greaterIsBetter"
+    | "loadBestModelAtEnd"
+    | "earlyStoppingPatience"
+  >
+  & Partial<Pick<Options<"train">, "lrSchedulerType">>;
 
 /** The step with the best evaluation so far. */
 export interface Best {
@@ -54,15 +56,20 @@ export class EvaluationPlan {
     );
   }
 
+  /** Whether larger values of the metric are better. */
+  get greater(): boolean {
+    return this.options.greaterIsBetter ?? !this.metric.endsWith("loss");
+  }
+
   get #chooses(): boolean {
-    const { loadBestModelAtEnd, earlyStoppingPatience } = this.options;
-    return loadBestModelAtEnd || earlyStoppingPatience > 0;
+    const { loadBestModelAtEnd, earlyStoppingPatience, lrSchedulerType } = this.options;
+    return loadBestModelAtEnd || earlyStoppingPatience > 0 ||
+      lrSchedulerType === "reduce_lr_on_plateau";
   }
 
   /** The best evaluation of a trained model; of equal ones the first. */
   best(lines: readonly MetricsLine[]): Best | null {
-    const { metric } = this;
-    const greater = this.options.greaterIsBetter ?? !metric.endsWith("loss");
+    const { metric, greater } = this;
     const isBetter = (a: number, b: number) => greater ? a > b : a < b;
     let best: Best | null = null;
     for (const { step, value } of this.#evaluations(lines)) {

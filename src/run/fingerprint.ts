@@ -13,12 +13,14 @@ export interface RunContent {
   reference: ModelIdentity | null;
   /** Digest of the tokens; of a stream that of its files' names and sizes. */
   data: string;
+  /** The same of held-out sets. */
+  heldOut: readonly string[];
 }
 
 /** What a resumed run must have in common with the interrupted one, for its numbers to be the same. */
 export function fingerprintOf(
   options: Options<"train"> | Options<"sft">,
-  { precision, totalSteps, model, reference, data }: RunContent,
+  { precision, totalSteps, model, reference, data, heldOut }: RunContent,
 ): Record<string, unknown> {
   const kept = (Object.entries(options) as [OptionName, unknown][])
     .filter(([name]) => isCompared(name, options.streaming));
@@ -30,6 +32,16 @@ export function fingerprintOf(
     reference,
     data,
     ...Object.fromEntries(kept),
+    // Where evaluations decide the rate, the numbers of a run depend on what is evaluated, and when.
+    ...type === "reduce_lr_on_plateau" && "evalSteps" in options
+      ? {
+        evalStrategy: options.evalStrategy,
+        evalSteps: options.evalSteps,
+        metricForBestModel: options.metricForBestModel,
+        greaterIsBetter: options.greaterIsBetter,
+        heldOut,
+      }
+      : {},
     precision,
     totalSteps: isFixed ? totalSteps : undefined,
   };

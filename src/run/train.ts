@@ -15,6 +15,7 @@ import {
 } from "../report/run_record.ts";
 import { factsOf } from "../report/words.ts";
 import type { StepMetrics } from "../train/step_metrics.ts";
+import { Plateau } from "../train/plateau.ts";
 import { checkBatch, planMemory, releaseScratch, reserveStep } from "../train/memory_plan.ts";
 import { checkFirstStep } from "../train/self_check.ts";
 import { beginOf } from "./begin.ts";
@@ -143,6 +144,9 @@ export async function train(
         rows.stream ? Infinity : Math.ceil(rows.rows.length / plan.rowsPerStep),
       ),
     };
+    if (options.lrSchedulerType === "reduce_lr_on_plateau") {
+      run.plateau = new Plateau({ ...options, greater: run.evaluation.greater });
+    }
     announce(output.path);
 
     const inMemory = [
@@ -191,7 +195,9 @@ export async function train(
       }
       if (before) evaluated(0, before);
     }
-    if (isHeldOut) run.evaluation.check(output.metrics.find(({ step }) => step === 0) ?? {});
+    const first = output.metrics.find(({ step }) => step === 0);
+    // A run that goes on from a checkpoint alone was checked when it began.
+    if (isHeldOut && (first || firstStep === 0)) run.evaluation.check(first ?? {});
     /** What the last evaluation found. */
     let after: Examination[] | undefined;
     const prepareSteps = () => {

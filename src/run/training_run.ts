@@ -29,6 +29,7 @@ import type { ModelIdentity } from "../train/identity.ts";
 import { trainLoop } from "../train/loop.ts";
 import type { StepMetrics } from "../train/step_metrics.ts";
 import type { MemoryPlan } from "../train/memory_plan.ts";
+import type { Plateau, PlateauState } from "../train/plateau.ts";
 import { type DataPlan, largestMicroBatch, planData } from "../train/order.ts";
 import { checkpointContent, restoreCheckpoint } from "../train/resume.ts";
 import type { RowStream, StreamPosition } from "../train/row_stream.ts";
@@ -69,6 +70,8 @@ export interface TrainingRun {
   /** What its numbers are compared with in the end. */
   course: Pick<Course, "beta" | "lossOfEquals" | "chosenTokens">;
   evaluation: EvaluationPlan;
+  /** Decides the rate with --lr-scheduler-type reduce_lr_on_plateau. */
+  plateau?: Plateau;
   /** The step whose model is saved, where that is not the last one. */
   bestStep?: number;
 }
@@ -132,6 +135,7 @@ async function fingerprint(run: TrainingRun): Promise<Record<string, unknown>> {
     model: await run.model(),
     reference: await run.reference(),
     data: data.find(({ role }) => role === "train")!.hash,
+    heldOut: data.filter(({ role }) => role === "eval").map(({ hash }) => hash),
   });
 }
 
@@ -152,6 +156,7 @@ export async function resumeRun(run: TrainingRun): Promise<number> {
     );
   }
   await restoreCheckpoint(training.model, training.optimizer, checkpoint, await fingerprint(run));
+  if (run.plateau) run.plateau.state = checkpoint.state.plateau as PlateauState;
   await run.stream?.resume(checkpoint.state.position as StreamPosition);
   checkpoint.close();
   await output.keepMetrics(checkpoint.step, (step) => run.evaluation.isDue(step));
@@ -185,6 +190,7 @@ export async function runLoop(
     content.state.begunAt = run.begunAt.toISOString();
     await keepBegin(output, run.begunAt);
     if (model.weights.adapter) content.state.adapter = adapterState(model.weights.adapter);
+    content.state.plateau = run.plateau?.state;
     content.state.position = run.stream?.position;
     const kept = evaluation.options.loadBestModelAtEnd
       ? evaluation.best(output.metrics)?.step ?? null
@@ -195,6 +201,7 @@ export async function runLoop(
   const steps = await trainLoop(model, optimizer, training.steps, {
     rows: run.order,
     schedule: { ...options, type: options.lrSchedulerType, totalSteps: plan.totalSteps },
+    learningRate: run.plateau && (() => run.plateau!.state.rate),
     firstStep,
     signal: ports.signal,
     onStep(metrics) {
@@ -209,6 +216,7 @@ export async function runLoop(
       isDue: (step) => evaluation.isDue(step),
       async evaluate(step) {
         await evaluate(step);
+        run.plateau?.observe(output.metrics.at(-1)![evaluation.metric]);
         const best = evaluation.best(output.metrics);
         stopped = evaluation.isExhausted(output.metrics);
         if (stopped) emit({ type: "stopped", step, best: best! });

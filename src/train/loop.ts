@@ -24,6 +24,8 @@ export interface LoopOptions {
   rows: StepRows;
   /** Its `totalSteps` are where the run ends. */
   schedule: Schedule;
+  /** The rate of the next step, where it follows from evaluations and not from the schedule. */
+  learningRate?(): number;
   /** Steps done by the run that is resumed. */
   firstStep?: number;
   /** Finish the step and return when it is aborted. */
@@ -100,7 +102,7 @@ export async function trainLoop(
       pass = next.pass;
       await fetch(); // what the last epoch scored is known before it is looked up
     }
-    const learningRate = learningRateAt(step, schedule);
+    const learningRate = options.learningRate?.() ?? learningRateAt(step, schedule);
     const made = makeStep(next.rows, readback);
     const report = trainingStep(model, optimizer, made.microBatches, learningRate, readback);
     const known = {

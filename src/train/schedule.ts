@@ -72,6 +72,8 @@ export const SCHEDULES = {
       return (1 - minLrRate) * halfCosine(progress) + minLrRate;
     },
   },
+  // Where held-out measures decide, behind each evaluation: src/train/plateau.ts.
+  reduce_lr_on_plateau: { dependsOnEnd: false, factor: () => 1 },
 } satisfies Record<ScheduleType, Course>;
 
 /** Below 1 it is a share of all steps. */

@@ -96,3 +96,26 @@ Deno.test("a file for TRL's KTO trainer", () => {
   );
   assert.equal(resolve({ ...FILE, use_weighting: true }).options.useWeighting, true);
 });
+
+Deno.test("what transformers gives a schedule as kwargs are options here", () => {
+  const resolve = (kwargs: unknown, type: string) =>
+    resolveOptions("train", {
+      file: {
+        name: "x.yaml",
+        content: {
+          lr_scheduler_type: type,
+          lr_scheduler_kwargs: kwargs,
+          eval_strategy: "steps",
+          eval_dataset: "x.jsonl",
+        },
+      },
+    }).options;
+  const plateau = resolve({ factor: 0.5, patience: 3, min_lr: 1e-7 }, "reduce_lr_on_plateau");
+  assert.deepEqual([plateau.lrFactor, plateau.lrPatience, plateau.minLr], [0.5, 3, 1e-7]);
+  assert.equal(resolve({ min_lr_rate: 0.1 }, "cosine_with_min_lr").minLrRate, 0.1);
+  assert.equal(resolve(null, "linear").lrPower, 1);
+  assert.throws(
+    () => resolve({ mode: "max" }, "reduce_lr_on_plateau"),
+    /Expected an option of train, found "lr_scheduler_kwargs\.mode" in x\.yaml/,
+  );
+});

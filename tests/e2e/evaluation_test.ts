@@ -181,3 +181,46 @@ Deno.test("options of evaluations that cannot be are refused before the first st
     );
     assert.match(stderr, /--eval-dataset with --eval-strategy epoch, found no held-out pairs/);
   }));
+
+Deno.test("reduce_lr_on_plateau follows held-out measures, and a resumed run has the same bits", () =>
+  inTemporaryDirectory(async (directory) => {
+    const plateau = [
+      ...["--lr-scheduler-type", "reduce_lr_on_plateau", "--lr-patience", 0, "--lr-factor", 0.5],
+      ...["--eval-strategy", "steps", "--eval-steps", 1, "--metric-for-best-model", "kl"],
+      "--no-greater-is-better",
+      ...["--max-steps", 6, "--save-steps", 1, "--learning-rate", 1e-4],
+    ];
+    await train(`${directory}/whole`, ...plateau);
+    const lines = await readMetrics(`${directory}/whole`);
+    const rates = lines.filter((line) => "learning_rate" in line).map((line) => line.learning_rate);
+    const kl = lines.filter((line) => "eval_kl" in line && line.step > 0).map((line) =>
+      line.eval_kl
+    );
+    // The first evaluation is the best one; a KL that grows is worse each time.
+    const expected = [1e-4, 1e-4];
+    for (let best = kl[0], i = 1; i < 5; i++) {
+      const better = kl[i] < best * (1 - 1e-4);
+      if (better) best = kl[i];
+      expected.push(better ? expected.at(-1)! : expected.at(-1)! * 0.5);
+    }
+    assert.deepEqual(rates, expected);
+    assert.ok(rates[5] < 1e-4);
+
+    // Begins with a checkpoint and nothing else.
+    await Deno.mkdir(`${directory}/again/checkpoints`, { recursive: true });
+    await Deno.rename(
+      `${directory}/whole/checkpoints/step-5`,
+      `${directory}/again/checkpoints/step-5`,
+    );
+    await train(`${directory}/again`, ...plateau, "--resume");
+    assert.deepEqual(await readModel(`${directory}/again`), await readModel(`${directory}/whole`));
+
+    for (const command of ["train", "sft"]) {
+      const { code, stderr } = await run(command, "--lr-scheduler-type", "reduce_lr_on_plateau");
+      assert.equal(code, 2);
+      assert.match(
+        stderr,
+        /^error: Expected --eval-strategy steps or epoch with --lr-scheduler-type /,
+      );
+    }
+  }));

@@ -11,6 +11,7 @@ const content: RunContent = {
   model: { config: "c", weights: "w" },
   reference: null,
   data: "d",
+  heldOut: ["h"],
 };
 
 /** Another value that the option may have. */
@@ -46,6 +47,23 @@ for (const command of ["train", "sft"] as const) {
     });
   }
 }
+
+Deno.test("where evaluations decide the rate, they may not change", () => {
+  const { options } = resolveOptions("train");
+  const change = (type: Options<"train">["lrSchedulerType"], name: string, value: unknown) => () =>
+    resume({ ...options, lrSchedulerType: type }, { [name]: value });
+  for (
+    const [name, value] of Object.entries({
+      evalStrategy: "epoch",
+      evalSteps: 7,
+      metricForBestModel: "kl",
+      greaterIsBetter: true,
+    })
+  ) {
+    assert.doesNotThrow(change("constant", name, value), name);
+    assert.throws(change("reduce_lr_on_plateau", name, value), /as in the checkpoint/, name);
+  }
+});
 
 Deno.test("an option that came after a checkpoint was the default then", () => {
   const { options } = resolveOptions("train");

@@ -24,7 +24,7 @@ export const OPTIMIZER = {
     default: "constant",
     choices: [
       ...["constant", "constant_with_warmup", "linear", "cosine", "cosine_with_min_lr"] as const,
-      ...["polynomial", "inverse_sqrt", "warmup_stable_decay"] as const,
+      ...["polynomial", "inverse_sqrt", "warmup_stable_decay", "reduce_lr_on_plateau"] as const,
     ],
   }),
   minLrRate: number(
@@ -38,6 +38,31 @@ export const OPTIMIZER = {
     "Last steps, in which warmup_stable_decay falls; below 1: a share of all steps",
     { default: 0.2, above: 0 },
   ),
+  lrFactor: number(
+    TRAINING,
+    "What reduce_lr_on_plateau multiplies the rate with when the held-out measure no longer improves",
+    { default: 0.1, above: 0, below: 1 },
+  ),
+  lrPatience: integer(
+    TRAINING,
+    "Evaluations that may be no better than the best one before reduce_lr_on_plateau acts",
+    { default: 10, min: 0 },
+  ),
+  lrThreshold: number(TRAINING, "By how much a better measure must be better", {
+    default: 1e-4,
+    min: 0,
+  }),
+  lrThresholdMode: choice(
+    TRAINING,
+    "Whether --lr-threshold is a share of the best measure, or a difference from it",
+    { default: "rel", choices: ["rel", "abs"] },
+  ),
+  lrCooldown: integer(
+    TRAINING,
+    "Evaluations after a fall of the rate that reduce_lr_on_plateau does not count",
+    { default: 0, min: 0 },
+  ),
+  minLr: number(TRAINING, "Lowest rate of reduce_lr_on_plateau", { default: 0, min: 0 }),
   warmupSteps: number(
     TRAINING,
     "Steps in which the learning rate rises from 0; below 1: a share of all steps",
