@@ -8,7 +8,7 @@ import { equalPairs, hhLikePairs } from "./pairs.ts";
 import type { PeerSizes } from "./peers.ts";
 import type { SharingSizes } from "./sharing.ts";
 import type { StepSizes } from "./step.ts";
-import { FULL, LORA, SEED } from "./training.ts";
+import { FULL, LORA, LORA_AGAIN, SEED } from "./training.ts";
 
 /** What to measure, and how long. */
 export interface BenchSizes {
@@ -33,7 +33,7 @@ export function sizesFor(software: boolean, config: ModelConfig): BenchSizes {
       sequence: software ? 128 : 512,
       repetitions: software ? 3 : 20,
     },
-    steps: [SEED, FULL, LORA].flatMap((recipe) => [
+    steps: [SEED, FULL, LORA, LORA_AGAIN].flatMap((recipe) => [
       {
         name: "SmolLM-135M, 8 pairs of 512 tokens, half of them prompt",
         recipe,

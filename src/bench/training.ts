@@ -22,6 +22,11 @@ export const LORA: Recipe = {
   name: "LoRA of rank 16 on all linear layers",
   flags: [["lora-r", "16"], ["lora-target-modules", "all-linear"]],
 };
+/** {@link LORA} with the inputs of layers alone kept. */
+export const LORA_AGAIN: Recipe = {
+  name: "the same, layers computed again",
+  flags: [...LORA.flags, ["gradient-checkpointing", "true"]],
+};
 
 /** A model of random weights, ready to take steps over `pairs` as one batch. */
 export function benchTraining(

@@ -18,7 +18,7 @@ const WITHOUT_EFFECT: ReadonlySet<string> = new Set([
     "torch_dtype",
     "half_precision_backend",
   ],
-  ...["gradient_checkpointing", "gradient_checkpointing_kwargs", "activation_offloading"],
+  ...["gradient_checkpointing_kwargs", "activation_offloading"],
   ...["torch_empty_cache_steps", "auto_find_batch_size", "use_cpu", "no_cuda"],
   // How PyTorch computes the same.
   ...["attn_implementation", "use_liger_kernel", "torch_compile", "torch_compile_backend"],

@@ -5,7 +5,7 @@ import { attentionDecode } from "../kernels/attention_decode.ts";
 import type { DecodePlaces } from "../kernels/decode_advance.ts";
 import { paddedColumns } from "../kernels/matmul.ts";
 import { ropeCache } from "../kernels/rope.ts";
-import { type Attention, embed, layersForward } from "../model/forward.ts";
+import { type Attention, embed, layersForward, type Pass } from "../model/forward.ts";
 import { headOf } from "../model/head.ts";
 import { headsOf, layerActivations } from "../model/layer.ts";
 import type { Model } from "../model/model.ts";
@@ -30,9 +30,9 @@ export function decodeForward(
     ropeCache(commands, qkv, cache[layer], cacheRows, runtime.ropeTable, positions, heads);
     attentionDecode(commands, attention, qkv, cache[layer], lengths, heads);
   };
-  const { x } = layerActivations(runtime, weights, tokens.shape[0], 0, false);
+  const { x } = layerActivations(runtime, weights, tokens.shape[0], 0, "nothing");
   embed(commands, weights, x, tokens);
-  const pass = { operators: forFewRows(commands), attention, keep: false };
+  const pass: Pass = { operators: forFewRows(commands), attention, kept: "nothing" };
   return layersForward(commands, runtime, weights, pass, x).y;
 }
 

@@ -5,7 +5,13 @@ import { ATTENTION_TILE_ROWS, attentionForward } from "../kernels/attention.ts";
 import { kvCacheRead, kvCacheWrite } from "../kernels/attention_decode.ts";
 import { ropeForward } from "../kernels/rope.ts";
 import { tuned } from "../kernels/tuning.ts";
-import { type Attention, embed, layersForward, mostTokensTogether } from "../model/forward.ts";
+import {
+  type Attention,
+  embed,
+  layersForward,
+  mostTokensTogether,
+  type Pass,
+} from "../model/forward.ts";
 import { headsOf, layerActivations } from "../model/layer.ts";
 import type { Model } from "../model/model.ts";
 import { forManyRows } from "../model/operators.ts";
@@ -122,16 +128,16 @@ function prefillChunk(
   const [N] = target.shape;
   // The layers compute the new rows, but queries also see those of prefixes, which lie behind them.
   const attention: Attention = ({ qkv }, layer) => {
-    const all = layerActivations(runtime, weights, N, layer, false);
+    const all = layerActivations(runtime, weights, N, layer, "nothing");
     ropeForward(commands, qkv, runtime.ropeTable, positions, heads);
     if (source) kvCacheRead(commands, all.qkv, cache[layer], source, M);
     attentionForward(commands, all.attention, all.lse, all.qkv, queryTiles, heads);
     kvCacheWrite(commands, cache[layer], all.qkv, target);
   };
-  layerActivations(runtime, weights, N, 0, false); // as large as attention needs them
-  const { x: embedded } = layerActivations(runtime, weights, M, 0, false);
+  layerActivations(runtime, weights, N, 0, "nothing"); // as large as attention needs them
+  const { x: embedded } = layerActivations(runtime, weights, M, 0, "nothing");
   embed(commands, weights, embedded, tokens);
-  const pass = { operators: forManyRows(commands, false), attention, keep: false };
+  const pass: Pass = { operators: forManyRows(commands, false), attention, kept: "nothing" };
   const { y: x } = layersForward(commands, runtime, weights, pass, embedded);
   const bytes = 4 * weights.config.hiddenSize;
   let end = 0;

@@ -6,7 +6,7 @@ import { embeddingBackward } from "../kernels/embedding.ts";
 import { ropeBackward } from "../kernels/rope.ts";
 import { swigluBackward, swigluForward } from "../kernels/swiglu.ts";
 import type { GpuBatch } from "./batch.ts";
-import type { Runtime } from "./forward.ts";
+import { hiddenForward, packedPass, type Runtime } from "./forward.ts";
 import { decoderLayer, headsOf, type LayerActivations } from "./layer.ts";
 import type { Weights } from "./weights.ts";
 
@@ -79,9 +79,10 @@ export function layerBackward(
 }
 
 /**
- * Backward through the layers whose activations were kept, and the embedding where it trains.
+ * Backward through the layers that train, and the embedding where it does.
  *
- * @param activations Of the layers from `begin` on.
+ * @param activations Of the layers from `begin` on. Where only the inputs of layers were kept, all others stand in one set of
+ * buffers for all layers: they are the last layer's, and those of each layer below are computed again.
  * @param dx Gradient at the end of the residual stream, f32 (N, C); overwritten.
  */
 export function topBackward(
@@ -93,8 +94,15 @@ export function topBackward(
   begin: number,
   dx: Tensor,
 ): void {
-  for (let index = activations.length - 1; index >= 0; index--) {
-    layerBackward(commands, runtime, weights, begin + index, batch, activations[index], dx);
+  const { operators, attention } = packedPass(commands, runtime, weights, batch, "inputs");
+  const last = activations.length - 1;
+  for (let index = last; index >= 0; index--) {
+    const [layer, act] = [begin + index, activations[index]];
+    if (runtime.recomputes && index < last) {
+      const parts = decoderLayer(runtime, weights, layer);
+      hiddenForward(commands, operators, parts, attention, act, layer);
+    }
+    layerBackward(commands, runtime, weights, layer, batch, act, dx);
   }
   const dembedding = weights.parameters.get("embed_tokens")!.gradient;
   if (dembedding) embeddingBackward(commands, dembedding, dx, batch.tokenRows);

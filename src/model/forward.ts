@@ -12,6 +12,7 @@ import {
   type DecoderLayer,
   decoderLayer,
   headsOf,
+  type Kept,
   type LayerActivations,
   layerActivations,
 } from "./layer.ts";
@@ -19,13 +20,18 @@ import { adapterRowBytes } from "./low_rank.ts";
 import { forManyRows, type Operators } from "./operators.ts";
 import type { Weights } from "./weights.ts";
 
-/** Where the model runs: scratch memory and the table of rotary angles, shared by policy and reference. */
+/** Where and how the model runs: scratch memory and the table of rotary angles, shared by policy and reference. */
 export interface Runtime {
   workspace: Workspace;
   /** Cosines and sines by position; see ropeTable. */
   ropeTable: Tensor;
   /** Rows of the head that are computed together; see headChunkRows. */
   headRows: number;
+  /**
+   * Whether a backward pass computes each layer again from its input, which is all that is kept then (Chen et al. 2016,
+   * arXiv:1604.06174): much less memory, to the same bits.
+   */
+  recomputes: boolean;
 }
 
 /** Of a batch, what the layers read. */
@@ -50,6 +56,19 @@ export type Attention = (act: LayerActivations, layer: number) => void;
 /** One decoder layer, from `act.x` to `act.y` (Touvron et al. 2023, arXiv:2302.13971). */
 export function layerForward(
   commands: Commands,
+  operators: Operators,
+  parts: DecoderLayer,
+  attention: Attention,
+  act: LayerActivations,
+  layer: number,
+): void {
+  hiddenForward(commands, operators, parts, attention, act, layer);
+  operators.linear(parts.down, act.y, { rows: act.a }, act.mid);
+}
+
+/** A decoder layer without its last product: all of it that a backward pass reads. */
+export function hiddenForward(
+  commands: Commands,
   { norm, linear, gated }: Operators,
   parts: DecoderLayer,
   attention: Attention,
@@ -63,15 +82,13 @@ export function layerForward(
   linear(parts.o, act.mid, { rows: act.attention }, act.x);
   const g = norm(parts.mlpNorm, act.h, act.rstdMlp, act.mid);
   gated(parts.gateUp, act.a, act.gateUp, g);
-  linear(parts.down, act.y, { rows: act.a }, act.mid);
 }
 
 /** How a forward pass goes through the layers. */
 export interface Pass {
   operators: Operators;
   attention: Attention;
-  /** Whether each layer's activations are to stay, so that a backward pass can follow. */
-  keep: boolean;
+  kept: Kept;
 }
 
 /**
@@ -79,13 +96,13 @@ export interface Pass {
  *
  * @param x f32 (N, C).
  * @param y Receives the result; else it is in the last layer's buffer.
- * @returns Activations by layer (the same buffers over and over without `keep`) and the residual stream behind them.
+ * @returns Activations by layer, of which each layer's own are those that are kept, and the residual stream behind them.
  */
 export function layersForward(
   commands: Commands,
   runtime: Runtime,
   weights: Weights,
-  { operators, attention, keep }: Pass,
+  { operators, attention, kept }: Pass,
   x: Tensor,
   [begin, end]: [begin: number, end: number] = [0, weights.config.numLayers],
   y?: Tensor,
@@ -93,7 +110,7 @@ export function layersForward(
   const activations: LayerActivations[] = [];
   let stream = x;
   for (let layer = begin; layer < end; layer++) {
-    const act = { ...layerActivations(runtime, weights, x.shape[0], layer, keep), x: stream };
+    const act = { ...layerActivations(runtime, weights, x.shape[0], layer, kept), x: stream };
     if (y && layer === end - 1) act.y = y;
     layerForward(commands, operators, decoderLayer(runtime, weights, layer), attention, act, layer);
     activations.push(act);
@@ -103,19 +120,19 @@ export function layersForward(
 }
 
 /** The pass of training and scoring: attention over a packed batch. */
-function packedPass(
+export function packedPass(
   commands: Commands,
   { ropeTable }: Runtime,
   weights: Weights,
   { positions, queryTiles }: TokenBatch,
-  keep: boolean,
+  kept: Kept,
 ): Pass {
   const heads = headsOf(weights);
   const attention: Attention = ({ qkv, attention, lse }) => {
     ropeForward(commands, qkv, ropeTable, positions, heads);
     attentionForward(commands, attention, lse, qkv, queryTiles, heads);
   };
-  return { operators: forManyRows(commands, keep), attention, keep };
+  return { operators: forManyRows(commands, kept !== "nothing"), attention, kept };
 }
 
 /** Makes the buffers of forward passes without a backward pass over up to N tokens, so that none grows in between. */
@@ -124,7 +141,7 @@ export function reserveForward(
   N: number,
 ): void {
   if (N === 0) return;
-  layerActivations(runtime, weights, N, 0, false);
+  layerActivations(runtime, weights, N, 0, "nothing");
   runtime.workspace.get("trunk", "f32", [N, weights.config.hiddenSize]);
 }
 
@@ -144,9 +161,9 @@ export function trunkForward(
 ): Tensor {
   const N = batch.tokens.shape[0];
   const trunk = runtime.workspace.get(name, "f32", [N, weights.config.hiddenSize]);
-  const x = end === 0 ? trunk : layerActivations(runtime, weights, N, 0, false).x;
+  const x = end === 0 ? trunk : layerActivations(runtime, weights, N, 0, "nothing").x;
   embed(commands, weights, x, batch.tokens);
-  const pass = packedPass(commands, runtime, weights, batch, false);
+  const pass = packedPass(commands, runtime, weights, batch, "nothing");
   layersForward(commands, runtime, weights, pass, x, [0, end], trunk);
   return trunk;
 }
@@ -160,7 +177,7 @@ export function embed(commands: Commands, weights: Weights, x: Tensor, tokens: T
  * The layers from `begin` on.
  *
  * @param trunk What {@link trunkForward} returned for `begin`.
- * @param keep Whether a backward pass follows.
+ * @param isTraining Whether a backward pass follows.
  * @returns See {@link layersForward}.
  */
 export function topForward(
@@ -170,8 +187,9 @@ export function topForward(
   batch: TokenBatch,
   trunk: Tensor,
   begin: number,
-  keep: boolean,
+  isTraining: boolean,
 ): { activations: LayerActivations[]; y: Tensor } {
-  const pass = packedPass(commands, runtime, weights, batch, keep);
+  const kept = !isTraining ? "nothing" : runtime.recomputes ? "inputs" : "all";
+  const pass = packedPass(commands, runtime, weights, batch, kept);
   return layersForward(commands, runtime, weights, pass, trunk, [begin, weights.config.numLayers]);
 }

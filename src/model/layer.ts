@@ -49,8 +49,14 @@ export function headsOf(weights: Weights): Heads {
 }
 
 /**
- * What one decoder layer leaves behind. Training keeps a set per trained layer; inference uses the same one for all. h and a
- * are shared even in training: the backward pass computes them again from x, mid and gateUp.
+ * What a forward pass keeps for a backward pass: nothing, of every layer its input alone, from which the backward pass computes
+ * the layer again, or all that the backward pass reads.
+ */
+export type Kept = "nothing" | "inputs" | "all";
+
+/**
+ * What one decoder layer leaves behind. h and a are shared by all layers even where all is kept: the backward pass computes them
+ * again from x, mid and gateUp.
  */
 export interface LayerActivations {
   /** Input to the layer, f32 (N, C). */
@@ -80,21 +86,23 @@ export interface LayerActivations {
   y: Tensor;
 }
 
-/** The buffers of layer `layer`; with `keep` they are the layer's own, so that a backward pass can follow. */
+/** The buffers of layer `layer`: what is kept of it is its own. */
 export function layerActivations(
   runtime: { workspace: Workspace },
   weights: Weights,
   N: number,
   layer: number,
-  keep: boolean,
+  kept: Kept,
 ): LayerActivations {
   const { hiddenSize: C, intermediateSize: F, numHeads, numKvHeads, headSize } = weights.config;
   const { config: { architecture: { qkNorm } }, precision } = weights;
   const { workspace } = runtime;
   adapterScratch(runtime, weights, N);
-  const own = (name: string) => keep ? `${name} ${layer}` : name;
+  // One set for all layers is still apart from that of nothing kept, where the backward pass has its gradients.
+  const own = (name: string) =>
+    kept === "nothing" ? name : `${name} ${kept === "all" ? layer : "again"}`;
   // Without keeping, x and y change places from layer to layer.
-  const residual = (index: number) => keep ? `residual ${index}` : `residual ${index % 2}`;
+  const residual = (index: number) => `residual ${kept === "nothing" ? index % 2 : index}`;
   const heads = (name: string) => workspace.get(name, precision, [N, rowElements(weights.config)]);
   const qkv = heads(own("qkv"));
   return {

@@ -25,7 +25,8 @@ export function createModel(gpu: Gpu, weights: Weights, positions: number, begin
   const table = createTensor(gpu, "rope table", "f32", [positions, weights.config.headSize]);
   writeTensor(gpu, table, ropeTable(weights.config, positions));
   const headRows = headChunkRows(gpu, weights.config.vocabSize);
-  const runtime = { workspace: new Workspace(gpu), ropeTable: table, headRows };
+  const workspace = new Workspace(gpu);
+  const runtime = { workspace, ropeTable: table, headRows, recomputes: false };
   return { gpu, runtime, weights, begin };
 }
 
@@ -35,11 +36,13 @@ export function standInModel(
   { runtime, weights, begin }: Model,
   standIn: StandIn,
 ): Model {
-  const { headRows, ropeTable } = runtime;
-  const workspace = new Workspace(gpu);
   return {
     gpu,
-    runtime: { workspace, headRows, ropeTable: standIn(ropeTable) },
+    runtime: {
+      ...runtime,
+      workspace: new Workspace(gpu),
+      ropeTable: standIn(runtime.ropeTable),
+    },
     weights: standInWeights(weights, standIn),
     begin,
   };

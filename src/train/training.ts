@@ -64,6 +64,7 @@ async function loadTraining(
   const weights = await loadWeights(gpu, config, read, { precision, trainable });
   const begin = firstTrainedLayer(config, trainable);
   const model = createModel(gpu, weights, options.maxLength, begin);
+  model.runtime.recomputes = options.gradientCheckpointing;
   const optimizer = createOptimizer(gpu, weights, options.optim, {
     beta1: options.adamBeta1,
     beta2: options.adamBeta2,

@@ -38,11 +38,11 @@ Deno.test("a file for TRL gives the same options, and what changes nothing here 
   assert.equal(options.warmupSteps, 0.1);
   assert.equal(options.gradientAccumulationSteps, 8);
   assert.equal(options.evalSteps, 50);
+  assert.equal(options.gradientCheckpointing, true);
   assert.equal(options.lossType, "sigmoid");
   assert.deepEqual(withoutEffect, [
     ...[
       "per_device_eval_batch_size",
-      "gradient_checkpointing",
       "gradient_checkpointing_kwargs",
       "bf16",
     ],

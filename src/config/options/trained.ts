@@ -54,6 +54,12 @@ export const TRAINED = {
   usePeft: boolean(TRAINING, "As TRL has it: --lora-r 16, unless that says otherwise", {
     default: false,
   }),
+  gradientCheckpointing: boolean(
+    TRAINING,
+    "Keep only the input of each layer for the backward pass, and compute the layer again there: less memory, more time, the same " +
+      "numbers",
+    { default: false, resume: "free" },
+  ),
   cacheTrunk: boolean(
     ["train"],
     "Keep the frozen layers' output of each pair for the next epoch, if memory allows",
