@@ -68,6 +68,13 @@ function refuseMisfits(values: Values, isLogprobGiven: boolean, refuse: Refuse):
       `${divergence}`,
     );
   }
+  const across = terms.find(({ loss }) => loss.ofAll);
+  if (values.maxTokensPerBatch && across) {
+    refuse(
+      "no --max-tokens-per-batch with a loss of all pairs of a batch, which must stay whole",
+      across.type,
+    );
+  }
   const decisive = decisiveTerms(values);
   const perToken = decisive.find(({ loss }) => loss.logprob === "mean");
   const ofSums = decisive.find(({ loss }) => loss.logprob !== "mean");

@@ -1,4 +1,5 @@
 // This module is browser compatible.
+import { divide } from "../data/divide.ts";
 import type { PreferencePair } from "../data/pairs.ts";
 import { Commands } from "../gpu/commands.ts";
 import { readTensor } from "../gpu/tensor.ts";
@@ -28,22 +29,7 @@ function tokensPerBatch({ gpu, weights }: Model): number {
 
 /** Consecutive pairs that a model scores together, up to a number of tokens. */
 function batchesOf(model: Model, pairs: readonly PreferencePair[]): PreferencePair[][] {
-  const most = tokensPerBatch(model);
-  const batches: PreferencePair[][] = [];
-  let batch: PreferencePair[] = [];
-  let tokens = 0;
-  for (const pair of pairs) {
-    const count = treeTokens(pair);
-    if (batch.length > 0 && tokens + count > most) {
-      batches.push(batch);
-      batch = [];
-      tokens = 0;
-    }
-    batch.push(pair);
-    tokens += count;
-  }
-  if (batch.length > 0) batches.push(batch);
-  return batches;
+  return divide(pairs, treeTokens, { rows: Infinity, tokens: tokensPerBatch(model) });
 }
 
 const tokensOf = (pairs: readonly PreferencePair[]) =>

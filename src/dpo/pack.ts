@@ -1,4 +1,5 @@
 // This module is browser compatible.
+import { divide } from "../data/divide.ts";
 import { sharedLength } from "../data/shared_length.ts";
 import type { Options } from "../config/resolve.ts";
 import type { PreferencePair, TokenSequence } from "../data/pairs.ts";
@@ -167,16 +168,6 @@ function addScored(
  * together: pairs have two. A unit too large for a chunk stands alone.
  */
 function groupRows(rowCounts: readonly number[], sequences: number, chunkRows: number): number[] {
-  const groups: number[] = [];
-  let rows = 0;
-  for (const count of rowCounts) {
-    if (groups.length > 0 && rows + count <= chunkRows) {
-      groups[groups.length - 1] += sequences;
-      rows += count;
-    } else {
-      groups.push(sequences);
-      rows = count;
-    }
-  }
-  return groups;
+  const limits = { rows: Infinity, tokens: chunkRows };
+  return divide(rowCounts, (count) => count, limits).map(({ length }) => length * sequences);
 }

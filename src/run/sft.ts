@@ -1,7 +1,7 @@
 // This module is browser compatible.
 import type { Options, Resolved } from "../config/resolve.ts";
 import type { Checkpoint } from "../model/load.ts";
-import { startSft } from "../train/training.ts";
+import { limitsOf, startSft } from "../train/training.ts";
 import { UserError } from "../errors.ts";
 import type { Directory } from "../formats/files.ts";
 import { readConfig } from "../model/directory.ts";
@@ -60,7 +60,7 @@ export async function sft(
   const { largest, plan } = rows;
   const training = await startSft(gpu, checkpoint, rows.rows, options, device.precision);
   checkBatch(training.model, largest.tokens);
-  const batch = { batchSize: options.perDeviceTrainBatchSize, scope: options.score };
+  const batch = { limits: limitsOf(options), scope: options.score };
   const memory = await planMemory(
     training,
     largest.rows,

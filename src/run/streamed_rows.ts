@@ -1,6 +1,7 @@
 // This module is browser compatible.
 /** A training dataset that is read as training goes on. */
 import type { Options } from "../config/resolve.ts";
+import type { BatchLimits } from "../data/divide.ts";
 import type { ParsedRow } from "../data/examples.ts";
 import { type DataOptions, RowPreparer } from "../data/prepare.ts";
 import { type DatasetRow, readRowsInTurn, sizesOf } from "../data/rows.ts";
@@ -8,6 +9,7 @@ import type { PreparedRow } from "../data/prepared.ts";
 import type { TokenSequence } from "../data/truncate.ts";
 import type { TextTokenizer } from "../text/tokenizer.ts";
 import { RowStream } from "../train/row_stream.ts";
+import { limitsOf } from "../train/training.ts";
 import { dataRecord, mainDataset } from "./inputs.ts";
 import type { Ports } from "./ports.ts";
 import type { TrainingRows } from "./training_run.ts";
@@ -30,8 +32,7 @@ export async function streamRows<Row>(
   const named = mainDataset(options, "train");
   const dataset = await ports.openDataset(named.path, named);
   const preparer = new RowPreparer(parse, tokenizer, data);
-  const batchSize = options.perDeviceTrainBatchSize;
-  const rowsPerStep = batchSize * options.gradientAccumulationSteps;
+  const rowsPerStep = options.perDeviceTrainBatchSize * options.gradientAccumulationSteps;
   const bufferRows = options.shuffle ? options.shuffleBufferSize : 1;
   const drawing = { rowsPerStep, bufferRows, seed: options.seed };
   const stream = new RowStream(() => readRowsInTurn(dataset), preparer, toRow, drawing);
@@ -43,20 +44,36 @@ export async function streamRows<Row>(
     const known = { counts, format, translated, encoding, unusedColumns, hash };
     return dataRecord(named, dataset, known, data);
   };
-  // With nothing in common.
-  const longest = Array.from({ length: sequencesPerRow }, (_, id): TokenSequence => ({
-    ids: new Uint32Array(data.maxLengthTokens).fill(id),
-    promptLength: 1,
-  }));
   return {
     rows: stream.rows,
     plan: { rowsPerStep, totalSteps: options.maxSteps },
     order: stream,
     stream,
-    largest: {
-      rows: Array.from({ length: batchSize }, (_, i) => toRow({ index: i, sequences: longest })),
-      tokens: new Array(batchSize).fill(sequencesPerRow * data.maxLengthTokens),
-    },
+    largest: largestRows(limitsOf(options), sequencesPerRow, data.maxLengthTokens, toRow),
     data: () => ({ record: record(), tokens: null, bufferRows }),
+  };
+}
+
+/** The largest batch that there may ever be: as many rows as have at least two tokens a sequence, and all tokens. */
+function largestRows<Row>(
+  limits: BatchLimits,
+  sequencesPerRow: number,
+  maxLengthTokens: number,
+  toRow: (prepared: PreparedRow) => Row,
+): TrainingRows<Row>["largest"] {
+  const longest = sequencesPerRow * maxLengthTokens;
+  const tokens = Math.max(longest, Math.min(limits.rows * longest, limits.tokens));
+  const rows = Math.min(limits.rows, Math.floor(tokens / (2 * sequencesPerRow)));
+  const [least, more] = [Math.floor(tokens / rows), tokens % rows];
+  const sizes = Array.from({ length: rows }, (_, row) => least + (row < more ? 1 : 0));
+  // Sequences of a row have nothing in common.
+  const sequences = (size: number) =>
+    Array.from({ length: sequencesPerRow }, (_, id): TokenSequence => ({
+      ids: new Uint32Array(Math.floor((size + id) / sequencesPerRow)).fill(id),
+      promptLength: 1,
+    }));
+  return {
+    rows: sizes.map((size, index) => toRow({ index, sequences: sequences(size) })),
+    tokens: sizes,
   };
 }

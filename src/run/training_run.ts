@@ -1,7 +1,7 @@
 // This module is browser compatible.
 /** What `train` and `sft` share: the loop with its checkpoints, interruption, and what is saved at the end. */
 import type { Options, Resolved } from "../config/resolve.ts";
-import type { Training } from "../train/training.ts";
+import { limitsOf, type Training } from "../train/training.ts";
 import { UserError } from "../errors.ts";
 import type { Directory } from "../formats/files.ts";
 import { saveAdapter } from "../model/adapter_files.ts";
@@ -123,8 +123,7 @@ export function planOf(rows: number, options: TrainingOptions): DataPlan {
 
 /** Rows of the largest micro-batch. @param tokens Of each row. */
 export function largestOf(plan: DataPlan, tokens: number[], options: TrainingOptions): number[] {
-  const batchSize = options.perDeviceTrainBatchSize;
-  return Array.from(largestMicroBatch(tokens, plan, { ...options, batchSize }));
+  return largestMicroBatch(tokens, plan, { ...options, limits: limitsOf(options) });
 }
 
 async function fingerprint(run: TrainingRun): Promise<Record<string, unknown>> {

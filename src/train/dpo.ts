@@ -1,4 +1,5 @@
 // This module is browser compatible.
+import { type BatchLimits, divide } from "../data/divide.ts";
 import type { PreferencePair } from "../data/pairs.ts";
 import type { MakeStep } from "./loop.ts";
 import { DpoBatch, type DpoRun } from "./dpo_batch.ts";
@@ -15,7 +16,7 @@ import { meanChosenTokens, type PackOptions, packPairs, treeTokens } from "../dp
 export function dpoSteps(
   run: DpoRun,
   pairs: readonly PreferencePair[],
-  { batchSize, ...packing }: Omit<PackOptions, "chunkRows" | "acrossPairs"> & { batchSize: number },
+  { limits, ...packing }: Omit<PackOptions, "chunkRows" | "acrossPairs"> & { limits: BatchLimits },
 ): MakeStep {
   return (rows, readback) => {
     const chunkRows = run.model.runtime.headRows;
@@ -28,8 +29,7 @@ export function dpoSteps(
       : new PairMetrics();
     let notFinite: string | null = null;
     const microBatches: DpoBatch[] = [];
-    for (let begin = 0; begin < chosen.length; begin += batchSize) {
-      const part = chosen.slice(begin, begin + batchSize);
+    for (const part of divide(chosen, treeTokens, limits)) {
       const packed = packPairs(part, {
         ...packing,
         chunkRows,

@@ -97,7 +97,7 @@ export function checkBatch({ gpu, weights }: Model, tokens: readonly number[]): 
   throw new UserError(
     `Expected batches of at most ${most} tokens, for that is what "${gpu.info.description}" binds at once, found one of ${all}: ` +
       (fitting > 0
-        ? `--per-device-train-batch-size ${fitting} fits`
+        ? `--per-device-train-batch-size ${fitting} fits, or --max-tokens-per-batch ${most}`
         : "lower --max-length, not even one row fits"),
   );
 }

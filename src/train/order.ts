@@ -1,4 +1,5 @@
 // This module is browser compatible.
+import { type BatchLimits, divide } from "../data/divide.ts";
 import { mix } from "../random.ts";
 
 /** Where a step stands in the data. */
@@ -50,10 +51,10 @@ export function positionOf(step: number, plan: DataPlan): StepPosition {
 export function largestMicroBatch(
   tokens: readonly number[],
   plan: DataPlan,
-  { batchSize, shuffle, seed }: { batchSize: number; shuffle: boolean; seed: number },
-): Uint32Array {
+  { limits, shuffle, seed }: { limits: BatchLimits; shuffle: boolean; seed: number },
+): number[] {
   let order: Uint32Array = new Uint32Array();
-  let largest = order;
+  let largest: number[] = [];
   let most = -1;
   for (let step = 0; step < plan.totalSteps; step++) {
     const { epoch, begin, end } = positionOf(step, plan);
@@ -61,8 +62,7 @@ export function largestMicroBatch(
       if (epoch > 0 && !shuffle) break;
       order = epochOrder(plan.rows, { shuffle, seed, epoch });
     }
-    for (let first = begin; first < end; first += batchSize) {
-      const rows = order.subarray(first, Math.min(end, first + batchSize));
+    for (const rows of divide(order.subarray(begin, end), (row) => tokens[row], limits)) {
       const sum = rows.reduce((sum, row) => sum + tokens[row], 0);
       if (sum > most) [largest, most] = [rows, sum];
     }

@@ -1,4 +1,5 @@
 // This module is browser compatible.
+import { type BatchLimits, divide } from "../data/divide.ts";
 import type { TextRow } from "../data/sequences.ts";
 import { expectFinite, findNotFinite } from "../dpo/finite.ts";
 import { packSequences, scoredTokens } from "../dpo/pack.ts";
@@ -16,6 +17,14 @@ import { SftBatch } from "./sft_batch.ts";
 /** Of scores as sequence_score writes them, what is looked at; its weights make the first one the loss. */
 const TEXT_COLUMNS = [[0, "the log-probability"]] as const;
 
+/** How text is trained and evaluated: what is scored, and how much is computed together. */
+export interface TextOptions {
+  limits: BatchLimits;
+  scope: "completion" | "all";
+}
+
+const tokensOf = ({ ids }: TextRow) => ids.length;
+
 /** Sum of the first numbers of scores (B, 4). */
 function sumOfScores(scores: Float32Array): number {
   let sum = 0;
@@ -31,7 +40,7 @@ export function sftSteps(
   model: Model,
   optimizer: Optimizer,
   sequences: readonly TextRow[],
-  { batchSize, scope }: { batchSize: number; scope: "completion" | "all" },
+  { limits, scope }: TextOptions,
 ): MakeStep {
   return (rows) => {
     const chunkRows = model.runtime.headRows;
@@ -40,8 +49,7 @@ export function sftSteps(
     let loss = 0;
     let notFinite: string | null = null;
     const microBatches: SftBatch[] = [];
-    for (let begin = 0; begin < chosen.length; begin += batchSize) {
-      const part = chosen.slice(begin, begin + batchSize);
+    for (const part of divide(chosen, tokensOf, limits)) {
       const packed = packSequences(part, { scope, weight: 1 / scored, chunkRows });
       const onScores = (scores: Float32Array) => {
         loss -= sumOfScores(scores);
@@ -49,7 +57,7 @@ export function sftSteps(
       };
       microBatches.push(new SftBatch(packed, optimizer, onScores));
     }
-    const tokens = chosen.reduce((sum, { ids }) => sum + ids.length, 0);
+    const tokens = chosen.reduce((sum, row) => sum + tokensOf(row), 0);
     return { microBatches, tokens, metrics: () => ({ loss }), notFinite: () => notFinite };
   };
 }
@@ -57,19 +65,17 @@ export function sftSteps(
 /**
  * Mean negative log-likelihood of held-out sequences, in nats per scored token.
  *
- * @param batchSize Sequences computed together.
  * @throws {UserError} If a log-probability is not finite; the message names the row.
  */
 export async function evaluateSft(
   model: Model,
   sequences: readonly TextRow[],
-  { batchSize, scope }: { batchSize: number; scope: "completion" | "all" },
+  { limits, scope }: TextOptions,
 ): Promise<Record<string, number>> {
   const { gpu, runtime, weights } = model;
   let loss = 0;
   let tokens = 0;
-  for (let begin = 0; begin < sequences.length; begin += batchSize) {
-    const part = sequences.slice(begin, begin + batchSize);
+  for (const part of divide(sequences, tokensOf, limits)) {
     const packed = packSequences(part, { scope, weight: 1, chunkRows: runtime.headRows });
     const batch = uploadBatch(gpu, runtime.workspace, packed);
     const scores = scoreTensor(model, "policy scores", part.length);

@@ -6,6 +6,7 @@
  */
 import type { Options } from "../config/resolve.ts";
 import { trainableOf, type TrainingOptions } from "./trainable.ts";
+import type { BatchLimits } from "../data/divide.ts";
 import type { PreferencePair } from "../data/pairs.ts";
 import type { TextRow } from "../data/sequences.ts";
 import type { DpoRun } from "./dpo_batch.ts";
@@ -53,6 +54,14 @@ export interface DpoTraining extends Training<PreferencePair> {
   counted(pairs: readonly PreferencePair[]): DpoTraining;
 }
 
+/** What the options let be computed together. */
+export function limitsOf(options: TrainingOptions): BatchLimits {
+  return {
+    rows: options.perDeviceTrainBatchSize,
+    tokens: options.maxTokensPerBatch ?? Infinity,
+  };
+}
+
 async function loadTraining(
   gpu: Gpu,
   { config, read: merged, adapted }: Checkpoint,
@@ -91,7 +100,7 @@ export async function startSft(
   precision: Operand,
 ): Promise<Training<TextRow>> {
   const { model, optimizer, parameters } = await loadTraining(gpu, checkpoint, options, precision);
-  const batch = { batchSize: options.perDeviceTrainBatchSize, scope: options.score };
+  const text = { limits: limitsOf(options), scope: options.score };
   const assemble = (
     { model, optimizer }: Pick<Training, "model" | "optimizer">,
     sequences: readonly TextRow[],
@@ -100,7 +109,7 @@ export async function startSft(
     optimizer,
     parameters,
     workspaces: [model.runtime.workspace],
-    steps: sftSteps(model, optimizer, sequences, batch),
+    steps: sftSteps(model, optimizer, sequences, text),
     counted: (rows) => {
       const counting = countingGpu(gpu);
       const standIn = standIns(counting);
@@ -150,7 +159,7 @@ export async function startDpo(
       parameters,
       run,
       workspaces: Array.from(runtimes, ({ workspace }) => workspace),
-      steps: dpoSteps(run, pairs, { ...score, batchSize: options.perDeviceTrainBatchSize }),
+      steps: dpoSteps(run, pairs, { ...score, limits: limitsOf(options) }),
       evaluate: (heldOut, isReference) =>
         evaluate(model, reference, heldOut, { ...score, objective: options, isReference }),
       counted: (rows) => {

@@ -196,6 +196,12 @@ Deno.test("contradictions are refused", () => {
   );
   train(["loss-type", "simpo,ipo"], ["reference", "m"])();
   refuses(train(both, ["ld-alpha", "0.5"]), /--ld-alpha only with losses of gains .*, found sft/);
+  for (const type of ["aot", "kto"]) {
+    refuses(
+      train(["loss-type", type], ["max-tokens-per-batch", "100"]),
+      new RegExp(`no --max-tokens-per-batch with a loss of all pairs of a batch.*found ${type}`),
+    );
+  }
   refuses(
     train(["loss-type", "sigmoid,aot"], ["use-weighting", "true"]),
     /--use-weighting only with losses of one pair each, found aot/,

@@ -38,6 +38,8 @@ const settings: Record<string, (string | number)[]> = {
   "one pair at a time": ["--per-device-train-batch-size", 1],
   "frozen layers, two epochs": ["--train-layers", 1, "--head", "untied", "--num-train-epochs", 2],
   "f16, one pair at a time": ["--precision", "f16", "--batch-size", 1],
+  "adapters, layers computed again": ["--lora-r", 4, "--gradient-checkpointing"],
+  "batches of 200 tokens": ["--max-tokens-per-batch", 200],
   "no held-out pairs": ["--eval-dataset", "NONE"],
 };
 

@@ -69,6 +69,29 @@ Deno.test({
     }),
 });
 
+Deno.test("train: resumed with layers computed again, and adapters, and batches by tokens", () =>
+  inTemporaryDirectory(async (directory) => {
+    const flags = [
+      ...inputFlags(await writeInputs(directory, 2 * STEPS_PER_EPOCH)),
+      ...["--batch-size", 3, "--gradient-accumulation-steps", 2, "--max-tokens-per-batch", 30],
+      ...["--lora-r", 2, "--learning-rate", 1e-2, "--max-length", 64, "--num-train-epochs", 2],
+    ];
+    const whole = `${directory}/whole`;
+    await runOk("train", ...flags, "--save-steps", 2, "--output", whole);
+    const resume = ["--resume", `${whole}/checkpoints/step-2`];
+    const output = `${directory}/resumed`;
+    await runOk("train", ...flags, ...resume, "--gradient-checkpointing", "--output", output);
+    assert.deepEqual(await readMetrics(output), (await readMetrics(whole)).slice(3));
+    const name = "adapter_model.safetensors";
+    const [expected, found] = await Promise.all(
+      [whole, output].map((run) => Deno.readFile(`${run}/${name}`)),
+    );
+    assert.deepEqual(found, expected);
+    const others = flags.map((flag) => flag === 30 ? 31 : flag);
+    const other = await run("train", ...others, ...resume);
+    assert.match(other.stderr, /expected maxTokensPerBatch 30 as in the checkpoint, found 31/);
+  }));
+
 Deno.test("train: resumed on single answers, alone and with others' answers behind their prompts", () =>
   inTemporaryDirectory(async (directory) => {
     const model = await writeModel(`${directory}/model`);

@@ -6,6 +6,7 @@ import { dpoSteps } from "../../src/train/dpo.ts";
 import { type DpoTraining, startDpo, startSft } from "../../src/train/training.ts";
 import { loadModel } from "../../src/model/load.ts";
 import { Gpu } from "../../src/gpu/device.ts";
+import { Readback } from "../../src/gpu/readback.ts";
 import { gpu, operandTypes } from "../kernels/harness.ts";
 import {
   awkwardPairs,
@@ -26,6 +27,8 @@ const ROUNDING = 2e-5;
 const checkpoint = randomCheckpoint(smallConfig(), 1);
 const reference = randomCheckpoint(smallConfig(), 2);
 const { vocabSize } = checkpoint.config;
+
+type Flags = Record<string, unknown>;
 
 /** DPO against another model, so that pairs differ in how much they weigh; no clipping and no decay. */
 function start(
@@ -71,7 +74,7 @@ Deno.test("a shared prefix gives what two whole sequences give", async () => {
   const rows = [...pairs.keys()];
   const training = await start(pairs);
   const score = { scope: "completion", reduction: "sum" } as const;
-  const whole = { ...score, batchSize: 8, sharePrefix: false };
+  const whole = { ...score, limits: { rows: 8, tokens: Infinity }, sharePrefix: false };
   const shared = await takeStep(training, rows);
   training.run.reference!.knows = () => false; // score the reference's whole sequences too
   const steps = dpoSteps(training.run, pairs, whole);
@@ -135,6 +138,27 @@ Deno.test("pairs with margins and weights of their own, weighed by confidence: a
       rows,
     );
     assert.ok(Math.abs(plain.metrics.loss / once.metrics.loss - 1) > 0.01);
+  }
+});
+
+Deno.test("batches by tokens make the step of one batch", async () => {
+  const pairs = randomPairs(15, 8, vocabSize, 40);
+  const rows = [...pairs.keys()];
+  const text = pairs.map(textRow);
+  const startText = (flags: Flags) =>
+    startSft(gpu, checkpoint, text, options("sft", { "max-grad-norm": 0, ...flags }), "f32");
+  for (const begin of [(flags: Flags) => start(pairs, flags), startText]) {
+    const once = await takeStep(await begin({}), rows);
+    const training = await begin({ "max-tokens-per-batch": 60 });
+    const { microBatches } = training.steps(Uint32Array.from(rows), new Readback(gpu));
+    const tokens = microBatches.map(({ packed }) => packed.tokens.length);
+    assert.ok(tokens.length > 2 && tokens.every((count) => count <= 60), `${tokens}`);
+    const divided = await takeStep(training, rows);
+    for (const [name, value] of Object.entries(once.metrics)) {
+      assert.ok(Math.abs(divided.metrics[name] - value) < 1e-6, `${name}: ${value}`);
+    }
+    const difference = gradientDifference(divided.gradients, once.gradients);
+    assert.ok(difference < ROUNDING, `${difference} of the gradient's norm`);
   }
 });
 

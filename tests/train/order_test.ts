@@ -41,7 +41,7 @@ Deno.test("every row is about equally likely at every place", () => {
 
 Deno.test("the largest micro-batch is one that the run meets, and none is larger", () => {
   const tokens = Array.from({ length: 23 }, (_, i) => (i * 7) % 13 + 1);
-  const batch = { batchSize: 2, shuffle: true, seed: 5 };
+  const batch = { limits: { rows: 2, tokens: Infinity }, shuffle: true, seed: 5 };
   for (const [epochs, maxSteps] of [[1, -1], [3, -1], [1, 2]]) {
     const plan = planData(23, 4, epochs, maxSteps);
     const sums: number[] = [];
@@ -61,4 +61,6 @@ Deno.test("the largest micro-batch is one that the run meets, and none is larger
     shuffle: false,
   });
   assert.deepEqual([...ordered], [4]);
+  const few = { ...batch, limits: { rows: 4, tokens: 7 }, shuffle: false };
+  assert.deepEqual(largestMicroBatch([1, 5, 2, 2, 3, 9], planData(5, 5, 1, -1), few), [2, 3, 4]);
 });

@@ -16,6 +16,11 @@ export const OPTIMIZER = {
     default: 1,
     min: 1,
   }),
+  maxTokensPerBatch: integer(
+    TRAINING,
+    "Tokens computed together; batches of more are divided, and a longer row is computed alone (default: as many as there are)",
+    { default: null, min: 1 },
+  ),
   optim: choice(TRAINING, "Optimizer", {
     default: "adamw_torch",
     choices: ["adamw_torch", "lion_32bit", "sgd"],
