@@ -115,8 +115,9 @@ Deno.test("a run may be made longer where no rate depends on its end", () => {
 });
 
 Deno.test("no option that decides a run's numbers is marked as one that may change", () => {
-  // How long a run is may change where no rate depends on it; a kept trunk has the bits of one that is computed.
-  const others = ["maxSteps", "cacheTrunk"];
+  // How long a run is may change where no rate depends on it; a kept trunk has the bits of one that is computed,
+  // and so have layers that are computed again.
+  const others = ["maxSteps", "cacheTrunk", "gradientCheckpointing"];
   for (const section of ["Filter", "Loss", "Optimizer", "What is trained"] as const) {
     for (const name of Object.keys(SECTIONS[section]) as OptionName[]) {
       if (!others.includes(name)) assert.equal(specOf(name).resume, undefined, name);
