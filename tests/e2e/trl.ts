@@ -47,31 +47,39 @@ export async function writeRows(path: string): Promise<string> {
 }
 
 /**
- * Trains with TRL.
+ * Trains with the TRL that Python finds.
  *
- * @param steps To end after; the schedule is that of all steps.
+ * @param options What the configuration gets beside the options that all runs have, by TRL's names.
+ * @param steps To end after, on the schedule of all steps; all of them where none are named.
  */
-export function trainWithTrl(dataset: string, steps = STEPS): Promise<TrlRun> {
+export function trainWithTrl(
+  trainer: "dpo" | "kto",
+  dataset: string,
+  options: Record<string, unknown>,
+  steps: number | null = null,
+): Promise<TrlRun> {
   return askPython<TrlRun>(new URL("trl_peer.py", import.meta.url), {
     model: MODEL,
     dataset,
+    trainer,
     steps,
     arguments: {
       learning_rate: LEARNING_RATE,
-      per_device_train_batch_size: BATCH,
       num_train_epochs: 1,
       lr_scheduler_type: "linear",
       max_length: 1024,
       beta: 0.1,
       weight_decay: 0,
       max_grad_norm: 1,
+      ...options,
     },
   });
 }
 
 if (import.meta.main) {
   await inTemporaryDirectory(async (path) => {
-    const run = await trainWithTrl(await writeRows(`${path}/rows.jsonl`));
+    const dataset = await writeRows(`${path}/rows.jsonl`);
+    const run = await trainWithTrl("dpo", dataset, { per_device_train_batch_size: BATCH });
     if (typeof run === "string") throw new Error(run);
     console.log(JSON.stringify({ ...run, rows: run.rows.slice(0, 3) }, null, 1));
   });

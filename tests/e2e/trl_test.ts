@@ -61,7 +61,8 @@ Deno.test(
   () =>
     inTemporaryDirectory(async (path) => {
       const dataset = await writeRows(`${path}/rows.jsonl`);
-      const run = await trainWithTrl(dataset, REPEATED);
+      const batch = { per_device_train_batch_size: BATCH };
+      const run = await trainWithTrl("dpo", dataset, batch, REPEATED);
       console.log(Object.entries(run.versions).map((entry) => entry.join(" ")).join(", "));
       assertSameCurve(run.steps, recorded.steps.slice(0, REPEATED), REPEATED);
       const words = ["--model", MODEL, "--dataset", dataset, "--rows", STEPS * BATCH, "--json"];

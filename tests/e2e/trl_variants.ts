@@ -5,9 +5,8 @@
  *
  * @module
  */
-import { askPython } from "../python.ts";
 import { inTemporaryDirectory, jsonLines } from "./command.ts";
-import { LEARNING_RATE, MODEL, type TrlRun, writeRows } from "./trl.ts";
+import { trainWithTrl, type TrlRun, writeRows } from "./trl.ts";
 
 const STEPS = 20;
 /** Answers that a step of TRL's KTOTrainer takes, and pairs that one of its DPOTrainer does. */
@@ -89,15 +88,10 @@ export async function writeVariantRows(name: VariantName, path: string): Promise
   return path;
 }
 
-/** The options of a run, by TRL's names. */
+/** What a run has beside the options of all, by TRL's names. */
 export function optionsOf(name: VariantName): Variant["options"] {
   const { trainer, options }: Variant = VARIANTS[name];
-  return {
-    learning_rate: LEARNING_RATE,
-    num_train_epochs: 1,
-    per_device_train_batch_size: BATCH[trainer],
-    ...options,
-  };
+  return { per_device_train_batch_size: BATCH[trainer], ...options };
 }
 
 /** Trains with the TRL that Python finds. */
@@ -105,22 +99,8 @@ export async function trainVariant(
   name: VariantName,
   dataset: string,
 ): Promise<Pick<TrlRun, "versions" | "steps">> {
-  const { versions, steps } = await askPython<TrlRun>(
-    new URL("trl_variants_peer.py", import.meta.url),
-    {
-      model: MODEL,
-      dataset,
-      trainer: VARIANTS[name].trainer,
-      arguments: {
-        lr_scheduler_type: "linear",
-        max_length: 1024,
-        beta: 0.1,
-        weight_decay: 0,
-        max_grad_norm: 1,
-        ...optionsOf(name),
-      },
-    },
-  );
+  const { trainer } = VARIANTS[name];
+  const { versions, steps } = await trainWithTrl(trainer, dataset, optionsOf(name));
   const compared = (step: Record<string, number>) =>
     Object.fromEntries(Object.entries(step).filter(([metric]) => COMPARED.includes(metric)));
   return { versions, steps: steps.map(compared) };

@@ -4,7 +4,7 @@ import { unless } from "../skip.ts";
 import { inTemporaryDirectory, runOk } from "./command.ts";
 import { assertNear } from "./golden.ts";
 import { readMetrics } from "./inputs.ts";
-import { MODEL, type TrlRun } from "./trl.ts";
+import { LEARNING_RATE, MODEL, type TrlRun } from "./trl.ts";
 import {
   COMPARED,
   optionsOf,
@@ -56,7 +56,8 @@ for (const name of NAMES) {
         "train",
         ...["--preset", "trl", "--model", MODEL, "--output", `${path}/run`, "--no-shuffle"],
         ...["--dataset", await writeVariantRows(name, `${path}/rows.jsonl`)],
-        ...["--save-steps", "0", ...flags],
+        ...["--num-train-epochs", "1", "--learning-rate", LEARNING_RATE, "--save-steps", "0"],
+        ...flags,
         ...use_weighting ? ["--use-weighting"] : [],
       );
       const steps = await readMetrics(`${path}/run`);
