@@ -56,6 +56,7 @@ export class ReferenceCache {
     const bytes = await cache.get(key);
     if (bytes === null) return { scores, found: "none yet" };
     const entry = decode(bytes, pairs.length);
+    if (entry === null) return { scores, found: "ignored, as they are not of these pairs" };
     const { length } = entry.rows;
     const verified = spread(length, Math.max(LEAST_VERIFIED, Math.ceil(length / 100)));
     const asked = verified.map((i) => pairs[entry.rows[i]]);
@@ -91,16 +92,15 @@ function encode(
   return [new Uint8Array(numbers.buffer), new Uint8Array(scores.buffer)];
 }
 
+/** What {@link encode} wrote; null if it is not of so many pairs. */
 function decode(
   bytes: Uint8Array<ArrayBuffer>,
   pairCount: number,
-): { rows: Uint32Array; scores: Float32Array } {
+): { rows: Uint32Array; scores: Float32Array } | null {
   const { buffer } = bytes.slice(); // from the beginning of a buffer, as numbers must be
   const [count] = new Uint32Array(buffer, 0, 1);
+  if (buffer.byteLength !== 4 + 4 * count * (1 + NUMBERS_PER_PAIR)) return null;
   const rows = new Uint32Array(buffer, 4, count);
   const scores = new Float32Array(buffer, 4 + 4 * count);
-  if (scores.length !== count * NUMBERS_PER_PAIR || rows.some((row) => row >= pairCount)) {
-    throw new RangeError("Expected scores of the pairs that the key names, found others");
-  }
-  return { rows, scores };
+  return rows.some((row) => row >= pairCount) ? null : { rows, scores };
 }
