@@ -1,7 +1,7 @@
 // This module is browser compatible.
 import type { Options, Resolved } from "../config/resolve.ts";
 import type { Checkpoint } from "../model/load.ts";
-import { limitsOf, startSft } from "../train/training.ts";
+import { startSft } from "../train/training.ts";
 import { UserError } from "../errors.ts";
 import type { Directory } from "../formats/files.ts";
 import { readConfig } from "../model/directory.ts";
@@ -10,7 +10,8 @@ import type { MetricsLine } from "../report/run_record.ts";
 import { factsOf } from "../report/words.ts";
 import { loadTokenizer } from "../text/tokenizer.ts";
 import { identifyConfig, type ModelIdentity } from "../train/identity.ts";
-import { checkBatch, planMemory, releaseScratch, reserveStep } from "../train/memory_plan.ts";
+import { fitMemory } from "../train/fit_memory.ts";
+import { checkBatch, releaseScratch, reserveStep } from "../train/memory_plan.ts";
 import { evaluateSft } from "../train/sft.ts";
 import { beginOf } from "./begin.ts";
 import { openCaches } from "./caches.ts";
@@ -59,11 +60,12 @@ export async function sft(
   using gpu = device.gpu;
   const { largest, plan } = rows;
   const training = await startSft(gpu, checkpoint, rows.rows, options, device.precision);
-  checkBatch(training.model, largest.tokens);
-  const batch = { limits: limitsOf(options), scope: options.score };
-  const memory = await planMemory(
+  checkBatch(training.model, largest(training.limits).tokens);
+  const batch = { limits: training.limits, scope: options.score };
+  const memory = await fitMemory(
     training,
-    largest.rows,
+    largest,
+    options,
     async ({ model }) => {
       for (const { sequences } of heldOut) await evaluateSft(model, sequences, batch);
     },
@@ -133,7 +135,7 @@ export async function sft(
     };
     if (firstStep === 0) await evaluateAt(0);
     releaseScratch(training);
-    if (!rows.stream) reserveStep(training, largest.rows);
+    if (!rows.stream) reserveStep(training, largest(training.limits).rows);
     const { steps, isAll } = await runLoop(run, firstStep);
     const result = { steps, output: output.path, metrics: output.metrics };
     if (!isAll) return { ...result, finished: false };

@@ -8,8 +8,8 @@ import { type DatasetRow, readRowsInTurn, sizesOf } from "../data/rows.ts";
 import type { PreparedRow } from "../data/prepared.ts";
 import type { TokenSequence } from "../data/truncate.ts";
 import type { TextTokenizer } from "../text/tokenizer.ts";
+import type { LargestBatch } from "../train/fit_memory.ts";
 import { RowStream } from "../train/row_stream.ts";
-import { limitsOf } from "../train/training.ts";
 import { dataRecord, mainDataset } from "./inputs.ts";
 import type { Ports } from "./ports.ts";
 import type { TrainingRows } from "./training_run.ts";
@@ -49,7 +49,7 @@ export async function streamRows<Row>(
     plan: { rowsPerStep, totalSteps: options.maxSteps },
     order: stream,
     stream,
-    largest: largestRows(limitsOf(options), sequencesPerRow, data.maxLengthTokens, toRow),
+    largest: (limits) => largestRows(limits, sequencesPerRow, data.maxLengthTokens, toRow),
     data: () => ({ record: record(), tokens: null, bufferRows }),
   };
 }
@@ -60,7 +60,7 @@ function largestRows<Row>(
   sequencesPerRow: number,
   maxLengthTokens: number,
   toRow: (prepared: PreparedRow) => Row,
-): TrainingRows<Row>["largest"] {
+): ReturnType<LargestBatch<Row>> {
   const longest = sequencesPerRow * maxLengthTokens;
   const tokens = Math.max(longest, Math.min(limits.rows * longest, limits.tokens));
   const rows = Math.min(limits.rows, Math.floor(tokens / (2 * sequencesPerRow)));

@@ -16,7 +16,8 @@ import {
 import { factsOf } from "../report/words.ts";
 import type { StepMetrics } from "../train/step_metrics.ts";
 import { Plateau } from "../train/plateau.ts";
-import { checkBatch, planMemory, releaseScratch, reserveStep } from "../train/memory_plan.ts";
+import { fitMemory } from "../train/fit_memory.ts";
+import { checkBatch, releaseScratch, reserveStep } from "../train/memory_plan.ts";
 import { checkFirstStep } from "../train/self_check.ts";
 import { beginOf } from "./begin.ts";
 import { openCaches } from "./caches.ts";
@@ -70,10 +71,11 @@ export async function train(
   const { precision } = device;
   const training = await startDpo(gpu, model, reference, rows.rows, options, precision);
   const { largest, plan } = rows;
-  checkBatch(training.model, largest.tokens);
-  const memory = await planMemory(
+  checkBatch(training.model, largest(training.limits).tokens);
+  const memory = await fitMemory(
     training,
-    largest.rows,
+    largest,
+    options,
     async (counted) => {
       for (const set of heldOut) await set.rehearse(counted);
     },
@@ -202,7 +204,7 @@ export async function train(
     let after: Examination[] | undefined;
     const prepareSteps = () => {
       releaseScratch(training);
-      if (!rows.stream) reserveStep(training, largest.rows);
+      if (!rows.stream) reserveStep(training, largest(training.limits).rows);
     };
     const evaluate = async (step: number) => {
       releaseScratch(training);

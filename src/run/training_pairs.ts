@@ -54,12 +54,11 @@ async function loadTrainingPairs(
   const together = units.reduce((sum, count) => sum + count, 0);
   const apart = pairs.reduce((sum, p) => sum + p.chosen.ids.length + p.rejected.ids.length, 0);
   const plan = planOf(pairs.length, options);
-  const largest = largestOf(plan, units, options);
   return {
     rows: pairs,
     plan,
     order: plannedRows(plan, options),
-    largest: { rows: largest.map((row) => pairs[row]), tokens: largest.map((row) => units[row]) },
+    largest: largestOf(pairs, units, plan, options),
     data: () => ({ record, tokens: { together, apart }, bufferRows: null }),
   };
 }

@@ -1,7 +1,7 @@
 // This module is browser compatible.
 /** What `train` and `sft` share: the loop with its checkpoints, interruption, and what is saved at the end. */
 import type { Options, Resolved } from "../config/resolve.ts";
-import { limitsOf, type Training } from "../train/training.ts";
+import type { Training } from "../train/training.ts";
 import { UserError } from "../errors.ts";
 import type { Directory } from "../formats/files.ts";
 import { saveAdapter } from "../model/adapter_files.ts";
@@ -26,6 +26,7 @@ import {
 } from "../train/checkpoint.ts";
 import { adapterState } from "../train/checkpoint_model.ts";
 import type { ModelIdentity } from "../train/identity.ts";
+import type { LargestBatch } from "../train/fit_memory.ts";
 import { trainLoop } from "../train/loop.ts";
 import type { StepMetrics } from "../train/step_metrics.ts";
 import type { MemoryPlan } from "../train/memory_plan.ts";
@@ -110,8 +111,8 @@ export interface TrainingRows<Row> {
   order: StepRows;
   /** There if the rows are streamed. */
   stream?: RowStream<Row>;
-  /** The largest micro-batch, and the tokens of its rows; of a stream as large as it may ever be. */
-  largest: { rows: readonly Row[]; tokens: number[] };
+  /** Of a stream it is as large as it may ever be. */
+  largest: LargestBatch<Row>;
   /** What became of the dataset, so far. */
   data(): TrainingData;
 }
@@ -121,9 +122,17 @@ export function planOf(rows: number, options: TrainingOptions): DataPlan {
   return planData(rows, rowsPerStep, options.numTrainEpochs, options.maxSteps);
 }
 
-/** Rows of the largest micro-batch. @param tokens Of each row. */
-export function largestOf(plan: DataPlan, tokens: number[], options: TrainingOptions): number[] {
-  return largestMicroBatch(tokens, plan, { ...options, limits: limitsOf(options) });
+/** Finds the largest micro-batch of rows in memory. @param tokens Of each row. */
+export function largestOf<Row>(
+  rows: readonly Row[],
+  tokens: readonly number[],
+  plan: DataPlan,
+  options: TrainingOptions,
+): LargestBatch<Row> {
+  return (limits) => {
+    const largest = largestMicroBatch(tokens, plan, { ...options, limits });
+    return { rows: largest.map((row) => rows[row]), tokens: largest.map((row) => tokens[row]) };
+  };
 }
 
 async function fingerprint(run: TrainingRun): Promise<Record<string, unknown>> {

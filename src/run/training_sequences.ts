@@ -30,15 +30,11 @@ export async function openTrainingSequences(
   const units = sequences.map(({ ids }) => ids.length);
   const tokens = units.reduce((sum, count) => sum + count, 0);
   const plan = planOf(sequences.length, options);
-  const largest = largestOf(plan, units, options);
   return {
     rows: sequences,
     plan,
     order: plannedRows(plan, options),
-    largest: {
-      rows: largest.map((row) => sequences[row]),
-      tokens: largest.map((row) => units[row]),
-    },
+    largest: largestOf(sequences, units, plan, options),
     data: () => ({ record, tokens: { together: tokens, apart: tokens }, bufferRows: null }),
   };
 }

@@ -1,4 +1,5 @@
 // This module is browser compatible.
+import type { BatchLimits } from "../data/divide.ts";
 import { UserError } from "../errors.ts";
 import { Readback } from "../gpu/readback.ts";
 import type { Workspace } from "../gpu/workspace.ts";
@@ -18,6 +19,10 @@ export interface MemoryPlan {
   evaluation: number;
   /** At the worst time. */
   total: number;
+  /** What bounds the tokens of a batch; null if nothing does. */
+  batchTokens: number | null;
+  /** Whether layers are computed again in the backward pass. */
+  recomputes: boolean;
 }
 
 /** A training whose memory can be planned. */
@@ -25,6 +30,10 @@ export interface Planned<Row> {
   model: Model;
   optimizer: Optimizer;
   steps: MakeStep;
+  /** How much of a step is computed together. Steps that are made later follow what is set here. */
+  limits: BatchLimits;
+  /** Whether batches may be smaller than the options say: not where a loss is of all rows of a batch. */
+  divides: boolean;
   /** The scratch memory of its models. */
   workspaces: readonly Workspace[];
   /** The same training of other rows on a device that only counts memory. */
@@ -57,7 +66,15 @@ export async function planMemory<Row, T extends Planned<Row>>(
   // Copies of weights stay, so the evaluation at the end finds more memory taken.
   const last = first > 0 ? first + memory.bytes - between : 0;
   const allocated = training.model.gpu.memory.bytes;
-  return { allocated, step, evaluation: last, total: allocated + Math.max(step, last) };
+  const { limits, model: { runtime } } = training;
+  return {
+    allocated,
+    step,
+    evaluation: last,
+    total: allocated + Math.max(step, last),
+    batchTokens: Number.isFinite(limits.tokens) ? limits.tokens : null,
+    recomputes: runtime.recomputes,
+  };
 }
 
 /** Makes the scratch memory of the largest step, so that none grows from step to step. */
@@ -102,14 +119,19 @@ export function checkBatch({ gpu, weights }: Model, tokens: readonly number[]): 
   );
 }
 
-/** Bytes in all. */
-export function totalInWords({ total }: MemoryPlan): string {
-  return `${Math.ceil(total / 2 ** 20)} MiB`;
+const mib = (bytes: number) => `${Math.ceil(bytes / 2 ** 20)} MiB`;
+
+/** Bytes in all, and what makes them fewer. */
+export function totalInWords({ total, batchTokens, recomputes }: MemoryPlan): string {
+  const savings = [
+    ...batchTokens === null ? [] : [`at most ${batchTokens} tokens together`],
+    ...recomputes ? ["layers computed again"] : [],
+  ];
+  return [mib(total), ...savings].join(", ");
 }
 
-/** The plan in a line. */
+/** What takes them, in a line. */
 export function planInWords({ allocated, step, evaluation, total }: MemoryPlan): string {
-  const mib = (bytes: number) => `${Math.ceil(bytes / 2 ** 20)} MiB`;
   const parts = [`weights and optimizer ${mib(allocated)}`, `a step ${mib(step)}`];
   if (evaluation > 0) parts.push(`or an evaluation ${mib(evaluation)}`);
   return `${mib(total)}: ${parts.join(", ")}`;

@@ -19,7 +19,7 @@ import { countingGpu, standIns } from "../gpu/counting_gpu.ts";
 import type { Gpu } from "../gpu/device.ts";
 import { elementCount } from "../gpu/tensor.ts";
 import type { Operand } from "../kernels/shapes.ts";
-import { needsReference } from "../losses/losses.ts";
+import { isAcrossPairs, needsReference } from "../losses/losses.ts";
 import { type Checkpoint, loadReference } from "../model/load.ts";
 import { createModel, type Model, standInModel } from "../model/model.ts";
 import {
@@ -55,7 +55,7 @@ export interface DpoTraining extends Training<PreferencePair> {
 }
 
 /** What the options let be computed together. */
-export function limitsOf(options: TrainingOptions): BatchLimits {
+function limitsOf(options: TrainingOptions): BatchLimits {
   return {
     rows: options.perDeviceTrainBatchSize,
     tokens: options.maxTokensPerBatch ?? Infinity,
@@ -73,7 +73,7 @@ async function loadTraining(
   const weights = await loadWeights(gpu, config, read, { precision, trainable });
   const begin = firstTrainedLayer(config, trainable);
   const model = createModel(gpu, weights, options.maxLength, begin);
-  model.runtime.recomputes = options.gradientCheckpointing;
+  model.runtime.recomputes = options.gradientCheckpointing ?? false;
   const optimizer = createOptimizer(gpu, weights, options.optim, {
     beta1: options.adamBeta1,
     beta2: options.adamBeta2,
@@ -100,7 +100,7 @@ export async function startSft(
   precision: Operand,
 ): Promise<Training<TextRow>> {
   const { model, optimizer, parameters } = await loadTraining(gpu, checkpoint, options, precision);
-  const text = { limits: limitsOf(options), scope: options.score };
+  const limits = limitsOf(options);
   const assemble = (
     { model, optimizer }: Pick<Training, "model" | "optimizer">,
     sequences: readonly TextRow[],
@@ -109,7 +109,9 @@ export async function startSft(
     optimizer,
     parameters,
     workspaces: [model.runtime.workspace],
-    steps: sftSteps(model, optimizer, sequences, text),
+    limits,
+    divides: true,
+    steps: sftSteps(model, optimizer, sequences, { limits, scope: options.score }),
     counted: (rows) => {
       const counting = countingGpu(gpu);
       const standIn = standIns(counting);
@@ -147,6 +149,7 @@ export async function startDpo(
     : { ...model, weights: snapshot(gpu, model.weights) };
   const sharesTrunk = !reference && trunkIsFrozen(trainable);
   const score = scoreOptionsOf(options);
+  const limits = limitsOf(options);
   const assemble = (
     { model, optimizer, reference, trunkCache }: Omit<DpoRun, "objective">,
     pairs: readonly PreferencePair[],
@@ -159,7 +162,9 @@ export async function startDpo(
       parameters,
       run,
       workspaces: Array.from(runtimes, ({ workspace }) => workspace),
-      steps: dpoSteps(run, pairs, { ...score, limits: limitsOf(options) }),
+      limits,
+      divides: !isAcrossPairs(options),
+      steps: dpoSteps(run, pairs, { ...score, limits }),
       evaluate: (heldOut, isReference) =>
         evaluate(model, reference, heldOut, { ...score, objective: options, isReference }),
       counted: (rows) => {

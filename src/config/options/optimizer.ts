@@ -21,6 +21,11 @@ export const OPTIMIZER = {
     "Tokens computed together; batches of more are divided, and a longer row is computed alone (default: as many as there are)",
     { default: null, min: 1 },
   ),
+  maxMemory: integer(
+    TRAINING,
+    "MiB that a run may take on the GPU: batches are divided and layers computed again as far as it takes",
+    { default: null, min: 1 },
+  ),
   optim: choice(TRAINING, "Optimizer", {
     default: "adamw_torch",
     choices: ["adamw_torch", "lion_32bit", "sgd"],

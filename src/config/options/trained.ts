@@ -57,8 +57,8 @@ export const TRAINED = {
   gradientCheckpointing: boolean(
     TRAINING,
     "Keep only the input of each layer for the backward pass, and compute the layer again there: less memory, more time, the same " +
-      "numbers",
-    { default: false, resume: "free" },
+      "numbers (default: where --max-memory demands it)",
+    { default: null, resume: "free" },
   ),
   cacheTrunk: boolean(
     ["train"],
