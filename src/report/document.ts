@@ -56,7 +56,7 @@ th, td { padding: 0.3rem 0.9rem 0.3rem 0; border-bottom: 1px solid var(--line); 
   overflow-wrap: anywhere; }
 th { font-weight: 600; }
 th[scope=row] { font-weight: 400; }
-.numbers td, .numbers th[scope=col] { text-align: right; font-variant-numeric: tabular-nums; }
+.numbers td, .numbers th[scope=col] { text-align: right; font-variant-numeric: tabular-nums; overflow-wrap: normal; }
 .texts { width: 100%; table-layout: fixed; }
 .texts td, .texts th { white-space: pre-wrap; }
 .course { width: 100%; }
