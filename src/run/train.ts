@@ -10,7 +10,6 @@ import {
   type DataRecord,
   evaluationChanges,
   isEvaluation,
-  type MetricsLine,
   type Sample,
 } from "../report/run_record.ts";
 import { factsOf } from "../report/words.ts";
@@ -23,11 +22,12 @@ import { beginOf } from "./begin.ts";
 import { openCaches } from "./caches.ts";
 import { EvaluationPlan } from "./evaluation_plan.ts";
 import type { Emit } from "./events.ts";
-import { type Examination, HeldOut, SAMPLES } from "./held_out.ts";
-import { dataOptions, heldOutDatasets, openModel } from "./inputs.ts";
+import type { Examination } from "./held_out.ts";
+import { HeldOutSets, metricsLine } from "./held_out_sets.ts";
+import { dataOptions, openModel } from "./inputs.ts";
 import type { Ports } from "./ports.ts";
 import { loadReferenceScores } from "./reference_scores.ts";
-import { openTrainingPairs, strongFilter } from "./training_pairs.ts";
+import { openTrainingPairs } from "./training_pairs.ts";
 import {
   restoreBest,
   resumeRun,
@@ -60,11 +60,7 @@ export async function train(
   const dataFlags = { ...dataOptions(options, model, options.score), now: begunAt.getTime() };
   const caches = openCaches(options, "write", ports, events.emit);
   const rows = await openTrainingPairs(resolved, model, dataFlags, caches);
-  const heldOut: HeldOut[] = [];
-  for (const named of heldOutDatasets(options)) {
-    const filter = await strongFilter(resolved);
-    heldOut.push(await HeldOut.open(named, model, dataFlags, caches, rows, filter));
-  }
+  const heldOut = await HeldOutSets.open(resolved, model, dataFlags, caches, rows);
 
   const device = await ports.openDevice(options);
   using gpu = device.gpu;
@@ -76,9 +72,7 @@ export async function train(
     training,
     largest,
     options,
-    async (counted) => {
-      for (const set of heldOut) await set.rehearse(counted);
-    },
+    (counted) => heldOut.rehearse(counted),
   );
 
   const announce = (output: string) =>
@@ -93,7 +87,7 @@ export async function train(
         layers: { all: model.config.numLayers, frozen: training.model.begin },
         head: trainableOf(options, model.config).head,
         data: rows.data(),
-        heldOut: heldOut.map(({ record, strong }) => ({
+        heldOut: heldOut.sets.map(({ record, strong }) => ({
           data: record,
           strong: strong?.length ?? null,
         })),
@@ -126,7 +120,7 @@ export async function train(
       model: model.identity,
       base: model.adapted?.base ?? { name: options.model, identity: model.identity },
       reference: async () => reference && await reference.identity(),
-      data: [record, ...heldOut.map(({ record }) => record)],
+      data: [record, ...heldOut.sets.map(({ record }) => record)],
       plan,
       order: rows.order,
       stream: rows.stream,
@@ -153,7 +147,7 @@ export async function train(
 
     const inMemory = [
       ...rows.stream ? [] : [{ pairs: rows.rows, record }],
-      ...heldOut,
+      ...heldOut.sets,
     ];
     const judge = training.run.reference;
     const cached = judge === null ? [] : await loadReferenceScores(caches, inMemory, {
@@ -164,42 +158,22 @@ export async function train(
       score: options,
     });
     const firstStep = await resumeRun(run);
-    const isHeldOut = heldOut.length > 0;
-    /** Of each set, in order. */
-    const examine = async (isReference?: boolean) => {
-      const found: Examination[] = [];
-      for (const set of heldOut) found.push(await set.examine(training, isReference));
-      return found;
-    };
-    /** How the reference, or the model before the first step, answers the prompts that are shown; null if nobody knows. */
-    let theirs: string[][] | null = null;
     const evaluated = (step: number, found: readonly Examination[]) => {
-      const metrics: MetricsLine = Object.assign({ step }, ...found.map(({ metrics }) => metrics));
+      const metrics = metricsLine(step, found);
       output.log(metrics);
-      output.logSamples(samplesOf(found).map((sample) => ({ step, ...sample })));
+      output.logSamples(heldOut.samples(found).map((sample) => ({ step, ...sample })));
       events.emit({ type: "evaluated", metrics });
     };
-    const samplesOf = (found: readonly Examination[]): Sample[] =>
-      theirs === null
-        ? []
-        : heldOut.flatMap((set, i) => set.samples(theirs![i], found[i].completions));
-    if (isHeldOut) {
-      const before = firstStep === 0 ? await examine(options.reference === null) : null;
+    const isReference = options.reference === null;
+    if (!heldOut.isEmpty) {
+      const before = firstStep === 0 ? await heldOut.examine(training, isReference) : null;
       const known = output.samples.filter(({ step }) => step === 0);
-      if (before && options.reference === null) theirs = before.map((each) => each.completions);
-      else if (known.length > 0) {
-        theirs = heldOut.map((set) =>
-          known.filter((sample) => sample.set === set.set).map((sample) => sample.reference)
-        );
-      } else if (judge) {
-        theirs = [];
-        for (const set of heldOut) theirs.push(await set.answer(judge.model, SAMPLES));
-      }
+      await heldOut.learnReference(training, isReference ? before : null, known);
       if (before) evaluated(0, before);
     }
     const first = output.metrics.find(({ step }) => step === 0);
     // A run that goes on from a checkpoint alone was checked when it began.
-    if (isHeldOut && (first || firstStep === 0)) run.evaluation.check(first ?? {});
+    if (!heldOut.isEmpty && (first || firstStep === 0)) run.evaluation.check(first ?? {});
     /** What the last evaluation found. */
     let after: Examination[] | undefined;
     const prepareSteps = () => {
@@ -208,7 +182,7 @@ export async function train(
     };
     const evaluate = async (step: number) => {
       releaseScratch(training);
-      after = await examine();
+      after = await heldOut.examine(training);
       evaluated(step, after);
       prepareSteps();
     };
@@ -221,15 +195,15 @@ export async function train(
     if (!isAll) return { ...result, finished: false };
 
     const samples: Sample[] = [];
-    if (isHeldOut) {
+    if (!heldOut.isEmpty) {
       releaseScratch(training);
       const last = output.metrics.at(-1)!;
       if (last.step !== steps || !isEvaluation(last)) {
-        after = await examine();
+        after = await heldOut.examine(training);
         evaluated(steps, after);
       }
-      if (await restoreBest(run, steps) || !after) after = await examine();
-      samples.push(...samplesOf(after));
+      if (await restoreBest(run, steps) || !after) after = await heldOut.examine(training);
+      samples.push(...heldOut.samples(after));
       events.emit({
         type: "compared",
         changes: evaluationChanges(output.metrics, run.bestStep),
