@@ -20,7 +20,10 @@ export interface RowTerms {
   label?: boolean;
 }
 
-/** The columns that terms are in, for all commands that read pairs, so that they take rows alike; null: the one of the usual name, if there is one; "none": no column. */
+/**
+ * The columns that terms are in, for all commands that read pairs, so that they take rows alike; null: the one of the usual name,
+ * if there is one; "none": no column.
+ */
 export interface TermColumns {
   margin: string | null;
   weight: string | null;
