@@ -4,11 +4,10 @@ import type { PreferencePair } from "../data/pairs.ts";
 import { Commands } from "../gpu/commands.ts";
 import { readTensor } from "../gpu/tensor.ts";
 import { PAIR_METRICS, type PairMetric, rewardColumn } from "../kernels/dpo_loss.ts";
-import { tuned } from "../kernels/tuning.ts";
 import type { PairScores } from "../losses/loss.ts";
 import { answersOf, type Objective, pairLosses } from "../losses/losses.ts";
 import { uploadBatch } from "../model/batch.ts";
-import { mostTokensTogether, reserveForward, topForward, trunkForward } from "../model/forward.ts";
+import { reserveForward, tokensPerPass, topForward, trunkForward } from "../model/forward.ts";
 import { headForward } from "../model/head.ts";
 import { type Model, scoreTensor } from "../model/model.ts";
 import { expectFinite } from "./finite.ts";
@@ -23,13 +22,9 @@ import {
 } from "./pack.ts";
 import { NUMBERS_PER_PAIR, type Reference } from "./reference.ts";
 
-function tokensPerBatch({ gpu, weights }: Model): number {
-  return Math.min(tuned(gpu, "scoredTokens"), mostTokensTogether(gpu, weights));
-}
-
 /** Consecutive pairs that a model scores together, up to a number of tokens. */
 function batchesOf(model: Model, pairs: readonly PreferencePair[]): PreferencePair[][] {
-  return divide(pairs, treeTokens, { rows: Infinity, tokens: tokensPerBatch(model) });
+  return divide(pairs, treeTokens, { rows: Infinity, tokens: tokensPerPass(model) });
 }
 
 const tokensOf = (pairs: readonly PreferencePair[]) =>

@@ -7,6 +7,7 @@ import { attentionForward } from "../kernels/attention.ts";
 import { embeddingForward } from "../kernels/embedding.ts";
 import { rowElements } from "../kernels/heads.ts";
 import { ropeForward } from "../kernels/rope.ts";
+import { tuned } from "../kernels/tuning.ts";
 import type { GpuBatch } from "./batch.ts";
 import {
   type DecoderLayer,
@@ -17,6 +18,7 @@ import {
   layerActivations,
 } from "./layer.ts";
 import { adapterRowBytes } from "./low_rank.ts";
+import type { Model } from "./model.ts";
 import { forManyRows, type Operators } from "./operators.ts";
 import type { Weights } from "./weights.ts";
 
@@ -45,6 +47,11 @@ export function mostTokensTogether(gpu: Gpu, weights: Weights): number {
     ...[4 * config.hiddenSize, operands * (precision === "f16" ? 2 : 4), adapterRowBytes(weights)],
   );
   return Math.floor(mostTensorBytes(gpu) / rowBytes);
+}
+
+/** Tokens that a forward pass without backward should take together. */
+export function tokensPerPass({ gpu, weights }: Pick<Model, "gpu" | "weights">): number {
+  return Math.min(tuned(gpu, "scoredTokens"), mostTokensTogether(gpu, weights));
 }
 
 /**

@@ -2,7 +2,7 @@
 /** What answers that a model draws at held-out prompts say of it: how far it is from the reference, and how it writes. */
 import type { Completion } from "../generate/batcher.ts";
 import { generate } from "../generate/generate.ts";
-import { promptLogprobs } from "../generate/prompt_logprobs.ts";
+import { textLogprobs } from "../generate/prompt_logprobs.ts";
 import { GREEDY } from "../kernels/sample.ts";
 import type { Model } from "../model/model.ts";
 
@@ -27,6 +27,7 @@ export interface DrawingOptions {
  * - `completions/seq_rep_4`: share of an answer's pieces of 4 tokens that stand in it before (Welleck et al. 2019), in the
  *   mean over answers; missing where all are shorter.
  *
+ * @param reference null: there is none; the policy itself where both are equal, which spares the computation.
  * @returns Nothing where there is no prompt.
  */
 export async function measureDrawn(
@@ -39,20 +40,20 @@ export async function measureDrawn(
   if (asked.length === 0) return {};
   const drawn = await generate(policy, asked, { ...GREEDY, temperature: 1, ...options });
   const gaps: number[] = [];
-  if (reference) {
+  if (reference && reference !== policy) {
+    const texts = drawn.map(({ ids }, i) => [...asked[i], ...ids]);
+    const [ours, theirs] = [await logprobsOf(policy, texts), await logprobsOf(reference, texts)];
     for (const [i, { ids }] of drawn.entries()) {
-      const text = [...asked[i], ...ids];
-      const [ours, theirs] = [
-        await logprobsOf(policy, text, asked[i].length),
-        await logprobsOf(reference, text, asked[i].length),
-      ];
-      gaps.push(...theirs.map((logprob, at) => logprob - ours[at]));
+      for (let at = texts[i].length - ids.length - 1; at < texts[i].length - 1; at++) {
+        gaps.push(theirs[i][at] - ours[i][at]);
+      }
     }
   }
-  return { ...reference ? { kl: klOf(gaps) } : {}, ...shapeOf(drawn) };
+  const kl = reference === policy ? 0 : klOf(gaps);
+  return { ...reference ? { kl } : {}, ...shapeOf(drawn) };
 }
 
-/** Does what takes memory for the longest prompt, on a device that only counts. */
+/** Does what takes memory for answers that do not end, on a device that only counts. */
 export async function rehearseDrawn(
   policy: Model,
   reference: Model | null,
@@ -62,15 +63,16 @@ export async function rehearseDrawn(
   const asked = prompts.slice(0, MOST_PROMPTS);
   if (asked.length === 0) return;
   await generate(policy, asked, { ...GREEDY, temperature: 1, ...options });
-  const longest = Math.max(...asked.map(({ length }) => length)) + options.maxNewTokens;
+  const texts = asked.map(({ length }) => new Array(length + options.maxNewTokens).fill(0));
   for (const model of [policy, ...reference ? [reference] : []]) {
-    await promptLogprobs(model, new Array(longest).fill(0), 0);
+    await textLogprobs(model, texts, 0);
   }
 }
 
-async function logprobsOf(model: Model, text: readonly number[], from: number): Promise<number[]> {
-  const all = await promptLogprobs(model, text, 0);
-  return all.slice(from - 1).map(({ logprob }) => logprob);
+/** The log-probability of each token but the first, by text. */
+async function logprobsOf(model: Model, texts: readonly (readonly number[])[]) {
+  const found = await textLogprobs(model, texts, 0);
+  return found.map((tokens) => tokens.map(({ logprob }) => logprob));
 }
 
 /** The mean of k3. @param gaps ln of the reference's probability less that of the policy's, of each drawn token. */

@@ -123,7 +123,7 @@ export class HeldOut {
     const { reference } = training.run;
     const drawn = await measureDrawn(
       training.model,
-      reference && reference.model,
+      reference && (isReference ? training.model : reference.model),
       this.#prompts(),
       this.#drawing,
     );

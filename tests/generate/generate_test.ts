@@ -8,9 +8,10 @@ import {
   nextTokenProbabilities,
   sizeFor,
 } from "../../src/generate/generate.ts";
-import { promptLogprobs } from "../../src/generate/prompt_logprobs.ts";
+import { promptLogprobs, textLogprobs } from "../../src/generate/prompt_logprobs.ts";
 import type { Sequence } from "../../src/generate/sequences.ts";
 import { GREEDY, type Sampling } from "../../src/kernels/sample.ts";
+import { prefer } from "../../src/kernels/tuning.ts";
 import type { Model } from "../../src/model/model.ts";
 import type { Gpu } from "../../src/gpu/device.ts";
 import type { ModelConfig } from "../../src/model/config.ts";
@@ -290,6 +291,25 @@ Deno.test("what is not finite ends a generation with its place, and is no probab
   const place = /^Expected finite log-probabilities at token [23] of the prompt, found NaN: /;
   await refuses(promptLogprobs(broken, [5, 7, 6, 7], 2), place);
   assert.equal((await promptLogprobs(broken, [5, 6, 8], 2)).length, 2);
+});
+
+Deno.test("texts have the same log-probabilities together and alone, in one pass or several", async () => {
+  const model = await loadModel(gpu, randomCheckpoint(smallConfig(), 3), {
+    precision: "f32",
+    positions: 64,
+  });
+  const texts = [[5], [1, 2, 3], [4, 5, 6, 7, 8, 9], [2, 2], [9, 8, 7, 6]];
+  const alone = [];
+  for (const text of texts) alone.push(await promptLogprobs(model, text, 2));
+  assert.deepEqual(await textLogprobs(model, texts, 2), alone);
+  assert.deepEqual(alone.map(({ length }) => length), texts.map(({ length }) => length - 1));
+  prefer(gpu, "scoredTokens", 7);
+  model.runtime.headRows = 2;
+  try {
+    assert.deepEqual(await textLogprobs(model, texts, 2), alone);
+  } finally {
+    prefer(gpu, "scoredTokens", undefined);
+  }
 });
 
 Deno.test("a generation leaves no staging buffers behind, whether it ends or fails", async () => {
