@@ -3,7 +3,7 @@ import { divide } from "../data/divide.ts";
 import type { PreferencePair } from "../data/pairs.ts";
 import { Commands } from "../gpu/commands.ts";
 import { readTensor } from "../gpu/tensor.ts";
-import { PAIR_METRICS, type PairMetric, rewardColumn } from "../kernels/dpo_loss.ts";
+import { PAIR_METRICS, rewardColumn } from "../kernels/dpo_loss.ts";
 import type { PairScores } from "../losses/loss.ts";
 import { answersOf, type Objective, pairLosses } from "../losses/losses.ts";
 import { uploadBatch } from "../model/batch.ts";
@@ -109,7 +109,7 @@ async function* scoresOfReference(
   for (const pair of pairs) yield { pairs: [pair], scores: reference.of(pair) };
 }
 
-/** What gains are over where there is no reference. */
+/** Those of a reference where there is none. */
 const NO_SCORES = new Float32Array(NUMBERS_PER_PAIR);
 
 /** How to evaluate. */
@@ -135,12 +135,7 @@ export async function evaluate(
   pairs: readonly PreferencePair[],
   options: EvaluationOptions,
 ): Promise<Record<string, number>> {
-  const { beta } = options.objective;
-  const column = rewardColumn(options.objective);
-  const scored: PairScores[] = [];
-  const scoredPairs: PreferencePair[] = [];
-  const rows: Omit<Record<PairMetric, number>, "loss">[] = [];
-  let likelier = 0;
+  const scored: ScoredPair[] = [];
   const { useWeighting: confidence } = options.objective;
   // The reference's scores say nothing of confidence.
   const batches = options.isReference && reference && !confidence
@@ -149,43 +144,72 @@ export async function evaluate(
   for await (const batch of batches) {
     options.signal?.throwIfAborted();
     for (const [i, pair] of batch.pairs.entries()) {
-      const theirs = reference?.of(pair) ?? NO_SCORES;
-      scoredPairs.push(pair);
-      const [chosen, rejected] = [batch.scores[8 * i], batch.scores[8 * i + 4]];
-      const [referenceChosen, referenceRejected] = [theirs[0], theirs[4]];
-      const { margin, weight = 1, label } = pair;
-      const sureness = confidence ? Math.exp(batch.scores[8 * i + 3] + batch.scores[8 * i + 7]) : 1;
-      scored.push({
-        ...{ chosen, rejected, referenceChosen, referenceRejected, margin, label },
-        weight: weight * sureness,
-      });
-      const gains = [0, 4].map((side) =>
-        batch.scores[8 * i + side + column] - theirs[side + column]
-      );
-      rows.push({
-        reward_chosen: beta * gains[0],
-        reward_rejected: beta * gains[1],
-        logp_chosen: batch.scores[8 * i + 1],
-        logp_rejected: batch.scores[8 * i + 5],
-        delta: gains[0] - gains[1],
-        score_chosen: chosen,
-        score_rejected: rejected,
-      });
-      if (chosen > rejected) likelier++;
+      const begin = i * NUMBERS_PER_PAIR;
+      const ours = batch.scores.subarray(begin, begin + NUMBERS_PER_PAIR);
+      scored.push({ pair, ours, theirs: reference?.of(pair) ?? NO_SCORES });
     }
   }
-  const losses = pairLosses(options.objective, scored, meanChosenTokens(pairs, options));
+  return measuresOf(scored, options);
+}
+
+/** What {@link evaluate} measures of pairs if all scores are 0: its names are those of every evaluation of the pairs. */
+export function blankMeasures(
+  pairs: readonly PreferencePair[],
+  options: EvaluationOptions,
+): Record<string, number> {
+  return measuresOf(pairs.map((pair) => ({ pair, ours: NO_SCORES, theirs: NO_SCORES })), options);
+}
+
+/** A pair, and its scores under the policy and the reference: 4 numbers each of chosen and rejected. */
+interface ScoredPair {
+  pair: PreferencePair;
+  ours: Float32Array;
+  theirs: Float32Array;
+}
+
+/** What is measured, under names that depend on the pairs and the objective alone. */
+function measuresOf(
+  scored: readonly ScoredPair[],
+  options: EvaluationOptions,
+): Record<string, number> {
+  const { beta, useWeighting: confidence } = options.objective;
+  const column = rewardColumn(options.objective);
+  const pairs = scored.map(({ pair }) => pair);
+  const scores = scored.map(({ pair, ours, theirs }): PairScores => {
+    const { margin, weight = 1, label } = pair;
+    const [chosen, rejected] = [ours[0], ours[4]];
+    const [referenceChosen, referenceRejected] = [theirs[0], theirs[4]];
+    const sureness = confidence ? Math.exp(ours[3] + ours[7]) : 1;
+    return {
+      ...{ chosen, rejected, referenceChosen, referenceRejected, margin, label },
+      weight: weight * sureness,
+    };
+  });
+  const rows = scored.map(({ ours, theirs }) => {
+    const [chosen, rejected] = [0, 4].map((side) => ours[side + column] - theirs[side + column]);
+    return {
+      reward_chosen: beta * chosen,
+      reward_rejected: beta * rejected,
+      logp_chosen: ours[1],
+      logp_rejected: ours[5],
+      delta: chosen - rejected,
+      score_chosen: ours[0],
+      score_rejected: ours[4],
+    };
+  });
+  const likelier = scores.filter(({ chosen, rejected }) => chosen > rejected).length;
+  const losses = pairLosses(options.objective, scores, meanChosenTokens(pairs, options));
   const measured = rows.map((row, i) => ({ ...row, loss: losses[i].value }));
   const numbers = measured.flatMap((row) => PAIR_METRICS.map((name) => row[name]));
   const answers = answersOf(options.objective);
   const metrics = answers ? new AnswerMetrics(beta, answers === "mismatched") : new PairMetrics();
-  metrics.add(numbers, scoredPairs);
+  metrics.add(numbers, pairs);
   const summary = metrics instanceof AnswerMetrics
     ? { ...metrics.heldOut(), ...metrics.intervals(measured.map(({ loss }) => loss)) }
     : {
       ...metrics.summary(0.5),
       ...intervals(measured),
-      ...byLength(scoredPairs, rows),
+      ...byLength(pairs, rows),
       "likelihood/accuracies": likelier / pairs.length,
     };
   return Object.fromEntries(

@@ -46,6 +46,8 @@ type SftPlan = CommonPlan<"sft">;
 interface DpoPlan extends CommonPlan<"train"> {
   layers: { all: number; frozen: number };
   head: string;
+  /** Which evaluation is the best, in words; null where none is chosen. */
+  best: string | null;
 }
 
 /** The rows that a training learns from. */
@@ -188,6 +190,7 @@ function heldOutPairs(plan: DpoPlan): string[] {
     if (findings !== "") lines.push(`audit      ${setInWords(data)}: ${findings}`);
   }
   lines.push(`loss       ${objectiveInWords(options, origins)}`);
+  if (plan.best !== null) lines.push(`best       ${plan.best}`);
   return lines;
 }
 

@@ -105,7 +105,7 @@ export function evaluationChanges(metrics: readonly MetricsLine[], step?: number
 }
 
 /** Ends the names of half widths; see src/dpo/metrics.ts. */
-const INTERVAL = "_ci95";
+export const INTERVAL = "_ci95";
 
 /** @returns What a measure is after training, such as `0.87 ± 0.065`. */
 export function afterInWords({ after, error }: Change): string {

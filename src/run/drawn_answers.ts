@@ -39,19 +39,32 @@ export async function measureDrawn(
   const asked = prompts.slice(0, MOST_PROMPTS);
   if (asked.length === 0) return {};
   const drawn = await generate(policy, asked, { ...GREEDY, temperature: 1, ...options });
-  const gaps: number[] = [];
-  if (reference && reference !== policy) {
-    const texts = drawn.map(({ ids }, i) => [...asked[i], ...ids]);
-    const [ours, theirs] = [await logprobsOf(policy, texts), await logprobsOf(reference, texts)];
-    for (const [i, { ids }] of drawn.entries()) {
-      for (let at = texts[i].length - ids.length - 1; at < texts[i].length - 1; at++) {
-        gaps.push(theirs[i][at] - ours[i][at]);
-      }
-    }
-  }
-  const kl = reference === policy ? 0 : klOf(gaps);
-  return { ...reference ? { kl } : {}, ...shapeOf(drawn) };
+  const gaps = reference && await gapsOf(policy, reference, asked, drawn);
+  return measuresOf(drawn, gaps);
 }
+
+/**
+ * What {@link measureDrawn} measures if every answer is of one piece: its names are all that there can be.
+ *
+ * @param prompts How many there are.
+ */
+export function blankDrawn(prompts: number, hasReference: boolean): Record<string, number> {
+  const count = Math.min(prompts, MOST_PROMPTS);
+  if (count === 0) return {};
+  const answer = { ids: new Array<number>(PIECE).fill(0), finishReason: "stop" } as const;
+  const gaps = new Array<number>(PIECE).fill(0);
+  return measuresOf(
+    new Array(count).fill(answer),
+    hasReference ? new Array(count).fill(gaps) : null,
+  );
+}
+
+/** @param gaps As {@link klOf} takes them, of each answer; null without a reference. */
+function measuresOf(drawn: readonly DrawnAnswer[], gaps: readonly (readonly number[])[] | null) {
+  return { ...gaps ? { kl: klOf(gaps.flat()) } : {}, ...shapeOf(drawn) };
+}
+
+type DrawnAnswer = Pick<Completion, "ids" | "finishReason">;
 
 /** Does what takes memory for answers that do not end, on a device that only counts. */
 export async function rehearseDrawn(
@@ -69,6 +82,21 @@ export async function rehearseDrawn(
   }
 }
 
+/** ln of the reference's probability less that of the policy's, of each token of each answer. */
+async function gapsOf(
+  policy: Model,
+  reference: Model,
+  prompts: readonly (readonly number[])[],
+  drawn: readonly DrawnAnswer[],
+): Promise<number[][]> {
+  if (reference === policy) return drawn.map(({ ids }) => ids.map(() => 0));
+  const texts = drawn.map(({ ids }, i) => [...prompts[i], ...ids]);
+  const [ours, theirs] = [await logprobsOf(policy, texts), await logprobsOf(reference, texts)];
+  return prompts.map(({ length }, i) =>
+    theirs[i].slice(length - 1).map((logprob, at) => logprob - ours[i][length - 1 + at])
+  );
+}
+
 /** The log-probability of each token but the first, by text. */
 async function logprobsOf(model: Model, texts: readonly (readonly number[])[]) {
   const found = await textLogprobs(model, texts, 0);
@@ -81,9 +109,7 @@ export function klOf(gaps: readonly number[]): number {
 }
 
 /** How answers are, whatever they say. */
-export function shapeOf(
-  drawn: readonly Pick<Completion, "ids" | "finishReason">[],
-): Record<string, number> {
+export function shapeOf(drawn: readonly DrawnAnswer[]): Record<string, number> {
   const repetitions = drawn.flatMap(({ ids }) => repetitionOf(ids) ?? []);
   return {
     "completions/mean_length": meanOf(drawn.map(({ ids }) => ids.length)),

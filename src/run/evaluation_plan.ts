@@ -1,7 +1,7 @@
 // This module is browser compatible.
 import type { Options } from "../config/resolve.ts";
 import { UserError } from "../errors.ts";
-import type { MetricsLine } from "../report/run_record.ts";
+import { INTERVAL, type MetricsLine } from "../report/run_record.ts";
 
 type EvaluationOptions =
   & Pick<
@@ -14,6 +14,10 @@ type EvaluationOptions =
     | "earlyStoppingPatience"
   >
   & Partial<Pick<Options<"train">, "lrSchedulerType">>;
+
+/** Measures of which less is better: by transformers' rule what ends with "loss"; and what tells how far a model has drifted or
+ * how badly it writes, which transformers' trainers do not measure. */
+const LESS_IS_BETTER = /loss$|_(kl|kl_mismatched|completions\/(clipped_ratio|seq_rep_4))$/;
 
 /** The step with the best evaluation so far. */
 export interface Best {
@@ -42,23 +46,32 @@ export class EvaluationPlan {
     return step % (evalStrategy === "steps" ? evalSteps : this.stepsPerEpoch) === 0;
   }
 
-  /** @throws {UserError} If there is no such metric. @param before What was measured before the first step. */
-  check(before: MetricsLine): void {
+  /** @throws {UserError} If there is no such metric. @param measures The names of all that is measured. */
+  check(measures: readonly string[]): void {
     const { evalStrategy, metricForBestModel } = this.options;
-    if (evalStrategy === "no" || this.metric in before) return;
+    const names = measures.filter((name) => !name.endsWith(INTERVAL));
+    if (evalStrategy === "no" || names.includes(this.metric)) return;
     if (metricForBestModel === "loss" && !this.#chooses) return; // with names of sets there is none
-    const names = Object.keys(before).filter((name) => name.startsWith("eval_"))
-      .map((name) => name.replace(/^eval_/, ""));
     throw new UserError(
       `Expected --metric-for-best-model to be one of ${
-        names.join(", ")
-      }, found "${this.options.metricForBestModel}"`,
+        names.map((name) => name.replace(/^eval_/, "")).join(", ")
+      }, found "${metricForBestModel}"`,
     );
   }
 
   /** Whether larger values of the metric are better. */
   get greater(): boolean {
-    return this.options.greaterIsBetter ?? !this.metric.endsWith("loss");
+    return this.options.greaterIsBetter ?? !LESS_IS_BETTER.test(this.metric);
+  }
+
+  /** Which evaluation is the best, in words; null where none is chosen. */
+  get inWords(): string | null {
+    if (!this.#chooses) return null;
+    const [size, other] = this.greater ? ["largest", "no-greater"] : ["smallest", "greater"];
+    const unless = this.options.greaterIsBetter === null
+      ? `; --${other}-is-better asks for the opposite`
+      : "";
+    return `the evaluation with the ${size} ${this.metric}${unless}`;
   }
 
   get #chooses(): boolean {

@@ -1,10 +1,13 @@
 // This module is browser compatible.
+import type { Options } from "../config/resolve.ts";
 import { parsePair } from "../data/pair_rows.ts";
 import type { PairFilter } from "../data/filter.ts";
 import type { DataOptions } from "../data/prepare.ts";
 import type { PreferencePair } from "../data/pairs.ts";
 import { readRows } from "../data/rows.ts";
-import { largestBatch } from "../dpo/evaluate.ts";
+import { blankMeasures, largestBatch } from "../dpo/evaluate.ts";
+import { scoreOptionsOf } from "../dpo/pack.ts";
+import { needsReference } from "../losses/losses.ts";
 import type { DpoTraining } from "../train/training.ts";
 import { generate } from "../generate/generate.ts";
 import { GREEDY } from "../kernels/sample.ts";
@@ -19,7 +22,7 @@ import {
 } from "./grading.ts";
 import type { Sample } from "../report/run_record.ts";
 import type { Caches } from "./caches.ts";
-import { measureDrawn, rehearseDrawn } from "./drawn_answers.ts";
+import { blankDrawn, measureDrawn, rehearseDrawn } from "./drawn_answers.ts";
 import { type LoadedPairs, loadPairsFrom, metricsOfSet, type NamedDataset } from "./inputs.ts";
 import type { Ports, StoredModel } from "./ports.ts";
 import type { TrainingRows } from "./training_run.ts";
@@ -36,6 +39,16 @@ export interface Examination {
   /** Evaluation metrics and, where answers can be judged, their shares; names start with `eval_`. */
   metrics: Record<string, number>;
   completions: string[];
+  grades: GradeCounts | null;
+}
+
+/** What is measured of a set, by what it is measured of. */
+interface Measured {
+  pairs: Readonly<Record<string, number>>;
+  /** Of the strong pairs alone. */
+  strong: Readonly<Record<string, number>>;
+  /** Of answers that the model draws; without `eval_`. */
+  drawn: Readonly<Record<string, number>>;
   grades: GradeCounts | null;
 }
 
@@ -114,12 +127,8 @@ export class HeldOut {
    * @param isReference Whether it still is the reference, as before the first step.
    */
   async examine(training: DpoTraining, isReference = false): Promise<Examination> {
-    const metrics = await training.evaluate(this.pairs, isReference);
+    const pairs = await training.evaluate(this.pairs, isReference);
     const strong = this.strong ? await training.evaluate(this.strong, isReference) : {};
-    for (const [name, value] of Object.entries(strong)) {
-      // As TRL names the measures of a second evaluation dataset.
-      metrics[name.replace(/^eval_/, "eval_filtered_")] = value;
-    }
     const { reference } = training.run;
     const drawn = await measureDrawn(
       training.model,
@@ -127,15 +136,35 @@ export class HeldOut {
       this.#prompts(),
       this.#drawing,
     );
-    for (const [name, value] of Object.entries(drawn)) metrics[`eval_${name}`] = value;
     const completions = await this.answer(training.model, this.judge ? MAX_PROMPTS : SAMPLES);
     const grades = this.grade(completions);
+    return { metrics: this.#metrics({ pairs, strong, drawn, grades }), completions, grades };
+  }
+
+  /** The names of all that examinations measure, as far as there is something to measure. */
+  measures(options: Options<"train">): string[] {
+    const evaluating = { ...scoreOptionsOf(options), objective: options };
+    return Object.keys(this.#metrics({
+      pairs: blankMeasures(this.pairs, evaluating),
+      strong: this.strong ? blankMeasures(this.strong, evaluating) : {},
+      drawn: blankDrawn(this.asked.length, needsReference(options)),
+      grades: this.grade(this.tokenizer ? this.asked.map(() => "") : []),
+    }));
+  }
+
+  #metrics({ pairs, strong, drawn, grades }: Measured): Record<string, number> {
+    const metrics = { ...pairs };
+    for (const [name, value] of Object.entries(strong)) {
+      // As TRL names the measures of a second evaluation dataset.
+      metrics[name.replace(/^eval_/, "eval_filtered_")] = value;
+    }
+    for (const [name, value] of Object.entries(drawn)) metrics[`eval_${name}`] = value;
     if (grades) {
-      metrics[`eval_answers/${this.judge!.grading.preferred.name}`] = grades.preferred /
-        grades.total;
+      const { name } = this.judge!.grading.preferred;
+      metrics[`eval_answers/${name}`] = grades.preferred / grades.total;
       metrics["eval_answers/correct"] = grades.correct / grades.total;
     }
-    return { metrics: metricsOfSet(this.set, metrics), completions, grades };
+    return metricsOfSet(this.set, metrics);
   }
 
   /** Does what takes memory at examinations before and after training, on a device that only counts. */

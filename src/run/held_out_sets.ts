@@ -3,7 +3,7 @@ import type { DataOptions } from "../data/prepare.ts";
 import type { PreferencePair } from "../data/pairs.ts";
 import type { MetricsLine, Sample, StepSample } from "../report/run_record.ts";
 import type { DpoTraining } from "../train/training.ts";
-import type { Resolved } from "../config/resolve.ts";
+import type { Options, Resolved } from "../config/resolve.ts";
 import type { Caches } from "./caches.ts";
 import { type Examination, HeldOut, SAMPLES } from "./held_out.ts";
 import { heldOutDatasets } from "./inputs.ts";
@@ -36,6 +36,11 @@ export class HeldOutSets {
 
   get isEmpty(): boolean {
     return this.sets.length === 0;
+  }
+
+  /** The names of all that examinations measure. */
+  measures(options: Options<"train">): string[] {
+    return this.sets.flatMap((set) => set.measures(options));
   }
 
   /** Does what takes memory at an examination, on a device that only counts. */

@@ -62,6 +62,12 @@ export async function train(
   const rows = await openTrainingPairs(resolved, model, dataFlags, caches);
   const heldOut = await HeldOutSets.open(resolved, model, dataFlags, caches, rows);
 
+  const evaluation = new EvaluationPlan(
+    options,
+    rows.stream ? Infinity : Math.ceil(rows.rows.length / rows.plan.rowsPerStep),
+  );
+  evaluation.check(heldOut.measures(options));
+
   const device = await ports.openDevice(options);
   using gpu = device.gpu;
   const { precision } = device;
@@ -91,6 +97,7 @@ export async function train(
           data: record,
           strong: strong?.length ?? null,
         })),
+        best: evaluation.inWords,
         memory,
         ...plan,
         output,
@@ -135,13 +142,10 @@ export async function train(
         },
         chosenTokens: rows.stream ? null : meanOf(goodOf(rows.rows)),
       },
-      evaluation: new EvaluationPlan(
-        options,
-        rows.stream ? Infinity : Math.ceil(rows.rows.length / plan.rowsPerStep),
-      ),
+      evaluation,
     };
     if (options.lrSchedulerType === "reduce_lr_on_plateau") {
-      run.plateau = new Plateau({ ...options, greater: run.evaluation.greater });
+      run.plateau = new Plateau({ ...options, greater: evaluation.greater });
     }
     announce(output.path);
 
@@ -171,9 +175,6 @@ export async function train(
       await heldOut.learnReference(training, isReference ? before : null, known);
       if (before) evaluated(0, before);
     }
-    const first = output.metrics.find(({ step }) => step === 0);
-    // A run that goes on from a checkpoint alone was checked when it began.
-    if (!heldOut.isEmpty && (first || firstStep === 0)) run.evaluation.check(first ?? {});
     /** What the last evaluation found. */
     let after: Examination[] | undefined;
     const prepareSteps = () => {

@@ -224,7 +224,8 @@ export async function runLoop(
       isDue: (step) => evaluation.isDue(step),
       async evaluate(step) {
         await evaluate(step);
-        run.plateau?.observe(output.metrics.at(-1)![evaluation.metric]);
+        const { [evaluation.metric]: measured } = output.metrics.at(-1)!;
+        if (measured !== undefined) run.plateau?.observe(measured);
         const best = evaluation.best(output.metrics);
         stopped = evaluation.isExhausted(output.metrics);
         if (stopped) emit({ type: "stopped", step, best: best! });

@@ -131,12 +131,19 @@ Deno.test("several held-out sets are evaluated under their names, and one of the
       "held_out",
     ]);
 
+    // Exactly what is measured is known before the first step, and nothing of a refused run is left.
     const refused = await run("train", ...flags(`${directory}/refused`), ...choosing);
     assert.equal(refused.code, 2);
-    assert.match(
-      refused.stderr,
-      /--metric-for-best-model to be one of easy_loss, .*held_out_loss.*, found "loss"/,
+    const [, names] = /^error: Expected --metric-for-best-model to be one of (.*), found "loss"\n$/m
+      .exec(
+        refused.stderr,
+      )!;
+    assert.deepEqual(
+      names.split(", "),
+      Object.keys(lines[0]).filter((name) => /^eval_/.test(name) && !name.endsWith("_ci95"))
+        .map((name) => name.replace(/^eval_/, "")),
     );
+    await assert.rejects(Deno.stat(`${directory}/refused`), Deno.errors.NotFound);
     const twice = await run(
       "train",
       ...flags(`${directory}/x`),
@@ -161,7 +168,8 @@ Deno.test("options of evaluations that cannot be are refused before the first st
       );
       assert.equal(code, 2, stderr);
       assert.match(stderr, message);
-      await Deno.remove(`${directory}/run`, { recursive: true }).catch(() => {});
+      assert.doesNotMatch(stderr, /^steps /m);
+      await assert.rejects(Deno.stat(`${directory}/run`), Deno.errors.NotFound);
     };
     await refused(
       /--early-stopping-patience only with --eval-strategy/,
@@ -171,6 +179,11 @@ Deno.test("options of evaluations that cannot be are refused before the first st
     await refused(
       /--metric-for-best-model to be one of loss, .*, found "f1"/,
       ...["--eval-strategy", "epoch", "--metric-for-best-model", "f1"],
+    );
+    await refused(
+      /--metric-for-best-model to be one of loss, .*, kl_mismatched, .*, found "length\/accuracies"/,
+      ...["--loss-type", "kto", "--eval-strategy", "epoch"],
+      ...["--metric-for-best-model", "length/accuracies"],
     );
     const { stderr } = await run(
       "train",
@@ -187,10 +200,10 @@ Deno.test("reduce_lr_on_plateau follows held-out measures, and a resumed run has
     const plateau = [
       ...["--lr-scheduler-type", "reduce_lr_on_plateau", "--lr-patience", 0, "--lr-factor", 0.5],
       ...["--eval-strategy", "steps", "--eval-steps", 1, "--metric-for-best-model", "kl"],
-      "--no-greater-is-better",
       ...["--max-steps", 6, "--save-steps", 1, "--learning-rate", 1e-4],
     ];
-    await train(`${directory}/whole`, ...plateau);
+    const { stderr } = await train(`${directory}/whole`, ...plateau);
+    assert.match(stderr, /best +the evaluation with the smallest eval_kl; --greater-is-better /);
     const lines = await readMetrics(`${directory}/whole`);
     const rates = lines.filter((line) => "learning_rate" in line).map((line) => line.learning_rate);
     const kl = lines.filter((line) => "eval_kl" in line && line.step > 0).map((line) =>

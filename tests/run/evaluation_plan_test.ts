@@ -49,12 +49,30 @@ Deno.test("the patience ends with as many evaluations in a row that are no bette
 });
 
 Deno.test("a metric that is not measured is refused with those that are", () => {
-  const [, before] = linesOf([0.7]);
-  plan().check(before);
-  assert.throws(
-    () => plan({ metricForBestModel: "f1" }).check(before),
-    (error: Error) =>
-      error instanceof UserError &&
-      /one of loss, rewards\/accuracies, found "f1"/.test(error.message),
-  );
+  const measures = ["eval_loss", "eval_loss_ci95", "eval_rewards/accuracies"];
+  plan().check(measures);
+  for (const metricForBestModel of ["f1", "eval_f1", "loss_ci95"]) {
+    assert.throws(
+      () => plan({ metricForBestModel }).check(measures),
+      new UserError(
+        "Expected --metric-for-best-model to be one of loss, rewards/accuracies, " +
+          `found "${metricForBestModel}"`,
+      ),
+    );
+  }
+});
+
+Deno.test("less is better of losses, drift and bad writing, and the choice is said in words", () => {
+  const best = (metricForBestModel: string, options = {}) =>
+    plan({ metricForBestModel, ...options }).inWords;
+  for (const name of ["loss", "math_loss", "kl", "eval_math_kl", "completions/seq_rep_4"]) {
+    assert.match(best(name)!, /with the smallest eval_\S+; --greater-is-better asks for the/, name);
+  }
+  for (
+    const name of ["rewards/margins", "answers/correct", "completions/mean_length", "math_skl"]
+  ) {
+    assert.match(best(name)!, /with the largest eval_\S+; --no-greater-is-better asks/, name);
+  }
+  assert.equal(best("kl", { greaterIsBetter: true }), "the evaluation with the largest eval_kl");
+  assert.equal(best("kl", { earlyStoppingPatience: 0 }), null);
 });

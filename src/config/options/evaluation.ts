@@ -19,7 +19,7 @@ export const EVALUATION = {
   ),
   greaterIsBetter: boolean(
     ["train"],
-    "Take the largest value of --metric-for-best-model for the best (default: unless it is a loss)",
+    "Take the largest value of --metric-for-best-model for the best (default: unless it is a loss, a KL, or of clipped or repetitive answers)",
     { default: null, resume: "free" },
   ),
   loadBestModelAtEnd: boolean(
