@@ -21,7 +21,8 @@ export interface DrawingOptions {
  *
  * - `kl`: its divergence from the reference in nats per token, KL(policy || reference). As in TRL's GRPO it is the mean of
  *   r - 1 - ln r over all drawn tokens, r the reference's probability of a token over the policy's (the estimator k3 of
- *   Schulman 2020): never below 0, and exactly 0 of equal models. Missing without a reference.
+ *   Schulman 2020): never below 0, and exactly 0 of equal models. `kl_ci95` is half the width of its 95 % interval, missing of
+ *   a single answer. Both are missing without a reference.
  * - `completions/mean_length`: tokens, the end token included.
  * - `completions/clipped_ratio`: share of answers that had not ended after `maxNewTokens`: 1 less the end-token rate.
  * - `completions/seq_rep_4`: share of an answer's pieces of 4 tokens that stand in it before (Welleck et al. 2019), in the
@@ -59,9 +60,9 @@ export function blankDrawn(prompts: number, hasReference: boolean): Record<strin
   );
 }
 
-/** @param gaps As {@link klOf} takes them, of each answer; null without a reference. */
+/** @param gaps As {@link klOf} takes them; null without a reference. */
 function measuresOf(drawn: readonly DrawnAnswer[], gaps: readonly (readonly number[])[] | null) {
-  return { ...gaps ? { kl: klOf(gaps.flat()) } : {}, ...shapeOf(drawn) };
+  return { ...gaps ? klOf(gaps) : {}, ...shapeOf(drawn) };
 }
 
 type DrawnAnswer = Pick<Completion, "ids" | "finishReason">;
@@ -103,9 +104,19 @@ async function logprobsOf(model: Model, texts: readonly (readonly number[])[]) {
   return found.map((tokens) => tokens.map(({ logprob }) => logprob));
 }
 
-/** The mean of k3. @param gaps ln of the reference's probability less that of the policy's, of each drawn token. */
-export function klOf(gaps: readonly number[]): number {
-  return meanOf(gaps.map((gap) => Math.expm1(gap) - gap));
+/**
+ * The mean of k3 over all tokens, and half the width of its 95 % interval: 1.96 standard errors over answers, as the
+ * tokens of one depend on each other. The error is that of a ratio of sums (Cochran 1977, section 2.11), as answers differ in length.
+ *
+ * @param gaps ln of the reference's probability less that of the policy's, of each token of each answer.
+ */
+export function klOf(gaps: readonly (readonly number[])[]): { kl: number; kl_ci95?: number } {
+  const sums = gaps.map((answer) => answer.reduce((sum, gap) => sum + Math.expm1(gap) - gap, 0));
+  const [n, tokens] = [gaps.length, gaps.flat().length];
+  const kl = sums.reduce((sum, value) => sum + value, 0) / tokens;
+  if (n < 2) return { kl };
+  const squares = sums.reduce((sum, value, i) => sum + (value - kl * gaps[i].length) ** 2, 0);
+  return { kl, kl_ci95: 1.96 * Math.sqrt(squares * n / (n - 1)) / tokens };
 }
 
 /** How answers are, whatever they say. */

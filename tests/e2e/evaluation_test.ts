@@ -1,8 +1,10 @@
 /** Evaluation on the way, the best model at the end, stopping early. */
 import assert from "node:assert/strict";
 import type { StepSample } from "../../src/report/run_record.ts";
+import { lackOfF16 } from "../kernels/harness.ts";
+import { unless } from "../skip.ts";
 import { inTemporaryDirectory, jsonLines, run, runOk } from "./command.ts";
-import { readMetrics, readModel, writeInputs } from "./inputs.ts";
+import { readMetrics, readModel, writeInputs, writeModel } from "./inputs.ts";
 
 const TRAIN = [
   ...["--max-pairs", 16, "--per-device-train-batch-size", 2, "--max-length", 96],
@@ -155,6 +157,46 @@ Deno.test("several held-out sets are evaluated under their names, and one of the
     assert.equal(twice.code, 2);
     assert.match(twice.stderr, /several with a name each that no other has, such as NAME=PATH/);
   }));
+
+for (const precision of ["f32", "f16"]) {
+  Deno.test({
+    ...unless(
+      precision === "f16" ? lackOfF16 : null,
+      `KL is that from a reference of its own: ${precision}`,
+    ),
+    fn: () =>
+      inTemporaryDirectory(async (directory) => {
+        const { model, pairs, heldOut } = await writeInputs(directory, 8);
+        const other = await writeModel(`${directory}/reference`, undefined, 2);
+        const klOf = async (name: string, ...flags: string[]) => {
+          const output = `${directory}/${name}`;
+          await runOk(
+            "train",
+            ...[
+              "--model",
+              model,
+              "--dataset",
+              pairs,
+              "--eval-dataset",
+              heldOut,
+              "--output",
+              output,
+            ],
+            ...["--max-length", 64, "--max-steps", 4, "--learning-rate", 1e-3],
+            ...["--precision", precision, ...flags],
+          );
+          const lines = (await readMetrics(output)).filter((line) => "eval_kl" in line);
+          return lines.map((line) => [line.eval_kl, line.eval_kl_ci95]);
+        };
+        const own = await klOf("own");
+        assert.deepEqual(own[0], [0, 0]);
+        assert.ok(own[1][0] > 0 && own[1][1] > 0);
+        assert.deepEqual(await klOf("copy", "--reference", model), own);
+        const [before] = await klOf("other", "--reference", other);
+        assert.ok(before[0] > own[1][0] && before[1] > 0);
+      }),
+  });
+}
 
 Deno.test("options of evaluations that cannot be are refused before the first step", () =>
   inTemporaryDirectory(async (directory) => {
