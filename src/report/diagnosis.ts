@@ -7,6 +7,8 @@
  */
 
 import {
+  afterInWords,
+  type Change,
   evaluationChanges,
   isEvaluation,
   type MetricsLine,
@@ -26,6 +28,9 @@ export interface Finding {
     | "gradient"
     | "overflow"
     | "worse"
+    | "drifted"
+    | "repetitive"
+    | "endless"
     | "length";
   text: string;
 }
@@ -49,6 +54,12 @@ const FEWEST_STEPS = 10;
 const MANY_PAIRS = 100;
 /** Of the share of answers that are as they should be. */
 const LARGE_FALL = 0.1;
+/** Nats per token: the reference finds what the model writes e times less likely. Healthy runs of the shipped model end below 0.2. */
+const LARGE_KL = 1;
+/** Of the share of pieces of an answer that it had before. */
+const MORE_REPETITION = 0.1;
+/** Of the share of answers without an end: of 32 answers, twice what chance explains. */
+const MORE_ENDLESS = 0.25;
 /** Of ln V per token: a model that says less than so much more than nothing is as good as uniform. */
 const UNIFORM = 0.95;
 
@@ -63,7 +74,10 @@ export function diagnose(
   samples: readonly Sample[] = [],
 ): Finding[] {
   const steps = metrics.filter((line) => "learning_rate" in line && !line.skipped);
-  const signs = [diverged, uniform, unmoved, easy, falling, gradient, overflow, worse];
+  const signs = [
+    ...[diverged, uniform, unmoved, easy, falling, gradient, overflow, worse],
+    ...[drifted, repetitive, endless],
+  ];
   const findings = steps.length === 0 ? [] : signs.map((sign) => sign({ steps, metrics, course }));
   const found = [...findings, length(samples)].filter((finding) => finding !== null);
   // What follows from a broken model needs no remedy of its own.
@@ -71,7 +85,9 @@ export function diagnose(
   return found.filter(({ sign }) => !isBroken || !CONSEQUENCES.includes(sign));
 }
 
-const CONSEQUENCES: readonly Finding["sign"][] = ["falling", "gradient", "worse", "length"];
+const CONSEQUENCES: readonly Finding["sign"][] = [
+  ...["falling", "gradient", "worse", "drifted", "repetitive", "endless", "length"] as const,
+];
 
 interface Run {
   /** The lines of steps that were made. */
@@ -230,6 +246,61 @@ function worse({ metrics, course }: Run): Finding | null {
     }, or take fewer steps`,
   };
 }
+
+function drifted({ metrics, course }: Run): Finding | null {
+  // What is beyond the limit by more than chance.
+  const far = ofAnswers(metrics, "kl").filter(({ after, error = 0 }) => after - error > LARGE_KL);
+  if (far.length === 0) return null;
+  const inWords = far.map((change) => `${change.name} is ${afterInWords(change)}`);
+  const times = Math.exp(Math.max(...far.map(({ after }) => after)));
+  const { beta } = course;
+  const tie = beta !== null && beta < USUAL.beta[1] ? `, raise --beta (${readable(beta)})` : "";
+  return {
+    sign: "drifted",
+    text:
+      `${inWords.join(", ")} nats per token: what the model writes is ${
+        number(times)
+      } times less ` +
+      `likely to its reference, per token in the mean, so it drifted far from it; ${
+        lowerRate(course)
+      }${tie}, or take fewer steps`,
+  };
+}
+
+function repetitive({ metrics, course }: Run): Finding | null {
+  const risen = ofAnswers(metrics, "completions/seq_rep_4")
+    .filter(({ before, after }) => after - before > MORE_REPETITION);
+  if (risen.length === 0) return null;
+  return {
+    sign: "repetitive",
+    text: `${rises(risen)}: answers repeat themselves; ${lowerRate(course)}, or take fewer steps`,
+  };
+}
+
+function endless({ metrics, course }: Run): Finding | null {
+  const risen = ofAnswers(metrics, "completions/clipped_ratio")
+    .filter(({ before, after }) => after - before > MORE_ENDLESS);
+  if (risen.length === 0) return null;
+  return {
+    sign: "endless",
+    text:
+      `${
+        rises(risen)
+      }: fewer answers come to an end; see whether good ones end with the end token ` +
+      `(deno task inspect), ${lowerRate(course)}, or take fewer steps`,
+  };
+}
+
+/** A measure of the answers that evaluations let the model draw, of each held-out set. */
+function ofAnswers(metrics: readonly MetricsLine[], measure: string): Change[] {
+  return evaluationChanges(metrics)
+    .filter(({ name }) => name === measure || name.endsWith(`_${measure}`));
+}
+
+const rises = (changes: readonly Change[]) =>
+  changes.map(({ name, before, after }) =>
+    `${name} rose from ${number(before)} to ${number(after)}`
+  ).join(", ");
 
 function length(samples: readonly Sample[]): Finding | null {
   const mean = (side: "policy" | "reference") =>

@@ -32,6 +32,15 @@ function run(change: (share: number, step: number) => Record<string, number>, co
   });
 }
 
+/** A healthy run with two evaluations. */
+function evaluated(before: Record<string, number>, after: Record<string, number>): MetricsLine[] {
+  const line = (step: number, measures: Record<string, number>) => ({
+    step,
+    ...Object.fromEntries(Object.entries(measures).map(([name, value]) => [`eval_${name}`, value])),
+  });
+  return [line(0, before), ...run(() => ({})), line(40, after)];
+}
+
 const signs = (...args: Parameters<typeof diagnose>) => diagnose(...args).map(({ sign }) => sign);
 
 Deno.test("diagnosis: of a healthy run nothing stands out", () => {
@@ -103,11 +112,51 @@ Deno.test("diagnosis: each sign, with the numbers that led to it and what to cha
       /8 of 40 steps were skipped .* use --precision f32/,
     ],
   ];
+  cases.push(
+    [
+      evaluated({ kl: 0 }, { kl: 3.218876, kl_ci95: 0.321 }),
+      "drifted",
+      /^kl is 3\.2189 ± 0\.32 nats per token: what the model writes is 25 times less likely to its reference, .*; lower --learning-rate \(1e-4\), raise --beta \(0\.1\), or/,
+    ],
+    [
+      evaluated({ math_kl: 0, chat_kl: 0 }, { math_kl: 0.2, chat_kl: 2 }),
+      "drifted",
+      /^chat_kl is 2 nats per token/,
+    ],
+    [
+      evaluated({ kl: 0 }, { kl: 2 }),
+      "drifted",
+      /; lower --learning-rate \(1e-4\) and --beta \(1,000, where 0\.1 is usual\), or take/,
+      { beta: 1000 },
+    ],
+    [
+      evaluated({ "completions/seq_rep_4": 0.02 }, { "completions/seq_rep_4": 0.57 }),
+      "repetitive",
+      /^completions\/seq_rep_4 rose from 0\.02 to 0\.57: answers repeat themselves; lower --learning-rate \(1e-4\), or/,
+    ],
+    [
+      evaluated({ "completions/clipped_ratio": 0.25 }, { "completions/clipped_ratio": 0.75 }),
+      "endless",
+      /^completions\/clipped_ratio rose from 0\.25 to 0\.75: fewer answers come to an end; .* \(deno task inspect\), lower --learning-rate \(1e-4\), or/,
+    ],
+  );
   for (const [metrics, sign, text, changed] of cases) {
     const findings = diagnose(metrics, { ...course, ...changed });
     assert.deepEqual(findings.map(({ sign }) => sign), [sign]);
     assert.match(findings[0].text, text);
   }
+});
+
+Deno.test("diagnosis: what chance or the model itself explains is no sign", () => {
+  const far = (kl: number, kl_ci95: number) => signs(evaluated({ kl: 0 }, { kl, kl_ci95 }), course);
+  assert.deepEqual(far(0.9, 0.1), []);
+  assert.deepEqual(far(1.5, 0.6), [], "1 is within the interval");
+  assert.deepEqual(far(1.5, 0.4), ["drifted"]);
+  const of = (name: string, before: number, after: number) =>
+    signs(evaluated({ [name]: before }, { [name]: after }), course);
+  assert.deepEqual(of("completions/seq_rep_4", 0.5, 0.55), [], "repeated itself before");
+  assert.deepEqual(of("completions/clipped_ratio", 0.9, 1), [], "its answers are long");
+  assert.deepEqual(of("kl_mismatched", 0, 90), [], "of an answer, not of a token");
 });
 
 Deno.test("diagnosis: what follows from a broken model is not said by itself", () => {
@@ -118,6 +167,15 @@ Deno.test("diagnosis: what follows from a broken model is not said by itself", (
     grad_norm: 1 + 1000 * share,
   }));
   assert.deepEqual(signs(broken, course), ["diverged", "uniform"]);
+  const evaluations = evaluated(
+    { kl: 0, "completions/seq_rep_4": 0, "completions/clipped_ratio": 0 },
+    { kl: 9, "completions/seq_rep_4": 1, "completions/clipped_ratio": 1 },
+  ).filter((line) => !("loss" in line));
+  assert.deepEqual(signs([...broken, ...evaluations], course), ["diverged", "uniform"]);
+  assert.deepEqual(
+    signs([...run(() => ({})), ...evaluations], course),
+    ["drifted", "repetitive", "endless"],
+  );
 });
 
 Deno.test("diagnosis: held-out answers say more than batches of training", () => {
