@@ -53,7 +53,7 @@ export interface Verdict {
 }
 
 /** Milliseconds between fetches of metrics: a fetch stalls the GPU, so it must be rare beside steps of a few ms. */
-const FETCH_INTERVAL_MS = 250;
+const FETCH_INTERVAL_MS = 1000;
 const FIRST_STEPS = 3;
 /** Steps in a row that may overflow at the smallest loss scale: one odd batch must not end a long run. */
 const SKIPS_AT_FLOOR = 3;
