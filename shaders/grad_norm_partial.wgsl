@@ -2,8 +2,8 @@
 //
 //   partials[index] = sum of g[i]^2 over a slice
 //
-// The slices of a tensor take turns: each has WORKGROUP vec4s from `begin4` on, and again every `stride4`, up to the tensor's
-// end, so that the order of sums depends on the tensor alone and not on where it lies. Gaps between tensors are not read.
+// A slice has WORKGROUP vec4s from `begin4` on, and again every `stride4`, up to `end`: the slices of a tensor take turns, or
+// each is a run. The order of sums depends on the tensor alone and not on where it lies. Gaps between tensors are not read.
 //
 // Shapes    gradient (length) f32; slices (count), see src/kernels/grad_norm.ts; partials f32.
 // Dispatch  one workgroup per slice: (x, y, 1).

@@ -7,7 +7,7 @@ import type { Kernel } from "../gpu/kernel.ts";
 import { elementCount, type Tensor } from "../gpu/tensor.ts";
 import { expectShape, grid } from "./shapes.ts";
 import { STATE_FIELDS, STATE_WORDS } from "./state.ts";
-import { reducingThreads } from "./tuning.ts";
+import { reducingThreads, tuned } from "./tuning.ts";
 
 /** A slice of a gradient, which is one partial sum; see shaders/grad_norm_partial.wgsl. */
 const SLICE_FIELDS = { begin4: "u32", stride4: "u32", end: "u32", index: "u32" } as const;
@@ -50,13 +50,16 @@ export function gradientSlices(
   tensors: readonly { shape: readonly number[]; first: number; partial: number }[],
 ): Uint32Array {
   const threads = reducingThreads(gpu, "gradNorm");
+  const takeTurns = tuned(gpu, "gradNorm") !== "lanes";
   return Uint32Array.from(tensors.flatMap(({ shape, first, partial }) => {
     const count = partialCount(shape);
     const end = first + elementCount(shape);
-    return Array.from(
-      { length: count },
-      (_, i) => [first / 4 + i * threads, count * threads, end, partial + i],
-    ).flat();
+    const length = 4 * threads * Math.ceil(elementCount(shape) / (4 * threads * count));
+    return Array.from({ length: count }, (_, i) => {
+      if (takeTurns) return [first / 4 + i * threads, count * threads, end, partial + i];
+      const begin = first + i * length;
+      return [begin / 4, threads, Math.min(begin + length, end), partial + i];
+    }).flat();
   }));
 }
 
