@@ -4,7 +4,7 @@ import { describeRoute } from "hono-openapi";
 import { OPTIONS } from "../src/config/options.ts";
 import type { PreferencePair } from "../src/data/pairs.ts";
 import { loadPairs } from "../src/data/pairs.ts";
-import type { SequenceScores } from "../src/dpo/evaluate.ts";
+import { type SequenceScores, withRewards } from "../src/dpo/evaluate.ts";
 import type { PooledModel } from "../src/serve/model_pool.ts";
 import { type Api, inTime, modelOf } from "./api.ts";
 import { ApiError } from "./errors.ts";
@@ -33,13 +33,7 @@ export function scoreRoutes(api: Api): Hono {
         const scores = await scoresOf(asked);
         const theirs = reference && await scoresOf(reference);
         const beta = request.beta ?? OPTIONS.beta.default;
-        const data = scores.map((score, i) => {
-          if (!theirs) return score;
-          const reward = (side: "chosen" | "rejected") =>
-            beta * (score[side].sum - theirs[i][side].sum);
-          const rewards = { chosen: reward("chosen"), rejected: reward("rejected") };
-          return { ...score, rewards: { ...rewards, margin: rewards.chosen - rewards.rejected } };
-        });
+        const data = scores.map((score, i) => theirs ? withRewards(score, theirs[i], beta) : score);
         const tokens = (side: SequenceScores) => side.all_tokens + 1;
         return context.json({
           object: "list",

@@ -25,9 +25,9 @@ import { sweep as runSweep, type SweepResult } from "./run/sweep.ts";
 import type { Answer } from "./run/speaker.ts";
 import { train as runTraining } from "./run/train.ts";
 import type { TrainingResult } from "./run/training_run.ts";
-import type { PairScore } from "./dpo/evaluate.ts";
+import type { AnswerScore, PairScore } from "./dpo/evaluate.ts";
 
-export type { Answer, EvaluationResult, PairScore, SweepResult, TrainingResult };
+export type { Answer, AnswerScore, EvaluationResult, PairScore, SweepResult, TrainingResult };
 export type { Options } from "./config/resolve.ts";
 export { NonFiniteError, UserError } from "./errors.ts";
 export type { RunEvent } from "./run/events.ts";
@@ -89,15 +89,15 @@ export function evaluate(
 }
 
 /**
- * Log-probabilities of every pair of a dataset, in its order, as `deno task score` gives them.
+ * Log-probabilities of every pair or single answer of a dataset, in its order, as `deno task score` gives them.
  *
  * @throws {UserError} As {@link train}.
  */
 export async function score(
   given: Given<"score"> = {},
   { onEvent = () => {}, signal }: Watching = {},
-): Promise<PairScore[]> {
-  const scores: PairScore[] = [];
+): Promise<(PairScore | AnswerScore)[]> {
+  const scores: (PairScore | AnswerScore)[] = [];
   const take: Emit = (event) => {
     if (event.type === "scored") scores.push(event.score);
     onEvent(event);

@@ -1,7 +1,7 @@
 /** The audit of preference data that `inspect --audit` shows. */
 import type { Options } from "../config/resolve.ts";
 import { kebabCase } from "../config/values.ts";
-import type { Audit } from "../data/audit.ts";
+import { type Audit, auditedUnit } from "../data/audit.ts";
 import { percent } from "../data/filter_report.ts";
 import { localPorts } from "../platform/local_ports.ts";
 import { countsInWords, shapeInWords, unusedInWords } from "../report/words.ts";
@@ -21,9 +21,9 @@ export async function showAudit(
     stdout.write(
       options.json
         ? `${JSON.stringify({ path, format, counts, audit })}\n`
-        : `${path}: ${countsInWords(counts)}; ${shapeInWords(record)}${unusedInWords(record)}\n${
-          auditText(audit)
-        }\n`,
+        : `${path}: ${countsInWords(counts, auditedUnit(audit))}; ${shapeInWords(record)}${
+          unusedInWords(record)
+        }\n${auditText(audit)}\n`,
     );
   }
 }

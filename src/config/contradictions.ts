@@ -224,6 +224,9 @@ export function refuseContradictions(values: Values, origins: Origins): void {
       refuse(`--${kebabCase(name)} only with --audit`, "rows to show");
     }
   }
+  if (!("lossType" in values) && values.reference === null && given("beta")) {
+    refuse("--beta only with a --reference", "no rewards to be measured");
+  }
   for (const name of ["precision", "adapter", "engine"] as const) {
     if ("audit" in values && values.reference === null && given(name)) {
       refuse(`--${name} only with a --reference`, "nothing that needs a GPU");

@@ -37,7 +37,7 @@ export function parseAnswer(row: DatasetRow, options: ParseOptions = {}): Parsed
   if (!("label" in plain.value)) {
     throw malformed(
       row,
-      `"label" (true or false) beside an answer, or a pair of answers, with --loss-type ${options.answers}`,
+      '"label" (true or false) beside a single answer, or a pair of answers',
       Object.keys(plain.value).join(", ") || "an empty row",
     );
   }
@@ -46,6 +46,12 @@ export function parseAnswer(row: DatasetRow, options: ParseOptions = {}): Parsed
   const columns = [...parsed.columns, "label"];
   const terms = { label: labelIn(plain) };
   return withTerms(row, { ...parsed, format, columns, terms }, options);
+}
+
+/** Whether a row is a single answer with a label, of which no loss says so. */
+export function isAnswerRow(row: DatasetRow, { columns }: ParseOptions): boolean {
+  const plain = plainRow(row);
+  return "label" in plain.value && !isPairRow(plain, columns);
 }
 
 /** A label, also as a number or in text, as tables have it. */

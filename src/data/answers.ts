@@ -27,7 +27,7 @@ const UNPAIRED_ROWS = 1000;
 export async function loadAnswers(
   source: AsyncIterable<DatasetRow> | Iterable<DatasetRow>,
   tokenizer: TextTokenizer | null,
-  options: DataOptions & { answers: string },
+  options: DataOptions,
   { together }: AnswerOptions,
 ): Promise<LoadedPairs> {
   const parse = (row: DatasetRow) => parseAnswer(row, options);

@@ -147,14 +147,20 @@ export function flipsInWords({ count, scored, rows }: NonNullable<Audit["suspect
 /** Where length alone would get so many pairs right, or wrong, it may be what is learned. */
 const LENGTH_BIAS = 0.6;
 
+/** What the audited rows are made into. */
+export function auditedUnit({ good }: Audit): "pairs" | "answers" {
+  return good === undefined ? "pairs" : "answers";
+}
+
 /** The findings in words, nothing if there are none. */
 export function auditInWords(audit: Audit): string {
+  const unit = auditedUnit(audit);
   const counted: [finding: { count: number } | undefined, words: string][] = [
-    [audit.duplicates, "duplicates of earlier pairs"],
-    [audit.contradictions, "pairs that contradict an earlier one"],
+    [audit.duplicates, `duplicates of earlier ${unit}`],
+    [audit.contradictions, `${unit} that contradict an earlier one`],
     [audit.identical, "pairs with the same answer twice"],
     [{ count: audit.emptyAnswers }, "rows with an empty answer left out"],
-    [audit.leakedPairs, "pairs that are training data"],
+    [audit.leakedPairs, `${unit} that are training data`],
     [audit.leakedPrompts, "prompts that are in the training data"],
   ];
   const { longerWins = 0.5 } = audit;

@@ -6,6 +6,7 @@
  * @module
  */
 
+import type { Loss } from "../losses/loss.ts";
 import type { Message } from "../text/chat.ts";
 import type { FoundColumns, NamedColumns } from "./columns.ts";
 import { messagesIn, stringIn, toolsIn } from "./fields.ts";
@@ -53,8 +54,8 @@ export interface ParseOptions {
   rankedPairs?: RankedPairs;
   /** Where margins and weights are; if absent, none are looked for. */
   terms?: TermColumns;
-  /** The loss of single answers that rows are for; see `parseAnswer`. */
-  answers?: string;
+  /** Rows are single answers, and what each needs of other ones; see `parseAnswer`. Absent where they are pairs. */
+  answers?: NonNullable<Loss["answers"]>;
 }
 
 export function withNotes(parsed: ParsedRow, notes: RowNote[]): ParsedRow {

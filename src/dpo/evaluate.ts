@@ -1,6 +1,6 @@
 // This module is browser compatible.
 import { divide } from "../data/divide.ts";
-import type { PreferencePair } from "../data/pairs.ts";
+import type { PreferencePair, TokenSequence } from "../data/pairs.ts";
 import { Commands } from "../gpu/commands.ts";
 import { readTensor } from "../gpu/tensor.ts";
 import { PAIR_METRICS, rewardColumn } from "../kernels/dpo_loss.ts";
@@ -233,6 +233,16 @@ export interface PairScore {
   index: number;
   chosen: SequenceScores;
   rejected: SequenceScores;
+  /** What DPO calls implicit rewards; there with a reference. */
+  rewards?: { chosen: number; rejected: number; margin: number };
+}
+
+export interface AnswerScore {
+  index: number;
+  label: boolean;
+  completion: SequenceScores;
+  /** Its implicit reward; there with a reference. */
+  reward?: number;
 }
 
 /**
@@ -244,23 +254,71 @@ export async function* scorePairs(
   model: Model,
   pairs: readonly PreferencePair[],
 ): AsyncGenerator<PairScore> {
-  const all = { scope: "all", reduction: "sum" } as const;
-  for await (const batch of scoreBatches(model, pairs, all, null)) {
-    for (const [i, pair] of batch.pairs.entries()) {
-      const of = (side: "chosen" | "rejected", at: number): SequenceScores => {
-        const tokens = scoredTokens(pair[side], "completion");
-        const allTokens = scoredTokens(pair[side], "all");
-        const [sum, allSum] = [batch.scores[at + 1], batch.scores[at + 2]];
-        return {
-          sum,
-          mean: tokens > 0 ? sum / tokens : 0,
-          tokens,
-          all_sum: allSum,
-          all_mean: allTokens > 0 ? allSum / allTokens : 0,
-          all_tokens: allTokens,
-        };
+  for await (const batch of scoreBatches(model, pairs, WHOLE, null)) {
+    for (const [i, { index, chosen, rejected }] of batch.pairs.entries()) {
+      yield {
+        index,
+        chosen: sequenceScores(chosen, batch.scores, 2 * i),
+        rejected: sequenceScores(rejected, batch.scores, 2 * i + 1),
       };
-      yield { index: pair.index, chosen: of("chosen", 8 * i), rejected: of("rejected", 8 * i + 4) };
     }
   }
+}
+
+/**
+ * The same of single answers.
+ *
+ * @throws {UserError} If one is not finite; the message names the row.
+ */
+export async function* scoreAnswers(
+  model: Model,
+  answers: readonly PreferencePair[],
+): AsyncGenerator<AnswerScore> {
+  for await (const batch of scoreBatches(model, answers, WHOLE, null)) {
+    for (const [i, { index, chosen, label }] of batch.pairs.entries()) {
+      yield {
+        index,
+        label: label ?? true,
+        completion: sequenceScores(chosen, batch.scores, 2 * i),
+      };
+    }
+  }
+}
+
+const WHOLE = { scope: "all", reduction: "sum" } as const;
+
+/** @param scores f32 (2P, 4) as sequence_score writes them. @param row That of the sequence. */
+function sequenceScores(
+  sequence: TokenSequence,
+  scores: Float32Array,
+  row: number,
+): SequenceScores {
+  const tokens = scoredTokens(sequence, "completion");
+  const allTokens = scoredTokens(sequence, "all");
+  const [sum, allSum] = [scores[4 * row + 1], scores[4 * row + 2]];
+  return {
+    sum,
+    mean: tokens > 0 ? sum / tokens : 0,
+    tokens,
+    all_sum: allSum,
+    all_mean: allTokens > 0 ? allSum / allTokens : 0,
+    all_tokens: allTokens,
+  };
+}
+
+/** The implicit reward of an answer: beta times what its log-probability gained over the reference's (Rafailov et al. 2023). */
+function rewardOf(ours: SequenceScores, theirs: SequenceScores, beta: number): number {
+  return beta * (ours.sum - theirs.sum);
+}
+
+/** Adds the rewards of a pair. */
+export function withRewards(ours: PairScore, theirs: PairScore, beta: number): PairScore {
+  const chosen = rewardOf(ours.chosen, theirs.chosen, beta);
+  const rejected = rewardOf(ours.rejected, theirs.rejected, beta);
+  return { ...ours, rewards: { chosen, rejected, margin: chosen - rejected } };
+}
+
+/** Adds the reward of a single answer. */
+export function withReward(ours: AnswerScore, theirs: AnswerScore, beta: number): AnswerScore {
+  return { ...ours, reward: rewardOf(ours.completion, theirs.completion, beta) };
 }

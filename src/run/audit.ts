@@ -2,6 +2,7 @@
 import type { Options, Resolved } from "../config/resolve.ts";
 import type { Audit } from "../data/audit.ts";
 import type { PreferencePair } from "../data/pairs.ts";
+import { UserError } from "../errors.ts";
 import { scoreReference } from "../dpo/evaluate.ts";
 import { suspectedFlips } from "../dpo/label_flips.ts";
 import { Reference } from "../dpo/reference.ts";
@@ -19,6 +20,7 @@ import {
   mainDataset,
   type NamedDataset,
   openModel,
+  readAsFirstRow,
 } from "./inputs.ts";
 import type { Ports } from "./ports.ts";
 
@@ -26,8 +28,8 @@ import type { Ports } from "./ports.ts";
 export type AuditedData = DataRecord & { audit: Audit };
 
 /**
- * Audits a preference dataset, and held-out data against it; with a reference, their labels too. The model's tokens are
- * audited; its weights are not read.
+ * Audits a preference dataset, of pairs or of single answers, and held-out data against it; with a reference, the labels of
+ * pairs too. The model's tokens are audited; its weights are not read.
  *
  * @throws {UserError} If options, models or data do not fit together.
  */
@@ -38,11 +40,17 @@ export async function audit(
 ): Promise<AuditedData[]> {
   const directory = await ports.openModelFiles(options.model);
   const [tokenizer, config] = [await loadTokenizer(directory), await readConfig(directory)];
-  const data = dataOptions(options, { config }, options.score);
+  const named = mainDataset(options, "train");
+  const data = await readAsFirstRow(named, dataOptions(options, { config }, options.score), ports);
+  if (data.answers !== undefined && options.reference !== null) {
+    throw new UserError(
+      `Expected pairs for --reference, which doubts their labels, found single answers in ${named.path}: leave it out`,
+    );
+  }
   const caches = withoutCaches(ports, emit);
   const load = (named: NamedDataset, training?: readonly PreferencePair[]) =>
     loadPairsFrom(named, { directory, tokenizer }, data, caches, training);
-  const train = await load(mainDataset(options, "train"));
+  const train = await load(named);
   const datasets = [train];
   for (const named of heldOutDatasets(options)) datasets.push(await load(named, train.pairs));
   if (options.reference !== null) {

@@ -1,6 +1,6 @@
 // This module is browser compatible.
 import type { Audit } from "../data/audit.ts";
-import type { PairScore } from "../dpo/evaluate.ts";
+import type { AnswerScore, PairScore } from "../dpo/evaluate.ts";
 import type { Finding } from "../report/diagnosis.ts";
 import type { RunPlan } from "../report/header.ts";
 import type { Change, DataRecord, MetricsLine, Sample } from "../report/run_record.ts";
@@ -47,7 +47,7 @@ export type RunEvent =
   /** What a stream has read in the end. */
   | { type: "streamed"; data: DataRecord }
   | { type: "saved"; output: string; durationSeconds: number; changes: Change[] }
-  | { type: "scored"; score: PairScore };
+  | { type: "scored"; score: PairScore | AnswerScore };
 
 /** Gets the events of a run, in order. */
 export type Emit = (event: RunEvent) => void;

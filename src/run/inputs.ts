@@ -1,6 +1,7 @@
 // This module is browser compatible.
 /** Models and datasets from the options of a run. */
 import type { Options } from "../config/resolve.ts";
+import { isAnswerRow } from "../data/answer_rows.ts";
 import { type Audit, auditPairs } from "../data/audit.ts";
 import type { NamedColumns } from "../data/columns.ts";
 import type { ParseOptions } from "../data/examples.ts";
@@ -60,15 +61,27 @@ export function parseOptions(flags: Partial<ParseFlags>): ParseOptions {
     promptBoundary: flags.promptBoundary,
     rankedPairs: flags.rankedPairs,
     terms: termColumns(flags),
-    answers: lossOfAnswers(flags),
+    answers: answersOfLoss(flags),
   };
 }
 
-/** The loss of single answers that is asked for, if there is one. */
-function lossOfAnswers(
+/** What a loss of single answers needs of other ones, if one is asked for. */
+function answersOfLoss(
   { lossType, lossWeights = null }: Partial<ParseFlags>,
-): string | undefined {
-  return lossType !== undefined && answersOf({ lossType, lossWeights }) ? lossType : undefined;
+): DataOptions["answers"] {
+  return lossType === undefined ? undefined : answersOf({ lossType, lossWeights }) ?? undefined;
+}
+
+/** How a dataset is read where no loss says whether its rows are pairs or single answers: the first one does. */
+export async function readAsFirstRow(
+  named: NamedDataset,
+  options: DataOptions,
+  ports: Pick<Ports, "openDataset">,
+): Promise<DataOptions> {
+  for await (const row of readRows(await ports.openDataset(named.path, named))) {
+    return isAnswerRow(row, options) ? { ...options, answers: "alone" } : options;
+  }
+  return options;
 }
 
 /** Where margins and weights are, and which of them the loss has no use for, where there is one. */
@@ -182,10 +195,8 @@ export async function loadPairsFrom(
     (faster) => {
       const { answers } = options;
       if (answers === undefined) return loadPairs(readRows(dataset), tokenizer, faster);
-      const together = answersOf({ lossType: answers, lossWeights: null }) === "mismatched"
-        ? named.together ?? USUAL_BATCH
-        : null;
-      return loadAnswers(readRows(dataset), tokenizer, { ...faster, answers }, { together });
+      const together = answers === "mismatched" ? named.together ?? USUAL_BATCH : null;
+      return loadAnswers(readRows(dataset), tokenizer, faster, { together });
     },
   );
   const audit = auditPairs(pairs, rest.counts, training);

@@ -72,8 +72,8 @@ Deno.test("answers: labels that are missing or none, and answers where pairs are
       return true;
     });
   refused(
-    () => parseAnswer(row({ prompt: "q", completion: "a" }), { answers: "kto" }),
-    /line 3: expected "label" \(true or false\) .* with --loss-type kto, found prompt, completion/,
+    () => parseAnswer(row({ prompt: "q", completion: "a" })),
+    /line 3: expected "label" \(true or false\) beside a single answer, .*, found prompt, completion/,
   );
   refused(
     () => parseAnswer(row({ prompt: "q", completion: "a", label: 0.5 })),
@@ -91,7 +91,7 @@ const options = {
   appendEos: false,
   score: "completion",
   vocabSize: 400,
-  answers: "kto",
+  answers: "mismatched",
   terms: { margin: null, weight: null },
 } satisfies DataOptions;
 

@@ -43,6 +43,20 @@ export async function writePairs(path: string, pairs: readonly PreferencePair[])
   return path;
 }
 
+/** Writes the chosen answers as rows of token ids with labels, of which every other one is good. */
+export async function writeAnswers(
+  path: string,
+  pairs: readonly PreferencePair[],
+): Promise<string> {
+  const rows = pairs.map(({ chosen }, i) => ({
+    input_ids: [...chosen.ids],
+    prompt_length: chosen.promptLength,
+    label: i % 2 === 0,
+  }));
+  await Deno.writeTextFile(path, rows.map((row) => `${JSON.stringify(row)}\n`).join(""));
+  return path;
+}
+
 /** A model, and pairs to train on and to hold out. */
 export interface Inputs {
   model: string;

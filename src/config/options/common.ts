@@ -20,8 +20,8 @@ export const COMMON = {
     jobs: "server",
   }),
   reference: text(
-    [...PREFERENCE, "serve", "inspect"],
-    "Reference model (default: the model before training; serve and inspect: none)",
+    [...PREFERENCE, "score", "serve", "inspect"],
+    "Reference model (default: the model before training; score, serve and inspect: none)",
     { default: null, placeholder: "MODEL", resume: "content", jobs: "server" },
   ),
   dataset: text(
@@ -119,7 +119,7 @@ export const COMMON = {
     "Start from random weights; --model gives only configuration and tokenizer",
     { default: false },
   ),
-  beta: number(PREFERENCE, "How strongly the policy is tied to the reference", {
+  beta: number([...PREFERENCE, "score"], "How strongly the policy is tied to the reference", {
     default: 0.1,
     above: 0,
   }),
