@@ -112,12 +112,6 @@ function refuseOfAnswers(values: Values, terms: readonly Term[], refuse: Refuse)
     refuse("--desirable-weight or --undesirable-weight above 0", "0 and 0");
   }
   if (values.streaming) refuse(`no --streaming with ${type}`, "it");
-  if (values.filter !== undefined && values.filter !== "none") {
-    refuse(
-      `--filter none with ${type}, as the filter compares the answers of a pair`,
-      `${values.filter}`,
-    );
-  }
   if (single.loss.answers === "mismatched" && values.perDeviceTrainBatchSize === 1) {
     refuse(
       `--per-device-train-batch-size of at least 2 with ${type}, which sets answers behind each other's prompts`,

@@ -48,6 +48,11 @@ export function parseAnswer(row: DatasetRow, options: ParseOptions = {}): Parsed
   return withTerms(row, { ...parsed, format, columns, terms }, options);
 }
 
+/** Understands a row as the options say: as answers, or as a pair. */
+export function parsePreference(row: DatasetRow, options: ParseOptions): ParsedRow {
+  return options.answers === undefined ? parsePair(row, options) : parseAnswer(row, options);
+}
+
 /** Whether a row is a single answer with a label, of which no loss says so. */
 export function isAnswerRow(row: DatasetRow, { columns }: ParseOptions): boolean {
   const plain = plainRow(row);

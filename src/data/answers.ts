@@ -43,10 +43,16 @@ export async function loadAnswers(
   }));
   // Counts are of answers from here on.
   const perRow = answers.length / rows.length;
-  const { examples, kept } = counts;
+  const { examples, kept, filtered } = counts;
   return {
     pairs,
-    counts: { ...counts, examples: examples * perRow, kept: kept * perRow, identicalPairs: 0 },
+    counts: {
+      ...counts,
+      examples: examples * perRow,
+      kept: kept * perRow,
+      filtered: filtered * perRow,
+      identicalPairs: 0,
+    },
     ...rest,
     // Other sequences than those of the rows: scores of these must not be taken for scores of those.
     hash: await cacheKey({ answers: hash, together }),

@@ -90,9 +90,14 @@ export class PairFilter {
   /**
    * @param where How messages call the pair.
    * @returns The rules that the pair fails; none if it is kept.
-   * @throws {UserError} If the pair has no text and may not be kept without.
+   * @throws {UserError} If it is a single answer, or has no text and may not be kept without.
    */
   judge(example: Example, where: string): FilterRule[] {
+    if (example.completions.length === 1) {
+      throw new UserError(
+        `Cannot filter ${where}: expected a pair, whose answers the filter compares, found a single answer: use --filter none`,
+      );
+    }
     this.#pairs++;
     if (example.kind === "tokens") {
       if (this.options.tokens === "keep") {

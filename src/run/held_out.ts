@@ -1,6 +1,6 @@
 // This module is browser compatible.
 import type { Options } from "../config/resolve.ts";
-import { parsePair } from "../data/pair_rows.ts";
+import { parsePreference } from "../data/answer_rows.ts";
 import type { PairFilter } from "../data/filter.ts";
 import type { DataOptions } from "../data/prepare.ts";
 import type { PreferencePair } from "../data/pairs.ts";
@@ -231,8 +231,9 @@ async function strongPairs(
 ): Promise<PreferencePair[] | null> {
   const isStrong: boolean[] = [];
   for await (const row of readRows(await ports.openDataset(named.path, named))) {
-    const { example, others = [] } = parsePair(row, options);
+    const { example, others = [] } = parsePreference(row, options);
     const examples = example === null ? [] : [example, ...others];
+    if (example?.completions.length === 1) return null; // a single answer is neither strong nor weak
     // Of a row with several pairs all must be strong, and each is counted.
     const failed = examples.map((one) => filter.judge(one, row.where).length);
     isStrong.push(failed.length > 0 && failed.every((rules) => rules === 0));

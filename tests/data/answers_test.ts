@@ -4,10 +4,14 @@ import { loadAnswers } from "../../src/data/answers.ts";
 import { auditPairs } from "../../src/data/audit.ts";
 import { parsePair } from "../../src/data/pair_rows.ts";
 import { type DataOptions, loadPairs } from "../../src/data/pairs.ts";
+import { PairFilter } from "../../src/data/filter.ts";
+import { FILTER_RULES } from "../../src/config/options.ts";
+import type { FilterLimits } from "../../src/data/filter_report.ts";
 import { UserError } from "../../src/errors.ts";
 import { byteTokenizer } from "../text/byte_tokenizer.ts";
 
 const row = (value: Record<string, unknown>, i = 3) => ({ where: `f.jsonl, line ${i}`, value });
+const OFF = Object.fromEntries(FILTER_RULES.map((rule) => [rule, "off"])) as FilterLimits;
 const user = (content: string) => ({ role: "user", content });
 const assistant = (content: string) => ({ role: "assistant", content });
 
@@ -158,6 +162,14 @@ Deno.test("answers: pairs are taken apart, and what is not alike is refused", as
     ],
   );
   assert.deepEqual([counts.rows, counts.examples, counts.kept], [2, 4, 4]);
+  // The filter judges pairs, and both answers of one go or stay.
+  const limits = { ...OFF, minChars: 4 };
+  const texts = [1, 5].map((n) => row({ prompt: "q", chosen: "c".repeat(n), rejected: "rrrr" }));
+  const strong = await loadAnswers(texts, await byteTokenizer(), {
+    ...{ ...options, maxLengthTokens: 9, filter: new PairFilter(limits, { tokens: "refuse" }) },
+  }, { together: null });
+  assert.deepEqual(strong.pairs.map(({ index, label }) => [index, label]), [[1, true], [1, false]]);
+  assert.deepEqual([strong.counts.examples, strong.counts.kept, strong.counts.filtered], [4, 2, 2]);
   const hashes = await Promise.all([2, 4, null].map(async (together) => {
     const { hash } = await loadAnswers([pair(0), pair(1)], null, options, { together });
     return hash;

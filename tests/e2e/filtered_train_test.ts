@@ -40,6 +40,37 @@ Deno.test("the seed preset trains on strong pairs alone, and the header and the 
     assert.match(await Deno.readTextFile(`${path}/run/README.md`), /Filtered: 3 of 4 pairs/);
   }));
 
+Deno.test("KTO takes strong pairs apart, and measures held-out answers of strong pairs by themselves", () =>
+  inTemporaryDirectory(async (path) => {
+    const strong = (await shippedRows("train")).slice(0, 4);
+    const weak = { ...strong[0], chosen: [{ role: "assistant", content: "I don't know." }] };
+    const write = async (name: string, rows: unknown[]) => {
+      await Deno.writeTextFile(name, rows.map((row) => JSON.stringify(row)).join("\n"));
+      return name;
+    };
+    const dataset = await write(`${path}/rows.jsonl`, [weak, ...strong]);
+    const single = { prompt: weak.prompt, completion: weak.chosen, label: false };
+    const flags = (heldOut: string, output: string) =>
+      [
+        ...["train", "--loss-type", "kto", "--filter", "strong", "--min-chars", "off"],
+        ...["--dataset", dataset, "--eval-dataset", heldOut, "--output", `${path}/${output}`],
+        ...["--max-steps", 1, "--per-device-train-batch-size", 4],
+      ] as [string, ...(string | number)[]];
+    const { stderr } = await runOk(...flags(dataset, "run"));
+    assert.match(stderr, /data .*: 8 of 10 answers of 5 rows, 2 rejected by the filter/);
+    assert.match(stderr, /filter +4 of 5 pairs are strong, max-weak-phrases rejects 1, /);
+    assert.match(stderr, /filter .*: 8 measured by themselves too; 4 of 5 pairs are strong/);
+    const metrics = jsonLines<Record<string, number>>(
+      await Deno.readTextFile(`${path}/run/metrics.jsonl`),
+    );
+    assert.equal(metrics[0].eval_filtered_loss, 0.5);
+    // Of single answers nobody knows whether they are strong.
+    const lone = await write(`${path}/lone.jsonl`, [single, { ...single, label: true }]);
+    await runOk(...flags(lone, "lone"));
+    const { data } = await recordOf(`${path}/lone`);
+    assert.deepEqual([data[1].counts.kept, data[1].filter.pairs], [2, 0]);
+  }));
+
 Deno.test("token ids have no text: the preset's filter says that it is not applied, --filter strong refuses", () =>
   inTemporaryDirectory(async (path) => {
     const model = await writeModel(`${path}/model`);
