@@ -28,7 +28,7 @@ export class RunPrinter {
 
   show(event: RunEvent): void {
     if (event.type === "started") this.#start(event);
-    for (const line of wordsOf(event, this.options.command === "train" ? "pairs" : "rows")) {
+    for (const line of wordsOf(event)) {
       if (!line.detail || this.options.verbose) this.#say(line.text);
     }
     if (event.type === "stepped") this.#step(event.metrics);

@@ -111,7 +111,6 @@ function refuseOfAnswers(values: Values, terms: readonly Term[], refuse: Refuse)
   if (values.desirableWeight === 0 && values.undesirableWeight === 0) {
     refuse("--desirable-weight or --undesirable-weight above 0", "0 and 0");
   }
-  if (values.streaming) refuse(`no --streaming with ${type}`, "it");
   if (single.loss.answers === "mismatched" && values.perDeviceTrainBatchSize === 1) {
     refuse(
       `--per-device-train-batch-size of at least 2 with ${type}, which sets answers behind each other's prompts`,

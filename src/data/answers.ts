@@ -5,7 +5,7 @@ import type { TextTokenizer } from "../text/tokenizer.ts";
 import { parseAnswer } from "./answer_rows.ts";
 import type { LoadedPairs, PreferencePair } from "./pairs.ts";
 import { type DataOptions, prepareRows } from "./prepare.ts";
-import type { PreparedRow } from "./prepared.ts";
+import type { DataCounts, PreparedRow } from "./prepared.ts";
 import type { DatasetRow } from "./rows.ts";
 import type { TokenSequence } from "./truncate.ts";
 
@@ -32,35 +32,50 @@ export async function loadAnswers(
 ): Promise<LoadedPairs> {
   const parse = (row: DatasetRow) => parseAnswer(row, options);
   const { rows, counts, hash, ...rest } = await prepareRows(source, parse, tokenizer, options);
-  const answers = apart(rows);
-  const pairs = answers.map(({ index, sequences: [answer], terms }, i): PreferencePair => ({
-    index,
-    chosen: answer,
-    rejected: together === null
-      ? promptOf(answer)
-      : behind(answer, answers[neighborOf(i, answers.length, together)], options.maxLengthTokens),
-    ...terms,
-  }));
-  // Counts are of answers from here on.
+  const answers = takenApart(rows);
   const perRow = answers.length / rows.length;
-  const { examples, kept, filtered } = counts;
   return {
-    pairs,
-    counts: {
-      ...counts,
-      examples: examples * perRow,
-      kept: kept * perRow,
-      filtered: filtered * perRow,
-      identicalPairs: 0,
-    },
+    pairs: pairedAnswers(answers, together, options.maxLengthTokens),
+    counts: { ...countsOfAnswers(counts, perRow), identicalPairs: 0 },
     ...rest,
     // Other sequences than those of the rows: scores of these must not be taken for scores of those.
     hash: await cacheKey({ answers: hash, together }),
   };
 }
 
+/**
+ * Single answers as their losses take them.
+ *
+ * @param together See `AnswerOptions`.
+ */
+export function pairedAnswers(
+  answers: readonly PreparedRow[],
+  together: AnswerOptions["together"],
+  maxLengthTokens: number,
+): PreferencePair[] {
+  return answers.map(({ index, sequences: [answer], terms }, i) => ({
+    index,
+    chosen: answer,
+    rejected: together === null
+      ? promptOf(answer)
+      : behind(answer, answers[neighborOf(i, answers.length, together)], maxLengthTokens),
+    ...terms,
+  }));
+}
+
+/** @param counts Of pairs, if `perRow` is 2. */
+export function countsOfAnswers(counts: DataCounts, perRow: number): DataCounts {
+  const { examples, kept, filtered } = counts;
+  return {
+    ...counts,
+    examples: examples * perRow,
+    kept: kept * perRow,
+    filtered: filtered * perRow,
+  };
+}
+
 /** Answers of pairs one by one; others as they are. */
-function apart(rows: readonly PreparedRow[]): PreparedRow[] {
+export function takenApart(rows: readonly PreparedRow[]): PreparedRow[] {
   if (rows[0].sequences.length === 1) return [...rows];
   const answers: PreparedRow[] = [];
   for (let begin = 0; begin < rows.length; begin += UNPAIRED_ROWS) {

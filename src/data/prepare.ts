@@ -41,6 +41,8 @@ export class RowPreparer {
   encoding = "";
   /** The shape of the first row, which all must have. */
   #shape: string | null = null;
+  /** Of each example; 0 before the first. */
+  completions = 0;
   /** Whether rows are a tool's, made into pairs. */
   translated = false;
   /** Whether a row has a weight above 0, as those have without one of their own. */
@@ -148,6 +150,7 @@ export class RowPreparer {
       );
     }
     if (this.encoding === "" && parsed.example !== null) {
+      this.completions = parsed.example.completions.length;
       this.encoding = encodingInWords(parsed.example.kind, this.tokenizer, this.options);
     }
     this.translated ||= parsed.translated ?? false;

@@ -7,7 +7,7 @@ import type { Best } from "./evaluation_plan.ts";
 import type { RunEvent } from "./events.ts";
 
 /** What people read of a training's event. Steps and their metrics are for whoever shows progress: of them nothing is said. */
-export function wordsOf(event: RunEvent, unit: "pairs" | "rows" = "pairs"): Line[] {
+export function wordsOf(event: RunEvent): Line[] {
   switch (event.type) {
     case "planned":
     case "cached":
@@ -46,7 +46,7 @@ export function wordsOf(event: RunEvent, unit: "pairs" | "rows" = "pairs"): Line
     case "diagnosed":
       return say(...event.findings.map(({ text }) => `diagnosis  ${text}`));
     case "streamed":
-      return say(`data       read ${countsInWords(event.data.counts, unit)}`);
+      return say(`data       read ${countsInWords(event.data.counts, event.unit)}`);
     default:
       return [];
   }

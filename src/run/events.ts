@@ -4,6 +4,7 @@ import type { AnswerScore, PairScore } from "../dpo/evaluate.ts";
 import type { Finding } from "../report/diagnosis.ts";
 import type { RunPlan } from "../report/header.ts";
 import type { Change, DataRecord, MetricsLine, Sample } from "../report/run_record.ts";
+import type { Unit } from "../report/words.ts";
 import type { Best } from "./evaluation_plan.ts";
 import type { StepMetrics } from "../train/step_metrics.ts";
 
@@ -45,7 +46,7 @@ export type RunEvent =
   /** What stands out of the numbers of a training that has ended. */
   | { type: "diagnosed"; findings: Finding[] }
   /** What a stream has read in the end. */
-  | { type: "streamed"; data: DataRecord }
+  | { type: "streamed"; data: DataRecord; unit: Unit }
   | { type: "saved"; output: string; durationSeconds: number; changes: Change[] }
   | { type: "scored"; score: PairScore | AnswerScore };
 

@@ -143,7 +143,7 @@ export async function sft(
     await evaluateAt(steps);
     if (rows.stream) {
       const { record } = rows.data();
-      events.emit({ type: "streamed", data: record });
+      events.emit({ type: "streamed", data: record, unit: "rows" });
       run.data[0] = record;
     }
     await saveRun(run, []);

@@ -12,7 +12,7 @@ import {
   isEvaluation,
   type Sample,
 } from "../report/run_record.ts";
-import { factsOf } from "../report/words.ts";
+import { factsOf, unitOfLoss } from "../report/words.ts";
 import type { StepMetrics } from "../train/step_metrics.ts";
 import { Plateau } from "../train/plateau.ts";
 import { fitMemory } from "../train/fit_memory.ts";
@@ -219,7 +219,7 @@ export async function train(
     });
     if (rows.stream) {
       const { record } = rows.data();
-      events.emit({ type: "streamed", data: record });
+      events.emit({ type: "streamed", data: record, unit: unitOfLoss(options) });
       run.data.unshift(record);
     }
     await saveRun(run, samples);

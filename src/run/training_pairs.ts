@@ -1,16 +1,19 @@
 // This module is browser compatible.
 /** The pairs that `train` learns from: all in memory, or read as training goes on. */
 import type { Options, Resolved } from "../config/resolve.ts";
-import { parsePair } from "../data/pair_rows.ts";
+import { parsePreference } from "../data/answer_rows.ts";
+import { countsOfAnswers, pairedAnswers, takenApart } from "../data/answers.ts";
 import type { PairFilter } from "../data/filter.ts";
 import { pairOf, type PreferencePair } from "../data/pairs.ts";
 import type { DataOptions } from "../data/prepare.ts";
+import type { PreparedRow } from "../data/prepared.ts";
+import type { DatasetRow } from "../data/rows.ts";
 import { treeTokens } from "../dpo/pack.ts";
 import { plannedRows } from "../train/step_rows.ts";
 import type { Caches } from "./caches.ts";
 import { loadPairsFrom, mainDataset } from "./inputs.ts";
 import type { StoredModel } from "./ports.ts";
-import { streamRows } from "./streamed_rows.ts";
+import { type StreamedKind, streamRows } from "./streamed_rows.ts";
 import { largestOf, planOf, type TrainingRows } from "./training_run.ts";
 
 /** @throws {UserError} If the dataset cannot be read or used. */
@@ -27,9 +30,7 @@ export async function openTrainingPairs(
       options,
       model.tokenizer,
       { ...data, filter },
-      (row) => parsePair(row, data),
-      pairOf,
-      2,
+      streamedKind(data, options.perDeviceTrainBatchSize),
       caches.ports,
     )
     : await loadTrainingPairs(options, model, {
@@ -37,6 +38,30 @@ export async function openTrainingPairs(
       filter,
       maxRows: options.maxPairs === 0 ? undefined : options.maxPairs,
     }, caches);
+}
+
+/** @param together Rows that are trained together. */
+function streamedKind(data: DataOptions, together: number): StreamedKind<PreferencePair> {
+  const parse = (row: DatasetRow) => parsePreference(row, data);
+  const { answers, maxLengthTokens } = data;
+  if (answers === undefined) {
+    return {
+      parse,
+      toRows: (step) => step.map(pairOf),
+      most: { sequences: 2, toRow: pairOf },
+    };
+  }
+  const paired = (rows: readonly PreparedRow[]) =>
+    pairedAnswers(rows, answers === "alone" ? null : together, maxLengthTokens);
+  return {
+    parse,
+    apart: (row) => takenApart([row]),
+    toRows: paired,
+    most: answers === "alone"
+      ? { sequences: 1, toRow: (row) => paired([row])[0] }
+      : { sequences: 2, toRow: pairOf },
+    countsOf: (counts, { completions }) => countsOfAnswers(counts, completions),
+  };
 }
 
 async function loadTrainingPairs(

@@ -21,9 +21,12 @@ export async function openTrainingSequences(
   caches: Caches,
 ): Promise<TrainingRows<TextRow>> {
   if (options.streaming) {
-    const { tokenizer } = model;
     const toRow = ({ index, sequences: [only] }: PreparedRow): TextRow => ({ index, ...only });
-    return await streamRows(options, tokenizer, data, parseSequence, toRow, 1, caches.ports);
+    return await streamRows(options, model.tokenizer, data, {
+      parse: parseSequence,
+      toRows: (step) => step.map(toRow),
+      most: { sequences: 1, toRow },
+    }, caches.ports);
   }
   const named = mainDataset(options, "train");
   const { sequences, record } = await loadSequencesFrom(named, model, data, caches);

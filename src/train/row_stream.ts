@@ -28,6 +28,14 @@ export interface StreamPosition {
   waiting?: number;
 }
 
+/** What steps are made from, of what rows of a dataset are made into. */
+export interface StreamedRows<Row> {
+  /** Takes a row apart, where a step counts its parts; a row as it is if absent. */
+  apart?(row: PreparedRow): PreparedRow[];
+  /** Makes the rows of a step. */
+  toRows(step: readonly PreparedRow[]): Row[];
+}
+
 interface NumberedRow {
   /** In dataset order. */
   index: number;
@@ -52,16 +60,15 @@ export class RowStream<Row> implements StepRows {
   #drawn = 0;
   #rowsPerPass: number | null = null;
   /** What the row drawn last makes beyond the step. */
-  #waiting: Row[] = [];
+  #waiting: PreparedRow[] = [];
 
   /**
    * @param open Reads the dataset from its beginning.
-   * @param toRow What a step is made from, of what a row is made into.
    */
   constructor(
     readonly open: () => AsyncIterable<DatasetRow>,
     readonly preparer: RowPreparer,
-    readonly toRow: (prepared: PreparedRow) => Row,
+    readonly streamed: StreamedRows<Row>,
     readonly options: StreamOptions,
   ) {}
 
@@ -107,23 +114,24 @@ export class RowStream<Row> implements StepRows {
   }
 
   async next(): Promise<NextRows> {
-    this.rows.length = 0;
     const pass = this.#pass;
     const { rowsPerStep } = this.options;
-    while (this.rows.length < rowsPerStep) {
-      const waiting = this.#waiting.splice(0, rowsPerStep - this.rows.length);
+    const step: PreparedRow[] = [];
+    while (step.length < rowsPerStep) {
+      const waiting = this.#waiting.splice(0, rowsPerStep - step.length);
       if (waiting.length > 0) {
-        this.rows.push(...waiting);
+        step.push(...waiting);
         continue;
       }
       const drawn = await this.#draw();
       if (drawn === null) {
-        if (this.rows.length > 0) break;
+        if (step.length > 0) break;
         await this.#nextPass();
         return await this.next();
       }
       this.#waiting = this.#prepare(drawn);
     }
+    this.rows.splice(0, this.rows.length, ...this.streamed.toRows(step));
     const { counts } = this.preparer;
     if (counts.rows >= CHECKED_ROWS[0] && counts.rows <= CHECKED_ROWS[1]) this.preparer.check();
     const share = this.#rowsPerPass === null ? 0 : this.#drawn / this.#rowsPerPass;
@@ -131,8 +139,10 @@ export class RowStream<Row> implements StepRows {
     return { rows, pass, epoch: pass + share };
   }
 
-  #prepare({ row, index }: NumberedRow): Row[] {
-    return this.preparer.prepare(row).map((example) => this.toRow({ index, ...example }));
+  #prepare({ row, index }: NumberedRow): PreparedRow[] {
+    const prepared = this.preparer.prepare(row).map((example) => ({ index, ...example }));
+    const { apart } = this.streamed;
+    return apart ? prepared.flatMap(apart) : prepared;
   }
 
   /** Closes the file that is read from. */

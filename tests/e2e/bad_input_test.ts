@@ -259,7 +259,6 @@ Deno.test("refused: single answers for a loss of pairs and the other way round, 
     await write(answer);
     await train(/--loss-type kto alone.*found kto,sft/, "--loss-type", "kto,sft");
     await train(/--per-device-train-batch-size of at least 2/, ...kto, "--batch-size", 1);
-    await train(/no --streaming with --loss-type kto/, ...kto, "--streaming", "--max-steps", 1);
     await train(/line 1: expected a pair, .*: use --filter none/, ...kto, "--filter", "strong");
     await train(/no --use-weighting with --loss-type kto/, ...kto, "--use-weighting");
     await train(/--undesirable-weight only with --loss-type kto or apo/, "--undesirable-weight", 2);

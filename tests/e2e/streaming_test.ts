@@ -2,7 +2,15 @@
 import assert from "node:assert/strict";
 import { randomPairs } from "../model/small_models.ts";
 import { inTemporaryDirectory, run, runOk } from "./command.ts";
-import { inputFlags, readMetrics, readModel, writeInputs, writePairs } from "./inputs.ts";
+import {
+  inputFlags,
+  readMetrics,
+  readModel,
+  writeAnswers,
+  writeInputs,
+  writeModel,
+  writePairs,
+} from "./inputs.ts";
 
 const FLAGS = [
   ...["--streaming", "--max-steps", 12, "--batch-size", 3, "--learning-rate", 1e-3],
@@ -45,6 +53,60 @@ Deno.test("train --streaming: resumed in any pass it has the bits of the whole r
     const changed = await run("train", ...flags, "--output", whole, "--resume");
     assert.equal(changed.code, 2);
     assert.match(changed.stderr, /Cannot resume: expected data "[0-9a-f]{64}"/);
+  }));
+
+Deno.test("KTO --streaming: without shuffling it has the bits of answers in memory, and resumed those of the whole run", () =>
+  inTemporaryDirectory(async (directory) => {
+    const model = await writeModel(`${directory}/model`);
+    const dataset = await writeAnswers(`${directory}/answers.jsonl`, randomPairs(1, 10, 113, 30));
+    const flags = [
+      ...["--model", model, "--dataset", dataset, "--loss-type", "kto", "--max-length", 64],
+      ...["--batch-size", 3, "--gradient-accumulation-steps", 2, "--learning-rate", 1e-3],
+    ];
+    // In memory, too, the last step of a pass has the last four answers, one of them in a batch of its own.
+    const inOrder = async (output: string, ...more: string[]) => {
+      await runOk("train", ...flags, "--max-steps", 5, "--no-shuffle", ...more, "--output", output);
+      const lines = await readMetrics(output);
+      return lines.map(({ epoch: _, ...line }) => line);
+    };
+    const [streamed, inMemory] = [`${directory}/streamed`, `${directory}/memory`];
+    assert.deepEqual(await inOrder(streamed, "--streaming"), await inOrder(inMemory));
+    assert.deepEqual(await readModel(streamed), await readModel(inMemory));
+
+    const [whole, parts] = [`${directory}/whole`, `${directory}/parts`];
+    const shuffled = [...flags, "--streaming", "--shuffle-buffer-size", 4];
+    const { stderr } = await runOk("train", ...shuffled, "--max-steps", 5, "--output", whole);
+    assert.match(stderr, /data {7}read 26 of 26 answers$/m);
+    const early = ["--max-steps", 3, "--save-steps", 3, "--output", parts];
+    await runOk("train", ...shuffled, ...early);
+    await runOk("train", ...shuffled, "--max-steps", 5, "--output", parts, "--resume");
+    assert.deepEqual(await readModel(parts), await readModel(whole));
+    assert.deepEqual(await readMetrics(parts), await readMetrics(whole));
+  }));
+
+Deno.test("--streaming takes pairs apart for losses of single answers, also where a step ends amid a pair", () =>
+  inTemporaryDirectory(async (directory) => {
+    const { model, pairs } = await writeInputs(directory, 5);
+    const flags = [
+      ...["--model", model, "--dataset", pairs, "--loss-type", "apo_zero_unpaired"],
+      ...["--batch-size", 3, "--learning-rate", 1e-3, "--max-length", 64, "--no-shuffle"],
+      ...["--streaming"],
+    ];
+    const [whole, parts] = [`${directory}/whole`, `${directory}/parts`];
+    const { stderr } = await runOk("train", ...flags, "--max-steps", 5, "--output", whole);
+    // Four steps of ten answers, and three of the next pass, of two pairs.
+    assert.match(stderr, /data {7}read 14 of 14 answers of 7 rows$/m);
+    const lines = await readMetrics(whole);
+    assert.deepEqual(lines.map((line) => "rewards/rejected" in line), [
+      true,
+      true,
+      true,
+      true,
+      true,
+    ]);
+    await runOk("train", ...flags, "--max-steps", 1, "--save-steps", 1, "--output", parts);
+    await runOk("train", ...flags, "--max-steps", 5, "--output", parts, "--resume");
+    assert.deepEqual(await readModel(parts), await readModel(whole));
   }));
 
 Deno.test("train --streaming: starts and ends before the rest of the dataset is read", () =>

@@ -35,7 +35,8 @@ function streamOf(
   changes: Partial<DataOptions> = {},
 ) {
   const preparer = new RowPreparer(parsePair, null, { ...data, ...changes });
-  return new RowStream(open, preparer, ({ index }) => index, {
+  const toRows = (step: readonly PreparedRow[]) => step.map(({ index }) => index);
+  return new RowStream(open, preparer, { toRows }, {
     rowsPerStep: 4,
     bufferRows: 8,
     seed: 7,
@@ -141,7 +142,8 @@ Deno.test("stream: rows with several pairs, also where a step ends amid a row's"
     const parse = (row: DatasetRow) => parsePair(row, { rankedPairs: "best-all" });
     const preparer = new RowPreparer(parse, tokenizer, { ...data, maxLengthTokens: 64 });
     const toRow = ({ index, sequences: [, { ids }] }: PreparedRow) => `${index}${ids.at(-1)}`;
-    return new RowStream(open, preparer, toRow, { rowsPerStep: 4, bufferRows: 3, seed: 7 });
+    const toRows = (step: readonly PreparedRow[]) => step.map(toRow);
+    return new RowStream(open, preparer, { toRows }, { rowsPerStep: 4, bufferRows: 3, seed: 7 });
   };
   const next = async (stream: ReturnType<typeof streamed>) => {
     const { rows, pass } = await stream.next();
