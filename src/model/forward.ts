@@ -18,7 +18,6 @@ import {
   layerActivations,
 } from "./layer.ts";
 import { adapterRowBytes } from "./low_rank.ts";
-import type { Model } from "./model.ts";
 import { forManyRows, type Operators } from "./operators.ts";
 import type { Weights } from "./weights.ts";
 
@@ -50,7 +49,7 @@ export function mostTokensTogether(gpu: Gpu, weights: Weights): number {
 }
 
 /** Tokens that a forward pass without backward should take together. */
-export function tokensPerPass({ gpu, weights }: Pick<Model, "gpu" | "weights">): number {
+export function tokensPerPass({ gpu, weights }: { gpu: Gpu; weights: Weights }): number {
   return Math.min(tuned(gpu, "scoredTokens"), mostTokensTogether(gpu, weights));
 }
 
