@@ -35,10 +35,13 @@ async function killedAt(step: number, flags: (string | number)[]): Promise<void>
 }
 
 const ACCUMULATED = ["--gradient-accumulation-steps", 2];
-const CASES: [name: string, flags: (string | number)[], read: typeof readModel][] = [
+type Case = [name: string, flags: (string | number)[], read: typeof readModel];
+const CASES: Case[] = [
   ["f32", ["--precision", "f32"], readModel],
   ["f16, accumulated", ["--precision", "f16", ...ACCUMULATED], readModel],
   ["LoRA, accumulated", ["--precision", "f32", "--lora-r", 4, ...ACCUMULATED], readAdapter],
+  // Single answers: the pairs are taken apart.
+  ["KTO, f16, LoRA", ["--loss-type", "kto", "--precision", "f16", "--lora-r", 4], readAdapter],
 ];
 
 for (const [name, more, read] of CASES) {

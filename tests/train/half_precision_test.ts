@@ -11,7 +11,14 @@ import { openDataset } from "../../src/platform/datasets.ts";
 import { openDirectory } from "../../src/platform/files.ts";
 import { loadTokenizer } from "../../src/text/tokenizer.ts";
 import { gpu, lackOfF16 } from "../kernels/harness.ts";
-import { options, randomPairs, smallConfig, takeStep, tensorsOf } from "../model/small_models.ts";
+import {
+  options,
+  randomCheckpoint,
+  randomPairs,
+  smallConfig,
+  takeStep,
+  tensorsOf,
+} from "../model/small_models.ts";
 import { unless } from "../skip.ts";
 
 type Gradients = Map<string, Float32Array>;
@@ -40,8 +47,9 @@ async function gradientsOf(
   checkpoint: Checkpoint,
   pairs: readonly PreferencePair[],
   precision: Precision,
+  flags: Record<string, string | number> = {},
 ): Promise<Gradients> {
-  const all = options("train", { "max-length": 128 });
+  const all = options("train", { "max-length": 128, ...flags });
   const training = await startDpo(gpu, checkpoint, null, pairs, all, precision);
   return (await takeStep(training, [...pairs.keys()])).gradients;
 }
@@ -87,6 +95,20 @@ for (const [name, config] of Object.entries(SHAPES)) {
         await gradientsOf(checkpoint, pairs, "f16"),
         await gradientsOf(checkpoint, pairs, "f32"),
       );
+    },
+  });
+}
+
+for (const loss of ["kto", "apo_zero_unpaired"]) {
+  Deno.test({
+    ...unless(lackOfF16, `f16 gradients are f32 gradients: single answers, ${loss}`),
+    async fn() {
+      const checkpoint = randomCheckpoint(smallConfig({ ...shape, hidden_size: 96 }), 1);
+      const answers = randomPairs(2, 5, checkpoint.config.vocabSize, 24)
+        .map((pair, i) => ({ ...pair, label: i % 2 === 0 }));
+      const of = (precision: Precision) =>
+        gradientsOf(checkpoint, answers, precision, { "loss-type": loss });
+      compare(await of("f16"), await of("f32"));
     },
   });
 }
