@@ -3,11 +3,12 @@ import { type Context, Hono } from "hono";
 import { describeRoute } from "hono-openapi";
 import { z } from "zod";
 import { commandLineOf } from "../src/serve/command_line.ts";
-import { snakeCase } from "../src/config/values.ts";
+import { snakeCase, stemOf } from "../src/config/values.ts";
 import { isUnderWay, type Job, type JobEvent } from "../src/serve/job_queue.ts";
 import type { Hyperparameters } from "../src/serve/job_options.ts";
 import type { ModelPool } from "../src/serve/model_pool.ts";
 import { modelName, type RunStore } from "../src/serve/runs.ts";
+import type { TrainingFile, TrainingFiles } from "../src/serve/training_files.ts";
 import type { NamedModel, Training, TrainingRequest, Trainings } from "../src/serve/trainings.ts";
 import { noModel } from "./api.ts";
 import { ApiError, outOfService } from "./errors.ts";
@@ -19,11 +20,24 @@ import { json, query } from "./validate.ts";
 const tag = { tags: ["fine-tuning"] };
 const auto = (number: z.ZodNumber) => z.union([z.literal("auto"), number]).nullish();
 
+const OptionValue = z.union([z.string().max(512), z.number(), z.boolean()]);
+
 /** Options of a command by name, in any spelling. */
-export const GivenOptions = z.record(
-  z.string().max(64),
-  z.union([z.string().max(512), z.number(), z.boolean()]),
-).nullish();
+export const GivenOptions = z.record(z.string().max(64), OptionValue).nullish();
+
+/** Held-out sets that one job may have. */
+const MOST_SETS = 16;
+const FileId = z.string().max(512);
+
+/** Files of /v1/files to hold out: one, several called by their names, or several with other names. */
+const HeldOutFiles = z.union([
+  FileId,
+  z.array(FileId).min(1).max(MOST_SETS),
+  z.record(z.string().regex(/^[\w.-]{1,64}$/), FileId).refine((sets) => {
+    const { length } = Object.keys(sets);
+    return length > 0 && length <= MOST_SETS;
+  }, `expected 1 to ${MOST_SETS} sets`),
+]);
 
 const JobRequest = z.strictObject({
   model: z.string().max(512),
@@ -47,7 +61,10 @@ const JobRequest = z.strictObject({
   ).nullish(),
   metadata: z.record(z.string().max(64), z.string().max(512)).nullish(),
   integrations: z.array(z.never()).nullish(),
-  smoldpo: GivenOptions.describe("Options of `train` by their own names, such as learning_rate"),
+  smoldpo: z.object({ eval_dataset: HeldOutFiles.nullish() }).catchall(OptionValue).nullish()
+    .describe(
+      "Options of `train` by their own names, such as learning_rate; eval_dataset takes files of /v1/files, also as a list or a map of names",
+    ),
 }).meta({ id: "FineTuningJobRequest" });
 type JobRequest = z.infer<typeof JobRequest>;
 
@@ -56,18 +73,16 @@ export function jobRoutes(trainings: Trainings, runs: RunStore, log: (line: stri
 
   const understood = async (request: JobRequest): Promise<TrainingRequest> => {
     if (!pool.grows) throw trainsNothing();
-    const validation = request.validation_file ?? null;
+    const { eval_dataset: heldOut, ...options } = request.smoldpo ?? {};
     return {
       model: await storedModel(pool, request.model),
       trainingFile: await fileOf(files, request.training_file, "training_file"),
-      validationFile: validation === null
-        ? null
-        : await fileOf(files, validation, "validation_file"),
+      ...await heldOutOf(files, request.validation_file, heldOut),
       hyperparameters: given(request.method.dpo?.hyperparameters ?? {}),
       seed: request.seed ?? null,
       suffix: request.suffix ?? null,
       metadata: request.metadata ?? null,
-      options: request.smoldpo ?? {},
+      options,
     };
   };
 
@@ -226,6 +241,37 @@ export async function storedModel(
   return path === null ? noModel(pool, name, param) : { name, path };
 }
 
+/** @throws {ApiError} If there is no such file, or two of a list are called alike. */
+async function heldOutOf(
+  files: TrainingFiles,
+  validation: string | null | undefined,
+  given: z.infer<typeof HeldOutFiles> | null | undefined,
+): Promise<Pick<TrainingRequest, "validationFile" | "heldOutFiles">> {
+  const refuse = (message: string): never => {
+    throw new ApiError(400, message, { param: EVAL_DATASET });
+  };
+  if (given == null) {
+    return {
+      validationFile: validation ? await fileOf(files, validation, "validation_file") : null,
+    };
+  }
+  if (validation) refuse('Expected one of "validation_file" and "eval_dataset", found both');
+  const file = (id: string) => fileOf(files, id, EVAL_DATASET);
+  if (typeof given === "string") return { validationFile: await file(given) };
+  const heldOutFiles = new Map<string, TrainingFile>();
+  for (const [key, id] of Object.entries(given)) {
+    const found = await file(id);
+    const name = Array.isArray(given) ? stemOf(found.filename).replaceAll(/[^\w.-]/g, "_") : key;
+    if (heldOutFiles.has(name)) {
+      refuse(`Expected held-out sets with names of their own, found two of "${name}": give a map`);
+    }
+    heldOutFiles.set(name, found);
+  }
+  return { validationFile: null, heldOutFiles: Object.fromEntries(heldOutFiles) };
+}
+
+const EVAL_DATASET = "smoldpo.eval_dataset";
+
 /** Those that are not left to us. */
 function given(fields: { [N in keyof Hyperparameters]: Hyperparameters[N] | "auto" | null }) {
   return Object.fromEntries(
@@ -266,6 +312,7 @@ function described(job: Job<Training>) {
     metadata: request.metadata,
     smoldpo: {
       ...request.options,
+      ...request.heldOutFiles && { eval_dataset: idsOf(request.heldOutFiles) },
       command: commandLineOf(resolved),
       run: job.id,
       training_filename: request.trainingFile.filename,
@@ -275,6 +322,9 @@ function described(job: Job<Training>) {
     },
   };
 }
+
+const idsOf = (sets: Readonly<Record<string, TrainingFile>>) =>
+  Object.fromEntries(Object.entries(sets).map(([name, { id }]) => [name, id]));
 
 /** Why a job failed, or null. */
 export function errorOf({ error }: Pick<Job, "error">) {

@@ -136,8 +136,8 @@ export function startChat() {
       } else if (selects.some(({ value }, side) => value !== chosen[side])) beginAnew();
     },
     compare(id, beside = models.find((model) => model.id === id)?.root) {
-      choose(selects[0], id);
-      choose(selects[1], beside === id ? NONE : beside);
+      choose(selects[0], [id]);
+      choose(selects[1], [beside === id ? NONE : beside]);
       beginAnew();
     },
   };

@@ -55,7 +55,7 @@ function fill(table, heads, rows) {
 function measuresOf(runs) {
   const sides = runs.flatMap(({ first, final }) => [first ?? {}, final ?? {}]);
   const names = [...new Set(sides.flatMap(Object.keys))].filter((name) =>
-    /^loss$|\//.test(name) && !name.endsWith("_ci95")
+    /(^|_)loss$|\//.test(name) && !name.endsWith("_ci95")
   );
   return names.map((name) => [name, ...sides.map((side) => textOf(side[name]))]);
 }
@@ -77,5 +77,7 @@ function differencesOf([a, b]) {
 
 function textOf(value) {
   if (typeof value === "number" && !Number.isInteger(value)) return `${+value.toPrecision(4)}`;
-  return value === undefined || value === null ? NOTHING : `${value}`;
+  if (value === undefined || value === null) return NOTHING;
+  if (typeof value !== "object" || Array.isArray(value)) return `${value}`;
+  return Object.entries(value).map(([name, part]) => `${name}=${part}`).join(" ");
 }

@@ -1,14 +1,20 @@
-/** Curves of runs over their steps: what training measured as lines, held-out data as dots. */
+/** Curves of runs over their steps: what training measured as lines, held-out data as dots, of further sets as other marks. */
 import { element } from "./elements.js";
-import { MEASURES } from "./measures.js";
+import { bySet, MEASURES } from "./measures.js";
 
 /** By page/uplot.js, whose small build is a script and no module. */
 const { uPlot } = /** @type {any} */ (globalThis);
 
 const HEIGHT = 190;
-const DOT = 7;
 /** Of the runs. */
 const COLOURS = ["accent", "warn"];
+/** Of held-out sets, which begin anew where there are more. */
+const MARKS = [
+  { name: "dots", size: 7, fill: true },
+  { name: "rings", size: 8, fill: false },
+  { name: "small dots", size: 4, fill: true },
+  { name: "small rings", size: 5, fill: false },
+];
 
 /** Colours of the page's style, asked for as they are drawn: they change with the light. */
 const colour = (name) => () => getComputedStyle(document.body).getPropertyValue(`--${name}`);
@@ -49,17 +55,21 @@ export class Curves {
   }
 }
 
-/** One metric: of each run a series of its training and one of its held-out data. */
+/** One metric: of each run a series of its training and one of each of its held-out sets. */
 class Plot {
   #metric;
-  #series;
-  /** Step to the values of all series. */
+  #runs;
+  /** What each series is of: the number of its run, and its held-out set or null. */
+  #series = [];
+  /** The sets of all runs. */
+  #sets = [];
+  /** Step to the values of the series, as far as there are any. */
   #rows = new Map();
   #uplot;
 
   constructor(container, { title, metric, range = null }, runs) {
     this.#metric = metric;
-    this.#series = 2 * runs.length;
+    this.#runs = runs;
     const frame = element("div", "plot");
     frame.setAttribute("role", "img");
     frame.setAttribute("aria-label", `${title} by step`);
@@ -72,9 +82,9 @@ class Plot {
         scales: { x: { time: false }, y: range ? { range } : {} },
         axes: [{ ...AXIS, size: 32 }, { ...AXIS, size: 55 }],
         cursor: { sync: { key: "step" } },
-        series: [{ label: "step" }, ...runs.flatMap(seriesOf)],
+        series: [{ label: "step" }],
       },
-      this.#columns(),
+      [[]],
       frame,
     );
     new ResizeObserver(() => {
@@ -84,37 +94,44 @@ class Plot {
   }
 
   add(line, run) {
-    for (const [i, name] of [this.#metric, `eval_${this.#metric}`].entries()) {
-      if (!Number.isFinite(line[name])) continue;
-      const row = this.#rows.get(line.step) ?? Array(this.#series).fill(null);
-      row[2 * run + i] = line[name];
+    const training = Number.isFinite(line[this.#metric]) ? [[null, line[this.#metric]]] : [];
+    for (const [set, value] of [...training, ...bySet(line, this.#metric, "eval_")]) {
+      const row = this.#rows.get(line.step) ?? [];
+      row[this.#seriesOf(run, set)] = value;
       this.#rows.set(line.step, row);
     }
   }
 
   draw() {
-    const columns = this.#columns();
-    for (const [i, values] of columns.entries()) {
-      const show = i === 0 || values.some((value) => value !== null);
-      if (this.#uplot.series[i].show !== show) this.#uplot.setSeries(i, { show });
+    for (const one of this.#series.slice(this.#uplot.series.length - 1)) {
+      this.#uplot.addSeries(this.#drawingOf(one));
     }
-    this.#uplot.setData(columns);
-  }
-
-  #columns() {
     const steps = [...this.#rows.keys()].sort((a, b) => a - b);
-    const of = (i) => steps.map((step) => this.#rows.get(step)[i]);
-    return [steps, ...Array.from({ length: this.#series }, (_, i) => of(i))];
+    const of = (_, i) => steps.map((step) => this.#rows.get(step)[i] ?? null);
+    this.#uplot.setData([steps, ...this.#series.map(of)]);
   }
-}
 
-/** The two series of a run. */
-function seriesOf(name, run) {
-  const stroke = colour(COLOURS[run]);
-  const label = (kind) => name === "" ? kind : `${name}, ${kind}`;
-  const points = { show: true, size: DOT, fill: stroke };
-  return [
-    { label: label("training"), stroke, width: 2, spanGaps: true },
-    { label: label("held out (dots)"), stroke, paths: () => null, points },
-  ];
+  /** The number of a series; that of a run's training comes before those of its held-out sets. */
+  #seriesOf(run, set) {
+    const known = this.#series.findIndex((one) => one.run === run && one.set === set);
+    if (known >= 0) return known;
+    if (set !== null) this.#seriesOf(run, null);
+    if (set !== null && !this.#sets.includes(set)) this.#sets.push(set);
+    return this.#series.push({ run, set }) - 1;
+  }
+
+  /** A series as uPlot takes it. */
+  #drawingOf({ run, set }) {
+    const stroke = colour(COLOURS[run]);
+    const name = this.#runs[run];
+    const label = (kind) => name === "" ? kind : `${name}, ${kind}`;
+    if (set === null) return { label: label("training"), stroke, width: 2, spanGaps: true };
+    const mark = MARKS[this.#sets.indexOf(set) % MARKS.length];
+    return {
+      label: label(`${set === "" ? "held out" : set} (${mark.name})`),
+      stroke,
+      paths: () => null,
+      points: { show: true, size: mark.size, fill: mark.fill ? stroke : colour("page") },
+    };
+  }
 }

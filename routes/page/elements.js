@@ -18,14 +18,19 @@ export function element(name, className, text = "") {
  * @param {string[][]} choices Each a value and what it is called.
  */
 export function offer(select, choices) {
-  const { value } = select;
+  const chosen = chosenIn(select);
   select.replaceChildren(...choices.map(([value, label]) => new Option(label, value)));
-  choose(select, value);
+  choose(select, chosen);
 }
 
-/** Chooses a value if there is such a choice. */
-export function choose(select, value) {
-  if ([...select.options].some((option) => option.value === value)) select.value = value;
+/** @returns {string[]} The values that are chosen in a select: of most selects one. */
+export const chosenIn = (select) => [...select.selectedOptions].map(({ value }) => value);
+
+/** Chooses values, if there are such choices. */
+export function choose(select, values) {
+  const options = [...select.options];
+  if (!select.multiple && !options.some(({ value }) => values.includes(value))) return;
+  for (const option of options) option.selected = values.includes(option.value);
 }
 
 /** Keeps the settings of a form for the next visit. */
@@ -34,11 +39,12 @@ export function remember(form) {
   const fields = [...form.querySelectorAll(".settings :is(input, select, textarea)[name]")];
   const kept = JSON.parse(localStorage.getItem(name) ?? "{}");
   for (const field of fields.filter(({ name }) => name in kept)) {
-    if (field.matches("select")) choose(field, kept[field.name]);
+    if (field.matches("select")) choose(field, [kept[field.name]].flat());
     else field.value = kept[field.name];
   }
   form.addEventListener("change", () => {
-    const values = fields.map(({ name, value }) => [name, value]);
+    const valueOf = (field) => field.multiple ? chosenIn(field) : field.value;
+    const values = fields.map((field) => [field.name, valueOf(field)]);
     localStorage.setItem(name, JSON.stringify(Object.fromEntries(values)));
   });
 }

@@ -6,15 +6,33 @@ export const MEASURES = [
 ];
 
 /**
+ * A measure of each held-out set; those of strong pairs alone are left out.
+ *
+ * @param {object | null} line
+ * @param {string} metric
+ * @param {string} prefix What stands in front of the names of held-out measures.
+ * @returns {[set: string, value: number][]} A set without a name is "".
+ */
+export function bySet(line, metric, prefix = "") {
+  return Object.entries(line ?? {}).flatMap(([name, value]) => {
+    const isMeasure = name.startsWith(prefix) && name.endsWith(metric) && Number.isFinite(value);
+    const set = isMeasure ? /^(?:(.+)_)?$/.exec(name.slice(prefix.length, -metric.length)) : null;
+    return set === null || /(^|_)filtered$/.test(set[1]) ? [] : [[set[1] ?? "", value]];
+  });
+}
+
+/**
  * @param {object | null} final The measures at the end, as far as there are any.
  * @param {object | null} first What was measured before, if it was.
  * @returns {string} Such as `loss 0.693 → 0.547 · reward accuracy 0.500 → 1.00`.
  */
 export function inWords(final, first = null) {
-  const of = (line, metric) => Number.isFinite(line?.[metric]) ? [line[metric].toPrecision(3)] : [];
-  return MEASURES.filter(({ metric }) => of(final, metric).length > 0)
-    .map(({ metric, title }) =>
-      `${title.toLowerCase()} ${[...of(first, metric), ...of(final, metric)].join(" → ")}`
-    )
-    .join(" · ");
+  return MEASURES.flatMap(({ metric, title }) => {
+    const before = new Map(bySet(first, metric));
+    return bySet(final, metric).map(([set, value]) => {
+      const values = [...before.has(set) ? [before.get(set)] : [], value];
+      return `${set} ${title.toLowerCase()} `.trimStart() +
+        values.map((value) => value.toPrecision(3)).join(" → ");
+    });
+  }).join(" · ");
 }

@@ -2,7 +2,7 @@
 import { complain, copyFrom, onClick, oneAtATime, onFile, settled } from "./actions.js";
 import { byId, choose, counted, offer, remember, showCommand } from "./elements.js";
 import { JOBS } from "./job.js";
-import { jobRequestOf, NONE } from "./job_request.js";
+import { jobRequestOf } from "./job_request.js";
 import { startJobs } from "./jobs.js";
 import { ask } from "./server.js";
 
@@ -42,7 +42,7 @@ export function startTrain(events) {
     ({ data: files } = await ask(`${FILES}?limit=100`));
     const choices = files.map((file) => [file.id, titleOf(file)]);
     offer(elements.training_file, choices);
-    offer(elements.validation_file, [[NONE, "none"], ...choices]);
+    offer(elements.validation_file, choices);
   }
 
   async function preview() {
@@ -97,7 +97,7 @@ export function startTrain(events) {
     body.append("file", file);
     const { id } = await ask(FILES, { method: "POST", body });
     await reloadFiles();
-    choose(elements.training_file, id);
+    choose(elements.training_file, [id]);
     await preview();
   });
   onClick(remove, async () => {
@@ -115,7 +115,7 @@ export function startTrain(events) {
       await reloadFiles().catch(complain);
       if (!begun) {
         begun = true;
-        choose(elements.validation_file, "fixtures-eval");
+        choose(elements.validation_file, ["fixtures-eval"]);
         remember(form);
       }
       previewSoon();

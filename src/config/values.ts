@@ -188,7 +188,7 @@ function namedDataset(raw: unknown): [name: string | undefined, path: unknown] {
 }
 
 /** What a dataset is called that has no name: its file, without what follows the first dot. */
-function stemOf(path: unknown): string {
+export function stemOf(path: unknown): string {
   return String(path).replace(/\[[^\]]*\]$/, "").split(/[/\\]/).findLast(Boolean)
     ?.replace(/\..*$/, "") ?? "";
 }

@@ -34,7 +34,8 @@ export interface TrainingChoices {
 export interface TrainingPlaces {
   model: string;
   dataset: string;
-  evalDataset: string | null;
+  /** Several ones by name. */
+  evalDataset: string | Readonly<Record<string, string>> | null;
   /** null: a new folder. */
   output: string | null;
 }

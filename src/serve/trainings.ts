@@ -31,6 +31,8 @@ export interface TrainingRequest extends TrainingChoices {
   model: NamedModel;
   trainingFile: TrainingFile;
   validationFile: TrainingFile | null;
+  /** Several held-out sets, by name, in the place of a `validationFile`. */
+  heldOutFiles?: Readonly<Record<string, TrainingFile>>;
   suffix: string | null;
   metadata: Readonly<Record<string, string>> | null;
 }
@@ -155,11 +157,15 @@ export class Trainings {
 
   async #resolve(request: TrainingRequest, output: string | null): Promise<Resolved<"train">> {
     const { files, device } = this.settings;
-    const { model, trainingFile, validationFile } = request;
+    const { model, trainingFile, validationFile, heldOutFiles } = request;
+    const heldOut: Record<string, string> = {};
+    for (const [name, file] of Object.entries(heldOutFiles ?? {})) {
+      heldOut[name] = await files.pathOf(file);
+    }
     return resolveTraining(request, {
       model: model.path,
       dataset: await files.pathOf(trainingFile),
-      evalDataset: validationFile && await files.pathOf(validationFile),
+      evalDataset: heldOutFiles ? heldOut : validationFile && await files.pathOf(validationFile),
       output,
     }, device);
   }

@@ -136,10 +136,27 @@ async function beginTraining(suffix: string, steps: number) {
   await page.locator("#job-title", { hasText: suffix }).waitFor();
 }
 
-/** Another run, to have two. */
+/** Another run, to have two, with two held-out sets. */
 async function trainShortly() {
+  await tab("train");
+  const options = page.locator("#train [name=validation_file] option");
+  const values = await options.evaluateAll((all) =>
+    all.map((option) => (option as unknown as { value: string }).value)
+  );
+  const chosen = values.filter((value) => /^file-|^preferences$/.test(value));
+  await page.selectOption("#train [name=validation_file]", chosen);
   await beginTraining("short", 3);
   await facts("succeeded");
+  const legend = await textsOf("#job-curves .plot:first-child .u-legend .u-label");
+  await page.reload(); // which keeps what is chosen
+  await tab("train");
+  await options.nth(values.length - 1).waitFor({ state: "attached" });
+  const kept = await options.evaluateAll((all) =>
+    all.map((option) => option as unknown as { selected: boolean; value: string })
+      .filter(({ selected }) => selected).map(({ value }) => value)
+  );
+  await facts("succeeded");
+  return { chosen, kept, legend };
 }
 
 /** One that would take long, given up. */
@@ -250,7 +267,7 @@ await page.press("#key-dialog input", "Enter");
 await prefer();
 const training = await train();
 const compared = await chat();
-await trainShortly();
+const sets = await trainShortly();
 const reachedInTrain = await reach("train");
 const past = await runs();
 const keyboard = { train: reachedInTrain, runs: await reach("runs") };
@@ -258,6 +275,7 @@ const cancelled = await cancel();
 const barred = await obstacles(page, ["chat", "prefer", "train", "runs"]);
 const result = {
   training,
+  sets,
   cancelled,
   chat: compared,
   runs: past,

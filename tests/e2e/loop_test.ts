@@ -28,6 +28,7 @@ Deno.test(
     assert.equal(code, 0, decoder.decode(stderr));
     const {
       training,
+      sets,
       cancelled,
       chat,
       runs,
@@ -60,13 +61,22 @@ Deno.test(
     assert.ok(!cancelled.models.includes("ft:policy:unwanted"), `${cancelled.models}`);
     assert.ok(cancelled.models.includes("ft:policy:short"), `${cancelled.models}`);
 
+    assert.equal(sets.chosen.length, 2);
+    assert.deepEqual(sets.kept, sets.chosen);
+    assert.deepEqual(sets.legend, ["step", "training", "preferences (dots)", "few (rings)"]);
+
     assert.equal(runs.names.length, 2);
     for (const name of ["ft:policy:short", "ft:policy:loop"]) assert.ok(runs.names.includes(name));
-    for (const measures of runs.measures) {
-      assert.match(
-        measures,
-        /^loss 0.693 → 0.\d+ · reward accuracy 0.500 → \S+ · reward margin 0.00 → \S+$/,
-      );
+    const [short, loop] = ["ft:policy:short", "ft:policy:loop"].map((name) =>
+      runs.measures[runs.names.indexOf(name)]
+    );
+    assert.match(
+      loop,
+      /^loss 0.693 → 0.\d+ · reward accuracy 0.500 → \S+ · reward margin 0.00 → \S+$/,
+    );
+    for (const set of ["few", "preferences"]) {
+      assert.match(short, RegExp(`(^| · )${set} loss 0.693 → 0.\\d+ · `));
+      assert.match(short, RegExp(`${set} reward margin 0.00 → \\S+( · |$)`));
     }
     assert.match(runs.title, /^smoldpo train/);
     assert.equal(runs.width, "992px");

@@ -34,6 +34,14 @@ const options = fc.dictionary(
 const model = maybe("policy", "reference");
 const files = ["fixtures", "held-out"];
 
+const heldOut = fc.oneof(
+  fc.array(maybe(...files), { maxLength: 3 }),
+  fc.dictionary(
+    fc.oneof(fc.constantFrom("a", "b", "__proto__", "x y"), fc.string()),
+    maybe(...files),
+  ),
+);
+
 const training = fields({
   model,
   suffix: maybe("mine", "a.b-c"),
@@ -57,7 +65,11 @@ const training = fields({
     }),
     odd,
   ),
-  smoldpo: fc.oneof(options, odd),
+  smoldpo: fc.oneof(
+    options,
+    odd,
+    fields({ eval_dataset: fc.oneof(maybe<unknown>(files, { a: "held-out" }), heldOut) }),
+  ),
 });
 const evaluation = fields({
   model,

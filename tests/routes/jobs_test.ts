@@ -65,7 +65,7 @@ Deno.test("bad requests for a job are refused, in OpenAI's shape", async () => {
     const dpo = (hyperparameters: object) => ({
       method: { type: "dpo", dpo: { hyperparameters } },
     });
-    const cases: [object, number, RegExp, string | null][] = [
+    const cases: [object, number, RegExp, param?: string | null][] = [
       [{ model: "gpt" }, 404, /found "gpt"/, "model"],
       [
         { training_file: "file-abc" },
@@ -113,13 +113,35 @@ Deno.test("bad requests for a job are refused, in OpenAI's shape", async () => {
       [{ smoldpo: { batch_size: 4 } }, 400, /one of "batch_size" and "batch_size"/, null],
       [{ smoldpo: { max_length: 1e6 } }, 400, /at most 131072, found 2 times 1000000/, null],
       [{ smoldpo: { preset: "best" } }, 400, /seed, standard, trl/, null],
+      ...([
+        ["nothing", /one of fixtures, held-out or an upload/],
+        [["held-out", "fixtures/pairs/eval.jsonl"], /one of fixtures, held-out or an upload/],
+        [{ a: "../../etc/passwd" }, /one of fixtures, held-out or an upload/],
+        [["held-out", "held-out"], /found two of "held-out": give a map/],
+        [{ "a b": "held-out" }, /eval_dataset/],
+        [{ filtered: "held-out" }, /do not end in filtered/],
+        [{}, /1 to 16 sets/],
+        [[], /eval_dataset/],
+        [7, /eval_dataset/],
+      ] as const).map(([eval_dataset, message]): typeof cases[number] => {
+        const isFile = /upload|two of/.test(message.source);
+        const isOption = message.source.includes("filtered");
+        const param = isOption ? null : isFile ? "smoldpo.eval_dataset" : undefined;
+        return [{ smoldpo: { eval_dataset } }, 400, message, param];
+      }),
+      [
+        { validation_file: "held-out", smoldpo: { eval_dataset: ["fixtures"] } },
+        400,
+        /one of "validation_file" and "eval_dataset", found both/,
+        "smoldpo.eval_dataset",
+      ],
     ];
     for (const [wrong, status, message, param] of cases) {
       const reply = await served.ask(JOBS, tiny(wrong));
       assert.equal(reply.status, status, JSON.stringify([wrong, reply.body]));
       assert.deepEqual(Object.keys(reply.body.error), ["message", "type", "param", "code"]);
       assert.match(reply.body.error.message, message);
-      assert.equal(reply.body.error.param, param);
+      if (param !== undefined) assert.equal(reply.body.error.param, param);
     }
     assert.deepEqual((await served.ask(JOBS)).body.data, []);
     assert.equal((await served.ask(`${JOBS}/ftjob-1`)).status, 404);
@@ -139,6 +161,43 @@ Deno.test("bad requests for a job are refused, in OpenAI's shape", async () => {
     assert.equal(
       (await served.ask(`${JOBS}/${job.id}/events`, undefined, { headers })).status,
       400,
+    );
+    await served.queue.close();
+  });
+});
+
+Deno.test("a job holds out several files, called by their names or by others", async () => {
+  await inTemporaryDirectory(async (output) => {
+    const worker = new StandIn();
+    await using served = workshop(output, { worker });
+    const of = async (eval_dataset: unknown, rest: object = {}) => {
+      const request = tiny({ smoldpo: { max_steps: 3, eval_dataset, ...rest } });
+      return (await served.ask(`${JOBS}/preview`, request)).body;
+    };
+    const sets = {
+      fixtures: "fixtures/pairs/train.jsonl",
+      "held-out": "fixtures/pairs/eval.jsonl",
+    };
+    const list = await of(["fixtures", "held-out"]);
+    assert.deepEqual(list.options.eval_dataset, sets);
+    assert.match(
+      list.command,
+      /--eval-dataset fixtures=\S+train\.jsonl --eval-dataset held-out=\S+eval\.jsonl/,
+    );
+    const map = { math: "fixtures", chat: "fixtures" };
+    const rest = { eval_strategy: "steps", metric_for_best_model: "math_kl" };
+    const { options } = await of(map, rest);
+    assert.deepEqual(options.eval_dataset, { math: sets.fixtures, chat: sets.fixtures });
+    assert.equal((await of("held-out")).options.eval_dataset, sets["held-out"]);
+    assert.equal((await of(null)).options.eval_dataset, null);
+
+    const smoldpo = { max_steps: 3, eval_dataset: map };
+    const job = (await served.ask(JOBS, tiny({ smoldpo }))).body;
+    assert.deepEqual([job.validation_file, job.smoldpo.eval_dataset], [null, map]);
+    assert.deepEqual(
+      (await served.ask(JOBS, tiny({ smoldpo: { eval_dataset: "held-out" } }))).body
+        .validation_file,
+      "held-out",
     );
     await served.queue.close();
   });
