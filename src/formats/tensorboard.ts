@@ -1,9 +1,10 @@
 // This module is browser compatible.
 /**
  * Event files of TensorBoard: records of TFRecord with a protobuf message `Event` each. Our own because the writers on npm bring
- * all of TensorFlow, and the messages here have four fields.
+ * all of TensorFlow, and the messages here have few fields.
  *
- * Format: tensorflow/core/lib/io/record_writer.cc, tensorflow/core/util/event.proto, tensorflow/core/framework/summary.proto.
+ * Format: tensorflow/core/lib/io/record_writer.cc, tensorflow/core/util/event.proto, and summary.proto, tensor.proto and
+ * tensor_shape.proto of tensorflow/core/framework.
  *
  * @module
  */
@@ -13,8 +14,7 @@ export const EVENT_FILE = "events.out.tfevents";
 
 /** @returns The record that an event file begins with. @param seconds Since 1970. */
 export function versionRecord(seconds: number): Uint8Array<ArrayBuffer> {
-  const version = new TextEncoder().encode("brain.Event:2");
-  return record([...double(1, seconds), ...bytes(3, version)]);
+  return record([...double(1, seconds), ...text(3, "brain.Event:2")]);
 }
 
 /** @returns The record of a step's numbers. @param scalars By the names that TensorBoard shows. */
@@ -24,9 +24,33 @@ export function scalarsRecord(
   scalars: Readonly<Record<string, number>>,
 ): Uint8Array<ArrayBuffer> {
   const values = Object.entries(scalars).flatMap(([tag, value]) =>
-    bytes(1, [...bytes(1, new TextEncoder().encode(tag)), ...float(2, value)])
+    bytes(1, [...text(1, tag), ...float(2, value)])
   );
-  return record([...double(1, seconds), ...varint(2 << 3), ...varint(step), ...bytes(5, values)]);
+  return summaryRecord(seconds, step, values);
+}
+
+/**
+ * @returns The record of a step's texts, which TensorBoard shows as a table.
+ * @param rows Cells, as many in each row.
+ */
+export function textsRecord(
+  seconds: number,
+  step: number,
+  tag: string,
+  rows: readonly (readonly string[])[],
+): Uint8Array<ArrayBuffer> {
+  const shape = [rows.length, rows[0].length].flatMap((size) => bytes(2, whole(1, size)));
+  const cells = rows.flat().flatMap((cell) => text(8, cell));
+  const tensor = [...whole(1, DT_STRING), ...bytes(2, shape), ...cells];
+  const metadata = [...bytes(1, text(1, "text")), ...whole(4, DATA_CLASS_TENSOR)];
+  const value = [...text(1, tag), ...bytes(8, tensor), ...bytes(9, metadata)];
+  return summaryRecord(seconds, step, bytes(1, value));
+}
+
+const DT_STRING = 7, DATA_CLASS_TENSOR = 2;
+
+function summaryRecord(seconds: number, step: number, values: number[]): Uint8Array<ArrayBuffer> {
+  return record([...double(1, seconds), ...whole(2, step), ...bytes(5, values)]);
 }
 
 /** Length, its checksum, the message, its checksum. */
@@ -52,6 +76,14 @@ function varint(value: number): number[] {
 function bytes(field: number, content: Iterable<number>): number[] {
   const data = [...content];
   return [...varint(field << 3 | 2), ...varint(data.length), ...data];
+}
+
+function text(field: number, content: string): number[] {
+  return bytes(field, new TextEncoder().encode(content));
+}
+
+function whole(field: number, value: number): number[] {
+  return [...varint(field << 3), ...varint(value)];
 }
 
 function double(field: number, value: number): number[] {

@@ -1,5 +1,5 @@
 import { UserError } from "../errors.ts";
-import { EVENT_FILE, scalarsRecord, versionRecord } from "../formats/tensorboard.ts";
+import { EVENT_FILE, scalarsRecord, textsRecord, versionRecord } from "../formats/tensorboard.ts";
 import type { WritableDirectory } from "../formats/files.ts";
 import type { CheckpointStorage } from "../train/checkpoint.ts";
 import { openCheckpointStorage } from "./checkpoint_storage.ts";
@@ -95,6 +95,16 @@ export class RunDirectory implements RunOutput {
       Deno.writeTextFileSync(path, text, { append: true });
     } catch (error) {
       throw explained("write", path, error);
+    }
+    if (!this.#events) return;
+    for (const shown of Map.groupBy(lines, ({ step, set }) => `${step} ${set}`).values()) {
+      const [{ step, set }] = shown;
+      const tag = set === undefined ? "samples" : `samples/${set}`;
+      const rows = [
+        ["prompt", "reference", "policy"],
+        ...shown.map(({ prompt, reference, policy }) => [prompt, reference, policy]),
+      ];
+      this.#write(this.#events, EVENT_FILE, textsRecord(Date.now() / 1000, step, tag, rows));
     }
   }
 

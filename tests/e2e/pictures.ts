@@ -34,7 +34,7 @@ await page.selectOption("#train [name=validation_file]", "fixtures-eval");
 await page.fill("#train [name=max_steps]", "60");
 await train("bold", "0.05");
 await train("careful", "0.2");
-await page.setViewportSize({ width: WIDTH, height: 800 });
+await page.setViewportSize({ width: WIDTH, height: 820 });
 await page.locator("#job").scrollIntoViewIfNeeded();
 await page.evaluate("scrollTo(0, 0)");
 await page.screenshot({ path: "fixtures/page-train.png" });

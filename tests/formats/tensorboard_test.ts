@@ -1,5 +1,10 @@
 import assert from "node:assert/strict";
-import { crc32c, scalarsRecord, versionRecord } from "../../src/formats/tensorboard.ts";
+import {
+  crc32c,
+  scalarsRecord,
+  textsRecord,
+  versionRecord,
+} from "../../src/formats/tensorboard.ts";
 
 Deno.test("tensorboard: checksums are Castagnoli's", () => {
   // RFC 3720, B.4.
@@ -9,7 +14,12 @@ Deno.test("tensorboard: checksums are Castagnoli's", () => {
 });
 
 Deno.test("tensorboard: records are as long as they say", () => {
-  for (const record of [versionRecord(1), scalarsRecord(2.5, 300, { loss: 0.5, "a/b": -1 })]) {
+  const records = [
+    versionRecord(1),
+    scalarsRecord(2.5, 300, { loss: 0.5, "a/b": -1 }),
+    textsRecord(2.5, 300, "samples", [["a", ""], ["é", "x".repeat(300)]]),
+  ];
+  for (const record of records) {
     const length = new DataView(record.buffer).getBigUint64(0, true);
     assert.equal(record.length, 8 + 4 + Number(length) + 4);
   }

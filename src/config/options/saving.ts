@@ -39,7 +39,7 @@ export const SAVING = {
   }),
   reportTo: choice(
     TRAINING,
-    "Where to report metrics besides metrics.jsonl: tensorboard writes an event file to the run directory",
+    "Where to report metrics besides metrics.jsonl: tensorboard writes an event file to the run directory, with samples of evaluations",
     { default: "none", choices: ["none", "tensorboard"], resume: "free" },
   ),
   dryRun: boolean(
