@@ -48,6 +48,22 @@ async function conformance() {
   };
 }
 
+/** Milliseconds within which any machine has done four steps. */
+const LONGEST = 600_000;
+
+/** Follows the events of a job, whose stream ends with it. */
+async function waitFor(job: string) {
+  const headers = { accept: "text/event-stream" };
+  const signal = AbortSignal.timeout(LONGEST);
+  const response = await client.fineTuning.jobs.listEvents(job, {}, { headers, signal })
+    .asResponse();
+  const text = await response.text().catch((cause) => {
+    throw new Error(`${job} hangs: expected its events to end within ${LONGEST} ms`, { cause });
+  });
+  const end = "data: [DONE]\n\n";
+  if (!text.endsWith(end)) throw new Error(`Expected ${job} to end, found ${text.slice(-300)}`);
+}
+
 /** Trains, with an answer meanwhile; asks the new model; begins another training and cancels it. */
 async function training() {
   const { jobs } = client.fineTuning;
@@ -63,9 +79,7 @@ async function training() {
   const { id, status } = await create({ smoldpo });
   const meanwhile = await client.chat.completions.create(request);
   const during = (await jobs.retrieve(id)).status;
-  while (["queued", "running"].includes((await jobs.retrieve(id)).status)) {
-    await new Promise((next) => setTimeout(next, 50));
-  }
+  await waitFor(id);
   const job = await jobs.retrieve(id);
   const events = [];
   for await (const event of jobs.listEvents(id, { limit: 5 })) events.push(event);

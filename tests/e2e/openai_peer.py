@@ -3,7 +3,6 @@
 import io
 import json
 import sys
-import time
 
 import openai
 
@@ -89,6 +88,29 @@ def errors():
     ]
 
 
+# Seconds without any event after which a job hangs: its steps take a fraction of one on a slow machine.
+SILENCE = 600
+
+
+def wait_for(job):
+    """Follows the events of a job, whose stream ends with it."""
+    events = client.fine_tuning.jobs.with_streaming_response.list_events(
+        job.id, extra_headers={"Accept": "text/event-stream"}, timeout=SILENCE
+    )
+    last = "nothing"
+    try:
+        with events as response:
+            for line in response.iter_lines():
+                last = line or last
+    except Exception as error:
+        # Of the client or of the library below it, which is another one in other versions.
+        if "Timeout" not in type(error).__name__:
+            raise
+        sys.exit(f"{job.id} hangs: expected an event within {SILENCE} s, found none after {last}")
+    if last != "data: [DONE]":
+        sys.exit(f"{job.id}: expected its events to end with [DONE], found {last}")
+
+
 def training():
     rows = [
         {
@@ -109,9 +131,8 @@ def training():
         method={"type": "dpo", "dpo": {"hyperparameters": {"batch_size": 2, "n_epochs": 1}}},
         extra_body={"smoldpo": {"max_length": 64, "save_steps": 1}},
     )
-    while job.status in ("queued", "running"):
-        time.sleep(0.05)
-        job = client.fine_tuning.jobs.retrieve(job.id)
+    wait_for(job)
+    job = client.fine_tuning.jobs.retrieve(job.id)
     checkpoints = client.fine_tuning.jobs.checkpoints.list(job.id).data
     name = checkpoints[0].fine_tuned_model_checkpoint
     ask = lambda model: client.chat.completions.create(**{**request, "model": model})
