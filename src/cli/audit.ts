@@ -28,10 +28,12 @@ export async function showAudit(
   }
 }
 
-/** A line for each thing that an audit looks for, found or not. */
+/** A line for each thing that an audit looks for, found or not; `pairs` are answers where those were audited. */
 function auditText(audit: Audit): string {
-  const line = (name: string, value: string, note = "") =>
-    `  ${kebabCase(name).replaceAll("-", " ").padEnd(18)} ${value.padStart(8)}${note}\n`;
+  const line = (name: string, value: string, note = "") => {
+    const words = kebabCase(name).replaceAll("-", " ").replace("pairs", auditedUnit(audit));
+    return `  ${words.padEnd(18)} ${value.padStart(8)}${note}\n`;
+  };
   return Object.entries(audit).map(([name, found]) => {
     if (name === "longerWins") return line(name, percent(found as number));
     if (typeof found === "number") return line(name, String(found));

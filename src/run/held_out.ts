@@ -64,7 +64,7 @@ const MAX_PROMPTS = 100;
  * alone, the strong ones among these are evaluated by themselves too: on such pairs length alone may tell the answers apart.
  */
 export class HeldOut {
-  /** The pairs whose prompts are answered. */
+  /** Pairs whose prompts are answered, each prompt once. */
   readonly asked: PreferencePair[];
 
   private constructor(
@@ -81,7 +81,7 @@ export class HeldOut {
   ) {
     const room = ({ chosen }: PreferencePair) =>
       chosen.promptLength + MAX_NEW_TOKENS <= maxLengthTokens;
-    this.asked = pairs.filter(room).slice(0, MAX_PROMPTS);
+    this.asked = ofDifferentPrompts(pairs.filter(room), MAX_PROMPTS);
   }
 
   /**
@@ -220,6 +220,18 @@ export class HeldOut {
       ),
     );
   }
+}
+
+/** The first pair of each prompt, up to a number of them: several pairs of a row share one, and so do answers of a pair. */
+function ofDifferentPrompts(pairs: readonly PreferencePair[], most: number): PreferencePair[] {
+  const byPrompt = new Map<string, PreferencePair>();
+  for (const pair of pairs) {
+    if (byPrompt.size === most) break;
+    const { ids, promptLength } = pair.chosen;
+    const prompt = ids.subarray(0, promptLength).join();
+    if (!byPrompt.has(prompt)) byPrompt.set(prompt, pair);
+  }
+  return [...byPrompt.values()];
 }
 
 async function strongPairs(

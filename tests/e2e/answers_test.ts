@@ -112,7 +112,8 @@ Deno.test("inspect --audit: single answers by their labels, and held-out ones ag
     assert.match(stdout, /contradictions +2 +rows 6, 7$/m);
     assert.match(stdout, /duplicates +0$/m);
     assert.match(stdout, /good +4$/m);
-    assert.match(stdout, /leaked pairs +1 +rows 0$/m);
+    assert.match(stdout, /^ {2}answers +8$/m);
+    assert.match(stdout, /leaked answers +1 +rows 0$/m);
     const refused = await run(...audit, "--reference", model);
     assert.equal(refused.code, 2);
     assert.match(refused.stderr, /^error: Expected pairs for --reference, .* found single answers/);

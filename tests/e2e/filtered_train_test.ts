@@ -1,4 +1,5 @@
 import assert from "node:assert/strict";
+import type { StepSample } from "../../src/report/run_record.ts";
 import { randomPairs } from "../model/small_models.ts";
 import { inTemporaryDirectory, jsonLines, run, runOk } from "./command.ts";
 import { writeModel, writePairs } from "./inputs.ts";
@@ -64,6 +65,10 @@ Deno.test("KTO takes strong pairs apart, and measures held-out answers of strong
       await Deno.readTextFile(`${path}/run/metrics.jsonl`),
     );
     assert.equal(metrics[0].eval_filtered_loss, 0.5);
+    // Both answers of a pair have its prompt, which is asked once.
+    const samples = jsonLines<StepSample>(await Deno.readTextFile(`${path}/run/samples.jsonl`));
+    const asked = samples.filter(({ step }) => step === 0).map(({ prompt }) => prompt);
+    assert.deepEqual([asked.length, new Set(asked).size], [3, 3]);
     // Of single answers nobody knows whether they are strong.
     const lone = await write(`${path}/lone.jsonl`, [single, { ...single, label: true }]);
     await runOk(...flags(lone, "lone"));
