@@ -12,10 +12,10 @@
 struct Params { tiles: u32, NH: u32, NKV: u32, scale: f32 }
 
 @group(0) @binding(0) var<uniform> params: Params;
-@group(0) @binding(1) var qkv: texture_2d<f32>;
-@group(0) @binding(2) var dout: texture_2d<f32>;
-@group(0) @binding(3) var lse: texture_2d<f32>;
-@group(0) @binding(4) var delta: texture_2d<f32>;
+@group(0) @binding(1) var qkv: qkv_texels;
+@group(0) @binding(2) var dout: dout_texels;
+@group(0) @binding(3) var lse: lse_texels;
+@group(0) @binding(4) var delta: delta_texels;
 @group(0) @binding(5) var<storage, read> key_tiles: array<vec4<u32>>;
 @group(0) @binding(6) var<storage, read_write> dqkv: array<vec4<operand>>;
 
@@ -23,8 +23,8 @@ const QKV = 0u;
 const DOUT = 1u;
 
 fn load(source: u32, i: u32) -> vec4<f32> {
-  if (source == DOUT) { return textureLoad(dout, texel(i), 0); }
-  return textureLoad(qkv, texel(i), 0);
+  if (source == DOUT) { return textureLoad(dout, texel(i)); }
+  return textureLoad(qkv, texel(i));
 }
 
 struct Key { k: Head, v: Head, dk: Head, dv: Head }
@@ -34,11 +34,6 @@ fn begin_key(key_at: u32) -> Key {
   key.k = own_head(QKV, key_at);
   key.v = own_head(QKV, key_at + params.NKV * HS4);
   return key;
-}
-
-// Element i of a tensor.
-fn scalar(source: texture_2d<f32>, i: u32) -> f32 {
-  return textureLoad(source, texel(i / 4u), 0)[i % 4u];
 }
 
 fn add_row(key: Key, q: Head, upstream: Head, row_lse: f32, row_delta: f32, seen: bool) -> Key {
@@ -70,8 +65,8 @@ fn attention_backward_key_lanes(
         let at = row * params.NH + head;
         let q = shared_head(QKV, row * row_stride() + head * HS4, lane);
         let upstream = shared_head(DOUT, at * HS4, lane);
-        let row_lse = scalar(lse, at);
-        let row_delta = scalar(delta, at);
+        let row_lse = textureLoad(lse, texel(at / 4u))[at % 4u];
+        let row_delta = textureLoad(delta, texel(at / 4u))[at % 4u];
         k0 = add_row(k0, q, upstream, row_lse, row_delta, row >= keys[0]);
         if (!WIDE) { k1 = add_row(k1, q, upstream, row_lse, row_delta, row >= keys[1]); }
       }

@@ -13,9 +13,9 @@
 struct Params { tiles: u32, NH: u32, NKV: u32, scale: f32 }
 
 @group(0) @binding(0) var<uniform> params: Params;
-@group(0) @binding(1) var qkv: texture_2d<f32>;
-@group(0) @binding(2) var out: texture_2d<f32>;
-@group(0) @binding(3) var dout: texture_2d<f32>;
+@group(0) @binding(1) var qkv: qkv_texels;
+@group(0) @binding(2) var out: out_texels;
+@group(0) @binding(3) var dout: dout_texels;
 @group(0) @binding(4) var<storage, read> lse: array<f32>;
 @group(0) @binding(5) var<storage, read> query_tiles: array<vec4<u32>>;
 @group(0) @binding(6) var<storage, read_write> dqkv: array<vec4<operand>>;
@@ -26,9 +26,9 @@ const OUT = 1u;
 const DOUT = 2u;
 
 fn load(source: u32, i: u32) -> vec4<f32> {
-  if (source == OUT) { return textureLoad(out, texel(i), 0); }
-  if (source == DOUT) { return textureLoad(dout, texel(i), 0); }
-  return textureLoad(qkv, texel(i), 0);
+  if (source == OUT) { return textureLoad(out, texel(i)); }
+  if (source == DOUT) { return textureLoad(dout, texel(i)); }
+  return textureLoad(qkv, texel(i));
 }
 
 const ROWS = select(2u, 1u, WIDE) * LANES; // of all lanes

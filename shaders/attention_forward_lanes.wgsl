@@ -12,14 +12,14 @@
 struct Params { tiles: u32, NH: u32, NKV: u32, scale: f32 }
 
 @group(0) @binding(0) var<uniform> params: Params;
-@group(0) @binding(1) var qkv: texture_2d<f32>;
+@group(0) @binding(1) var qkv: qkv_texels;
 @group(0) @binding(2) var<storage, read> query_tiles: array<vec4<u32>>;
 @group(0) @binding(3) var<storage, read_write> out: array<vec4<operand>>;
 @group(0) @binding(4) var<storage, read_write> lse: array<f32>;
 
 const QKV = 0u;
 
-fn load(source: u32, i: u32) -> vec4<f32> { return textureLoad(qkv, texel(i), 0); }
+fn load(source: u32, i: u32) -> vec4<f32> { return textureLoad(qkv, texel(i)); }
 
 const LOWEST = -3.0e38;
 

@@ -14,7 +14,7 @@ fn load_bias(column4: u32) {
 
 fn load_item(row: u32, k4: u32) -> vec4<f32> {
   let m = min(m0 + row, params.M - 1u);
-  return textureLoad(input, texel(m * (params.K / 4u) + k4), 0);
+  return textureLoad(input, texel(m * (params.K / 4u) + k4));
 }
 
 // Four steps by four columns of the result, which are rows of the weight; anything in those that it does not have.
@@ -29,5 +29,5 @@ fn right_block(k4: u32, column4: u32) -> mat4x4<f32> {
 }
 
 fn weight_steps(n: u32, k4: u32) -> vec4<f32> {
-  return textureLoad(weight, texel(min(n, weight_rows() - 1u) * (params.K / 4u) + k4), 0);
+  return textureLoad(weight, texel(min(n, weight_rows() - 1u) * (params.K / 4u) + k4));
 }

@@ -8,8 +8,8 @@
 struct Params { M: u32, N: u32, K: u32, stride: u32 }
 
 @group(0) @binding(0) var<uniform> params: Params;
-@group(0) @binding(1) var dy: texture_2d<f32>;
-@group(0) @binding(2) var weight: texture_2d<f32>;
+@group(0) @binding(1) var dy: dy_texels;
+@group(0) @binding(2) var weight: weight_texels;
 @group(0) @binding(3) var<storage, read_write> dx: array<vec4<result>>;
 
 var<private> m0: u32; // the workgroup's first row
@@ -26,7 +26,7 @@ fn matmul_backward_input_lanes(
 // Four steps n, 0 in those from N on.
 fn load_item(row: u32, n4: u32) -> vec4<f32> {
   let m = min(m0 + row, params.M - 1u);
-  let steps = textureLoad(dy, texel(m * (params.stride / 4u) + n4), 0);
+  let steps = textureLoad(dy, texel(m * (params.stride / 4u) + n4));
   return select(vec4(0.0), steps, 4u * n4 + vec4(0u, 1u, 2u, 3u) < vec4(params.N));
 }
 
@@ -38,7 +38,7 @@ fn right_block(n4: u32, k4: u32) -> mat4x4<f32> {
 
 fn weight_row(n: u32, k4: u32) -> vec4<f32> {
   let K4 = params.K / 4u;
-  return textureLoad(weight, texel(min(n, params.N - 1u) * K4 + min(k4, K4 - 1u)), 0);
+  return textureLoad(weight, texel(min(n, params.N - 1u) * K4 + min(k4, K4 - 1u)));
 }
 
 fn high_column4(column4: u32) -> u32 { return column4 + 1u; }

@@ -8,8 +8,8 @@
 struct Params { M: u32, N: u32, K: u32, stride: u32 }
 
 @group(0) @binding(0) var<uniform> params: Params;
-@group(0) @binding(1) var dy: texture_2d<f32>;
-@group(0) @binding(2) var input: texture_2d<f32>;
+@group(0) @binding(1) var dy: dy_texels;
+@group(0) @binding(2) var input: input_texels;
 @group(0) @binding(3) var<storage, read_write> dweight: array<vec4<f32>>;
 
 var<private> n0: u32; // the workgroup's first row
@@ -27,7 +27,7 @@ fn matmul_backward_weight_lanes(
 fn load_item(i: u32, m4: u32) -> vec4<f32> {
   let m = 4u * m4 + i % 4u;
   let n4 = min(n0 / 4u + i / 4u, params.stride / 4u - 1u);
-  let rows = textureLoad(dy, texel(min(m, params.M - 1u) * (params.stride / 4u) + n4), 0);
+  let rows = textureLoad(dy, texel(min(m, params.M - 1u) * (params.stride / 4u) + n4));
   return select(vec4(0.0), rows, m < params.M);
 }
 
@@ -39,7 +39,7 @@ fn right_block(m4: u32, k4: u32) -> mat4x4<f32> {
 
 fn input_row(m: u32, k4: u32) -> vec4<f32> {
   let K4 = params.K / 4u;
-  return textureLoad(input, texel(min(m, params.M - 1u) * K4 + min(k4, K4 - 1u)), 0);
+  return textureLoad(input, texel(min(m, params.M - 1u) * K4 + min(k4, K4 - 1u)));
 }
 
 fn high_column4(column4: u32) -> u32 { return column4 + 1u; }

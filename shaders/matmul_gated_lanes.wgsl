@@ -17,8 +17,8 @@ struct Params {
 }
 
 @group(0) @binding(0) var<uniform> params: Params;
-@group(0) @binding(1) var input: texture_2d<f32>;
-@group(0) @binding(2) var weight: texture_2d<f32>;
+@group(0) @binding(1) var input: input_texels;
+@group(0) @binding(2) var weight: weight_texels;
 @group(0) @binding(3) var<storage, read> bias: array<vec4<f32>>;
 @group(0) @binding(4) var<storage, read_write> gate_up: array<vec4<result>>;
 @group(0) @binding(5) var<storage, read_write> a: array<vec4<result>>;

@@ -16,8 +16,8 @@ struct Params { M: u32, N: u32, K: u32, stride: u32, eps: f32 }
 
 @group(0) @binding(0) var<uniform> params: Params;
 @group(0) @binding(1) var<storage, read> input: array<vec4<lhs>>;
-@group(0) @binding(2) var weight: texture_2d<f32>;
-@group(0) @binding(3) var gain: texture_2d<f32>;
+@group(0) @binding(2) var weight: weight_texels;
+@group(0) @binding(3) var gain: gain_texels;
 @group(0) @binding(4) var<storage, read> bias: array<vec4<f32>>;
 @group(0) @binding(5) var<storage, read> residual: array<vec4<f32>>;
 @group(0) @binding(6) var<storage, read_write> output: array<vec4<result>>;
@@ -38,7 +38,7 @@ fn load_item(i: u32, m0: u32, k4: u32) -> vec4<f32> {
 }
 
 fn gain_item(i: u32, k4: u32) -> vec4<f32> {
-  return textureLoad(gain, texel(min(k4 + i / ROWS, K4() - 1u)), 0);
+  return textureLoad(gain, texel(min(k4 + i / ROWS, K4() - 1u)));
 }
 
 // What the lanes load of x at one turn.
@@ -80,7 +80,7 @@ fn right_block(n: u32, end: u32, k4: u32) -> mat4x4<f32> {
 }
 
 fn weight_steps(n: u32, end: u32, k4: u32) -> vec4<f32> {
-  let steps = textureLoad(weight, texel(min(n, end - 1u) * K4() + min(k4, K4() - 1u)), 0);
+  let steps = textureLoad(weight, texel(min(n, end - 1u) * K4() + min(k4, K4() - 1u)));
   return select(vec4(0.0), steps, n < end);
 }
 

@@ -4,7 +4,7 @@ import { type DispatchObserver, Encoding } from "./encoding.ts";
 import { FIRST_PART } from "./pace.ts";
 import { getPipeline, type Kernel, type Pipeline, type Variant } from "./kernel.ts";
 import { byteLength, label, type Tensor } from "./tensor.ts";
-import { textureOf } from "./texture.ts";
+import { type TexelType, textureOf } from "./texture.ts";
 import type { Command } from "./turns.ts";
 
 /** One dispatch of a kernel. */
@@ -87,7 +87,8 @@ export class Commands {
     this.#add((encoding) => {
       asTextures?.forEach((tensor) => textureOf(this.gpu, tensor, encoding));
       if (!entry) {
-        const { layout, bindGroups } = entry = getPipeline(this.gpu, kernel, variant);
+        const texels = asTextures?.map(({ dtype }) => dtype as TexelType);
+        const { layout, bindGroups } = entry = getPipeline(this.gpu, kernel, variant, texels);
         group = bindGroups.get(tensors, () => this.#bind(kernel, layout, tensors));
         if (!entry.hasRun) encoding.compiles = entry.hasRun = true;
       }

@@ -6,7 +6,7 @@ import texelCode from "../../shaders/texel.wgsl" with { type: "text" };
 import { UserError } from "../errors.ts";
 import { BindGroups } from "./bind_groups.ts";
 import type { Gpu } from "./device.ts";
-import { TEXTURE_WIDTH } from "./texture.ts";
+import { type TexelType, TEXTURE_WIDTH, textureFormat } from "./texture.ts";
 
 /** The fields of a struct, in order; all are 4 bytes wide. */
 export type Fields = Readonly<Record<string, "u32" | "f32">>;
@@ -21,7 +21,7 @@ export interface Kernel {
   params: Fields;
   reads: readonly string[];
   writes: readonly string[];
-  /** Those of the inputs that the code reads as textures, f32 or f16; see texture.ts. */
+  /** Those of the inputs that the code reads as textures, f32 or f16, of types NAME_texels; see texture.ts. */
   textures?: readonly string[];
   /** Whether the code has subgroup operations of its own. */
   subgroups?: boolean;
@@ -57,14 +57,20 @@ const pipelines = new WeakMap<Gpu, Map<string, Pipeline>>();
 /**
  * The pipeline of a kernel's variant, compiled on first use.
  *
+ * @param texels Of the kernel's textures.
  * @throws {UserError} If the device lacks a feature the variant needs. Compilation errors reach {@link Gpu.settled}.
  */
-export function getPipeline(gpu: Gpu, kernel: Kernel, variant: Variant): Pipeline {
+export function getPipeline(
+  gpu: Gpu,
+  kernel: Kernel,
+  variant: Variant,
+  texels: readonly TexelType[] = [],
+): Pipeline {
   let cache = pipelines.get(gpu);
   if (!cache) pipelines.set(gpu, cache = new Map());
-  const key = variantKey(kernel, variant);
+  const key = variantKey(kernel, variant, texels);
   let entry = cache.get(key);
-  if (!entry) cache.set(key, entry = compile(gpu, kernel, variant));
+  if (!entry) cache.set(key, entry = compile(gpu, kernel, variant, texels));
   return entry;
 }
 
@@ -75,25 +81,37 @@ export function bindGroupCount(gpu: Gpu): number {
 }
 
 /** A string per variant; asked for at every dispatch, where JSON.stringify would be half the cost of a step in JavaScript. */
-function variantKey({ name }: Kernel, { overrides, types, constants, part }: Variant): string {
+function variantKey(
+  { name }: Kernel,
+  { overrides, types, constants, part }: Variant,
+  texels: readonly TexelType[],
+): string {
   let key = name;
   for (const at in overrides) key += ` ${overrides[at]}`;
   for (const at in types) key += ` ${types[at]}`;
   for (const at in constants) key += ` ${constants[at]}`;
   if (part) key += ` ${part.name}`;
+  for (const type of texels) key += ` ${type}`;
   return key;
 }
 
-function compile(gpu: Gpu, kernel: Kernel, variant: Variant): Pipeline {
+function compile(
+  gpu: Gpu,
+  kernel: Kernel,
+  variant: Variant,
+  texels: readonly TexelType[],
+): Pipeline {
   const { device } = gpu;
+  const textures = new Map(kernel.textures?.map((name, i) => [name, textureFormat(texels[i])]));
   device.pushErrorScope("validation");
   const bindings: Omit<GPUBindGroupLayoutEntry, "binding" | "visibility">[] = [
     { buffer: { type: "uniform", hasDynamicOffset: true } },
-    ...kernel.reads.map((name) =>
-      kernel.textures?.includes(name)
-        ? { texture: { sampleType: "unfilterable-float" as const } }
-        : { buffer: { type: "read-only-storage" as const } }
-    ),
+    ...kernel.reads.map((name) => {
+      const format = textures.get(name);
+      return format
+        ? { storageTexture: { access: "read-only" as const, format } }
+        : { buffer: { type: "read-only-storage" as const } };
+    }),
     ...kernel.writes.map(() => ({ buffer: { type: "storage" as const } })),
   ];
   const limit = device.limits.maxStorageBuffersPerShaderStage;
@@ -117,7 +135,7 @@ function compile(gpu: Gpu, kernel: Kernel, variant: Variant): Pipeline {
     compute: {
       module: device.createShaderModule({
         label: `shaders/${kernel.name}.wgsl`,
-        code: prelude(gpu, kernel, variant) + kernel.code + behind(gpu, kernel, variant),
+        code: prelude(gpu, kernel, variant, textures) + kernel.code + behind(gpu, kernel, variant),
       }),
       entryPoint: kernel.name,
       constants: variant.overrides,
@@ -138,7 +156,12 @@ function compile(gpu: Gpu, kernel: Kernel, variant: Variant): Pipeline {
 }
 
 /** Directives and declarations in front of the source, without a newline so that reported line numbers still match. */
-function prelude(gpu: Gpu, kernel: Kernel, variant: Variant): string {
+function prelude(
+  gpu: Gpu,
+  kernel: Kernel,
+  variant: Variant,
+  textures: ReadonlyMap<string, GPUTextureFormat>,
+): string {
   const types = Object.entries(variant.types ?? {});
   let text = "";
   if (types.some(([, type]) => type === "f16")) {
@@ -152,6 +175,9 @@ function prelude(gpu: Gpu, kernel: Kernel, variant: Variant): string {
   if (kernel.subgroups || kernel.reduces && gpu.features.subgroups) text += gpu.subgroupDirective;
   if (kernel.reduces) text += `alias reduced = ${kernel.reduces}; `;
   if (kernel.textures) text += `const TEXTURE_WIDTH = ${TEXTURE_WIDTH}u; `;
+  for (const [name, format] of textures) {
+    text += `alias ${name}_texels = texture_storage_2d<${format}, read>; `;
+  }
   for (const [name, fields] of Object.entries(kernel.structs ?? {})) {
     const members = Object.entries(fields).map(([field, type]) => `${field}: ${type}`);
     text += `struct ${name} { ${members.join(", ")} } `;

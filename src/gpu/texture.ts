@@ -1,8 +1,8 @@
 // This module is browser compatible.
 /**
- * Tensors as textures. On some processors a CPU adapter loads a texel in a tenth of the time of a vec4 of a buffer, on
- * others in the same time (tests/bench/LOG.md). So there, kernels read some tensors as textures. Such a tensor gets one, a copy that is renewed when
- * it is read and the tensor was written since.
+ * Tensors as textures. A CPU adapter loads a texel of a storage texture in a third of the time of a vec4 of a buffer, on some
+ * processors in far less (tests/bench/LOG.md); a sampled texture pays for levels and formats that nobody needs. So there, kernels
+ * read some tensors as textures. Such a tensor gets one, a copy that is renewed when it is read and the tensor was written since.
  *
  * Texel i holds elements 4 i to 4 i + 3 and lies in column i % {@link TEXTURE_WIDTH}, row i / TEXTURE_WIDTH, whatever the
  * tensor's shape.
@@ -13,6 +13,9 @@ import type { Gpu } from "./device.ts";
 import type { Encoding } from "./encoding.ts";
 import { byteLength, type Storage, type Tensor, type TensorTexture, whenFreed } from "./tensor.ts";
 
+/** Types of tensors that can be textures. */
+export type TexelType = "f32" | "f16";
+
 /** Texels of a row: what every device allows. */
 export const TEXTURE_WIDTH = 8192;
 
@@ -20,6 +23,11 @@ const FORMATS = {
   f32: { format: "rgba32float", texelBytes: 16 },
   f16: { format: "rgba16float", texelBytes: 8 },
 } as const;
+
+/** What a tensor's texture is stored as. */
+export function textureFormat(type: TexelType): GPUTextureFormat {
+  return FORMATS[type].format;
+}
 
 /** Whether the device has textures that are large enough for the tensor. */
 export function fitsTexture({ device }: Gpu, tensor: Tensor): boolean {
@@ -53,7 +61,7 @@ export function textureOf(gpu: Gpu, tensor: Tensor, encoding: Encoding): void {
   entry.copiedBy = encoding;
 }
 
-function createTexture(gpu: Gpu, tensor: Tensor, dtype: "f32" | "f16"): TensorTexture {
+function createTexture(gpu: Gpu, tensor: Tensor, dtype: TexelType): TensorTexture {
   const { storage } = tensor;
   const { format, texelBytes } = FORMATS[dtype];
   const texels = storage.sizeBytes / texelBytes;
@@ -62,7 +70,7 @@ function createTexture(gpu: Gpu, tensor: Tensor, dtype: "f32" | "f16"): TensorTe
     label: storage.label,
     size,
     format,
-    usage: GPUTextureUsage.TEXTURE_BINDING | GPUTextureUsage.COPY_DST,
+    usage: GPUTextureUsage.STORAGE_BINDING | GPUTextureUsage.COPY_DST,
   });
   const sizeBytes = size[0] * size[1] * texelBytes;
   gpu.count(sizeBytes);

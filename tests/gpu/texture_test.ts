@@ -19,11 +19,11 @@ const add: Kernel = {
   code: `
     struct Params { count: u32, amount: f32 }
     @group(0) @binding(0) var<uniform> params: Params;
-    @group(0) @binding(1) var x: texture_2d<f32>;
+    @group(0) @binding(1) var x: x_texels;
     @group(0) @binding(2) var<storage, read_write> y: array<vec4<f32>>;
     @compute @workgroup_size(64)
     fn add_texels(@builtin(global_invocation_id) id: vec3<u32>) {
-      if (id.x < params.count) { y[id.x] = textureLoad(x, texel(id.x), 0) + params.amount; }
+      if (id.x < params.count) { y[id.x] = textureLoad(x, texel(id.x)) + params.amount; }
     }`,
   params: { count: "u32", amount: "f32" },
   reads: ["x"],
