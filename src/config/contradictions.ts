@@ -44,6 +44,12 @@ function refuseMisfits(values: Values, isLogprobGiven: boolean, refuse: Refuse):
   if (values.reference !== null && !needsReference(objective)) {
     refuse(`no --reference with --loss-type ${values.lossType}`, `${values.reference}`);
   }
+  if (values.syncRefModel && !needsReference(objective)) {
+    refuse(
+      `no --sync-ref-model with --loss-type ${values.lossType}, which does without a reference`,
+      "it",
+    );
+  }
   refuseOfAnswers(values, terms, refuse);
   const sorting = terms.find(({ loss }) => loss.sorts);
   if (values.useWeighting && sorting) {
@@ -128,6 +134,21 @@ const SCHEDULE_OPTIONS: [name: OptionName, readers: string[]][] = [
     .map((name): [OptionName, string[]] => [name, ["reduce_lr_on_plateau"]]),
 ];
 
+/** Refuses what a reference that follows the model cannot do, and what one that stays does not read. */
+function refuseSync(values: Values, refuse: Refuse): void {
+  if (values.syncRefModel) {
+    if (values.reference === null || Number(values.loraR) === 0) return;
+    refuse(
+      "no --reference with --sync-ref-model and LoRA, as adapters are mixed with adapters alone",
+      `${values.reference}`,
+    );
+  }
+  for (const name of ["refModelMixupAlpha", "refModelSyncSteps"] as const) {
+    if (values[name] === specOf(name).default) continue;
+    refuse(`--${kebabCase(name)} only with --sync-ref-model`, "a reference that stays as it is");
+  }
+}
+
 /** Options that adapters do without, and options of adapters where there are none. */
 function refuseLora(values: Values, given: (name: OptionName) => boolean, refuse: Refuse): void {
   if (Number(values.loraR) > 0) {
@@ -168,6 +189,7 @@ export function refuseContradictions(values: Values, origins: Origins): void {
     throw new UserError(`Expected ${expected}, found ${found}`);
   };
   if ("lossType" in values) refuseMisfits(values, given("logprob"), refuse);
+  if ("syncRefModel" in values) refuseSync(values, refuse);
   for (const name of Object.keys(values) as OptionName[]) {
     const { optim, default: usual } = specOf(name);
     if (!optim || optim.includes(values.optim as string) || values[name] === usual) continue;

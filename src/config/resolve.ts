@@ -11,7 +11,7 @@ import { decisiveTerms, refuseContradictions } from "./contradictions.ts";
 import type { OptionName, Options, OptionValue } from "./options.ts";
 import { givenByUser, type Origin, type Origins, type Values } from "./origins.ts";
 import { PRESETS } from "./presets.ts";
-import { trlKey, withSchedulerKwargs } from "./trl_keys.ts";
+import { trlContradiction, trlKey, withSchedulerKwargs } from "./trl_keys.ts";
 import {
   findOption,
   kebabCase,
@@ -57,7 +57,7 @@ export function resolveOptions<C extends Command>(
   const flags = readFlags(command, given.flags ?? []);
   const { options: file, withoutEffect } = given.file
     ? readFile(command, given.file)
-    : { options: new Map<OptionName, unknown>(), withoutEffect: [] };
+    : { options: new Map<OptionName, unknown>(), withoutEffect: new Map<string, unknown>() };
   const presetName = (flags.get("preset") ?? file.get("preset") ?? null) as OptionValue<"preset">;
   const preset = presetName === null ? {} : PRESETS[presetName];
 
@@ -84,12 +84,18 @@ export function resolveOptions<C extends Command>(
     origins[name] = { source: "automatic", detail: because };
   }
   refuseContradictions(values, origins);
+  const keys = withoutEffect.entries().map(([name, value]) => [snakeCase(name), value] as const);
+  const contradiction = trlContradiction(new Map(keys), values);
+  if (contradiction) {
+    const { expected, found } = contradiction;
+    throw new UserError(`Expected ${expected}, found ${found} in ${given.file!.name}`);
+  }
   // Every name of the command is set and every value went through its own parser or comes from a typed table.
   return {
     command,
     options: values as Options<C>,
     origins: origins as Record<OptionName, Origin>,
-    withoutEffect,
+    withoutEffect: [...withoutEffect.keys()],
   };
 }
 
@@ -113,12 +119,12 @@ function readFlags(command: Command, flags: NonNullable<Given["flags"]>): Map<Op
 function readFile(
   command: Command,
   { name: fileName, content }: NonNullable<Given["file"]>,
-): { options: Map<OptionName, unknown>; withoutEffect: string[] } {
+): { options: Map<OptionName, unknown>; withoutEffect: Map<string, unknown> } {
   if (typeof content !== "object" || content === null || Array.isArray(content)) {
     throw new UserError(`Expected ${fileName} to hold options by name, such as "beta": 0.1`);
   }
   const read = new Map<OptionName, unknown>();
-  const withoutEffect: string[] = [];
+  const withoutEffect = new Map<string, unknown>();
   const unsupported: string[] = [];
   for (const [spelling, raw] of withSchedulerKwargs(content)) {
     const label = `"${spelling}" in ${fileName}`;
@@ -126,7 +132,7 @@ function readFile(
     const key = snakeCase(spelling);
     const isAsked = isTraining && (key === "report_to" || !optionCalled(spelling));
     const known = isAsked ? trlKey(key, raw) : null;
-    if (known?.kind === "without effect") withoutEffect.push(spelling);
+    if (known?.kind === "without effect") withoutEffect.set(spelling, raw);
     else if (known?.kind === "unsupported") {
       const expected = known.expected.map((value) => JSON.stringify(value)).join(" or ");
       unsupported.push(`${spelling}: ${JSON.stringify(raw)} (only ${expected})`);

@@ -44,7 +44,6 @@ const WITHOUT_EFFECT: ReadonlySet<string> = new Set([
 /** Features that are missing here, with the values that do without them. */
 const TURNED_OFF: Readonly<Record<string, readonly unknown[]>> = {
   generate_during_eval: [false],
-  sync_ref_model: [false],
   force_use_ref_model: [false],
   group_by_length: [false],
   length_column_name: ["length"],
@@ -104,6 +103,23 @@ function samplingStrategy(value: unknown): TrlKey {
   return isKnown
     ? { kind: "renamed", to: "shuffle", value: value === "random" }
     : { kind: "unsupported", expected: ["random", "sequential"] };
+}
+
+/**
+ * The keys without effect that contradict an option here, as they do in TRL: its message, or null.
+ *
+ * @param keys What the file says of keys without effect, by their names in snake case.
+ */
+export function trlContradiction(
+  keys: ReadonlyMap<string, unknown>,
+  { syncRefModel }: { syncRefModel?: unknown },
+): { expected: string; found: string } | null {
+  const precomputed = keys.get("precompute_ref_log_probs");
+  if (!syncRefModel || !/^true$/i.test(String(precomputed))) return null;
+  return {
+    expected: "precompute_ref_log_probs false with --sync-ref-model, whose reference changes",
+    found: String(precomputed),
+  };
 }
 
 /** What a key of a configuration file means for a training, beside the options. */

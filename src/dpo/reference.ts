@@ -1,29 +1,34 @@
 // This module is browser compatible.
 import type { PreferencePair } from "../data/pairs.ts";
-import type { Commands } from "../gpu/commands.ts";
+import { Commands } from "../gpu/commands.ts";
 import type { Readback } from "../gpu/readback.ts";
 import { type Tensor, writeTensor } from "../gpu/tensor.ts";
 import type { GpuBatch } from "../model/batch.ts";
+import { followWeights } from "../model/follow.ts";
 import { topForward, trunkForward } from "../model/forward.ts";
 import { headForward } from "../model/head.ts";
 import { type Model, scoreTensor } from "../model/model.ts";
+import type { Weights } from "../model/weights.ts";
 import { expectFinite } from "./finite.ts";
+
+type Scores = WeakMap<PreferencePair, Float32Array>;
 
 /** Numbers kept per pair: score, completion sum, total sum and 0 of chosen, then of rejected. */
 export const NUMBERS_PER_PAIR = 8;
 
 /**
- * The reference model's scores of pairs. It never changes, so each pair is scored once, at its first visit, and then looked up.
- * A reference that is the policy as it was shares the policy's frozen trunk, and only its own top is computed.
+ * The reference model's scores of pairs. Each pair is scored once, at its first visit, and then looked up; where the reference
+ * follows the policy, it is scored anew after that. A reference that is the policy as it was shares the policy's frozen trunk,
+ * and only its own top is computed.
  */
 export class Reference {
   // Weak, since pairs of a stream come and go.
-  #scores = new WeakMap<PreferencePair, Float32Array>();
+  #scores: Scores = new WeakMap();
 
   /**
    * @param model The reference; one that is the policy as it was shares the policy's scratch memory and frozen weights.
    * @param sharesTrunk Whether everything below `model.begin` is the policy's own.
-   * @param earlier The same reference, whose scores it knows too.
+   * @param earlier The same reference, whose scores it knows too; it must not change.
    */
   constructor(readonly model: Model, readonly sharesTrunk: boolean, readonly earlier?: Reference) {}
 
@@ -43,11 +48,29 @@ export class Reference {
    * @throws {UserError} If one is not finite; the message names the row.
    */
   remember(pairs: readonly PreferencePair[], scores: Float32Array): void {
+    this.#remember(this.#scores, pairs, scores);
+  }
+
+  /** @param known What belongs to the weights that gave the scores. */
+  #remember(known: Scores, pairs: readonly PreferencePair[], scores: Float32Array): void {
     expectFinite("the reference", this.model.weights.precision, pairs, scores);
     for (const [i, pair] of pairs.entries()) {
       const begin = i * NUMBERS_PER_PAIR;
-      this.#scores.set(pair, scores.slice(begin, begin + NUMBERS_PER_PAIR));
+      known.set(pair, scores.slice(begin, begin + NUMBERS_PER_PAIR));
     }
+  }
+
+  /** Moves the reference towards the policy; see {@link followWeights}. Pairs are scored anew from then on. */
+  follow(policy: Weights, alpha: number): void {
+    const commands = new Commands(this.model.gpu);
+    followWeights(commands, this.model.weights, policy, alpha);
+    commands.submit();
+    this.forget();
+  }
+
+  /** Forgets all scores, as the weights are others now; scores on their way from the GPU are of the former ones. */
+  forget(): void {
+    this.#scores = new WeakMap();
   }
 
   /**
@@ -72,7 +95,12 @@ export class Reference {
       return scores;
     }
     this.compute(commands, batch, scores, trunk);
-    readback.record(commands, scores, (data) => this.remember(pairs, new Float32Array(data)));
+    const known = this.#scores;
+    readback.record(
+      commands,
+      scores,
+      (data) => this.#remember(known, pairs, new Float32Array(data)),
+    );
     return scores;
   }
 

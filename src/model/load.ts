@@ -10,7 +10,8 @@ import type { Operand } from "../kernels/shapes.ts";
 import type { Adapter } from "./adapter.ts";
 import type { ModelConfig } from "./config.ts";
 import { createModel, type Model } from "./model.ts";
-import { adaptedWeights, loadWeights, type TensorReader } from "./weights.ts";
+import { type ParameterSpec, parameterTable } from "./params.ts";
+import { adaptedWeights, loadWeights, type TensorReader, type Weights } from "./weights.ts";
 
 /** A model's configuration and the way to its weights. */
 export interface Checkpoint {
@@ -64,4 +65,33 @@ export function loadReference(
     );
   }
   return loadModel(gpu, reference, options);
+}
+
+/**
+ * Loads a reference model of its own that will follow the policy: all of its weights may change.
+ *
+ * @throws {UserError} If they are not those of the policy by name and shape.
+ */
+export async function loadFollower(
+  gpu: Gpu,
+  policy: Weights,
+  { config, read }: Checkpoint,
+  { precision, positions }: { precision: Operand; positions: number },
+): Promise<Model> {
+  const { untied } = policy;
+  const shape = untied ? { ...config, tieWordEmbeddings: false } : config;
+  const inWords = ({ name, shape }: Pick<ParameterSpec, "name" | "shape">) =>
+    `${name} (${shape.join(", ")})`;
+  const expected = policy.parameters.values().map(({ spec }) => inWords(spec)).toArray();
+  const found = parameterTable(shape).map(inWords);
+  for (let i = 0; i < Math.max(expected.length, found.length); i++) {
+    if (expected[i] === found[i]) continue;
+    throw new UserError(
+      `Expected a --reference with the weights of the model, to mix both with --sync-ref-model, found ${
+        found[i] ?? "none"
+      } in the place of ${expected[i] ?? "none"}: take one of the same shape`,
+    );
+  }
+  const weights = await loadWeights(gpu, config, read, { precision, untied, follows: true });
+  return createModel(gpu, weights, positions);
 }

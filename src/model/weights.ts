@@ -26,9 +26,9 @@ export interface Parameter {
   spec: ParameterSpec;
   /** What forward and backward multiply with: f16 at f16 precision (norms, biases and adapters excepted), else f32. */
   operand: Tensor;
-  /** What the optimizer updates, always f32; the same tensor as `operand` at f32. Absent where frozen. */
+  /** What changes, always f32; the same tensor as `operand` at f32. Absent where frozen. */
   master?: Tensor;
-  /** Accumulated by backward, f32; absent where frozen. */
+  /** Accumulated by backward, f32; absent where nothing trains. */
   gradient?: Tensor;
 }
 
@@ -107,20 +107,36 @@ function isTrained(spec: ParameterSpec, config: ModelConfig, trainable: Trainabl
  */
 export type TensorReader = (name: string) => AsyncIterable<Float32Array>;
 
+/** What is allocated for weights that are loaded. */
+export interface LoadOptions {
+  precision: Operand;
+  /** These get f32 masters and gradients, in arenas. */
+  trainable?: Trainable;
+  /** Whether a tied model gets a head of its own, which begins as the embedding. */
+  untied?: boolean;
+  /** Whether all get f32 masters, to be changed by `followWeights`. */
+  follows?: boolean;
+}
+
 /**
- * Allocates and fills all parameters; the trained ones get f32 masters and gradients.
+ * Allocates and fills all parameters.
  *
- * @param config Of the checkpoint. With `head: "untied"`, a tied model gets a head of its own.
+ * @param config Of the checkpoint.
  * @throws {UserError} If the choice of trained parts contradicts the model, or a weight does not fit f16.
  */
 export async function loadWeights(
   gpu: Gpu,
   config: ModelConfig,
   read: TensorReader,
-  { precision, trainable = NOTHING }: { precision: Operand; trainable?: Trainable },
+  {
+    precision,
+    trainable = NOTHING,
+    untied = trainable.head === "untied",
+    follows = false,
+  }: LoadOptions,
 ): Promise<Weights> {
   checkTrainable(config, trainable);
-  const untie = config.tieWordEmbeddings && trainable.head === "untied";
+  const untie = config.tieWordEmbeddings && untied;
   const shape = untie ? { ...config, tieWordEmbeddings: false } : config;
   const { adapter } = trainable;
   const table = [...parameterTable(shape), ...adapter ? adapterTable(shape, adapter) : []];
@@ -135,7 +151,7 @@ export async function loadWeights(
   const parameters = new Map<string, Parameter>();
   try {
     for (const spec of table) {
-      const parameter = parts.get(spec.name) ?? allocate(gpu, spec, precision);
+      const parameter = parts.get(spec.name) ?? allocate(gpu, spec, precision, follows);
       parameters.set(spec.name, parameter);
       const source = untie && spec.kind === "head"
         ? parameters.get("embed_tokens")!.spec.checkpoint
@@ -146,6 +162,7 @@ export async function loadWeights(
     releaseWeights(gpu, { parameters, trained });
     throw error;
   }
+  refreshAllOperands(gpu, parameters);
   return { config: shape, precision, parameters, trained, untied: untie, adapter };
 }
 
@@ -167,9 +184,22 @@ function checkTrainable(config: ModelConfig, trainable: Trainable): void {
   }
 }
 
-function allocate(gpu: Gpu, spec: ParameterSpec, precision: Operand): Parameter {
+/** @param follows Whether it gets a master. */
+function allocate(
+  gpu: Gpu,
+  spec: ParameterSpec,
+  precision: Operand,
+  follows = false,
+): Parameter {
   const dtype = isOperand(spec) ? precision : "f32";
-  return { spec, operand: createTensor(gpu, spec.name, dtype, spec.shape) };
+  const operand = createTensor(gpu, spec.name, dtype, spec.shape);
+  if (!follows) return { spec, operand };
+  const isOwn = dtype === "f16";
+  return {
+    spec,
+    operand,
+    master: isOwn ? createTensor(gpu, `${spec.name} master`, "f32", spec.shape) : operand,
+  };
 }
 
 /** Allocates what trains: matrices, then vectors. */
@@ -218,11 +248,14 @@ async function fill(
   for (const { name, firstRow } of source) {
     let first = firstRow * columns;
     for await (const piece of read(name)) {
-      if (operand.dtype === "f16") {
-        refuseBeyondF16(spec.name, piece);
-        writeTensor(gpu, operand, new Float16Array(piece), first);
-      } else if (operand !== master) writeTensor(gpu, operand, piece, first);
-      if (master) writeTensor(gpu, master, piece, first);
+      if (operand.dtype === "f16") refuseBeyondF16(spec.name, piece);
+      if (master) writeTensor(gpu, master, piece, first); // the operand follows from it
+      else {writeTensor(
+          gpu,
+          operand,
+          operand.dtype === "f16" ? new Float16Array(piece) : piece,
+          first,
+        );}
       first += piece.length;
     }
   }
@@ -243,9 +276,11 @@ function refuseBeyondF16(name: string, values: Float32Array): void {
 
 /**
  * A copy of the trained parameters as they are now, sharing the frozen ones: the reference of a policy before its first step.
- * Fresh adapters are left out, as they change nothing.
+ *
+ * @param follows Whether `followWeights` will change it: then it has f32 masters. Otherwise what changes nothing is left
+ * out: fresh adapters, and a head of its own that still is the embedding.
  */
-export function snapshot(gpu: Gpu, weights: Weights): Weights {
+export function snapshot(gpu: Gpu, weights: Weights, follows = false): Weights {
   const commands = new Commands(gpu);
   const parameters = new Map<string, Parameter>();
   for (const [name, { spec, operand, master }] of weights.parameters) {
@@ -253,11 +288,16 @@ export function snapshot(gpu: Gpu, weights: Weights): Weights {
       parameters.set(name, { spec, operand });
       continue;
     }
-    if (spec.kind === "head" && weights.untied) continue; // the embedding is the reference's head
-    if (spec.kind === "adapter" && weights.adapter!.fresh) continue;
-    const copy = createTensor(gpu, `${name} reference`, operand.dtype, spec.shape);
-    commands.copy(copy, operand);
-    parameters.set(name, { spec, operand: copy });
+    if (!follows && spec.kind === "head" && weights.untied) continue;
+    if (!follows && spec.kind === "adapter" && weights.adapter!.fresh) continue;
+    const copyOf = (tensor: Tensor, what: string) => {
+      const copy = createTensor(gpu, `${name} ${what}`, tensor.dtype, spec.shape);
+      commands.copy(copy, tensor);
+      return copy;
+    };
+    const copy = copyOf(operand, "reference");
+    const own = operand === master || !follows ? copy : copyOf(master, "reference master");
+    parameters.set(name, { spec, operand: copy, ...follows && { master: own } });
   }
   commands.submit();
   return { ...weights, parameters, trained: [] };
@@ -302,15 +342,10 @@ export function releaseWeights(
   for (const { master, gradient, operand } of trained) {
     for (const tensor of [master, gradient, operand]) if (tensor) destroyTensor(gpu, tensor);
   }
-  for (const { operand, master } of parameters.values()) {
-    if (!master) destroyTensor(gpu, operand);
-  }
-}
-
-/** Frees what {@link snapshot} copied. */
-export function releaseSnapshot(gpu: Gpu, reference: Weights, policy: Weights): void {
-  for (const [name, { operand }] of reference.parameters) {
-    if (operand !== policy.parameters.get(name)?.operand) destroyTensor(gpu, operand);
+  for (const { operand, master, gradient } of parameters.values()) {
+    if (!gradient) {
+      for (const own of new Set([operand, master])) if (own) destroyTensor(gpu, own);
+    }
   }
 }
 
@@ -332,14 +367,20 @@ export function standInWeights(weights: Weights, standIn: StandIn): Weights {
   return { ...weights, parameters: new Map(parameters), trained };
 }
 
+/** The parameters that change, in table order: by training, or as a reference that follows its policy. */
+export function changingParameters({ parameters }: Weights): (Parameter & { master: Tensor })[] {
+  return [...parameters.values()].filter(({ master }) => master) as ReturnType<
+    typeof changingParameters
+  >;
+}
+
 /** The parameters that train, in table order. */
 export function trainedParameters(
   weights: Weights,
 ): (Parameter & { master: Tensor; gradient: Tensor })[] {
-  return [...weights.parameters.values()].filter((parameter) => parameter.master) as (Parameter & {
-    master: Tensor;
-    gradient: Tensor;
-  })[];
+  return changingParameters(weights).filter(({ gradient }) => gradient) as ReturnType<
+    typeof trainedParameters
+  >;
 }
 
 /** Sets all gradients to zero. */
@@ -354,8 +395,17 @@ export function refreshOperands(commands: Commands, { trained }: Weights): void 
   }
 }
 
+/** {@link refreshOperands} of all parameters that change, one by one: those of a reference lie in no arena. */
+function refreshAllOperands(gpu: Gpu, parameters: Weights["parameters"]): void {
+  const commands = new Commands(gpu);
+  for (const { operand, master } of parameters.values()) {
+    if (master && master !== operand) convert(commands, operand, master);
+  }
+  commands.submit();
+}
+
 /**
- * Overwrites trained masters as a checkpoint restores them.
+ * Overwrites masters as a checkpoint restores them.
  *
  * @param read Reads a master by the parameter's name.
  * @throws {UserError} If one is of another size.
@@ -365,19 +415,17 @@ export async function restoreMasters(
   weights: Weights,
   read: (name: string) => Promise<Float32Array>,
 ): Promise<void> {
-  for (const { spec, master } of trainedParameters(weights)) {
+  for (const { spec, master } of changingParameters(weights)) {
     const data = await read(spec.name);
     if (data.length !== elementCount(master.shape)) {
       throw new UserError(
-        `Cannot resume: expected trained weights "${spec.name}" (${spec.shape}), found ${data.length} numbers: use the ` +
+        `Cannot resume: expected weights "${spec.name}" (${spec.shape}), found ${data.length} numbers: use the ` +
           "options of the interrupted run",
       );
     }
     writeTensor(gpu, master, data);
   }
-  const commands = new Commands(gpu);
-  refreshOperands(commands, weights);
-  commands.submit();
+  refreshAllOperands(gpu, weights.parameters);
 }
 
 /**

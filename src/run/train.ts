@@ -136,9 +136,9 @@ export async function train(
       memory,
       course: {
         beta: options.beta,
-        // Of a stream it is known in the end.
+        // Of a stream it is known in the end. Beside a reference that follows it does not tell whether the model moved.
         get lossOfEquals() {
-          return expectedLoss(options, rows.data().record);
+          return options.syncRefModel ? null : expectedLoss(options, rows.data().record);
         },
         chosenTokens: rows.stream ? null : meanOf(goodOf(rows.rows)),
       },
@@ -154,13 +154,16 @@ export async function train(
       ...heldOut.sets,
     ];
     const judge = training.run.reference;
-    const cached = judge === null ? [] : await loadReferenceScores(caches, inMemory, {
-      policy: training.model,
-      reference: judge,
-      source: reference ?? model,
-      precision,
-      score: options,
-    });
+    // Scores on disk are of a reference that stays.
+    const cached = judge === null || training.sync
+      ? []
+      : await loadReferenceScores(caches, inMemory, {
+        policy: training.model,
+        reference: judge,
+        source: reference ?? model,
+        precision,
+        score: options,
+      });
     const firstStep = await resumeRun(run);
     const evaluated = (step: number, found: readonly Examination[]) => {
       const metrics = metricsLine(step, found);
@@ -181,10 +184,14 @@ export async function train(
       releaseScratch(training);
       if (!rows.stream) reserveStep(training, largest(training.limits).rows);
     };
-    const evaluate = async (step: number) => {
+    const examine = async () => {
       releaseScratch(training);
       after = await heldOut.examine(training);
-      evaluated(step, after);
+      if (training.sync) await heldOut.learnReference(training, null, []);
+      return after;
+    };
+    const evaluate = async (step: number) => {
+      evaluated(step, await examine());
       prepareSteps();
     };
     prepareSteps();
@@ -197,13 +204,11 @@ export async function train(
 
     const samples: Sample[] = [];
     if (!heldOut.isEmpty) {
-      releaseScratch(training);
       const last = output.metrics.at(-1)!;
       if (last.step !== steps || !isEvaluation(last)) {
-        after = await heldOut.examine(training);
-        evaluated(steps, after);
+        evaluated(steps, await examine());
       }
-      if (await restoreBest(run, steps) || !after) after = await heldOut.examine(training);
+      if (await restoreBest(run, steps) || !after) after = await examine();
       samples.push(...heldOut.samples(after));
       events.emit({
         type: "compared",
@@ -212,7 +217,8 @@ export async function train(
       });
     }
     run.data = inMemory.map(({ record, pairs }) => {
-      if (judge === null || answersOf(options)) return record;
+      // A reference that follows has learned from the labels, so its doubts say nothing of them.
+      if (judge === null || training.sync || answersOf(options)) return record;
       const labels = suspectedFlips(judge, pairs);
       events.emit({ type: "doubted", path: record.path, labels });
       return { ...record, audit: { ...record.audit!, suspectedFlips: labels } };

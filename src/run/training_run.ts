@@ -163,7 +163,7 @@ export async function resumeRun(run: TrainingRun): Promise<number> {
       `Expected a checkpoint in ${storage.name} for --resume, found none: train without it`,
     );
   }
-  await restoreCheckpoint(training.model, training.optimizer, checkpoint, await fingerprint(run));
+  await restoreCheckpoint(training, checkpoint, await fingerprint(run));
   if (run.plateau) run.plateau.state = checkpoint.state.plateau as PlateauState;
   await run.stream?.resume(checkpoint.state.position as StreamPosition);
   checkpoint.close();
@@ -193,7 +193,7 @@ export async function runLoop(
   const identified = fingerprint(run);
   identified.catch(() => {}); // whoever awaits it is told
   const save = async (step: number) => {
-    const content = await checkpointContent(model, optimizer, await identified);
+    const content = await checkpointContent(training, await identified);
     content.state.source = options.model;
     content.state.begunAt = run.begunAt.toISOString();
     await keepBegin(output, run.begunAt);
@@ -217,6 +217,7 @@ export async function runLoop(
       check(metrics);
       emit({ type: "stepped", metrics });
     },
+    afterStep: (step) => training.sync?.afterStep(step),
     saveEverySteps: options.saveSteps,
     save,
     remedy: remedyOf(options),
@@ -249,7 +250,7 @@ export async function restoreBest(run: TrainingRun, steps: number): Promise<bool
   if (best === null || best.step === steps) return false;
   const storage = await output.checkpoints();
   const checkpoint = await openCheckpointOf(storage, best.step);
-  await restoreCheckpoint(training.model, training.optimizer, checkpoint, await fingerprint(run));
+  await restoreCheckpoint(training, checkpoint, await fingerprint(run));
   checkpoint.close();
   run.bestStep = best.step;
   emit({ type: "restored", best });

@@ -32,6 +32,8 @@ export interface LoopOptions {
   signal?: AbortSignal;
   /** Called with each step's metrics, in order, soon after the step. */
   onStep(metrics: StepMetrics): Promise<void> | void;
+  /** Called after each step, when its commands are on their way. */
+  afterStep?(step: number): void;
   /** Called between steps, when all metrics are in: write a checkpoint. */
   saveEverySteps: number;
   save(step: number): Promise<void>;
@@ -113,6 +115,7 @@ export async function trainLoop(
     };
     waiting.push(() => [stepMetrics(known, made.metrics(), report()), made.notFinite()]);
     const done = step + 1;
+    options.afterStep?.(done);
     const saves = options.saveEverySteps > 0 && done % options.saveEverySteps === 0;
     const evaluates = options.evaluation?.isDue(done) ?? false;
     // Where others share the thread, work is done when it is waited for: step by step.

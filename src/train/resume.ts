@@ -11,32 +11,38 @@ import {
   type Tensor,
   writeTensor,
 } from "../gpu/tensor.ts";
-import type { Model } from "../model/model.ts";
 import { STATE_FIELDS } from "../kernels/state.ts";
-import { restoreMasters, trainedParameters } from "../model/weights.ts";
+import { changingParameters, restoreMasters, type Weights } from "../model/weights.ts";
 import type { Checkpoint, CheckpointContent } from "./checkpoint.ts";
 import { isIdentity } from "./identity.ts";
 import { type Optimizer, slotsOf } from "./optimizer.ts";
+import type { Training } from "./training.ts";
+
+/** What of a training a checkpoint holds. */
+type Saved = Pick<Training, "model" | "optimizer" | "sync">;
 
 /**
- * Everything that a run needs to go on bit for bit: trained weights, the optimizer's slots, and its numbers with the loss
- * scale as 32-bit words by their names. The order of the data follows from seed and step, so there is no generator to save.
+ * Everything that a run needs to go on bit for bit: trained weights, those of a reference that follows them, the optimizer's
+ * slots, and its numbers with the loss scale as 32-bit words by their names. The order of the data follows from seed and step,
+ * so there is no generator to save.
  *
  * The tensors are read back when they are written: until then no step may be taken.
  *
  * @param fingerprint What must be the same when the run is resumed: options and data.
  */
 export async function checkpointContent(
-  { gpu, weights }: Model,
-  optimizer: Optimizer,
+  { model: { gpu, weights }, optimizer, sync }: Saved,
   fingerprint: Record<string, unknown>,
 ): Promise<CheckpointContent> {
   // Read back one by one, as they are written.
-  const masters = trainedParameters(weights).map(({ spec: { name, shape }, master }) => ({
-    name,
-    shape,
-    data: () => readTensor(gpu, master),
-  }));
+  const mastersOf = (weights: Weights, called: (name: string) => string) =>
+    changingParameters(weights).map(({ spec: { name, shape }, master }) => ({
+      name: called(name),
+      shape,
+      data: () => readTensor(gpu, master),
+    }));
+  const masters = mastersOf(weights, (name) => name);
+  const reference = sync ? mastersOf(sync.reference.model.weights, nameInReference) : [];
   const slots = slotsOf(weights, optimizer).map(({ name, shape, tensor, first }) => ({
     name,
     shape,
@@ -47,8 +53,14 @@ export async function checkpointContent(
     const words = await readTensorU32(gpu, tensor);
     for (const [i, name] of names.entries()) optimizerState[name] = words[i];
   }
-  return { tensors: [...masters, ...slots], state: { optimizerState, fingerprint } };
+  return {
+    tensors: [...masters, ...reference, ...slots],
+    state: { optimizerState, fingerprint },
+  };
 }
+
+/** What a checkpoint calls a weight of the reference. */
+const nameInReference = (name: string) => `${name}.reference`;
 
 /** What an optimizer knows besides its slots, and what a checkpoint calls it. */
 function wordsOf({ state, row, numbers }: Optimizer): [names: string[], Tensor][] {
@@ -74,13 +86,12 @@ function savedWord(saved: unknown, name: string): number {
 }
 
 /**
- * Puts a model and its optimizer into the state that {@link checkpointContent} saved.
+ * Puts a training into the state that {@link checkpointContent} saved.
  *
  * @throws {UserError} If the checkpoint is from a run with other options or data; the message names the first difference.
  */
 export async function restoreCheckpoint(
-  { gpu, weights }: Model,
-  optimizer: Optimizer,
+  { model: { gpu, weights }, optimizer, sync }: Saved,
   checkpoint: Checkpoint,
   fingerprint: Record<string, unknown>,
 ): Promise<void> {
@@ -95,6 +106,15 @@ export async function restoreCheckpoint(
     writeTensor(gpu, tensor, data, first);
   }
   await restoreMasters(gpu, weights, (name) => checkpoint.readFloat32(name));
+  if (sync) {
+    const { reference } = sync;
+    await restoreMasters(
+      gpu,
+      reference.model.weights,
+      (name) => checkpoint.readFloat32(nameInReference(name)),
+    );
+    reference.forget();
+  }
   for (const [names, tensor] of wordsOf(optimizer)) {
     const words = names.map((name) => savedWord(checkpoint.state.optimizerState, name));
     writeTensor(gpu, tensor, Uint32Array.from(words));

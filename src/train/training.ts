@@ -20,7 +20,7 @@ import type { Gpu } from "../gpu/device.ts";
 import { elementCount } from "../gpu/tensor.ts";
 import type { Operand } from "../kernels/shapes.ts";
 import { isAcrossPairs, needsReference } from "../losses/losses.ts";
-import { type Checkpoint, loadReference } from "../model/load.ts";
+import { type Checkpoint, loadFollower, loadReference } from "../model/load.ts";
 import { createModel, type Model, standInModel } from "../model/model.ts";
 import {
   firstTrainedLayer,
@@ -31,12 +31,15 @@ import {
 } from "../model/weights.ts";
 import type { Planned } from "./memory_plan.ts";
 import { createOptimizer, standInOptimizer } from "./optimizer.ts";
+import { ReferenceSync } from "./reference_sync.ts";
 import { sftSteps } from "./sft.ts";
 
 /** A model in training, on rows of some kind. */
 export interface Training<Row = unknown> extends Planned<Row> {
   /** Weights in all, and those that train. */
   parameters: { total: number; trained: number };
+  /** How the reference follows, if it does: it is called after each step, and its reference is part of checkpoints. */
+  sync?: ReferenceSync;
 }
 
 /** A model in training by preference. */
@@ -142,11 +145,15 @@ export async function startDpo(
 ): Promise<DpoTraining> {
   const loaded = await loadTraining(gpu, checkpoint, options, precision);
   const { model, optimizer, parameters, trainable } = loaded;
+  const { syncRefModel } = options;
+  const loading = { precision, positions: options.maxLength };
   const referenceModel = !needsReference(options)
     ? null
-    : reference
-    ? await loadReference(gpu, checkpoint, reference, { precision, positions: options.maxLength })
-    : { ...model, weights: snapshot(gpu, model.weights) };
+    : !reference
+    ? { ...model, weights: snapshot(gpu, model.weights, syncRefModel) }
+    : syncRefModel
+    ? await loadFollower(gpu, model.weights, reference, loading)
+    : await loadReference(gpu, checkpoint, reference, loading);
   const sharesTrunk = !reference && trunkIsFrozen(trainable);
   const score = scoreOptionsOf(options);
   const limits = limitsOf(options);
@@ -160,6 +167,9 @@ export async function startDpo(
       model,
       optimizer,
       parameters,
+      ...reference && syncRefModel && {
+        sync: new ReferenceSync(model.weights, reference, options),
+      },
       run,
       workspaces: Array.from(runtimes, ({ workspace }) => workspace),
       limits,
@@ -176,7 +186,9 @@ export async function startDpo(
         return assemble({
           model: policy,
           optimizer: standInOptimizer(optimizer, standIn),
-          reference: judge && new Reference(judge, sharesTrunk, reference!),
+          // What follows is scored anew, whatever is known of it.
+          reference: judge &&
+            new Reference(judge, sharesTrunk, syncRefModel ? undefined : reference!),
           trunkCache: new TrunkCache(policy, 0), // allocated already
         }, rows);
       },

@@ -195,6 +195,18 @@ Deno.test("contradictions are refused", () => {
     /no --reference with --loss-type simpo, found m/,
   );
   train(["loss-type", "simpo,ipo"], ["reference", "m"])();
+  const synced = ["sync-ref-model", true] as [string, unknown];
+  refuses(
+    train(["loss-type", "simpo"], synced),
+    /no --sync-ref-model with --loss-type simpo, which does without a reference, found it/,
+  );
+  refuses(
+    train(["reference", "m"], ["lora-r", "4"], synced),
+    /no --reference with --sync-ref-model and LoRA, .*, found m/,
+  );
+  train(["loss-type", "simpo,ipo"], ["reference", "m"], synced)();
+  refuses(train(["ref-model-mixup-alpha", "0.5"]), /only with --sync-ref-model, found a reference/);
+  refuses(train(["ref-model-sync-steps", "8"]), /--ref-model-sync-steps only with --sync-ref-mod/);
   refuses(train(both, ["ld-alpha", "0.5"]), /--ld-alpha only with losses of gains .*, found sft/);
   for (const type of ["aot", "kto"]) {
     refuses(

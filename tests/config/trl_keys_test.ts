@@ -62,12 +62,37 @@ Deno.test("all settings of TRL that are missing here are named at once", () => {
       (error: Error) => error instanceof UserError && message.test(error.message),
     );
   refused(
-    /settings of dpo\.yaml that train supports, found sync_ref_model: true \(only false\), max_prompt_length: 512 \(only null\)$/,
-    { ...FILE, sync_ref_model: true, max_prompt_length: 512 },
+    /settings of dpo\.yaml that train supports, found force_use_ref_model: true \(only false\), max_prompt_length: 512 \(only null\)$/,
+    { ...FILE, force_use_ref_model: true, max_prompt_length: 512 },
   );
   refused(/found "made_up" in dpo\.yaml: did you mean/, { made_up: 1 });
   refused(/found "bf16" in dpo\.yaml/, { bf16: true }, "eval");
   refused(/"warmup_ratio" in dpo\.yaml once/, { warmup_steps: 3, warmup_ratio: 0.1 });
+});
+
+Deno.test("a reference that follows is an option, and takes no scores of before", () => {
+  const synced = { ...FILE, sync_ref_model: true, ref_model_sync_steps: 64 };
+  const { options } = resolve({ ...synced, ref_model_mixup_alpha: 0.9 });
+  const { syncRefModel, refModelMixupAlpha, refModelSyncSteps } = options;
+  assert.deepEqual([syncRefModel, refModelMixupAlpha, refModelSyncSteps], [true, 0.9, 64]);
+  assert.equal(resolve({ ...FILE, sync_ref_model: true }).options.refModelMixupAlpha, 0.6);
+  // As TRL writes all of its options down.
+  resolve({
+    ...FILE,
+    sync_ref_model: false,
+    ref_model_mixup_alpha: 0.6,
+    ref_model_sync_steps: 512,
+  });
+  const precomputed = { precompute_ref_log_probs: true };
+  resolve({ ...FILE, ...precomputed });
+  resolve({ ...synced, precompute_ref_log_probs: false });
+  assert.throws(
+    () => resolve({ ...synced, ...precomputed }),
+    (error) =>
+      error instanceof UserError &&
+      /^Expected precompute_ref_log_probs false with --sync-ref-model, .* found true in dpo\.yaml$/
+        .test(error.message),
+  );
 });
 
 Deno.test("a file for TRL's KTO trainer", () => {

@@ -289,6 +289,11 @@ Deno.test("refused: options that do not exist or do not fit the model", () =>
     await train(/--max-steps of at least 1, or -1 for none, found 0/, "--max-steps", 0);
     const other = await writeModel(`${inputs.directory}/other`, { vocab_size: 99 });
     await train(/--reference with the model's vocabulary of 113.*found 99/, "--reference", other);
+    const wider = await writeModel(`${inputs.directory}/wider`, { intermediate_size: 48 });
+    await train(
+      /--reference with the weights of the model.*found layers\.0\.gate_up_proj \(96, 48\)/,
+      ...["--reference", wider, "--sync-ref-model"],
+    );
   }));
 
 Deno.test("prompts that fill the length are counted; a dataset of them alone is refused", () =>

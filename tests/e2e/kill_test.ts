@@ -41,7 +41,14 @@ const CASES: Case[] = [
   ["f16, accumulated", ["--precision", "f16", ...ACCUMULATED], readModel],
   ["LoRA, accumulated", ["--precision", "f32", "--lora-r", 4, ...ACCUMULATED], readAdapter],
   // Single answers: the pairs are taken apart.
-  ["KTO, f16, LoRA", ["--loss-type", "kto", "--precision", "f16", "--lora-r", 4], readAdapter],
+  [
+    "KTO, f16, LoRA, a reference that follows",
+    [
+      ...["--loss-type", "kto", "--precision", "f16", "--lora-r", 4],
+      ...["--sync-ref-model", "--ref-model-sync-steps", 5],
+    ],
+    readAdapter,
+  ],
 ];
 
 for (const [name, more, read] of CASES) {

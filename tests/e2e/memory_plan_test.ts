@@ -39,6 +39,11 @@ const settings: Record<string, (string | number)[]> = {
   "frozen layers, two epochs": ["--train-layers", 1, "--head", "untied", "--num-train-epochs", 2],
   "f16, one pair at a time": ["--precision", "f16", "--batch-size", 1],
   "adapters, layers computed again": ["--lora-r", 4, "--gradient-checkpointing"],
+  "a reference that follows": ["--sync-ref-model", "--ref-model-sync-steps", 1],
+  "one of its own that follows, f16": [
+    ...["--reference", "MODEL", "--sync-ref-model", "--ref-model-sync-steps", 1],
+    ...["--precision", "f16"],
+  ],
   "batches of 200 tokens": ["--max-tokens-per-batch", 200],
   "no held-out pairs": ["--eval-dataset", "NONE"],
 };

@@ -69,6 +69,40 @@ Deno.test({
     }),
 });
 
+Deno.test("train: resumed with a reference that follows, the model's or one of its own", () =>
+  inTemporaryDirectory(async (directory) => {
+    const inputs = inputFlags(await writeInputs(directory, 2 * STEPS_PER_EPOCH));
+    const reference = await writeModel(`${directory}/reference`, {}, 5);
+    const sync = ["--sync-ref-model", "--ref-model-sync-steps", 3, "--ref-model-mixup-alpha", 0.5];
+    for (const [i, more] of [[], ["--reference", reference]].entries()) {
+      const flags = [...inputs, ...FLAGS, ...sync, ...more];
+      const whole = `${directory}/whole-${i}`;
+      const saving = ["--save-steps", 1, "--save-total-limit", 99];
+      await runOk("train", ...flags, ...saving, "--output", whole);
+      const metrics = await readMetrics(whole);
+      // Before the first sync, right after one, and between two.
+      for (const step of [2, 6, 7]) {
+        const output = `${directory}/resumed-${i}-${step}`;
+        const checkpoint = `${whole}/checkpoints/step-${step}`;
+        await runOk("train", ...flags, "--output", output, "--resume", checkpoint);
+        assert.deepEqual(await readMetrics(output), metrics.slice(step + 1), `from step ${step}`);
+        assert.deepEqual(await readModel(output), await readModel(whole), `from step ${step}`);
+      }
+    }
+    const others = [
+      [...sync.slice(0, 4), 0.4],
+      ["--sync-ref-model", "--ref-model-mixup-alpha", 0.5],
+      [],
+    ];
+    const expected = ["refModelMixupAlpha 0.5", "refModelSyncSteps 3", "syncRefModel true"];
+    for (const [i, other] of others.entries()) {
+      const words = [...other, "--resume", `${directory}/whole-0/checkpoints/step-7`];
+      const { code, stderr } = await run("train", ...inputs, ...FLAGS, ...words);
+      assert.equal(code, 2);
+      assert.ok(stderr.includes(`Cannot resume: expected ${expected[i]} as in`), stderr);
+    }
+  }));
+
 Deno.test("train: resumed with layers computed again, and adapters, and batches by tokens", () =>
   inTemporaryDirectory(async (directory) => {
     const flags = [

@@ -70,6 +70,17 @@ export const VARIANTS = {
     f_divergence_type: "alpha_divergence",
     f_alpha_divergence_coef: 0.4,
   }),
+  "synced reference": ofPairs("sigmoid", { sync_ref_model: true, ref_model_sync_steps: 3 }),
+  "kto, synced reference": {
+    trainer: "kto",
+    rows: "answers",
+    options: {
+      loss_type: "kto",
+      sync_ref_model: true,
+      ref_model_mixup_alpha: 0.3,
+      ref_model_sync_steps: 4,
+    },
+  },
 } satisfies Record<string, Variant>;
 export type VariantName = keyof typeof VARIANTS;
 

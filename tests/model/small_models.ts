@@ -163,7 +163,7 @@ export async function takeStep(
 
 /** Trains as the command line would, without files: the trained weights and every step's metrics. */
 export async function trainAll(
-  { model, optimizer, steps }: Training,
+  { model, optimizer, steps, sync }: Training,
   rows: number,
   options: Options<"train"> | Options<"sft">,
 ): Promise<{ weights: Map<string, Float32Array>; metrics: StepMetrics[] }> {
@@ -174,6 +174,7 @@ export async function trainAll(
     rows: plannedRows(plan, options),
     schedule: { ...options, type: options.lrSchedulerType, totalSteps: plan.totalSteps },
     onStep: (step) => void metrics.push(step),
+    afterStep: (step) => sync?.afterStep(step),
     saveEverySteps: 0,
     save: () => Promise.reject(new Error("Expected no checkpoint")),
   });

@@ -121,11 +121,12 @@ async function work(
     await work();
     sections.push([`${title}: ${notes.commands.length} commands`, ...notes.commands].join("\n"));
   };
-  const step = ({ model, optimizer, steps }: Training) => {
+  const step = ({ model, optimizer, steps, sync }: Training) => {
     notes.parts = partsOf(model.weights);
     const readback = new Readback(gpu);
     const { microBatches } = steps(Uint32Array.from(pairs.keys()), readback);
     trainingStep(model, optimizer, microBatches, 1e-3, readback);
+    sync?.afterStep(1);
   };
 
   const dpo = options("train", { "train-final-norm": "true", "train-embeddings": "true" });
@@ -184,6 +185,9 @@ async function work(
     const all = options("train", { "batch-size": "3", ...flags });
     step(await startDpo(gpu, tiny, null, pairs, all, precision));
   }
+  // A reference of its own that follows the policy, frozen weights included.
+  const synced = { "train-layers": "1", "sync-ref-model": "true", "ref-model-sync-steps": "1" };
+  step(await startDpo(gpu, tiny, tiny, pairs, options("train", synced), precision));
   return { shaders: notes.shaders, texts: notes.texts, sections };
 }
 

@@ -24,10 +24,11 @@ async function smallTraining(flags: Record<string, unknown>, fields = {}) {
 
 type Training = Awaited<ReturnType<typeof smallTraining>>;
 
-function takeStep({ model, optimizer, steps }: Training, rows: Uint32Array): void {
+function takeStep({ model, optimizer, steps, sync }: Training, rows: Uint32Array): void {
   const readback = new Readback(gpu);
   const { microBatches } = steps(rows, readback);
   trainingStep(model, optimizer, microBatches, 1e-4, readback);
+  sync?.afterStep(1);
 }
 
 const QWEN3 = { model_type: "qwen3", attention_bias: true, head_dim: 16 };
@@ -38,6 +39,7 @@ for (
     [{ "batch-size": 8 }, {}],
     [{ "batch-size": 64, "train-layers": 1, head: "untied" }, {}],
     [{ "batch-size": 64, "train-layers": 3 }, QWEN3],
+    [{ "batch-size": 64, "sync-ref-model": true, "ref-model-sync-steps": 1 }, {}],
   ] as const
 ) {
   const what = JSON.stringify({ ...flags, ...fields });

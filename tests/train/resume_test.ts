@@ -31,11 +31,7 @@ async function saved(
 ): Promise<{ found: Checkpoint; next: () => Promise<unknown> }> {
   const training = await start(optim);
   for (let step = 0; step < 2; step++) await takeStep(training, rows, 1e-3);
-  const { tensors, state } = await checkpointContent(
-    training.model,
-    training.optimizer,
-    fingerprint,
-  );
+  const { tensors, state } = await checkpointContent(training, fingerprint);
   const data = new Map<string, Float32Array<ArrayBuffer>>();
   for (const { name, data: read } of tensors) {
     data.set(name, Float32Array.from(typeof read === "function" ? await read() : read));
@@ -58,7 +54,7 @@ async function nextStep(training: Training) {
 
 async function resumed(found: Checkpoint, optim?: OptimizerName): Promise<Training> {
   const training = await start(optim);
-  await restoreCheckpoint(training.model, training.optimizer, found, fingerprint);
+  await restoreCheckpoint(training, found, fingerprint);
   return training;
 }
 

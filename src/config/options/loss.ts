@@ -1,7 +1,7 @@
 // This module is browser compatible.
 import { DIVERGENCE_TYPES } from "../../losses/divergences.ts";
 import { LOSS_TYPES, LOSSES, readersOf } from "../../losses/losses.ts";
-import { boolean, choice, choices, number, type OptionSpec, weights } from "../kinds.ts";
+import { boolean, choice, choices, integer, number, type OptionSpec, weights } from "../kinds.ts";
 import { PREFERENCE } from "./commands.ts";
 
 /** The losses that are per token if the user does not say. */
@@ -67,6 +67,21 @@ export const LOSS = {
     PREFERENCE,
     "Weigh each pair by how likely the policy finds its answers (WPO)",
     { default: false },
+  ),
+  syncRefModel: boolean(
+    ["train"],
+    "Let the reference follow the model (TR-DPO): every --ref-model-sync-steps steps both are mixed",
+    { default: false },
+  ),
+  refModelMixupAlpha: number(
+    ["train"],
+    "Share of the model in the mixture that is the new reference, with --sync-ref-model",
+    { default: 0.6, min: 0, max: 1 },
+  ),
+  refModelSyncSteps: integer(
+    ["train"],
+    "Steps after which the reference is mixed anew, with --sync-ref-model",
+    { default: 512, min: 1 },
   ),
   score: choice(
     ["train", "sft", "eval", "inspect"],
