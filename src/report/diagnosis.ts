@@ -312,7 +312,7 @@ function length(samples: readonly Sample[]): Finding | null {
     text:
       `answers are ${
         number(ratio)
-      } times as long as before (characters of ${samples.length} samples): length may be what ` +
+      } times as long as those of the reference (characters of ${samples.length} samples): length may be what ` +
       `was learned; see whether chosen answers are longer (deno task inspect --audit), or let their end weigh less (--ld-alpha)`,
   };
 }

@@ -71,9 +71,7 @@ export function headerOf(plan: RunPlan): Line[] {
       ? [
         say(
           `model      ${options.model}, ${trainedShortly(plan)}; reference ${
-            needsReference(plan.options)
-              ? plan.options.reference ?? "the model before training"
-              : `none, ${plan.options.lossType} does without`
+            referenceInWords(plan.options)
           }`,
         ),
         detail(`trained    ${trainedInWords(plan)}`),
@@ -208,6 +206,15 @@ function setInWords({ set, path }: DataRecord): string {
 function trainedInWords({ parameters: { total, trained }, layers, head }: DpoPlan): string {
   return `${trained} of ${total} weights (${(100 * trained / total).toFixed(1)} %); ` +
     `frozen layers: ${layers.frozen} of ${layers.all}; output head: ${head}`;
+}
+
+function referenceInWords(options: Options<"train">): string {
+  if (!needsReference(options)) return `none, ${options.lossType} does without`;
+  const { syncRefModel, refModelMixupAlpha, refModelSyncSteps, reference } = options;
+  const begin = reference ?? "the model before training";
+  if (!syncRefModel) return begin;
+  const other = Number((1 - refModelMixupAlpha).toPrecision(12));
+  return `${begin}, mixed every ${refModelSyncSteps} steps: ${refModelMixupAlpha} of the model, ${other} of the reference`;
 }
 
 function trainedShortly({ parameters: { total, trained } }: DpoPlan): string {

@@ -4,6 +4,7 @@ import { filterInWords } from "../data/filter_report.ts";
 import { lossInWords, termsOf } from "../losses/losses.ts";
 import {
   afterInWords,
+  answersTitle,
   evaluationChanges,
   type MetricsLine,
   originInWords,
@@ -27,7 +28,7 @@ export function renderModelCard(
       `# ${code(run.options.model)} after ${methodOf(run)}`,
       summary(run),
       evaluation(run, metrics),
-      answers(samples),
+      answers(run, samples),
       data(run),
       configuration(run),
     ].filter((part) => part !== "").join("\n\n")
@@ -41,9 +42,12 @@ function methodOf({ command, options }: RunRecord): string {
   const papers = new Set(termsOf(objective).flatMap(({ loss }) => loss.paper ?? []));
   const source = papers.size > 0 ? ` (${[...papers].join("; ")})` : "";
   const loss = lossInWords(objective);
-  return loss === "sigmoid"
+  const method = loss === "sigmoid"
     ? `Direct Preference Optimization${source}`
     : `preference optimization with the loss ${code(loss)}${source}`;
+  return options.syncRefModel
+    ? `${method}, with a reference that follows the model (TR-DPO, Gorbatovski et al. 2024, arXiv:2404.09656)`
+    : method;
 }
 
 // The hub refuses cards that name anything but its own repositories here.
@@ -101,14 +105,14 @@ function evaluation({ bestStep }: RunRecord, metrics: readonly MetricsLine[]): s
   return `## Held-out data, before and after\n\n${table(["", "before", "after"], rows)}`;
 }
 
-function answers(samples: readonly Sample[]): string {
+function answers({ options }: RunRecord, samples: readonly Sample[]): string {
   if (samples.length === 0) return "";
   const rows = samples.map(({ set, prompt, reference, policy }) => [
     set === undefined ? prompt : `${set}: ${prompt}`,
     reference,
     policy,
   ]);
-  return `## Answers, before and after\n\n${table(["prompt", "reference", "policy"], rows)}`;
+  return `## ${answersTitle(options)}\n\n${table(["prompt", "reference", "policy"], rows)}`;
 }
 
 function data({ data }: RunRecord): string {

@@ -6,6 +6,7 @@ import { documentOf } from "./document.ts";
 import { type Html, linePlot, type Series } from "./plot.ts";
 import {
   afterInWords,
+  answersTitle,
   evaluationChanges,
   type MetricsLine,
   originInWords,
@@ -48,6 +49,7 @@ export function renderReport(
     html`
       <p class="facts">${facts(run)}</p>
       ${skips(metrics)} ${findings(run)} ${changes(run, metrics)} ${curves(run, metrics)} ${answers(
+        run,
         samples,
       )} ${course(onTheWay)} ${data(
         run,
@@ -133,7 +135,7 @@ function seriesOf(
   ];
 }
 
-function answers(samples: readonly Sample[]): Html {
+function answers({ options }: RunRecord, samples: readonly Sample[]): Html {
   if (samples.length === 0) return html``;
   const rows = samples.map(({ set, prompt, reference, policy }) =>
     html`
@@ -146,7 +148,7 @@ function answers(samples: readonly Sample[]): Html {
       </tr>
     `
   );
-  return html`<h2>Answers, before and after</h2>
+  return html`<h2>${answersTitle(options)}</h2>
 <table class="texts">
 <tr><th scope="col">prompt</th><th scope="col">reference</th><th scope="col">policy</th></tr>
 ${rows}</table>`;
@@ -157,7 +159,7 @@ function course(samples: readonly StepSample[]): Html {
   if (new Set(samples.map(({ step }) => step)).size < 3) return html``;
   const prompts = [...Map.groupBy(samples, ({ set, prompt }) => JSON.stringify([set, prompt]))];
   const parts = prompts.map(([, lines]) => {
-    const [{ set, prompt, reference }] = lines;
+    const [{ set, prompt }] = lines;
     const row = (name: string, text: string) =>
       html`
         <tr>
@@ -167,8 +169,14 @@ function course(samples: readonly StepSample[]): Html {
       `;
     return html`<h3>${set === undefined ? "" : `${set}: `}${prompt}</h3>
 <table class="course">
-${row("reference", reference)}${
-      lines.map(({ step, policy }) => row(`step ${step}`, policy))
+${
+      lines.map(({ step, reference, policy }, i) => [
+        // One that follows the policy answers otherwise later on.
+        reference === lines[i - 1]?.reference
+          ? ""
+          : row(i === 0 ? "reference" : `reference, step ${step}`, reference),
+        row(`step ${step}`, policy),
+      ])
     }</table>`;
   });
   return html`<h2>Answers as training went on</h2>

@@ -72,6 +72,13 @@ export interface Sample {
   policy: string;
 }
 
+/** What a table of samples is called: a reference that follows the policy is not the model before training. */
+export function answersTitle({ syncRefModel }: RunRecord["options"]): string {
+  return syncRefModel
+    ? "Answers of the reference, mixed with the model so far, and of the model"
+    : "Answers, before and after";
+}
+
 /** The answers of an evaluation on the way: a line of `samples.jsonl`. */
 export interface StepSample extends Sample {
   step: number;

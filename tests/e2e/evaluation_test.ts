@@ -88,6 +88,54 @@ Deno.test("the best evaluated model is saved, and a training that gets no better
     assert.equal(record.bestStep, at);
   }));
 
+Deno.test("held-out pairs are compared with the reference as it is: one that has become the model, and one on the way", () =>
+  inTemporaryDirectory(async (directory) => {
+    const evaluating = ["--eval-strategy", "steps", "--eval-steps", 2];
+    const syncing = ["--sync-ref-model", "--ref-model-sync-steps", 4, "--learning-rate", 1e-3];
+    const path = `${directory}/hard`;
+    const hard = ["--ref-model-mixup-alpha", 1];
+    const cache = ["--cache-dir", `${directory}/cache`, "--verbose"];
+    const words = [...evaluating, ...syncing, ...hard, "--max-steps", 5, ...cache];
+    const { stderr } = await train(path, ...words);
+    assert.doesNotMatch(stderr, /reference scores|diagnosis +the loss is/);
+    assert.match(
+      stderr,
+      /reference the model before training, mixed every 4 steps: 1 of the model, 0 of the reference/,
+    );
+    const lines = await evaluations(path);
+    assert.deepEqual(lines.map(({ step }) => step), [0, 2, 4, 5]);
+    assert.deepEqual(lines.map((line) => line.eval_kl === 0), [true, false, true, false]);
+    assert.deepEqual(
+      lines.map((line) => line["eval_rewards/margins"] === 0),
+      [true, false, true, false],
+    );
+    const samples = await readSamples(path);
+    const before = samples.filter(({ step }) => step === 2);
+    const after = samples.filter(({ step }) => step === 4);
+    for (const [i, { reference, policy }] of after.entries()) {
+      assert.equal(reference, policy);
+      assert.equal(before[i].reference, samples[i].policy, "not changed yet");
+    }
+    assert.ok(after.some(({ reference }, i) => reference !== before[i].reference), "it changed");
+    const last = samples.filter(({ step }) => step === 5);
+    assert.deepEqual(last.map((one) => one.reference), after.map((one) => one.reference));
+    const record = JSON.parse(await Deno.readTextFile(`${path}/run.json`));
+    assert.equal("suspectedFlips" in record.data[0].audit, false);
+    const report = await Deno.readTextFile(`${path}/report.html`);
+    assert.match(report, /<h2>Answers of the reference, mixed with the model so far/);
+    assert.match(report, /<th scope="row">reference, step 4<\/th>/);
+
+    // The best model goes with the reference that it was measured against.
+    const best = ["--load-best-model-at-end", "--metric-for-best-model", "rewards/margins"];
+    const chosen = `${directory}/best`;
+    const told = await train(chosen, ...evaluating, ...syncing, ...hard, ...best, "--max-steps", 4);
+    const { bestStep } = JSON.parse(await Deno.readTextFile(`${chosen}/run.json`));
+    assert.equal(bestStep, 2, "the sync sets the margins back to 0");
+    const printed = [...told.stderr.matchAll(/^reference {2}(.*)$/gm)].map(([, text]) => text);
+    const oneLine = (text: string) => text.trim().replaceAll(/\s*\n\s*/g, " | ");
+    assert.deepEqual(printed, before.map(({ reference }) => oneLine(reference)));
+  }));
+
 Deno.test("several held-out sets are evaluated under their names, and one of them chooses", () =>
   inTemporaryDirectory(async (directory) => {
     const { model, pairs, heldOut } = await writeInputs(directory, 8);

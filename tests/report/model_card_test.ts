@@ -77,6 +77,7 @@ Deno.test("the card names the loss and its paper", () => {
   const titleOf = (change: Record<string, unknown>) =>
     /^# .*/m.exec(renderModelCard({ ...RUN, options: { ...RUN.options, ...change } }, [], []))![0];
   assert.match(titleOf({}), /after Direct Preference Optimization \(Rafailov .*2305\.18290\)$/);
+  assert.match(titleOf({ syncRefModel: true }), /, with a reference that follows .*2404\.09656\)$/);
   const sum = titleOf({ lossType: "orpo,sft", lossWeights: [1, 0.5] });
   assert.match(sum, /with the loss `orpo \+ 0\.5 sft` \(Hong et al\. 2024, arXiv:2403\.07691\)$/);
 });
