@@ -27,6 +27,8 @@ const mutant = (file: string, from: string, to: string, tests: string[]): Mutant
 
 const LORA_TRAINING = ["tests/train/lora_test.ts"];
 
+const SYNC = ["tests/train/reference_sync_test.ts"];
+
 const MUTANTS: Mutant[] = [
   // Adapters.
   mutant("shaders/lora_spread.wgsl", "params.scale * b[", "b[", kernels("lora")),
@@ -43,6 +45,12 @@ const MUTANTS: Mutant[] = [
   mutant("src/model/adapter.ts", "Math.sqrt(rank) : rank", "rank : rank", [
     "tests/model/adapter_test.ts",
   ]),
+  // A reference that follows.
+  mutant("shaders/mix_weights.wgsl", "params.rest * ", "", kernels("mix_weights")),
+  mutant("src/dpo/reference.ts", "this.forget();", "", SYNC),
+  mutant("src/dpo/reference.ts", "#remember(known, pairs", "#remember(this.#scores, pairs", SYNC),
+  mutant("src/model/follow.ts", "theirs.master ?? theirs.operand", "theirs.operand", SYNC),
+  mutant("src/model/follow.ts", "if (operand !== master)", "if (false)", SYNC),
   // The optimizer, the losses, sampling.
   mutant("shaders/adamw.wgsl", "+ params.eps", "+ 1e-8", kernels("adamw")),
   mutant("shaders/adamw.wgsl", "i < params.decaying4", "true", kernels("adamw")),
