@@ -6,7 +6,7 @@
 // Shapes    as matvec_forward; weight and gain as textures. x stays a buffer: a turn has one load of it for each lane, and a
 //           texture would have to be copied for every product.
 // Dispatch  ceil(stride / 4 LANES) in a grid of two dimensions, by ceil(M / ROWS): one subgroup; a lane has four columns of
-//           ROWS rows.
+//           ROWS rows: 1, 4 or 8.
 // Writes    overwrites y. A row's sums have the order of matmul_forward's, whatever ROWS is.
 override NORM: bool; // normalize the rows of x
 override BIAS: bool; // add bias
@@ -91,15 +91,49 @@ fn add_step(sums: Sums, rows: mat4x4<f32>, first: mat4x4<f32>, second: mat4x4<f3
   return sum;
 }
 
-@compute @workgroup_size(LANES)
-fn matvec_forward_lanes(
-  @builtin(workgroup_id) workgroup: vec3<u32>,
-  @builtin(num_workgroups) workgroups: vec3<u32>,
-  @builtin(local_invocation_index) lane: u32,
-) {
-  let column4 = (workgroup.y * workgroups.x + workgroup.x) * LANES + lane;
+// Of one row.
+struct RowSums { first: vec4<f32>, second: vec4<f32>, even: vec4<f32>, odd: vec4<f32> }
+
+// Two steps, an even one first.
+fn add_two_steps(sums: RowSums, x: mat2x4<f32>, h: mat2x4<f32>, n: u32, k4: u32) -> RowSums {
+  var sum = sums;
+  sum.first = add_steps(sum.first, h[0], right_block(n, params.N, k4));
+  sum.first = add_steps(sum.first, h[1], right_block(n, params.N, k4 + 1u));
+  if (MATRICES > 1u) {
+    sum.second = add_steps(sum.second, h[0], right_block(params.N + n, 2u * params.N, k4));
+    sum.second = add_steps(sum.second, h[1], right_block(params.N + n, 2u * params.N, k4 + 1u));
+  }
+  if (NORM) {
+    sum.even = fma(x[0], x[0], sum.even);
+    sum.odd = fma(x[1], x[1], sum.odd);
+  }
+  return sum;
+}
+
+fn add_four_steps(sums: RowSums, x: mat4x4<f32>, h: mat4x4<f32>, n: u32, k4: u32) -> RowSums {
+  let two = add_two_steps(sums, mat2x4(x[0], x[1]), mat2x4(h[0], h[1]), n, k4);
+  return add_two_steps(two, mat2x4(x[2], x[3]), mat2x4(h[2], h[3]), n, k4 + 2u);
+}
+
+// One row alone: a turn has as many steps as there are lanes, and each lane loads one of them.
+fn multiply_row(m: u32, column4: u32, lane: u32) {
   let n = 4u * column4;
-  let m0 = ROWS * workgroup.z;
+  var sum: RowSums;
+  for (var k4 = 0u; k4 < K4(); k4 += LANES) {
+    let k = k4 + lane;
+    let loaded = vec4<f32>(input[m * K4() + min(k, K4() - 1u)]);
+    var x: Items;
+    x[0] = select(vec4(0.0), loaded, k < K4());
+    var h = x;
+    if (NORM) { h[0] *= textureLoad(gain, texel(min(k, K4() - 1u))); }
+    sum = add_four_steps(sum, block0(x), block0(h), n, k4);
+    if (LANES > 4u) { sum = add_four_steps(sum, block1(x), block1(h), n, k4 + 4u); }
+  }
+  finish_row(m, column4, sum.first, sum.second, sum.even + sum.odd);
+}
+
+fn multiply_rows(m0: u32, column4: u32, lane: u32) {
+  let n = 4u * column4;
   var r0: Sums;
   var r4: Sums;
   var squares: Items;
@@ -132,6 +166,17 @@ fn matvec_forward_lanes(
     finish_rows(m0, column4, r0, block0(squares), block2(squares));
     finish_rows(m0 + 4u, column4, r4, block1(squares), block3(squares));
   }
+}
+
+@compute @workgroup_size(LANES)
+fn matvec_forward_lanes(
+  @builtin(workgroup_id) workgroup: vec3<u32>,
+  @builtin(num_workgroups) workgroups: vec3<u32>,
+  @builtin(local_invocation_index) lane: u32,
+) {
+  let column4 = (workgroup.y * workgroups.x + workgroup.x) * LANES + lane;
+  let m0 = ROWS * workgroup.z;
+  if (ROWS == 1u) { multiply_row(m0, column4, lane); } else { multiply_rows(m0, column4, lane); }
 }
 
 // Squares of four rows come in two parts: those of even steps, and those of odd ones.
