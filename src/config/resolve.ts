@@ -99,6 +99,23 @@ export function resolveOptions<C extends Command>(
   };
 }
 
+/** Whether options would still go together if one of them had another value. */
+export function accepts(
+  { options, origins }: { options: Values; origins: Origins },
+  name: OptionName,
+  value: unknown,
+): boolean {
+  if (!(name in options)) return false;
+  try {
+    const values = { ...options, [name]: parseValue(name, value, name) };
+    refuseContradictions(values, { ...origins, [name]: { source: "flag" } });
+    return true;
+  } catch (error) {
+    if (error instanceof UserError) return false;
+    throw error;
+  }
+}
+
 function readFlags(command: Command, flags: NonNullable<Given["flags"]>): Map<OptionName, unknown> {
   const read = new Map<OptionName, unknown>();
   const sets = new Map<OptionName, unknown[]>();

@@ -6,6 +6,8 @@
  * @module
  */
 
+import type { OptionName } from "../config/options.ts";
+import { answersOf } from "../losses/losses.ts";
 import {
   afterInWords,
   type Change,
@@ -46,7 +48,14 @@ export interface Course {
   /** Tokens that a chosen answer has in the mean; null where nobody counted. */
   chosenTokens: number | null;
   rowsPerStep: number;
+  /** As `--loss-type` names it; null of next-token training. */
+  lossType: string | null;
+  /** Whether an option could have another value beside the others of the run. */
+  accepts(name: OptionName, value: unknown): boolean;
 }
+
+/** What to change, in words; with the option that it names and a value, where some runs refuse it. */
+type Remedy = string | { text: string; option: OptionName; value: unknown };
 
 /** Steps of which less can be said than of noise. */
 const FEWEST_STEPS = 10;
@@ -79,7 +88,7 @@ export function diagnose(
     ...[drifted, repetitive, endless],
   ];
   const findings = steps.length === 0 ? [] : signs.map((sign) => sign({ steps, metrics, course }));
-  const found = [...findings, length(samples)].filter((finding) => finding !== null);
+  const found = [...findings, length(samples, course)].filter((finding) => finding !== null);
   // What follows from a broken model needs no remedy of its own.
   const isBroken = found.some(({ sign }) => sign === "diverged" || sign === "uniform");
   return found.filter(({ sign }) => !isBroken || !CONSEQUENCES.includes(sign));
@@ -139,7 +148,8 @@ function uniform({ steps, course }: Run): Finding | null {
   };
 }
 
-function unmoved({ steps, course: { lossOfEquals, learningRate, beta } }: Run): Finding | null {
+function unmoved({ steps, course }: Run): Finding | null {
+  const { lossOfEquals, learningRate, beta } = course;
   if (lossOfEquals === null || steps.length < FEWEST_STEPS) return null;
   const end = lastQuarter(steps, "loss");
   if (Math.abs(end - lossOfEquals) > 1e-3 * Math.max(1, Math.abs(lossOfEquals))) return null;
@@ -149,50 +159,82 @@ function unmoved({ steps, course: { lossOfEquals, learningRate, beta } }: Run): 
       number(end)
     } after ${steps.length} steps, that of a model that did not move: raise --learning-rate (${
       readable(learningRate)
-    }) or --beta (${
-      readable(beta)
-    }), take more steps, or see whether chosen and rejected differ (deno task inspect)`,
+    }) or --beta (${readable(beta)}), take more steps, or see whether ${
+      sidesOf(course).both
+    } differ (deno task inspect)`,
   };
 }
 
-function easy({ steps, course: { rowsPerStep } }: Run): Finding | null {
+function easy({ steps, course }: Run): Finding | null {
+  const { rowsPerStep } = course;
   // Before the first step every pair is a tie.
   const count = Math.max(Math.ceil(steps.length / 10), Math.ceil(MANY_PAIRS / rowsPerStep));
   const early = steps.slice(1, 1 + count);
   const isEasy = early.length === count && count <= steps.length / 2 &&
     early.every((step) => step["rewards/accuracies"] === 1);
   if (!isEasy) return null;
+  const { unit, both } = sidesOf(course);
   return {
     sign: "easy",
     text:
       `all ${
         readable(count * rowsPerStep)
-      } pairs of the first steps were right at once: chosen and rejected differ by something easy, such as a phrase or their ` +
-      `length, which may be all that is learned; look at the pairs (deno task inspect --audit), or take fewer steps`,
+      } ${unit} of the first steps were right at once: ${both} differ by something easy, such as a phrase or their ` +
+      `length, which may be all that is learned; look at the ${unit} (deno task inspect --audit), or take fewer steps`,
   };
 }
 
-function falling({ steps, metrics }: Run): Finding | null {
+function falling({ steps, metrics, course }: Run): Finding | null {
   const held = heldOutPrefix(metrics);
   const evaluations = metrics.filter((line) => `${held}logps/chosen` in line);
   const isHeldOut = evaluations.length > 1;
   if (!isHeldOut && steps.length < FEWEST_STEPS) return null;
-  const course = (name: string) =>
+  const change = (name: string) =>
     isHeldOut
       ? [evaluations[0][`${held}${name}`], evaluations.at(-1)![`${held}${name}`]]
       : [firstQuarter(steps, name), lastQuarter(steps, name)];
-  const [chosen, rejected] = [course("logps/chosen"), course("logps/rejected")];
+  const [chosen, rejected] = [change("logps/chosen"), change("logps/rejected")];
   const fall = chosen[0] - chosen[1];
   if (!(fall > Math.max(2, 0.1 * Math.abs(chosen[0])) && rejected[1] < rejected[0])) return null;
   const words = ([begin, end]: number[]) => `${number(begin)} -> ${number(end)}`;
+  const { good, bad } = sidesOf(course);
   return {
     sign: "falling",
-    text:
-      `chosen answers became less likely too (log-probability ${words(chosen)}, rejected ${
-        words(rejected)
-      }): both are unlearned, one more than the other; add the likelihood of chosen answers (--loss-type sigmoid,sft), raise ` +
-      `--beta, or lower --learning-rate`,
+    text: `${good} answers became less likely too (log-probability ${words(chosen)}, ${bad} ${
+      words(rejected)
+    }): both are unlearned, one more than the other; ${
+      remediesOf(
+        course,
+        ...keepLikely(course),
+        "raise --beta",
+        "lower --learning-rate",
+      )
+    }`,
   };
+}
+
+/** What keeps good answers likely: their likelihood among the losses, or their weight. */
+function keepLikely({ lossType }: Course): Remedy[] {
+  const types = lossType?.split(",") ?? [];
+  const withSft = [...types, "sft"].join(",");
+  const weights: Remedy = {
+    text: "let sft weigh more (--loss-weights)",
+    option: "lossWeights",
+    value: types.map((type) => type === "sft" ? 2 : 1),
+  };
+  return [
+    {
+      text: `add the likelihood of chosen answers (--loss-type ${withSft})`,
+      option: "lossType",
+      value: withSft,
+    },
+    ...types.length > 1 && types.includes("sft") ? [weights] : [],
+    {
+      text: "let good answers weigh more (--desirable-weight)",
+      option: "desirableWeight",
+      value: 2,
+    },
+  ];
 }
 
 /** What stands before the measures of held-out pairs: of several sets the first one's. */
@@ -211,8 +253,13 @@ function gradient({ steps, course }: Run): Finding | null {
   return {
     sign: "gradient",
     text: `the norm of the gradient rose from ${number(begin)} to ${number(end)}: ${
-      lowerRate(course)
-    }, give --warmup-steps, or clip more (--max-grad-norm)`,
+      remediesOf(
+        course,
+        lowerRate(course),
+        { text: "give --warmup-steps", option: "warmupSteps", value: 0.1 },
+        "clip more (--max-grad-norm)",
+      )
+    }`,
   };
 }
 
@@ -302,10 +349,11 @@ const rises = (changes: readonly Change[]) =>
     `${name} rose from ${number(before)} to ${number(after)}`
   ).join(", ");
 
-function length(samples: readonly Sample[]): Finding | null {
+function length(samples: readonly Sample[], course: Course): Finding | null {
   const mean = (side: "policy" | "reference") =>
     samples.reduce((sum, sample) => sum + sample[side].length, 0) / samples.length;
   const ratio = mean("policy") / mean("reference");
+  const { good, lengths } = sidesOf(course);
   if (samples.length < 3 || !(ratio > 2 || ratio < 0.5)) return null;
   return {
     sign: "length",
@@ -313,8 +361,45 @@ function length(samples: readonly Sample[]): Finding | null {
       `answers are ${
         number(ratio)
       } times as long as those of the reference (characters of ${samples.length} samples): length may be what ` +
-      `was learned; see whether chosen answers are longer (deno task inspect --audit), or let their end weigh less (--ld-alpha)`,
+      `was learned; ${
+        remediesOf(
+          course,
+          `see whether ${good} answers are longer (${lengths})`,
+          { text: "let their end weigh less (--ld-alpha)", option: "ldAlpha", value: 0.5 },
+        )
+      }`,
   };
+}
+
+/** What good and bad answers are called, and what shows their lengths. */
+function sidesOf({ lossType }: Course) {
+  return lossType !== null && answersOf({ lossType, lossWeights: null })
+    ? {
+      unit: "answers",
+      good: "good",
+      bad: "bad",
+      both: "good and bad answers",
+      lengths: "deno task inspect",
+    }
+    : {
+      unit: "pairs",
+      good: "chosen",
+      bad: "rejected",
+      both: "chosen and rejected",
+      lengths: "deno task inspect --audit",
+    };
+}
+
+/** Those that the options of the run accept, in words. */
+function remediesOf({ accepts }: Course, ...remedies: Remedy[]): string {
+  const texts = remedies.flatMap((remedy) =>
+    typeof remedy === "string"
+      ? [remedy]
+      : accepts(remedy.option, remedy.value)
+      ? [remedy.text]
+      : []
+  );
+  return [...texts.slice(0, -2), texts.slice(-2).join(", or ")].join(", ");
 }
 
 /** The first and the last quarter of the steps, at least one each. */

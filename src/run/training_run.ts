@@ -1,6 +1,6 @@
 // This module is browser compatible.
 /** What `train` and `sft` share: the loop with its checkpoints, interruption, and what is saved at the end. */
-import type { Options, Resolved } from "../config/resolve.ts";
+import { accepts, type Options, type Resolved } from "../config/resolve.ts";
 import type { Training } from "../train/training.ts";
 import { UserError } from "../errors.ts";
 import type { Directory } from "../formats/files.ts";
@@ -277,6 +277,8 @@ export async function saveRun(run: TrainingRun, samples: Sample[]): Promise<void
     learningRate: options.learningRate,
     vocabSize: config.vocabSize,
     rowsPerStep: run.plan.rowsPerStep,
+    lossType: "lossType" in options ? options.lossType : null,
+    accepts: (name, value) => accepts(resolved, name, value),
   }, samples);
   events.emit({ type: "diagnosed", findings: diagnosis });
   const record: RunRecord = {
