@@ -89,12 +89,11 @@ export function takenApart(rows: readonly PreparedRow[]): PreparedRow[] {
   return answers;
 }
 
-/** Whose answer stands behind a prompt: that of the one before among those together, of the last one for the first. */
+/** Whose answer stands behind a prompt: that of the one before among those together, of the last one for the first; as in TRL its
+ * own one where it is alone. */
 function neighborOf(i: number, count: number, together: number): number {
   const begin = i - i % together;
-  const end = Math.min(count, begin + together);
-  if (end - begin === 1) return Math.max(0, i - 1);
-  return i === begin ? end - 1 : i - 1;
+  return i === begin ? Math.min(count, begin + together) - 1 : i - 1;
 }
 
 const promptOf = ({ ids, promptLength }: TokenSequence): TokenSequence => ({
