@@ -63,15 +63,23 @@ export function pairedAnswers(
   }));
 }
 
+/** Counts of single answers. */
+export interface AnswerCounts extends DataCounts {
+  /** Kept pairs that the answers come from; missing where rows were single answers. */
+  pairsTakenApart?: number;
+}
+
+/** Counts of which each is of examples that stay or go: of pairs, and so of their answers. */
+const TAKEN_APART = [
+  ...["examples", "kept", "filtered"] as const,
+  ...["droppedPromptTooLong", "droppedTooLong", "droppedEmptyCompletion"] as const,
+];
+
 /** @param counts Of pairs, if `perRow` is 2. */
-export function countsOfAnswers(counts: DataCounts, perRow: number): DataCounts {
-  const { examples, kept, filtered } = counts;
-  return {
-    ...counts,
-    examples: examples * perRow,
-    kept: kept * perRow,
-    filtered: filtered * perRow,
-  };
+export function countsOfAnswers(counts: DataCounts, perRow: number): AnswerCounts {
+  if (perRow < 2) return counts;
+  const ofAnswers = TAKEN_APART.map((name) => [name, perRow * counts[name]]);
+  return { ...counts, ...Object.fromEntries(ofAnswers), pairsTakenApart: counts.kept };
 }
 
 /** Answers of pairs one by one; others as they are. */

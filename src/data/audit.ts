@@ -26,7 +26,7 @@ export interface Audit {
   contradictions: Finding;
   /** Pairs with the same answer twice: they teach nothing. */
   identical: Finding;
-  /** Rows left out because an answer is empty. */
+  /** Pairs, or answers, left out because an answer is empty. */
   emptyAnswers: number;
   /** Pairs that are among the training data, and those of which only the prompt is; in held-out data. */
   leakedPairs?: Finding;
@@ -159,7 +159,7 @@ export function auditInWords(audit: Audit): string {
     [audit.duplicates, `duplicates of earlier ${unit}`],
     [audit.contradictions, `${unit} that contradict an earlier one`],
     [audit.identical, "pairs with the same answer twice"],
-    [{ count: audit.emptyAnswers }, "rows with an empty answer left out"],
+    [{ count: audit.emptyAnswers }, `${unit} left out for an empty answer`],
     [audit.leakedPairs, `${unit} that are training data`],
     [audit.leakedPrompts, "prompts that are in the training data"],
   ];

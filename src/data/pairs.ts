@@ -26,6 +26,8 @@ export interface PreferencePair extends RowTerms {
 export interface PairCounts extends DataCounts {
   /** Kept pairs whose two sides are the same tokens, perhaps only after cutting; they teach nothing. */
   identicalPairs: number;
+  /** See `AnswerCounts`. */
+  pairsTakenApart?: number;
 }
 
 /** A preference dataset, ready for the model. */

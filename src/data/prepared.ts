@@ -22,28 +22,29 @@ export type RowNote =
 /** What became of the rows. */
 export interface DataCounts extends Record<RowNote, number> {
   rows: number;
-  /** Pairs or texts that the rows make, of which those below are counted. */
+  /** Pairs, single answers or texts that the rows make. */
   examples: number;
+  /** Examples that are left of them. */
   kept: number;
   /** Answers that are as good as the one that they would be paired with. */
   ties: number;
   /** Rows with a margin, or with a weight, of their own. */
   withMargin: number;
   withWeight: number;
-  /** Rows that the filter rejects. */
+  /** Examples that the filter rejects. */
   filtered: number;
-  /** Rows whose prompt leaves no room for a token that counts. */
+  /** Examples whose prompt leaves no room for a token that counts. */
   droppedPromptTooLong: number;
-  /** Rows longer than the maximum, under `truncation: "drop"`. */
+  /** Examples longer than the maximum, under `truncation: "drop"`. */
   droppedTooLong: number;
-  /** Rows with a completion that says nothing, unless prompts count too. */
+  /** Examples with a completion that says nothing, unless prompts count too. */
   droppedEmptyCompletion: number;
   /** Rows that prefer no answer, or whose answer is marked as bad. */
   droppedWithoutPreference: number;
-  /** Kept rows that were cut, and the tokens that they lost. */
+  /** Kept examples that were cut, before pairs were taken apart, and the tokens that they lost. */
   truncatedRows: number;
   truncatedTokens: number;
-  /** Kept rows whose prompt had to give tokens to the completion because they reach across the boundary. */
+  /** Of the same, those whose prompt had to give tokens to the completion because they reach across the boundary. */
   boundaryMerged: number;
 }
 

@@ -120,12 +120,16 @@ function pairLines(plan: DpoPlan): string[] {
   const { options, data: { record, bufferRows } } = plan;
   if (bufferRows !== null) return [streamLine(record, bufferRows)];
   const findings = record.audit ? auditInWords(record.audit) : "";
+  const { pairsTakenApart, kept } = record.counts;
+  const [pairs, unit] = pairsTakenApart ? [pairsTakenApart, "pairs"] : [kept, unitOf(plan)];
   return [
     `data       ${options.dataset}: ${countsInWords(record.counts, unitOf(plan))}${
       unusedInWords(record)
     }`,
-    ...record.counts.kept === options.maxPairs
-      ? [`           the first ${options.maxPairs}, as --max-pairs asks; later rows are not read`]
+    ...pairs === options.maxPairs
+      ? [
+        `           the first ${pairs} ${unit}, as --max-pairs asks; later rows are not read`,
+      ]
       : [],
     ...record.filter ? [`filter     ${filterInWords(record.filter)}`] : [],
     ...findings === "" ? [] : [`audit      ${record.path}: ${findings}`],

@@ -81,46 +81,52 @@ export function objectiveInWords(
   }${divergence}, beta ${beta}, ${logprob} over ${score} tokens${because}`;
 }
 
-const COUNT_WORDS: Record<
-  Exclude<keyof (DataCounts & PairCounts), "rows" | "examples" | "kept">,
-  string
-> = {
-  filtered: "rejected by the filter",
-  droppedPromptTooLong: "dropped (prompt fills the length)",
-  droppedTooLong: "dropped (too long)",
-  droppedEmptyCompletion: "dropped (empty completion)",
-  droppedWithoutPreference: "dropped (no answer is preferred)",
-  truncatedRows: "rows cut",
-  truncatedTokens: "tokens cut",
-  boundaryMerged: "rows split at the common token prefix",
-  identicalPairs: "identical pairs",
-  severalAnswers: "rows with more than two answers",
-  withMargin: "rows with a margin",
-  withWeight: "rows with a weight",
-  ties: "answers as good as the one beside them, not paired",
-  repeatedPrompts: "with the prompt in the answers again, left out there",
-  echoedPrompts: "whose answers begin with the prompt",
-  otherSpeakers: "with answers not by the assistant",
-  turnsLeftOut: "with turns behind the last answer, left out",
-  lostInTemplate: "of which the chat template leaves something out",
-  openingDropped: "whose answers follow other text in training than when the model is asked",
-};
-
 /** What rows are made into. */
 export type Unit = "pairs" | "answers" | "rows";
+
+/** @param unit What stays or goes as a whole. */
+function countWords(unit: Unit): Record<
+  Exclude<keyof (DataCounts & PairCounts), "rows" | "examples" | "kept">,
+  string
+> {
+  return {
+    filtered: "rejected by the filter",
+    droppedPromptTooLong: "dropped (prompt fills the length)",
+    droppedTooLong: "dropped (too long)",
+    droppedEmptyCompletion: "dropped (empty completion)",
+    droppedWithoutPreference: "rows dropped (no answer is preferred)",
+    truncatedRows: `${unit} cut`,
+    truncatedTokens: "tokens cut",
+    boundaryMerged: `${unit} split at the common token prefix`,
+    identicalPairs: "identical pairs",
+    severalAnswers: "rows with more than two answers",
+    withMargin: "rows with a margin",
+    withWeight: "rows with a weight",
+    ties: "answers as good as the one beside them, not paired",
+    repeatedPrompts: "rows with the prompt in the answers again, left out there",
+    echoedPrompts: "rows whose answers begin with the prompt",
+    otherSpeakers: "rows with answers not by the assistant",
+    turnsLeftOut: "rows with turns behind the last answer, left out",
+    lostInTemplate: `${unit} of which the chat template leaves something out`,
+    openingDropped:
+      `${unit} whose answers follow other text in training than when the model is asked`,
+    pairsTakenApart: "pairs taken apart",
+  };
+}
 
 /** What a loss is of. */
 export function unitOfLoss(objective: ChosenLosses): Unit {
   return answersOf(objective) ? "answers" : "pairs";
 }
 
-/** What was kept, cut and dropped, in words; only what happened. */
+/** What was kept, cut and dropped, in words; only what happened. What is said without a unit is of the first number's. */
 export function countsInWords(
   { rows, examples, kept, ...others }: DataRecord["counts"],
   unit: Unit = "pairs",
 ): string {
+  const words = countWords(others.pairsTakenApart ? "pairs" : unit);
   const happened = Object.entries(others).filter(([, count]) => count > 0)
-    .map(([name, count]) => `${count} ${COUNT_WORDS[name as keyof typeof COUNT_WORDS]}`);
+    .map(([name, count]) => `${count} ${words[name as keyof typeof words]}`);
   // Where no row makes several, pairs are counted by rows.
   const isSeveral = examples > rows - others.droppedWithoutPreference;
   const all = isSeveral ? `${examples} ${unit} of ${rows} rows` : `${rows} ${unit}`;

@@ -7,6 +7,7 @@ import { type DataOptions, loadPairs } from "../../src/data/pairs.ts";
 import { PairFilter } from "../../src/data/filter.ts";
 import { FILTER_RULES } from "../../src/config/options.ts";
 import type { FilterLimits } from "../../src/data/filter_report.ts";
+import { countsInWords } from "../../src/report/words.ts";
 import { UserError } from "../../src/errors.ts";
 import { byteTokenizer } from "../text/byte_tokenizer.ts";
 
@@ -162,6 +163,16 @@ Deno.test("answers: pairs are taken apart, and what is not alike is refused", as
     ],
   );
   assert.deepEqual([counts.rows, counts.examples, counts.kept], [2, 4, 4]);
+  // All counts of what stays and goes are of answers.
+  const long = row({ prompt_ids: [1, 2, 3, 4, 5], chosen_ids: [6], rejected_ids: [7] });
+  const empty = row({ prompt_ids: [1], chosen_ids: [6], rejected_ids: [] });
+  const cut = row({ prompt_ids: [1], chosen_ids: [6, 7, 8, 9, 10], rejected_ids: [6] });
+  const some = await loadAnswers([pair(0), long, empty, cut], null, options, { together: 4 });
+  assert.equal(
+    countsInWords({ ...some.counts }, "answers"),
+    "4 of 8 answers of 4 rows, 1 rows with a weight, 2 dropped (prompt fills the length), " +
+      "2 dropped (empty completion), 1 pairs cut, 1 tokens cut, 2 pairs taken apart",
+  );
   // The filter judges pairs, and both answers of one go or stay.
   const limits = { ...OFF, minChars: 4 };
   const texts = [1, 5].map((n) => row({ prompt: "q", chosen: "c".repeat(n), rejected: "rrrr" }));

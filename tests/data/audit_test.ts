@@ -39,7 +39,7 @@ Deno.test("audit: duplicates, contradictions and answers that are the same", () 
   assert.equal(
     auditInWords(audit),
     "1 duplicates of earlier pairs, 1 pairs that contradict an earlier one, 1 pairs with the same answer twice, " +
-      "7 rows with an empty answer left out, chosen is longer in 66.7 % of pairs",
+      "7 pairs left out for an empty answer, chosen is longer in 66.7 % of pairs",
   );
 });
 

@@ -29,7 +29,7 @@ Deno.test("the seed preset trains on strong pairs alone, and the header and the 
       ...["--min-chars", "off", "--max-pairs", "3"],
     );
     assert.match(stderr, /data .*: 3 of 4 pairs, 1 rejected by the filter/);
-    assert.match(stderr, /the first 3, as --max-pairs asks; later rows are not read/);
+    assert.match(stderr, /the first 3 pairs, as --max-pairs asks; later rows are not read/);
     assert.match(
       stderr,
       /filter +3 of 4 pairs are strong, .*max-weak-phrases rejects 1, chosen is/,
@@ -58,7 +58,10 @@ Deno.test("KTO takes strong pairs apart, and measures held-out answers of strong
         ...["--max-steps", 1, "--per-device-train-batch-size", 4],
       ] as [string, ...(string | number)[]];
     const { stderr } = await runOk(...flags(dataset, "run"));
-    assert.match(stderr, /data .*: 8 of 10 answers of 5 rows, 2 rejected by the filter/);
+    assert.match(
+      stderr,
+      /data .*: 8 of 10 answers of 5 rows, 2 rejected by the filter, 4 pairs taken apart/,
+    );
     assert.match(stderr, /filter +4 of 5 pairs are strong, max-weak-phrases rejects 1, /);
     assert.match(stderr, /filter .*: 8 measured by themselves too; 4 of 5 pairs are strong/);
     const metrics = jsonLines<Record<string, number>>(
@@ -69,6 +72,9 @@ Deno.test("KTO takes strong pairs apart, and measures held-out answers of strong
     const samples = jsonLines<StepSample>(await Deno.readTextFile(`${path}/run/samples.jsonl`));
     const asked = samples.filter(({ step }) => step === 0).map(({ prompt }) => prompt);
     assert.deepEqual([asked.length, new Set(asked).size], [3, 3]);
+    const planned = await runOk(...flags(dataset, "planned"), "--max-pairs", 2, "--dry-run");
+    assert.match(planned.stderr, /data .*: 4 of 6 answers of 3 rows, 2 rejected .*, 2 pairs taken/);
+    assert.match(planned.stderr, /the first 2 pairs, as --max-pairs asks; later rows are not read/);
     // Of single answers nobody knows whether they are strong.
     const lone = await write(`${path}/lone.jsonl`, [single, { ...single, label: true }]);
     await runOk(...flags(lone, "lone"));

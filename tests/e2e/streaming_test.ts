@@ -95,7 +95,7 @@ Deno.test("--streaming takes pairs apart for losses of single answers, also wher
     const [whole, parts] = [`${directory}/whole`, `${directory}/parts`];
     const { stderr } = await runOk("train", ...flags, "--max-steps", 5, "--output", whole);
     // Four steps of ten answers, and three of the next pass, of two pairs.
-    assert.match(stderr, /data {7}read 14 of 14 answers of 7 rows$/m);
+    assert.match(stderr, /data {7}read 14 of 14 answers of 7 rows, 7 pairs taken apart$/m);
     const lines = await readMetrics(whole);
     assert.deepEqual(lines.map((line) => "rewards/rejected" in line), [
       true,
