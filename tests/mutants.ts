@@ -56,6 +56,19 @@ const MUTANTS: Mutant[] = [
   mutant("shaders/adamw.wgsl", "i < params.decaying4", "true", kernels("adamw")),
   mutant("shaders/bias_correction.wgsl", "if (x < -0.25) {", "if (true) {", kernels("adamw")),
   mutant("shaders/lion.wgsl", "params.beta2 * m[i]", "params.beta1 * m[i]", kernels("lion")),
+  mutant("shaders/muon_direction.wgsl", "params.momentum * (mean - g)", "0.0", kernels("muon")),
+  mutant("shaders/muon_direction.wgsl", "var value = 0.0;", "var value = 1.0;", kernels("muon")),
+  mutant("shaders/muon_norm.wgsl", "max(sqrt(sum), EPSILON)", "sqrt(sum)", kernels("muon")),
+  mutant(
+    "shaders/muon_polynomial.wgsl",
+    "select(1.0, scale[0]",
+    "select(1.0, 1.0",
+    kernels("muon"),
+  ),
+  mutant("shaders/muon_update.wgsl", "|| state.multiplier == 0.0", "", kernels("muon")),
+  mutant("src/train/optimizer.ts", "place.first - first", "place.first", [
+    "tests/train/optimizers_test.ts",
+  ]),
   mutant("shaders/sgd.wgsl", "|| state.multiplier == 0.0", "", kernels("sgd")),
   mutant("shaders/grad_norm.wgsl", "max(1.0, scale / 2.0)", "scale / 2.0", kernels("grad_norm")),
   mutant(

@@ -4,16 +4,24 @@ import type { Commands } from "../gpu/commands.ts";
 import type { StandIn } from "../gpu/counting_gpu.ts";
 import type { Gpu } from "../gpu/device.ts";
 import type { Readback } from "../gpu/readback.ts";
-import { createTensor, type Tensor, writeTensor } from "../gpu/tensor.ts";
+import { createTensor, elementCount, part, type Tensor, writeTensor } from "../gpu/tensor.ts";
 import { gradientSlices, gradNorm, gradNormPartial, partialCount } from "../kernels/grad_norm.ts";
+import type { MatrixPlace } from "../kernels/muon.ts";
 import { STATE, STATE_WORDS } from "../kernels/state.ts";
 import type { ParameterSpec } from "../model/params.ts";
-import { refreshOperands, trainedParameters, type Weights } from "../model/weights.ts";
+import {
+  refreshOperands,
+  type TrainedArena,
+  trainedParameters,
+  type Weights,
+} from "../model/weights.ts";
 import {
   type OptimizerName,
   type OptimizerRow,
   OPTIMIZERS,
   type UpdateOptions,
+  type UpdateRule,
+  type UpdateTensors,
 } from "./optimizers.ts";
 
 /** Options that stay the same over a run. */
@@ -32,18 +40,22 @@ export interface Optimizer {
   state: Tensor;
   /** The row's own numbers, u32. */
   numbers: Tensor;
-  /** What belongs to each arena of the weights, in order. */
-  arenas: OptimizerArena[];
+  /** Of the gradients of each arena of the weights, in order, for their norm. */
+  slices: Tensor[];
   partials: Tensor;
+  /** What trains, arena by arena. */
+  groups: ParameterGroup[];
   /** Whether overflows adapt the loss scale: at f16. */
   dynamic: boolean;
 }
 
-interface OptimizerArena {
-  /** The row's, laid out as the weights. */
-  slots: Record<string, Tensor>;
-  /** Of the gradients, for their norm. */
-  slices: Tensor;
+/** Parameters side by side in an arena that have one rule. */
+interface ParameterGroup {
+  rule: UpdateRule;
+  /** Where they lie in the group's tensors. */
+  places: Layout<ParameterSpec>["places"];
+  tensors: Omit<UpdateTensors, "state" | "numbers">;
+  matrices: MatrixPlace[];
   /** See UpdateOptions. */
   decaying: number;
 }
@@ -65,11 +77,6 @@ export function createOptimizer(
     firstPartials.set(spec.name, partials);
     partials += partialCount(spec.shape);
   }
-  const arenas = weights.trained.map(({ layout, matrices }) => ({
-    slots: createSlots(gpu, row, layout.length),
-    slices: createSlices(gpu, layout, firstPartials),
-    decaying: options.decayNorms ? layout.length : matrices,
-  }));
   const dynamic = weights.precision === "f16";
   const state = createTensor(gpu, "optimizer state", "u32", [STATE_WORDS]);
   writeTensor(gpu, state, Float32Array.of(dynamic ? FIRST_LOSS_SCALE : 1));
@@ -78,17 +85,93 @@ export function createOptimizer(
     options,
     state,
     numbers: createTensor(gpu, "optimizer numbers", "u32", [Object.keys(row.numbers).length]),
-    arenas,
+    slices: weights.trained.map(({ layout }) => createSlices(gpu, layout, firstPartials)),
     partials: createTensor(gpu, "grad norm partials", "f32", [partials]),
+    groups: createGroups(gpu, weights, row, options),
     dynamic,
   };
 }
 
-function createSlots(gpu: Gpu, { slots }: OptimizerRow, length: number): Record<string, Tensor> {
-  const tensors = Object.entries(slots).map(([name, dtype]) =>
-    [name, createTensor(gpu, name, dtype, [length])] as const
+function createGroups(
+  gpu: Gpu,
+  { trained }: Weights,
+  row: OptimizerRow,
+  options: OptimizerOptions,
+): ParameterGroup[] {
+  const groups = trained.flatMap((arena) =>
+    runsOf(arena, row).map((run) => createGroup(gpu, arena, run, options))
   );
-  return Object.fromEntries(tensors);
+  // One group is updated after the other, so those of a rule share its scratch.
+  for (const [rule, alike] of Map.groupBy(groups, ({ rule }) => rule)) {
+    const sizes = rule.scratch?.(alike.flatMap(({ matrices }) => matrices)) ?? {};
+    const scratch = mapValues(sizes, (size, name) => createTensor(gpu, name, "f32", [size]));
+    for (const { tensors } of alike) tensors.scratch = scratch;
+  }
+  return groups;
+}
+
+/** Neighbours in an arena that have one rule. */
+interface Run {
+  rule: UpdateRule;
+  places: Layout<ParameterSpec>["places"];
+  /** Elements of the arena. */
+  first: number;
+  end: number;
+}
+
+function runsOf({ layout }: TrainedArena, { ruleOf }: OptimizerRow): Run[] {
+  const runs: Run[] = [];
+  for (const place of layout.places) {
+    const rule = ruleOf(place.tensor);
+    const end = place.first + Math.ceil(elementCount(place.tensor.shape) / 4) * 4;
+    const last = runs.at(-1);
+    if (last?.rule === rule) {
+      last.places.push(place);
+      last.end = end;
+    } else runs.push({ rule, places: [place], first: place.first, end });
+  }
+  return runs;
+}
+
+function createGroup(
+  gpu: Gpu,
+  { layout, matrices, master, gradient }: TrainedArena,
+  { rule, places, first, end }: Run,
+  { decayNorms }: OptimizerOptions,
+): ParameterGroup {
+  const length = end - first;
+  const own = (whole: Tensor) =>
+    length === layout.length ? whole : part(gpu, whole, whole.storage.label, first, [length]);
+  const inGroup = places.map((place) => ({ ...place, first: place.first - first }));
+  return {
+    rule,
+    places: inGroup,
+    tensors: {
+      weight: own(master),
+      gradient: own(gradient),
+      slots: mapValues(rule.slots, (dtype, name) => createTensor(gpu, name, dtype, [length])),
+      scratch: {},
+    },
+    matrices: inGroup.flatMap(matricesOf),
+    decaying: decayNorms ? length : Math.max(0, Math.min(matrices - first, length)),
+  };
+}
+
+/** The matrices of a checkpoint that are stacked in a parameter. */
+function matricesOf({ tensor, first }: Layout<ParameterSpec>["places"][number]): MatrixPlace[] {
+  return tensor.checkpoint.flatMap(({ shape: [rows, columns], firstRow }) =>
+    columns === undefined ? [] : [{ first: first + firstRow * columns, rows, columns }]
+  );
+}
+
+function mapValues<From, To>(
+  record: Readonly<Record<string, From>>,
+  change: (value: From, name: string) => To,
+): Record<string, To> {
+  const entries = Object.entries(record).map(([name, value]) =>
+    [name, change(value, name)] as const
+  );
+  return Object.fromEntries(entries);
 }
 
 function createSlices(
@@ -111,41 +194,44 @@ function createSlices(
 
 /** An optimizer like another one on a counting device. */
 export function standInOptimizer(optimizer: Optimizer, standIn: StandIn): Optimizer {
-  const { state, numbers, arenas, partials } = optimizer;
-  const like = (slots: Record<string, Tensor>) =>
-    Object.fromEntries(Object.entries(slots).map(([name, slot]) => [name, standIn(slot)]));
+  const { state, numbers, slices, partials, groups } = optimizer;
+  const likeAll = (tensors: Record<string, Tensor>) => mapValues(tensors, standIn);
   return {
     ...optimizer,
     state: standIn(state),
     numbers: standIn(numbers),
-    arenas: arenas.map(({ slots, slices, decaying }) => ({
-      slots: like(slots),
-      slices: standIn(slices),
-      decaying,
-    })),
+    slices: slices.map(standIn),
     partials: standIn(partials),
+    groups: groups.map(({ tensors: { weight, gradient, slots, scratch }, ...group }) => ({
+      ...group,
+      tensors: {
+        weight: standIn(weight),
+        gradient: standIn(gradient),
+        slots: likeAll(slots),
+        scratch: likeAll(scratch),
+      },
+    })),
   };
 }
 
 /**
- * Updates what trains by its gradients, without the CPU: global norm, clipping, overflow check, the optimizer's row, and the
- * operands that are copies of the weights.
+ * Updates what trains by its gradients, without the CPU: global norm, clipping, overflow check, the rules of the optimizer's
+ * row, and the operands that are copies of the weights.
  */
 export function update(
   commands: Commands,
   weights: Weights,
-  { row, options, state, numbers, arenas, partials, dynamic }: Optimizer,
+  { row, options, state, numbers, slices, partials, groups, dynamic }: Optimizer,
   learningRate: number,
 ): void {
   for (const [i, { gradient }] of weights.trained.entries()) {
-    gradNormPartial(commands, partials, gradient, arenas[i].slices);
+    gradNormPartial(commands, partials, gradient, slices[i]);
   }
   gradNorm(commands, state, partials, { maxNorm: options.maxGradNorm, dynamic });
   row.begin?.(commands, numbers, state, { ...options, learningRate });
-  for (const [i, { master: weight, gradient }] of weights.trained.entries()) {
-    const { slots, decaying } = arenas[i];
-    const tensors = { weight, gradient, slots, state, numbers };
-    row.update(commands, tensors, { ...options, learningRate, decaying });
+  for (const { rule, tensors, matrices, decaying } of groups) {
+    const given = { ...options, learningRate, decaying };
+    rule.update(commands, { ...tensors, state, numbers }, given, matrices);
   }
   refreshOperands(commands, weights);
 }
@@ -160,10 +246,10 @@ export interface Slot {
 }
 
 /** The slots of all trained parameters. */
-export function slotsOf(weights: Weights, { arenas }: Optimizer): Slot[] {
-  return weights.trained.flatMap(({ layout: { places } }, i) =>
+export function slotsOf({ groups }: Optimizer): Slot[] {
+  return groups.flatMap(({ places, tensors: { slots } }) =>
     places.flatMap(({ tensor: { name, shape }, first }) =>
-      Object.entries(arenas[i].slots).map(([slot, tensor]) => ({
+      Object.entries(slots).map(([slot, tensor]) => ({
         name: `${name}.${slot}`,
         shape,
         tensor,

@@ -43,7 +43,7 @@ export async function checkpointContent(
     }));
   const masters = mastersOf(weights, (name) => name);
   const reference = sync ? mastersOf(sync.reference.model.weights, nameInReference) : [];
-  const slots = slotsOf(weights, optimizer).map(({ name, shape, tensor, first }) => ({
+  const slots = slotsOf(optimizer).map(({ name, shape, tensor, first }) => ({
     name,
     shape,
     data: () => readTensor(gpu, tensor, first, elementCount(shape)),
@@ -96,7 +96,7 @@ export async function restoreCheckpoint(
   fingerprint: Record<string, unknown>,
 ): Promise<void> {
   checkFingerprint(checkpoint.state.fingerprint as Record<string, unknown>, fingerprint);
-  for (const { name, shape, tensor, first } of slotsOf(weights, optimizer)) {
+  for (const { name, shape, tensor, first } of slotsOf(optimizer)) {
     const data = await checkpoint.readFloat32(name);
     if (data.length !== elementCount(shape)) {
       throw new UserError(

@@ -81,6 +81,8 @@ async function loadTraining(
     beta1: options.adamBeta1,
     beta2: options.adamBeta2,
     epsilon: options.adamEpsilon,
+    momentum: options.muonMomentum,
+    adjustLrFn: options.muonAdjustLrFn,
     weightDecay: options.weightDecay,
     decayNorms: options.decayNorms,
     maxGradNorm: options.maxGradNorm,

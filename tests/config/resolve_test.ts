@@ -241,12 +241,18 @@ Deno.test("contradictions are refused", () => {
   );
   refuses(
     train(["optim", "lion_32bit"], ["adam-epsilon", "1e-6"]),
-    /--adam-epsilon only with --optim adamw_torch, found lion_32bit/,
+    /--adam-epsilon only with --optim adamw_torch or muon, found lion_32bit/,
   );
   refuses(
     train(["optim", "sgd"], ["adam-beta1", "0.8"]),
-    /--adam-beta1 only with --optim adamw_torch or lion_32bit, found sgd/,
+    /--adam-beta1 only with --optim adamw_torch or lion_32bit or muon, found sgd/,
   );
+  refuses(train(["muon-momentum", "0.9"]), /--muon-momentum only with --optim muon, found adamw_/);
+  refuses(
+    train(["optim", "sgd"], ["muon-adjust-lr-fn", "original"]),
+    /--muon-adjust-lr-fn only with --optim muon, found sgd/,
+  );
+  train(["optim", "muon"], ["muon-momentum", "0.9"], ["adam-epsilon", "1e-6"])();
   train(["optim", "lion_32bit"], ["adam-beta2", "0.99"])();
   train(["optim", "sgd"], ["adam-beta2", "0.999"])();
   refuses(train(["warmup-steps", "1.5"]), /whole, or a share below 1, found 1\.5/);

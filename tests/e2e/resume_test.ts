@@ -168,19 +168,29 @@ Deno.test("train: resumed on single answers, alone and with others' answers behi
 Deno.test("train: resumed with another optimizer than the usual one, and with no other", () =>
   inTemporaryDirectory(async (directory) => {
     const flags = [...inputFlags(await writeInputs(directory, 2 * STEPS_PER_EPOCH)), ...FLAGS];
-    const lion = [...flags, "--optim", "lion_32bit", "--adam-beta2", 0.99];
-    const whole = `${directory}/whole`;
-    await runOk("train", ...lion, "--save-steps", 7, "--save-total-limit", 9, "--output", whole);
-    const metrics = await readMetrics(whole);
-    assert.ok(metrics.at(-2)!.loss < metrics[1].loss, "it learns");
-    const checkpoint = ["--resume", `${whole}/checkpoints/step-7`];
-    const output = `${directory}/resumed`;
-    await runOk("train", ...lion, ...checkpoint, "--output", output);
-    assert.deepEqual(await readMetrics(output), metrics.slice(8));
-    assert.deepEqual(await readModel(output), await readModel(whole));
-    const other = await run("train", ...flags, ...checkpoint, "--output", `${directory}/other`);
-    assert.equal(other.code, 2);
-    assert.match(other.stderr, /Cannot resume: expected optim "lion_32bit" as in the checkpoint/);
+    for (
+      const [optim, ...options] of [
+        ["lion_32bit", "--adam-beta2", 0.99],
+        ["muon", "--muon-momentum", 0.9, "--muon-adjust-lr-fn", "original"],
+      ]
+    ) {
+      const other = [...flags, "--optim", optim, ...options];
+      const whole = `${directory}/${optim}`;
+      await runOk("train", ...other, "--save-steps", 7, "--save-total-limit", 9, "--output", whole);
+      const metrics = await readMetrics(whole);
+      assert.ok(metrics.at(-2)!.loss < metrics[1].loss, "it learns");
+      const checkpoint = ["--resume", `${whole}/checkpoints/step-7`];
+      const output = `${directory}/resumed-${optim}`;
+      await runOk("train", ...other, ...checkpoint, "--output", output);
+      assert.deepEqual(await readMetrics(output), metrics.slice(8), `${optim}`);
+      assert.deepEqual(await readModel(output), await readModel(whole), `${optim}`);
+      const usual = await run("train", ...flags, ...checkpoint, "--output", `${directory}/usual`);
+      assert.equal(usual.code, 2);
+      assert.match(
+        usual.stderr,
+        new RegExp(`Cannot resume: expected optim "${optim}" as in the checkpoint`),
+      );
+    }
   }));
 
 Deno.test("sft: resumed at a middle step", () =>

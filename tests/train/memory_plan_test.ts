@@ -40,6 +40,7 @@ for (
     [{ "batch-size": 64, "train-layers": 1, head: "untied" }, {}],
     [{ "batch-size": 64, "train-layers": 3 }, QWEN3],
     [{ "batch-size": 64, "sync-ref-model": true, "ref-model-sync-steps": 1 }, {}],
+    [{ "batch-size": 8, optim: "muon" }, QWEN3],
   ] as const
 ) {
   const what = JSON.stringify({ ...flags, ...fields });

@@ -28,8 +28,23 @@ export const OPTIMIZER = {
   ),
   optim: choice(TRAINING, "Optimizer", {
     default: "adamw_torch",
-    choices: ["adamw_torch", "lion_32bit", "sgd"],
+    choices: ["adamw_torch", "lion_32bit", "sgd", "muon"],
   }),
+  muonMomentum: number(TRAINING, "Decay of the mean of gradients that Muon keeps of matrices", {
+    default: 0.95,
+    min: 0,
+    below: 1,
+    optim: ["muon"],
+  }),
+  muonAdjustLrFn: choice(
+    TRAINING,
+    "How the learning rate of a matrix follows its shape: so that one rate suits Muon and AdamW, or as Muon had it first",
+    {
+      default: "match_rms_adamw",
+      choices: ["match_rms_adamw", "original"],
+      optim: ["muon"],
+    },
+  ),
   lrSchedulerType: choice(TRAINING, "Learning rate after the warm-up", {
     default: "constant",
     choices: [
@@ -94,17 +109,17 @@ export const OPTIMIZER = {
     default: 0.9,
     min: 0,
     below: 1,
-    optim: ["adamw_torch", "lion_32bit"],
+    optim: ["adamw_torch", "lion_32bit", "muon"],
   }),
   adamBeta2: number(
     TRAINING,
     "Decay of AdamW's mean of squared gradients, and of the mean that Lion keeps",
-    { default: 0.999, min: 0, below: 1, optim: ["adamw_torch", "lion_32bit"] },
+    { default: 0.999, min: 0, below: 1, optim: ["adamw_torch", "lion_32bit", "muon"] },
   ),
   adamEpsilon: number(TRAINING, "Keeps AdamW from dividing by zero", {
     default: 1e-8,
     above: 0,
-    optim: ["adamw_torch"],
+    optim: ["adamw_torch", "muon"],
   }),
   seed: integer(
     ["train", "sft", "generate"],
