@@ -152,19 +152,41 @@ export type SamplingFields = Pick<CompletionRequest, keyof typeof sampling>;
 
 const messages = z.array(ChatMessage).min(1);
 
+const textOrMessages = z.union([z.string(), messages]);
+
 export const ScoreRequest = z.strictObject({
   model: sampling.model,
   reference: optional(z.string().max(512)),
   beta: optional(z.number().gt(0).max(1e6)),
-  pairs: z.array(z.strictObject({
-    prompt: optional(z.union([z.string(), messages])),
-    chosen: optional(z.union([z.string(), messages])),
-    rejected: optional(z.union([z.string(), messages])),
-    prompt_ids: optional(z.array(tokenId)),
-    chosen_ids: optional(z.array(tokenId)),
-    rejected_ids: optional(z.array(tokenId)),
-  })).min(1).max(MOST_SEQUENCES),
-}).meta({ id: "ScoreRequest" });
+  pairs: optional(
+    z.array(z.strictObject({
+      prompt: optional(textOrMessages),
+      chosen: optional(textOrMessages),
+      rejected: optional(textOrMessages),
+      prompt_ids: optional(z.array(tokenId)),
+      chosen_ids: optional(z.array(tokenId)),
+      rejected_ids: optional(z.array(tokenId)),
+    })).min(1).max(MOST_SEQUENCES).describe("Preference pairs, as texts, messages or token ids"),
+  ),
+  answers: optional(
+    z.array(z.strictObject({
+      prompt: optional(textOrMessages),
+      completion: optional(textOrMessages),
+      messages: optional(messages),
+      input_ids: optional(z.array(tokenId)),
+      prompt_length: optional(z.int().min(0)),
+      label: z.boolean("expected true of a good answer, or false"),
+    })).min(1).max(MOST_SEQUENCES).describe(
+      "In the place of pairs: single answers with labels, as prompt and completion, messages, or token ids",
+    ),
+  ),
+}).refine(
+  ({ pairs, answers }) => !pairs || !answers,
+  "expected one of pairs and answers, found both",
+).refine(
+  ({ pairs, answers }) => pairs || answers,
+  "expected one of pairs and answers, found neither",
+).meta({ id: "ScoreRequest" });
 export type ScoreRequest = z.infer<typeof ScoreRequest>;
 
 export const TokenizeRequest = z.strictObject({

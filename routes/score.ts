@@ -1,10 +1,12 @@
-/** POST /v1/score: log-probabilities of preference pairs, and what DPO calls their implicit rewards. */
+/** POST /v1/score: log-probabilities of preference pairs or single answers, and what DPO calls their implicit rewards. */
 import { Hono } from "hono";
 import { describeRoute } from "hono-openapi";
 import { OPTIONS } from "../src/config/options.ts";
-import type { PreferencePair } from "../src/data/pairs.ts";
-import { loadPairs } from "../src/data/pairs.ts";
-import { type SequenceScores, withRewards } from "../src/dpo/evaluate.ts";
+import { loadAnswers } from "../src/data/answers.ts";
+import { type DataOptions, loadPairs, type PreferencePair } from "../src/data/pairs.ts";
+import type { DatasetRow } from "../src/data/rows.ts";
+import { answerScore, type PairScore, withReward, withRewards } from "../src/dpo/evaluate.ts";
+import { countsInWords } from "../src/report/words.ts";
 import type { PooledModel } from "../src/serve/model_pool.ts";
 import { type Api, inTime, modelOf } from "./api.ts";
 import { ApiError } from "./errors.ts";
@@ -15,9 +17,9 @@ export function scoreRoutes(api: Api): Hono {
   return new Hono().post(
     "/v1/score",
     describeRoute({
-      summary: "Score preference pairs",
+      summary: "Score preference pairs, or single answers",
       description:
-        "Log-probabilities in nats. With a reference, rewards are beta times the difference to its own (Rafailov et al. 2023).",
+        "Log-probabilities in nats: of each pair `chosen` and `rejected`, of each answer its `label` and `completion`. With a reference, `rewards` or `reward` besides, which are beta times the difference to its own (Rafailov et al. 2023).",
       tags: ["score"],
     }),
     json(ScoreRequest),
@@ -25,7 +27,7 @@ export function scoreRoutes(api: Api): Hono {
       const request = context.req.valid("json");
       const asked = await modelOf(api, request.model);
       const reference = request.reference ? await modelOf(api, request.reference) : null;
-      const pairs = await pairsOf(request.pairs, asked);
+      const pairs = await pairsOf(request, asked);
       const leave = api.admission.enter(1);
       try {
         const scoresOf = ({ model }: PooledModel) =>
@@ -33,18 +35,21 @@ export function scoreRoutes(api: Api): Hono {
         const scores = await scoresOf(asked);
         const theirs = reference && await scoresOf(reference);
         const beta = request.beta ?? OPTIONS.beta.default;
-        const data = scores.map((score, i) => theirs ? withRewards(score, theirs[i], beta) : score);
-        const tokens = (side: SequenceScores) => side.all_tokens + 1;
+        const ofPair = (ours: PairScore, i: number) =>
+          theirs ? withRewards(ours, theirs[i], beta) : ours;
+        const ofAnswer = (score: PairScore, i: number) => {
+          const ours = answerScore(score, pairs[i]);
+          return theirs ? withReward(ours, answerScore(theirs[i], pairs[i]), beta) : ours;
+        };
+        // All but the first token of each sequence are predicted.
+        const tokens = scores.flatMap(({ chosen, rejected }) =>
+          (request.answers ? [chosen] : [chosen, rejected]).map((side) => side.all_tokens + 1)
+        );
         return context.json({
           object: "list",
           model: asked.model.name,
-          data,
-          usage: {
-            prompt_tokens: scores.reduce(
-              (sum, s) => sum + tokens(s.chosen) + tokens(s.rejected),
-              0,
-            ),
-          },
+          data: request.answers ? scores.map(ofAnswer) : scores.map(ofPair),
+          usage: { prompt_tokens: tokens.reduce((sum, count) => sum + count, 0) },
         });
       } finally {
         leave();
@@ -53,15 +58,32 @@ export function scoreRoutes(api: Api): Hono {
   );
 }
 
-/** Reads pairs as a dataset's rows are read; they must be whole, for a score of a part would go unnoticed. */
+/** Reads pairs or answers as a dataset's rows are read; they must be whole, for a score of a part would go unnoticed. */
 async function pairsOf(
-  rows: ScoreRequest["pairs"],
+  request: ScoreRequest,
   { model, tokenizer }: PooledModel,
 ): Promise<PreferencePair[]> {
-  const given = rows.map((row, i) => ({
-    where: `pairs.${i}`,
+  const options: DataOptions = {
+    maxLengthTokens: model.positions,
+    truncation: "drop",
+    appendEos: true,
+    score: "completion",
+    vocabSize: model.vocabSize,
+  };
+  const { pairs, counts } = request.answers
+    ? await loadAnswers(rowsOf("answers", request.answers), tokenizer, options, { together: null })
+    : await loadPairs(rowsOf("pairs", request.pairs!), tokenizer, options);
+  if (counts.kept === counts.rows) return pairs;
+  const unit = request.answers ? "answers" : "pairs";
+  throw new ApiError(400, `Expected ${unit} that fit, found ${countsInWords({ ...counts }, unit)}`);
+}
+
+/** Entries of a request as rows of a dataset. */
+function rowsOf(field: string, entries: readonly Record<string, unknown>[]): DatasetRow[] {
+  return entries.map((row, i) => ({
+    where: `${field}.${i}`,
     value: Object.fromEntries(
-      Object.entries(row).filter(([, value]) => value != null).map(([name, value]) => [
+      Object.entries(row).map(([name, value]) => [
         name,
         Array.isArray(value) && typeof value[0] === "object"
           ? templateMessages(value as Parameters<typeof templateMessages>[0])
@@ -69,20 +91,4 @@ async function pairsOf(
       ]),
     ),
   }));
-  const { pairs, counts } = await loadPairs(given, tokenizer, {
-    maxLengthTokens: model.positions,
-    truncation: "drop",
-    appendEos: true,
-    score: "completion",
-    vocabSize: model.vocabSize,
-  });
-  if (pairs.length < rows.length) {
-    const { kept, ...why } = counts;
-    throw new ApiError(
-      400,
-      `Expected pairs that fit, found ${rows.length - kept} that do not: ` +
-        JSON.stringify(Object.fromEntries(Object.entries(why).filter(([, count]) => count > 0))),
-    );
-  }
-  return pairs;
 }

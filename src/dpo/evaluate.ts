@@ -274,15 +274,16 @@ export async function* scoreAnswers(
   model: Model,
   answers: readonly PreferencePair[],
 ): AsyncGenerator<AnswerScore> {
-  for await (const batch of scoreBatches(model, answers, WHOLE, null)) {
-    for (const [i, { index, chosen, label }] of batch.pairs.entries()) {
-      yield {
-        index,
-        label: label ?? true,
-        completion: sequenceScores(chosen, batch.scores, 2 * i),
-      };
-    }
-  }
+  let i = 0;
+  for await (const score of scorePairs(model, answers)) yield answerScore(score, answers[i++]);
+}
+
+/** The scores of a single answer out of those of the pair that it is computed as. */
+export function answerScore(
+  { index, chosen }: PairScore,
+  { label = true }: PreferencePair,
+): AnswerScore {
+  return { index, label, completion: chosen };
 }
 
 const WHOLE = { scope: "all", reduction: "sum" } as const;

@@ -3,6 +3,7 @@ import assert from "node:assert/strict";
 import { openStoredModel } from "../../src/platform/models.ts";
 import { loadModel } from "../../src/model/load.ts";
 import { generate } from "../../src/generate/generate.ts";
+import type { AnswerScore } from "../../src/dpo/evaluate.ts";
 import { GREEDY } from "../../src/kernels/sample.ts";
 import { encodeText } from "../../src/text/prompt.ts";
 import { assertClose, gpu } from "../kernels/harness.ts";
@@ -90,6 +91,34 @@ Deno.test("echo with logprobs scores a prompt as lm-evaluation-harness reads it"
   for (const [i, token] of tokens.slice(0, prompt.length).entries()) {
     assert.equal(text.slice(text_offset[i], text_offset[i] + token.length), token);
   }
+});
+
+Deno.test("single answers have the scores of the same answers in pairs, and their labels", async () => {
+  const turn = (role: string, content: string) => ({ role, content });
+  const prompt = [turn("user", "What should I feed a quazzit?")];
+  const [good, bad] = ["Honey.", "No."].map((text) => [turn("assistant", text)]);
+  const answers = [
+    { messages: [...prompt, ...good], label: true },
+    { messages: [...prompt, ...bad], label: false },
+  ];
+  const against = { reference: "reference", beta: 0.5 };
+  const { body: ofPairs } = await ask("/v1/score", {
+    pairs: [{ prompt, chosen: good, rejected: bad }],
+  });
+  const { body } = await ask("/v1/score", { answers });
+  const [{ chosen, rejected }] = ofPairs.data;
+  assert.deepEqual(body.data.map(({ index, label }: AnswerScore) => [index, label]), [
+    [0, true],
+    [1, false],
+  ]);
+  for (const [i, score] of [chosen, rejected].entries()) {
+    const { completion } = body.data[i];
+    assert.equal(completion.tokens, score.tokens);
+    assertClose([completion.sum], [score.sum], { absolute: 1e-4, name: "sum" });
+  }
+  assert.equal(body.usage.prompt_tokens, ofPairs.usage.prompt_tokens);
+  const { body: rewarded } = await ask("/v1/score", { answers, ...against });
+  assert.deepEqual(rewarded.data, body.data.map((score: AnswerScore) => ({ ...score, reward: 0 })));
 });
 
 Deno.test("the greedy text is that of generate", async () => {

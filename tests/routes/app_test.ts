@@ -4,6 +4,8 @@ import { nextEvents } from "../../src/gpu/turns.ts";
 import { appWith, ask, fakes, messages } from "./served.ts";
 
 const chat = { messages: messages("Hi"), max_tokens: 2 };
+const pair = { prompt: "a", chosen: "b", rejected: "c" };
+const single = { prompt: "a", completion: "b", label: false };
 
 /** Asserts OpenAI's error shape. */
 async function refuses(
@@ -69,6 +71,37 @@ Deno.test("bad requests get their status, in OpenAI's shape", async () => {
       ["/v1/score", { pairs: [{ prompt: "a".repeat(999), chosen: "b", rejected: "c" }] }],
       400,
       /1 are longer/,
+    ],
+    [
+      ["/v1/score", {
+        pairs: [pair, { ...pair, rejected: "c".repeat(999) }, { ...pair, chosen: "" }],
+      }],
+      400,
+      /^Expected pairs that fit, found 1 of 3 pairs, 1 dropped \(too long\), 1 dropped \(empty/,
+    ],
+    [["/v1/score", {}], 400, /^expected one of pairs and answers, found neither$/],
+    [
+      ["/v1/score", { pairs: [pair], answers: [single] }],
+      400,
+      /^expected one of pairs and answers, found both$/,
+    ],
+    [
+      ["/v1/score", { answers: [{ ...single, label: undefined }] }],
+      400,
+      /^answers\.0\.label: expected true of a good answer, or false$/,
+    ],
+    [["/v1/score", { answers: [pair] }], 400, /answers\.0/],
+    [["/v1/score", { pairs: [single] }], 400, /pairs\.0.*completion/],
+    [["/v1/score", { answers: [{ label: true }] }], 400, /answers\.0: expected "text"/],
+    [
+      ["/v1/score", { answers: [single, { ...single, completion: "c".repeat(999) }] }],
+      400,
+      /^Expected answers that fit, found 1 of 2 answers, 1 dropped \(too long\)$/,
+    ],
+    [
+      ["/v1/score", { answers: [{ input_ids: [1, 2], prompt_length: 3, label: true }] }],
+      400,
+      /answers\.0: expected "prompt_length" from 0 to 2, found 3/,
     ],
     [["/v1/tokenize", {}], 400, /either prompt or messages/],
     [["/v1/nothing", {}], 404, /openapi\.json, found \/v1\/nothing/],
@@ -183,6 +216,10 @@ Deno.test("openapi.json describes every route", async () => {
   ) {
     assert.ok(path in body.paths, path);
   }
-  const schema = body.components.schemas.ChatRequest;
-  assert.equal(schema.properties.top_logprobs.anyOf[0].maximum, 20);
+  const { ChatRequest, ScoreRequest } = body.components.schemas;
+  assert.equal(ChatRequest.properties.top_logprobs.anyOf[0].maximum, 20);
+  const { items, description } = ScoreRequest.properties.answers.anyOf[0];
+  assert.deepEqual(items.required, ["label"]);
+  assert.match(description, /single answers with labels/);
+  assert.match(body.paths["/v1/score"].post.summary, /single answers/);
 });
