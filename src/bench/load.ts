@@ -2,7 +2,8 @@
 import type { Gpu } from "../gpu/device.ts";
 import type { Operand } from "../kernels/shapes.ts";
 import type { ModelSource } from "../model/directory.ts";
-import { loadWeights, releaseWeights } from "../model/weights.ts";
+import { loadWeights } from "../model/load_weights.ts";
+import { releaseWeights } from "../model/weights.ts";
 import { median } from "./timing.ts";
 
 export interface LoadSpeed {

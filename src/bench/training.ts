@@ -7,7 +7,7 @@ import { elementCount } from "../gpu/tensor.ts";
 import type { Operand } from "../kernels/shapes.ts";
 import type { ModelConfig } from "../model/config.ts";
 import { checkpointTensors } from "../model/params.ts";
-import type { TensorReader } from "../model/weights.ts";
+import type { TensorReader } from "../model/load_weights.ts";
 import { noise } from "./bench_tensors.ts";
 
 /** Options of a training, and what tables call it. */

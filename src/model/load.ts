@@ -11,7 +11,8 @@ import type { Adapter } from "./adapter.ts";
 import type { ModelConfig } from "./config.ts";
 import { createModel, type Model } from "./model.ts";
 import { type ParameterSpec, parameterTable } from "./params.ts";
-import { adaptedWeights, loadWeights, type TensorReader, type Weights } from "./weights.ts";
+import { adaptedWeights, loadWeights, type TensorReader } from "./load_weights.ts";
+import type { Weights } from "./weights.ts";
 
 /** A model's configuration and the way to its weights. */
 export interface Checkpoint {

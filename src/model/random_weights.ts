@@ -2,7 +2,7 @@
 import { mulberry32 } from "../random.ts";
 import type { ModelConfig } from "./config.ts";
 import { checkpointTensors } from "./params.ts";
-import type { TensorReader } from "./weights.ts";
+import type { TensorReader } from "./load_weights.ts";
 
 /** Standard deviation of fresh matrices where config.json names none. */
 const INITIALIZER_RANGE = 0.02;

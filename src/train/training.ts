@@ -22,13 +22,8 @@ import type { Operand } from "../kernels/shapes.ts";
 import { isAcrossPairs, needsReference } from "../losses/losses.ts";
 import { type Checkpoint, loadFollower, loadReference } from "../model/load.ts";
 import { createModel, type Model, standInModel } from "../model/model.ts";
-import {
-  firstTrainedLayer,
-  loadWeights,
-  snapshot,
-  trainedParameters,
-  trunkIsFrozen,
-} from "../model/weights.ts";
+import { loadWeights } from "../model/load_weights.ts";
+import { firstTrainedLayer, snapshot, trainedParameters, trunkIsFrozen } from "../model/weights.ts";
 import type { Planned } from "./memory_plan.ts";
 import { createOptimizer, standInOptimizer } from "./optimizer.ts";
 import { ReferenceSync } from "./reference_sync.ts";
