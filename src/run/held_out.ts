@@ -43,7 +43,7 @@ export interface Examination {
 }
 
 /** What is measured of a set, by what it is measured of. */
-interface Measured {
+export interface Measured {
   pairs: Readonly<Record<string, number>>;
   /** Of the strong pairs alone. */
   strong: Readonly<Record<string, number>>;
@@ -152,19 +152,8 @@ export class HeldOut {
     }));
   }
 
-  #metrics({ pairs, strong, drawn, grades }: Measured): Record<string, number> {
-    const metrics = { ...pairs };
-    for (const [name, value] of Object.entries(strong)) {
-      // As TRL names the measures of a second evaluation dataset.
-      metrics[name.replace(/^eval_/, "eval_filtered_")] = value;
-    }
-    for (const [name, value] of Object.entries(drawn)) metrics[`eval_${name}`] = value;
-    if (grades) {
-      const { name } = this.judge!.grading.preferred;
-      metrics[`eval_answers/${name}`] = grades.preferred / grades.total;
-      metrics["eval_answers/correct"] = grades.correct / grades.total;
-    }
-    return metricsOfSet(this.set, metrics);
+  #metrics(measured: Measured): Record<string, number> {
+    return namedMeasures(this.set, measured, this.judge?.grading);
   }
 
   /** Does what takes memory at examinations before and after training, on a device that only counts. */
@@ -220,6 +209,25 @@ export class HeldOut {
       ),
     );
   }
+}
+
+/** What is measured of a set, under the names of metrics. @param grading There where there are grades. */
+export function namedMeasures(
+  set: string | undefined,
+  { pairs, strong, drawn, grades }: Measured,
+  grading?: Grading,
+): Record<string, number> {
+  const metrics = { ...pairs };
+  for (const [name, value] of Object.entries(strong)) {
+    // As TRL names the measures of a second evaluation dataset.
+    metrics[name.replace(/^eval_/, "eval_filtered_")] = value;
+  }
+  for (const [name, value] of Object.entries(drawn)) metrics[`eval_${name}`] = value;
+  if (grades) {
+    metrics[`eval_answers/${grading!.preferred.name}`] = grades.preferred / grades.total;
+    metrics["eval_answers/correct"] = grades.correct / grades.total;
+  }
+  return metricsOfSet(set, metrics);
 }
 
 /** The first pair of each prompt, up to a number of them: several pairs of a row share one, and so do answers of a pair. */

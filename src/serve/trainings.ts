@@ -2,6 +2,7 @@
 /** Trainings by preference as jobs of a server; what each leaves on disk is a run directory like any other. */
 import type { Resolved } from "../config/resolve.ts";
 import { UserError } from "../errors.ts";
+import { checkMetricName } from "../run/metric_name.ts";
 import { type DeviceOptions, resolveTraining, type TrainingChoices } from "./job_options.ts";
 import {
   isUnderWay,
@@ -130,7 +131,7 @@ export class Trainings {
   /**
    * Takes a training; it begins when the jobs before it have ended.
    *
-   * @throws {UserError} If an option is wrong or the name is taken.
+   * @throws {UserError} If an option is wrong, no evaluation has the metric that chooses, or the name is taken.
    */
   async create(request: TrainingRequest): Promise<Job<Training>> {
     const { queue, pool, output } = this.settings;
@@ -149,7 +150,7 @@ export class Trainings {
   /**
    * What a training would be run with.
    *
-   * @throws {UserError} If an option is wrong.
+   * @throws {UserError} If an option is wrong, or no evaluation has the metric that chooses.
    */
   preview(request: TrainingRequest): Promise<Resolved<"train">> {
     return this.#resolve(request, null);
@@ -162,11 +163,13 @@ export class Trainings {
     for (const [name, file] of Object.entries(heldOutFiles ?? {})) {
       heldOut[name] = await files.pathOf(file);
     }
-    return resolveTraining(request, {
+    const resolved = resolveTraining(request, {
       model: model.path,
       dataset: await files.pathOf(trainingFile),
       evalDataset: heldOutFiles ? heldOut : validationFile && await files.pathOf(validationFile),
       output,
     }, device);
+    checkMetricName(resolved.options);
+    return resolved;
   }
 }

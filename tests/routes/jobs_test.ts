@@ -191,6 +191,47 @@ Deno.test("a job holds out several files, called by their names or by others", a
     assert.equal((await of("held-out")).options.eval_dataset, sets["held-out"]);
     assert.equal((await of(null)).options.eval_dataset, null);
 
+    const refused = async (metric_for_best_model: string, rest: object, message: RegExp) => {
+      const smoldpo = { max_steps: 3, eval_strategy: "epoch", metric_for_best_model, ...rest };
+      for (const path of [JOBS, `${JOBS}/preview`]) {
+        const reply = await served.ask(path, tiny({ smoldpo }));
+        assert.equal(reply.status, 400, JSON.stringify(reply.body));
+        assert.match(reply.body.error.message, message);
+      }
+    };
+    const one = { eval_dataset: "held-out" };
+    await refused(
+      "f1",
+      one,
+      /^Expected --metric-for-best-model to be one of loss, .*, found "f1"$/,
+    );
+    await refused("kl", { eval_dataset: map }, /one of math_loss, .*chat_loss, .*, found "kl"$/);
+    await refused("french_loss", { eval_dataset: map }, /found "french_loss"$/);
+    await refused("loss", { eval_dataset: map, load_best_model_at_end: true }, /found "loss"$/);
+    await refused("rewards/margins_ci95", one, /found "rewards\/margins_ci95"$/);
+    await refused("kl_mismatched", one, /found "kl_mismatched"$/);
+    await refused("kl", { ...one, loss_type: "simpo" }, /found "kl"$/);
+    await refused("length/accuracies", { ...one, loss_type: "kto" }, /found "length\/accuracies"$/);
+    await refused("filtered_loss", one, /found "filtered_loss"$/);
+    await refused("answers/helpful", { eval_dataset: map }, /found "answers\/helpful"$/);
+    const known: [metric: string, rest: object][] = [
+      ["kl_mismatched", { ...one, loss_type: "kto" }],
+      ["eval_filtered_rewards/accuracies_longer", { ...one, filter: "strong" }],
+      ["answers/helpful", one],
+      ["chat_answers/correct", { eval_dataset: map }],
+      ["completions/seq_rep_4", one],
+      ["loss", { eval_dataset: map }],
+    ];
+    for (const [metric_for_best_model, rest] of known) {
+      const { eval_dataset, ...others } = { eval_dataset: "", ...rest };
+      const found = await of(eval_dataset, {
+        eval_strategy: "epoch",
+        metric_for_best_model,
+        ...others,
+      });
+      assert.equal(found.options.metric_for_best_model, metric_for_best_model);
+    }
+
     const smoldpo = { max_steps: 3, eval_dataset: map };
     const job = (await served.ask(JOBS, tiny({ smoldpo }))).body;
     assert.deepEqual([job.validation_file, job.smoldpo.eval_dataset], [null, map]);
