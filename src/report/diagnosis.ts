@@ -6,69 +6,27 @@
  * @module
  */
 
-import type { OptionName } from "../config/options.ts";
-import { answersOf } from "../losses/losses.ts";
+import { drifted, endless, length, repetitive, worse } from "./diagnosis_of_answers.ts";
 import {
-  afterInWords,
-  type Change,
-  evaluationChanges,
-  isEvaluation,
-  type MetricsLine,
-  readable,
-  type Sample,
-} from "./run_record.ts";
-
-/** Something that stands out. */
-export interface Finding {
-  sign:
-    | "diverged"
-    | "uniform"
-    | "untrained"
-    | "unmoved"
-    | "easy"
-    | "falling"
-    | "gradient"
-    | "overflow"
-    | "worse"
-    | "drifted"
-    | "repetitive"
-    | "endless"
-    | "length";
-  text: string;
-}
-
-/** What the numbers of a run are compared with. */
-export interface Course {
-  learningRate: number;
-  /** Null of next-token training. */
-  beta: number | null;
-  /** The loss while policy and reference are the same; null where there is no such loss. */
-  lossOfEquals: number | null;
-  vocabSize: number;
-  /** Tokens that a chosen answer has in the mean; null where nobody counted. */
-  chosenTokens: number | null;
-  rowsPerStep: number;
-  /** As `--loss-type` names it; null of next-token training. */
-  lossType: string | null;
-  /** Whether an option could have another value beside the others of the run. */
-  accepts(name: OptionName, value: unknown): boolean;
-}
-
-/** What to change, in words; with the option that it names and a value, where some runs refuse it. */
-type Remedy = string | { text: string; option: OptionName; value: unknown };
+  type Course,
+  type Finding,
+  firstQuarter,
+  lastQuarter,
+  median,
+  quarters,
+  remediesOf,
+  type Remedy,
+  rounded,
+  type Run,
+  sidesOf,
+} from "./findings.ts";
+import { isEvaluation, type MetricsLine, readable, type Sample } from "./run_record.ts";
+import { lowerRate } from "./steering.ts";
 
 /** Steps of which less can be said than of noise. */
 const FEWEST_STEPS = 10;
 /** Pairs that are all right by chance about never. */
 const MANY_PAIRS = 100;
-/** Of the share of answers that are as they should be. */
-const LARGE_FALL = 0.1;
-/** Nats per token: the reference finds what the model writes e times less likely. Healthy runs of the shipped model end below 0.2. */
-const LARGE_KL = 1;
-/** Of the share of pieces of an answer that it had before. */
-const MORE_REPETITION = 0.1;
-/** Of the share of answers without an end: of 32 answers, twice what chance explains. */
-const MORE_ENDLESS = 0.25;
 /** Of ln V per token: a model that says less than so much more than nothing is as good as uniform. */
 const UNIFORM = 0.95;
 
@@ -98,19 +56,12 @@ const CONSEQUENCES: readonly Finding["sign"][] = [
   ...["falling", "gradient", "worse", "drifted", "repetitive", "endless", "length"] as const,
 ];
 
-interface Run {
-  /** The lines of steps that were made. */
-  steps: readonly MetricsLine[];
-  metrics: readonly MetricsLine[];
-  course: Course;
-}
-
 function diverged({ steps, course }: Run): Finding | null {
   const [begin, end] = [course.lossOfEquals ?? steps[0].loss, lastQuarter(steps, "loss")];
   if (!(end > 1.5 * begin + 0.1)) return null;
   return {
     sign: "diverged",
-    text: `the loss rose from ${number(begin)} to ${number(end)}: training diverged; ${
+    text: `the loss rose from ${rounded(begin)} to ${rounded(end)}: training diverged; ${
       lowerRate(course)
     }`,
   };
@@ -127,9 +78,9 @@ function uniform({ steps, course }: Run): Finding | null {
     perToken(lastQuarter(steps, "loss"), lastQuarter(steps, "logps/chosen")),
   ];
   if (!(end >= UNIFORM * limit)) return null;
-  const seen = `right answers cost ${number(end)} nats per token, where guessing among ${
+  const seen = `right answers cost ${rounded(end)} nats per token, where guessing among ${
     readable(vocabSize)
-  } tokens costs ${number(limit)}`;
+  } tokens costs ${rounded(limit)}`;
   const first = perToken(steps[0].loss, steps[0]["logps/chosen"]);
   if (Math.min(begin, first) >= UNIFORM * limit) {
     const remedy = beta === null
@@ -142,7 +93,7 @@ function uniform({ steps, course }: Run): Finding | null {
   }
   return {
     sign: "uniform",
-    text: `${seen}, after ${number(first)} at first: the model has unlearned its language; ${
+    text: `${seen}, after ${rounded(first)} at first: the model has unlearned its language; ${
       lowerRate(course)
     }, or take fewer steps`,
   };
@@ -156,7 +107,7 @@ function unmoved({ steps, course }: Run): Finding | null {
   return {
     sign: "unmoved",
     text: `the loss is ${
-      number(end)
+      rounded(end)
     } after ${steps.length} steps, that of a model that did not move: raise --learning-rate (${
       readable(learningRate)
     }) or --beta (${readable(beta)}), take more steps, or see whether ${
@@ -196,7 +147,7 @@ function falling({ steps, metrics, course }: Run): Finding | null {
   const [chosen, rejected] = [change("logps/chosen"), change("logps/rejected")];
   const fall = chosen[0] - chosen[1];
   if (!(fall > Math.max(2, 0.1 * Math.abs(chosen[0])) && rejected[1] < rejected[0])) return null;
-  const words = ([begin, end]: number[]) => `${number(begin)} -> ${number(end)}`;
+  const words = ([begin, end]: number[]) => `${rounded(begin)} -> ${rounded(end)}`;
   const { good, bad } = sidesOf(course);
   return {
     sign: "falling",
@@ -252,7 +203,7 @@ function gradient({ steps, course }: Run): Finding | null {
   if (!(begin > 0 && end > 10 * begin)) return null;
   return {
     sign: "gradient",
-    text: `the norm of the gradient rose from ${number(begin)} to ${number(end)}: ${
+    text: `the norm of the gradient rose from ${rounded(begin)} to ${rounded(end)}: ${
       remediesOf(
         course,
         lowerRate(course),
@@ -276,201 +227,4 @@ function overflow({ metrics }: Run): Finding | null {
       readable(scale)
     }: use --precision f32, or lower --learning-rate`,
   };
-}
-
-function worse({ metrics, course }: Run): Finding | null {
-  const fallen = evaluationChanges(metrics).filter(({ name, before, after }) =>
-    /(^|_)answers\//.test(name) && before - after > LARGE_FALL
-  );
-  if (fallen.length === 0) return null;
-  const inWords = fallen.map(({ name, before, after }) =>
-    `${name} fell from ${number(before)} to ${number(after)}`
-  );
-  return {
-    sign: "worse",
-    text: `${inWords.join(", ")}: the model tells answers apart, but writes worse ones; ${
-      lowerRate(course)
-    }, or take fewer steps`,
-  };
-}
-
-function drifted({ metrics, course }: Run): Finding | null {
-  // What is beyond the limit by more than chance.
-  const far = ofAnswers(metrics, "kl").filter(({ after, error = 0 }) => after - error > LARGE_KL);
-  if (far.length === 0) return null;
-  const inWords = far.map((change) => `${change.name} is ${afterInWords(change)}`);
-  const times = Math.exp(Math.max(...far.map(({ after }) => after)));
-  const { beta } = course;
-  const tie = beta !== null && beta < USUAL.beta[1] ? `, raise --beta (${readable(beta)})` : "";
-  return {
-    sign: "drifted",
-    text:
-      `${inWords.join(", ")} nats per token: what the model writes is ${
-        number(times)
-      } times less ` +
-      `likely to its reference, per token in the mean, so it drifted far from it; ${
-        lowerRate(course)
-      }${tie}, or take fewer steps`,
-  };
-}
-
-function repetitive({ metrics, course }: Run): Finding | null {
-  const risen = ofAnswers(metrics, "completions/seq_rep_4")
-    .filter(({ before, after }) => after - before > MORE_REPETITION);
-  if (risen.length === 0) return null;
-  return {
-    sign: "repetitive",
-    text: `${rises(risen)}: answers repeat themselves; ${lowerRate(course)}, or take fewer steps`,
-  };
-}
-
-function endless({ metrics, course }: Run): Finding | null {
-  const risen = ofAnswers(metrics, "completions/clipped_ratio")
-    .filter(({ before, after }) => after - before > MORE_ENDLESS);
-  if (risen.length === 0) return null;
-  return {
-    sign: "endless",
-    text:
-      `${
-        rises(risen)
-      }: fewer answers come to an end; see whether good ones end with the end token ` +
-      `(deno task inspect), ${lowerRate(course)}, or take fewer steps`,
-  };
-}
-
-/** A measure of the answers that evaluations let the model draw, of each held-out set. */
-function ofAnswers(metrics: readonly MetricsLine[], measure: string): Change[] {
-  return evaluationChanges(metrics)
-    .filter(({ name }) => name === measure || name.endsWith(`_${measure}`));
-}
-
-const rises = (changes: readonly Change[]) =>
-  changes.map(({ name, before, after }) =>
-    `${name} rose from ${number(before)} to ${number(after)}`
-  ).join(", ");
-
-function length(samples: readonly Sample[], course: Course): Finding | null {
-  const mean = (side: "policy" | "reference") =>
-    samples.reduce((sum, sample) => sum + sample[side].length, 0) / samples.length;
-  const ratio = mean("policy") / mean("reference");
-  const { good, lengths } = sidesOf(course);
-  if (samples.length < 3 || !(ratio > 2 || ratio < 0.5)) return null;
-  return {
-    sign: "length",
-    text:
-      `answers are ${
-        number(ratio)
-      } times as long as those of the reference (characters of ${samples.length} samples): length may be what ` +
-      `was learned; ${
-        remediesOf(
-          course,
-          `see whether ${good} answers are longer (${lengths})`,
-          { text: "let their end weigh less (--ld-alpha)", option: "ldAlpha", value: 0.5 },
-        )
-      }`,
-  };
-}
-
-/** What good and bad answers are called, and what shows their lengths. */
-function sidesOf({ lossType }: Course) {
-  return lossType !== null && answersOf({ lossType, lossWeights: null })
-    ? {
-      unit: "answers",
-      good: "good",
-      bad: "bad",
-      both: "good and bad answers",
-      lengths: "deno task inspect",
-    }
-    : {
-      unit: "pairs",
-      good: "chosen",
-      bad: "rejected",
-      both: "chosen and rejected",
-      lengths: "deno task inspect --audit",
-    };
-}
-
-/** Those that the options of the run accept, in words. */
-function remediesOf({ accepts }: Course, ...remedies: Remedy[]): string {
-  const texts = remedies.flatMap((remedy) =>
-    typeof remedy === "string"
-      ? [remedy]
-      : accepts(remedy.option, remedy.value)
-      ? [remedy.text]
-      : []
-  );
-  return [...texts.slice(0, -2), texts.slice(-2).join(", or ")].join(", ");
-}
-
-/** The first and the last quarter of the steps, at least one each. */
-function quarters(steps: readonly MetricsLine[]): [MetricsLine[], MetricsLine[]] {
-  const count = Math.max(1, Math.floor(steps.length / 4));
-  return [steps.slice(0, count), steps.slice(-count)];
-}
-
-/** Over the lines that have the metric; NaN of none. */
-const meanOf = (lines: readonly MetricsLine[], name: string) => {
-  const values = lines.flatMap((line) => line[name] ?? []);
-  return values.reduce((sum, value) => sum + value, 0) / values.length;
-};
-const firstQuarter = (steps: readonly MetricsLine[], name: string) =>
-  meanOf(quarters(steps)[0], name);
-const lastQuarter = (steps: readonly MetricsLine[], name: string) =>
-  meanOf(quarters(steps)[1], name);
-
-function median(numbers: number[]): number {
-  return numbers.toSorted((a, b) => a - b)[numbers.length >> 1];
-}
-
-const number = (value: number) => readable(Number(value.toPrecision(4)));
-
-function lowerRate({ learningRate, beta }: Pick<Course, "learningRate" | "beta">): string {
-  const ofBeta = beta !== null && beta > USUAL.beta[1]
-    ? ` and --beta (${readable(beta)}, where 0.1 is usual)`
-    : "";
-  return `lower --learning-rate (${readable(learningRate)})${ofBeta}`;
-}
-
-/** Where these options lie in almost all trainings. */
-const USUAL = { beta: [1e-3, 10], learningRate: [1e-8, 1e-2] } as const;
-
-/** The options whose values matter so much. */
-export interface Steering {
-  learningRate: number;
-  beta?: number;
-  optim: string;
-}
-
-/** What is unusual about a run that is still to begin, a sentence each. */
-export function unusualOptions({ learningRate, beta = USUAL.beta[0], optim }: Steering): string[] {
-  const isSgd = optim === "sgd"; // whose rate depends on the size of gradients
-  return [
-    ...beta < USUAL.beta[0]
-      ? [`--beta ${readable(beta)} leaves almost nothing of the loss's gradient: 0.1 is usual`]
-      : [],
-    ...beta > USUAL.beta[1]
-      ? [
-        `--beta ${
-          readable(beta)
-        } keeps the model at its reference, or makes it diverge: 0.1 is usual`,
-      ]
-      : [],
-    ...learningRate > USUAL.learningRate[1] && !isSgd
-      ? [
-        `--learning-rate ${
-          readable(learningRate)
-        } makes almost every model diverge: 1e-6 to 1e-3 is usual`,
-      ]
-      : [],
-    ...learningRate > 0 && learningRate < USUAL.learningRate[0] && !isSgd
-      ? [
-        `--learning-rate ${readable(learningRate)} hardly changes a weight: 1e-6 to 1e-3 is usual`,
-      ]
-      : [],
-  ];
-}
-
-/** What to change where numbers overflow. */
-export function remedyOf({ learningRate, beta }: Steering): string {
-  return lowerRate({ learningRate, beta: beta ?? null });
 }

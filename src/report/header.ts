@@ -3,7 +3,7 @@ import type { Options, Origin } from "../config/resolve.ts";
 import { auditInWords } from "../data/audit.ts";
 import { filterInWords } from "../data/filter_report.ts";
 import { needsReference } from "../losses/losses.ts";
-import { unusualOptions } from "./diagnosis.ts";
+import { unusualOptions } from "./steering.ts";
 import { type MemoryPlan, planInWords, totalInWords } from "../train/memory_plan.ts";
 import type { DataRecord } from "./run_record.ts";
 import {

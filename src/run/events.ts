@@ -1,7 +1,7 @@
 // This module is browser compatible.
 import type { Audit } from "../data/audit.ts";
 import type { AnswerScore, PairScore } from "../dpo/evaluate.ts";
-import type { Finding } from "../report/diagnosis.ts";
+import type { Finding } from "../report/findings.ts";
 import type { RunPlan } from "../report/header.ts";
 import type { Change, DataRecord, MetricsLine, Sample } from "../report/run_record.ts";
 import type { Unit } from "../report/words.ts";

@@ -1,7 +1,9 @@
 import assert from "node:assert/strict";
 import { accepts, type Resolved, resolveOptions } from "../../src/config/resolve.ts";
 import { LOSS_TYPES, LOSSES } from "../../src/losses/losses.ts";
-import { type Course, diagnose, unusualOptions } from "../../src/report/diagnosis.ts";
+import { diagnose } from "../../src/report/diagnosis.ts";
+import type { Course } from "../../src/report/findings.ts";
+import { unusualOptions } from "../../src/report/steering.ts";
 import type { MetricsLine } from "../../src/report/run_record.ts";
 
 const { LN2 } = Math;
