@@ -27,6 +27,8 @@ import { lowerRate } from "./steering.ts";
 const FEWEST_STEPS = 10;
 /** Pairs that are all right by chance about never. */
 const MANY_PAIRS = 100;
+/** Of rewards: with a beta of 0.1 an answer is e times as likely as before, or as unlikely. */
+const MOVED = 0.1;
 /** Of ln V per token: a model that says less than so much more than nothing is as good as uniform. */
 const UNIFORM = 0.95;
 
@@ -104,6 +106,9 @@ function unmoved({ steps, course }: Run): Finding | null {
   if (lossOfEquals === null || steps.length < FEWEST_STEPS) return null;
   const end = lastQuarter(steps, "loss");
   if (Math.abs(end - lossOfEquals) > 1e-3 * Math.max(1, Math.abs(lossOfEquals))) return null;
+  // Good and bad answers that moved alike have the same loss.
+  const rewards = ["rewards/chosen", "rewards/rejected"].map((name) => lastQuarter(steps, name));
+  if (rewards.some((reward) => Math.abs(reward) > MOVED)) return null;
   return {
     sign: "unmoved",
     text: `the loss is ${

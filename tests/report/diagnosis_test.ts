@@ -170,6 +170,16 @@ Deno.test("diagnosis: what chance or the model itself explains is no sign", () =
   assert.deepEqual(of("kl_mismatched", 0, 90), [], "of an answer, not of a token");
 });
 
+Deno.test("diagnosis: good and bad answers that moved alike are not of a model that did not move", () => {
+  const of = (reward: number) =>
+    signs(
+      run(() => ({ loss: LN2, "rewards/chosen": reward, "rewards/rejected": reward })),
+      course,
+    );
+  assert.deepEqual(of(0.02), ["unmoved"]);
+  assert.deepEqual(of(-22), []);
+});
+
 Deno.test("diagnosis: what follows from a broken model is not said by itself", () => {
   const broken = run((share) => ({
     loss: LN2 + 9000 * share,
