@@ -275,7 +275,7 @@ const MUTANTS: Mutant[] = [
   ]),
   mutant(
     "src/train/optimizer.ts",
-    "options.decayNorms ? length : matrices",
+    "decayNorms ? length : Math.max(0, Math.min(matrices - first, length))",
     "length",
     ["tests/train/equivalence_test.ts"],
   ),
