@@ -42,7 +42,7 @@ const WITHOUT_EFFECT: ReadonlySet<string> = new Set([
 ]);
 
 /** Features that are missing here, with the values that do without them. */
-const TURNED_OFF: Readonly<Record<string, readonly unknown[]>> = {
+const TURNED_OFF: ReadonlyMap<string, readonly unknown[]> = new Map(Object.entries({
   generate_during_eval: [false],
   force_use_ref_model: [false],
   group_by_length: [false],
@@ -63,13 +63,13 @@ const TURNED_OFF: Readonly<Record<string, readonly unknown[]>> = {
   rpo_alpha: [null],
   label_smoothing_factor: [0],
   ignore_data_skip: [false],
-};
+}));
 
 /** Other spellings of options, with the value that they stand for. */
-const RENAMED: Readonly<Record<string, string>> = { warmup_ratio: "warmup_steps" };
+const RENAMED: ReadonlyMap<string, string> = new Map([["warmup_ratio", "warmup_steps"]]);
 
 /** What transformers gives a schedule as `lr_scheduler_kwargs`, and the options for it. */
-const SCHEDULER_KWARGS: Readonly<Record<string, string>> = {
+const SCHEDULER_KWARGS: ReadonlyMap<string, string> = new Map(Object.entries({
   min_lr_rate: "min_lr_rate",
   power: "lr_power",
   num_decay_steps: "lr_decay_steps",
@@ -79,15 +79,15 @@ const SCHEDULER_KWARGS: Readonly<Record<string, string>> = {
   threshold_mode: "lr_threshold_mode",
   cooldown: "lr_cooldown",
   min_lr: "min_lr",
-};
+}));
 
 /** The entries of a configuration file, with those of `lr_scheduler_kwargs` as the options that they are here. */
 export function withSchedulerKwargs(content: object): [name: string, value: unknown][] {
   return Object.entries(content).flatMap(([name, value]): [string, unknown][] => {
     if (name !== "lr_scheduler_kwargs" || typeof value !== "object") return [[name, value]];
-    return Object.entries(value ?? {}).map(([key, value]) =>
-      key in SCHEDULER_KWARGS ? [SCHEDULER_KWARGS[key], value] : [`${name}.${key}`, value]
-    );
+    return Object.entries(value ?? {}).map(([key, value]) => {
+      return [SCHEDULER_KWARGS.get(key) ?? `${name}.${key}`, value];
+    });
   });
 }
 
@@ -128,14 +128,22 @@ export type TrlKey =
   | { kind: "without effect" }
   | { kind: "unsupported"; expected: readonly unknown[] };
 
+/** Why a key of TRL is no option here, to somebody who gave it as one; null if it is none, or has another name here. */
+export function whyOnlyInTrl(name: string): string | null {
+  if (WITHOUT_EFFECT.has(name)) {
+    return "TRL has it, and it would change nothing here, so leave it out";
+  }
+  return TURNED_OFF.has(name) ? "TRL has it, and this program does not" : null;
+}
+
 /** @returns null if TRL has no such key, or it is an option here. */
 export function trlKey(name: string, value: unknown): TrlKey | null {
   if (name === "report_to") return reportTo([value].flat());
   if (name === "train_sampling_strategy") return samplingStrategy(value);
-  const to = RENAMED[name];
+  const to = RENAMED.get(name);
   if (to !== undefined) return { kind: "renamed", to };
   if (WITHOUT_EFFECT.has(name.replace(/^no_/, ""))) return { kind: "without effect" };
-  const expected = TURNED_OFF[name];
+  const expected = TURNED_OFF.get(name);
   if (expected === undefined) return null;
   const isOff = expected.some((off) => JSON.stringify(off) === JSON.stringify(value));
   return isOff ? { kind: "without effect" } : { kind: "unsupported", expected };

@@ -3,6 +3,7 @@ import { distance } from "fastest-levenshtein";
 import { UserError } from "../errors.ts";
 import type { ChoicesOption, Command, NumberOption, OptionSpec } from "./kinds.ts";
 import { type OptionName, OPTIONS, SECTIONS } from "./options.ts";
+import { whyOnlyInTrl } from "./trl_keys.ts";
 
 const SPECS: Readonly<Record<OptionName, OptionSpec>> = OPTIONS;
 
@@ -53,7 +54,8 @@ export function findOption(command: Command, spelling: string, label: string): O
   const found = optionCalled(spelling);
   if (found !== undefined && belongsTo(found, command)) return found;
   const why = found === undefined
-    ? `did you mean --${nearestName(wanted, spellings(command))}?`
+    ? whyOnlyInTrl(snakeCase(spelling)) ??
+      `did you mean --${nearestName(wanted, spellings(command))}?`
     : `that is an option of ${SPECS[found].commands.join(", ")}`;
   throw new UserError(
     `Expected an option of ${command}, found ${label}: ${why} (${command} --help lists them)`,

@@ -67,7 +67,20 @@ Deno.test("all settings of TRL that are missing here are named at once", () => {
   );
   refused(/found "made_up" in dpo\.yaml: did you mean/, { made_up: 1 });
   refused(/found "bf16" in dpo\.yaml/, { bf16: true }, "eval");
+  refused(/found "constructor" in dpo\.yaml: did you mean/, { constructor: 1 });
+  refused(/found "lr_scheduler_kwargs\.constructor" in/, {
+    lr_scheduler_kwargs: { constructor: 1 },
+  });
   refused(/"warmup_ratio" in dpo\.yaml once/, { warmup_steps: 3, warmup_ratio: 0.1 });
+});
+
+Deno.test("a flag of TRL that is missing here is named, and no other one in its place", () => {
+  const refused = (flag: string, message: RegExp) =>
+    assert.throws(() => resolveOptions("train", { flags: [[flag, true]] }), message);
+  refused("use-dora", /found --use-dora: TRL has it, and this program does not \(/);
+  refused("load_in_4bit", /found --load_in_4bit: TRL has it, and this program does not \(/);
+  refused("bf16", /found --bf16: TRL has it, and it would change nothing here, so leave it out \(/);
+  refused("use-rslor", /found --use-rslor: did you mean --use-rslora\?/);
 });
 
 Deno.test("a reference that follows is an option, and takes no scores of before", () => {
