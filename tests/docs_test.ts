@@ -50,6 +50,15 @@ Deno.test("options that the documents name exist", () => {
   assert.deepEqual(unknown, []);
 });
 
+Deno.test("the documents on training and data name every option of train", () => {
+  const text = ["docs/training.md", "docs/data.md"].map((path) => texts.get(path)).join();
+  const unnamed = (Object.keys(OPTIONS) as OptionName[])
+    .filter((name) => (specOf(name).commands as readonly string[]).includes("train"))
+    .map(kebabCase)
+    .filter((name) => !new RegExp(`--(no-)?${name}(?![\\w-])`).test(text));
+  assert.deepEqual(unnamed, []);
+});
+
 Deno.test("what the documents give to clusters parses, and takes a line of runs.txt each", async () => {
   const text = texts.get("docs/clusters.md")!;
   const blocks = (language: string) =>
