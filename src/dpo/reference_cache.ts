@@ -51,7 +51,7 @@ export class ReferenceCache {
     origin: ScoreOrigin,
   ): Promise<{ scores: ReferenceCache; found: string }> {
     const { info, features }: Gpu = policy.gpu;
-    const key = await cacheKey({ kind: "reference scores 1", ...origin, info, features });
+    const key = await cacheKey({ kind: "reference scores 2", ...origin, info, features });
     const scores = new ReferenceCache(cache, key, reference, pairs);
     const bytes = await cache.get(key);
     if (bytes === null) return { scores, found: "none yet" };
