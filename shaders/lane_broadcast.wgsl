@@ -1,8 +1,8 @@
 // lane_broadcast: up to 32 vec4s that the lanes of a subgroup loaded together, for all of them. No kernel of its own: it stands
 // behind those for software adapters, whose workgroup is one subgroup of LANES.
 //
-// On a CPU a load costs as much as a hundred products or more, from workgroup memory as from storage, and a broadcast a fourth
-// of a load or less (tests/bench/LOG.md).
+// On a CPU a load from a buffer or from workgroup memory costs as much as dozens of products, on some processors hundreds; one
+// from a storage texture costs less, and a broadcast the least (tests/bench/LOG.md).
 
 // Item i is in lane i % LANES, at i / LANES.
 alias Items = array<vec4<f32>, 8>;

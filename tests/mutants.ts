@@ -55,6 +55,7 @@ const MUTANTS: Mutant[] = [
   mutant("shaders/adamw.wgsl", "+ params.eps", "+ 1e-8", kernels("adamw")),
   mutant("shaders/adamw.wgsl", "i < params.decaying4", "true", kernels("adamw")),
   mutant("shaders/bias_correction.wgsl", "if (x < -0.25) {", "if (true) {", kernels("adamw")),
+  mutant("src/kernels/grad_norm.ts", "Math.min(begin + length, end)", "end", kernels("grad_norm")),
   mutant("shaders/lion.wgsl", "params.beta2 * m[i]", "params.beta1 * m[i]", kernels("lion")),
   mutant("shaders/muon_direction.wgsl", "params.momentum * (mean - g)", "0.0", kernels("muon")),
   mutant("shaders/muon_direction.wgsl", "var value = 0.0;", "var value = 1.0;", kernels("muon")),
@@ -199,6 +200,7 @@ const MUTANTS: Mutant[] = [
   ),
   mutant("shaders/matmul_gated_lanes.wgsl", "min(row, params.M - 1u)", "row", kernels("matmul")),
   mutant("shaders/matvec_forward_lanes.wgsl", "+ params.eps", "+ 0.0", kernels("matvec")),
+  mutant("shaders/matvec_forward_lanes.wgsl", "n, k4 + 2u)", "n, k4)", kernels("matvec")),
   // Biases, and the norms of heads.
   mutant("shaders/matmul_forward.wgsl", "value += bias[column4];", "", kernels("matmul")),
   mutant("shaders/matmul_forward_lanes.wgsl", "high + high_bias", "high", kernels("matmul")),

@@ -10,6 +10,7 @@ import type { Options } from "../config/resolve.ts";
 import type { DeviceInfo, Gpu } from "../gpu/device.ts";
 import type { KernelTime } from "../gpu/profiler.ts";
 import type { Operand } from "../kernels/shapes.ts";
+import { deviceClass } from "../kernels/tuning.ts";
 import { readConfig } from "../model/directory.ts";
 import { currentCommit } from "../platform/commit.ts";
 import { openModelAt, openModelFiles } from "../platform/models.ts";
@@ -54,7 +55,7 @@ export async function run(
   device.gpu.close();
   const config = await readConfig(await openModelFiles(options.model));
   const { kernels, steps, ladder, decode, sharing, peers } = sizes ??
-    sizesFor(info.software, config);
+    sizesFor(deviceClass(device.gpu) !== "gpu", config);
   const report: BenchReport = {
     date: new Date().toISOString(),
     commit: await currentCommit(),
