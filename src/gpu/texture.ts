@@ -1,7 +1,8 @@
 // This module is browser compatible.
 /**
- * Tensors as textures. Where it was measured, a CPU adapter loads a texel of a storage texture in a third to a half of the time of a
- * sampled texture's, or of a vec4 of a buffer (tests/bench/LOG.md). So there, kernels read some tensors as storage textures. Such a tensor gets one, a copy that is renewed when it is read and the tensor was written since.
+ * Tensors as textures. Where it was measured, a CPU adapter loads a texel of a storage texture in a third to a half of the time
+ * of a sampled texture's, or of a vec4 of a buffer (tests/bench/LOG.md). So there, kernels read some tensors as storage textures.
+ * Such a tensor gets one, a copy that is renewed when it is read and the tensor was written since.
  *
  * Texel i holds elements 4 i to 4 i + 3 and lies in column i % {@link TEXTURE_WIDTH}, row i / TEXTURE_WIDTH, whatever the
  * tensor's shape.
