@@ -30,20 +30,20 @@ export function layerBackward(
   // Gradients take the scratch of the forward pass without kept activations, which the trunk has done with.
   const like = (name: string, tensor: Tensor) =>
     runtime.workspace.get(name, tensor.dtype, [...tensor.shape]);
-  const dh = like("dh", act.h);
+  const dh = like("dh", act.h); // of g, then of h
 
   // y = mid + a W_down^T
   const da = like("da", act.a);
   parts.down.backwardInput(commands, da, dx);
-  swigluForward(commands, act.a, act.gateUp);
+  if (act.sharesInputs) swigluForward(commands, act.a, act.gateUp);
   parts.down.backwardWeight(commands, dx, act.a);
-  // a = silu(gate) * up;  gate, up = h W_gate_up^T
+  // a = silu(gate) * up;  gate, up = g W_gate_up^T
   const dgateUp = like("gate up", act.gateUp);
   swigluBackward(commands, dgateUp, da, act.gateUp);
   parts.gateUp.backwardInput(commands, dh, dgateUp);
-  // h = rmsnorm(mid)
-  parts.mlpNorm.forward(commands, act.h, act.rstdMlp, act.mid);
-  parts.gateUp.backwardWeight(commands, dgateUp, act.h);
+  // g = rmsnorm(mid)
+  if (act.sharesInputs) parts.mlpNorm.forward(commands, act.g, act.rstdMlp, act.mid);
+  parts.gateUp.backwardWeight(commands, dgateUp, act.g);
   parts.mlpNorm.backwardWeight(commands, dh, act.mid, act.rstdMlp);
   parts.mlpNorm.backwardInput(commands, dx, dh, act.mid, act.rstdMlp);
 
@@ -72,7 +72,7 @@ export function layerBackward(
   // q, k, v = h W_qkv^T
   parts.qkv.backwardInput(commands, dh, dqkv);
   // h = rmsnorm(x)
-  parts.attentionNorm.forward(commands, act.h, act.rstdAttention, act.x);
+  if (act.sharesInputs) parts.attentionNorm.forward(commands, act.h, act.rstdAttention, act.x);
   parts.qkv.backwardWeight(commands, dqkv, act.h);
   parts.attentionNorm.backwardWeight(commands, dh, act.x, act.rstdAttention);
   parts.attentionNorm.backwardInput(commands, dx, dh, act.x, act.rstdAttention);

@@ -86,7 +86,7 @@ export function hiddenForward(
   parts.qkNorm?.forward(commands, act.qkv, act.rstdQk!, act.projected);
   attention(act, layer);
   linear(parts.o, act.mid, { rows: act.attention }, act.x);
-  const g = norm(parts.mlpNorm, act.h, act.rstdMlp, act.mid);
+  const g = norm(parts.mlpNorm, act.g, act.rstdMlp, act.mid);
   gated(parts.gateUp, act.a, act.gateUp, g);
 }
 

@@ -7,6 +7,7 @@
 import type { Tensor } from "../gpu/tensor.ts";
 import type { Workspace } from "../gpu/workspace.ts";
 import { type Heads, rowElements } from "../kernels/heads.ts";
+import { tuned } from "../kernels/tuning.ts";
 import { type Linear, linearOf } from "./linear.ts";
 import { adapterScratch, lowRankOf } from "./low_rank.ts";
 import { type Norm, normOf, QkNorm } from "./norm.ts";
@@ -54,14 +55,11 @@ export function headsOf(weights: Weights): Heads {
  */
 export type Kept = "nothing" | "inputs" | "all";
 
-/**
- * What one decoder layer leaves behind. h and a are shared by all layers even where all is kept: the backward pass computes them
- * again from x, mid and gateUp.
- */
+/** What one decoder layer leaves behind. */
 export interface LayerActivations {
   /** Input to the layer, f32 (N, C). */
   x: Tensor;
-  /** Normalized input of attention, then of the MLP, operand (N, C). */
+  /** Normalized input of attention, operand (N, C). */
   h: Tensor;
   /** (N) for each of the two norms. */
   rstdAttention: Tensor;
@@ -78,12 +76,16 @@ export interface LayerActivations {
   lse: Tensor;
   /** x plus attention, f32 (N, C). */
   mid: Tensor;
+  /** Normalized input of the MLP, operand (N, C). */
+  g: Tensor;
   /** operand (N, 2F). */
   gateUp: Tensor;
   /** silu(gate) * up, operand (N, F). */
   a: Tensor;
   /** Output of the layer, f32 (N, C): the next layer's x. */
   y: Tensor;
+  /** Whether h, g and a are shared by all layers: the backward pass then computes them again, from x, mid and gateUp. */
+  sharesInputs: boolean;
 }
 
 /** The buffers of layer `layer`: what is kept of it is its own. */
@@ -97,17 +99,19 @@ export function layerActivations(
   const { hiddenSize: C, intermediateSize: F, numHeads, numKvHeads, headSize } = weights.config;
   const { config: { architecture: { qkNorm } }, precision } = weights;
   const { workspace } = runtime;
+  const keepsInputs = kept === "all" && tuned(workspace.gpu, "productInputs") === "kept";
   adapterScratch(runtime, weights, N);
   // One set for all layers is still apart from that of nothing kept, where the backward pass has its gradients.
   const own = (name: string) =>
     kept === "nothing" ? name : `${name} ${kept === "all" ? layer : "again"}`;
+  const input = (name: string) => keepsInputs ? own(name) : name;
   // Without keeping, x and y change places from layer to layer.
   const residual = (index: number) => `residual ${kept === "nothing" ? index % 2 : index}`;
   const heads = (name: string) => workspace.get(name, precision, [N, rowElements(weights.config)]);
   const qkv = heads(own("qkv"));
   return {
     x: workspace.get(residual(layer), "f32", [N, C]),
-    h: workspace.get("h", precision, [N, C]),
+    h: workspace.get(input("h"), precision, [N, C]),
     rstdAttention: workspace.get(own("rstd attention"), "f32", [N]),
     rstdMlp: workspace.get(own("rstd mlp"), "f32", [N]),
     projected: qkNorm ? heads(own("projected")) : qkv,
@@ -116,8 +120,10 @@ export function layerActivations(
     attention: workspace.get(own("attention"), precision, [N, numHeads * headSize]),
     lse: workspace.get(own("lse"), "f32", [N, numHeads]),
     mid: workspace.get(own("mid"), "f32", [N, C]),
+    g: workspace.get(input("g"), precision, [N, C]),
     gateUp: workspace.get(own("gate up"), precision, [N, 2 * F]),
-    a: workspace.get("a", precision, [N, F]),
+    a: workspace.get(input("a"), precision, [N, F]),
     y: workspace.get(residual(layer + 1), "f32", [N, C]),
+    sharesInputs: kept === "all" && !keepsInputs,
   };
 }

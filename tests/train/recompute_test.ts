@@ -1,10 +1,10 @@
-/** Layers that are computed again in the backward pass: every bit of a training stays, and its memory shrinks. */
+/** What is computed again in the backward pass, whole layers or less: every bit of a training stays, and its memory shrinks. */
 import assert from "node:assert/strict";
 import { treeTokens } from "../../src/dpo/pack.ts";
 import { startDpo, startSft } from "../../src/train/training.ts";
 import { planMemory } from "../../src/train/memory_plan.ts";
 import type { Operand } from "../../src/kernels/shapes.ts";
-import { forEachVariant, gpu, lackOfF16 } from "../kernels/harness.ts";
+import { forEachVariant, gpu, lackOfF16, operandTypes } from "../kernels/harness.ts";
 import {
   options,
   randomCheckpoint,
@@ -74,6 +74,19 @@ for (const [name, flags] of Object.entries({ "all weights": {}, adapters: LORA }
     ...unless(lackOfF16, `layers computed again change no bit: ${name}, f16`),
     fn: () => sameBits(flags, {}, "f16"),
   });
+}
+
+for (const [name, [flags, fields]] of Object.entries(CASES).slice(0, 3)) {
+  for (const precision of operandTypes) {
+    Deno.test(`inputs of products change no bit, kept or computed again: ${name}, ${precision}`, async () => {
+      const runs: Run[] = [];
+      await forEachVariant("productInputs", async () => {
+        runs.push(await train(flags, fields ?? {}, precision));
+      });
+      assert.equal(runs.length, 2);
+      compare(runs[0], runs[1]);
+    });
+  }
 }
 
 Deno.test("layers computed again change no bit: text", async () => {
