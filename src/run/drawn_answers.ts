@@ -76,7 +76,7 @@ export async function rehearseDrawn(
 ): Promise<void> {
   const asked = prompts.slice(0, MOST_PROMPTS);
   if (asked.length === 0) return;
-  await generate(policy, asked, { ...GREEDY, temperature: 1, ...options });
+  await generate(policy, asked, { ...GREEDY, temperature: 1, ...options, stopIds: [] });
   const texts = asked.map(({ length }) => new Array(length + options.maxNewTokens).fill(0));
   for (const model of [policy, ...reference ? [reference] : []]) {
     await textLogprobs(model, texts, 0);

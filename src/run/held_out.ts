@@ -156,21 +156,24 @@ export class HeldOut {
     return namedMeasures(this.set, measured, this.judge?.grading);
   }
 
-  /** Does what takes memory at examinations before and after training, on a device that only counts. */
-  async rehearse(counted: DpoTraining): Promise<void> {
+  /**
+   * Does what takes memory at examinations before and after training, on a device that only counts. Answers do not end there, for
+   * its numbers are all zeros.
+   */
+  async rehearse(counted: DpoTraining, referenceAnswers: boolean): Promise<void> {
     for (const pairs of [this.pairs, this.strong ?? []]) {
       await counted.evaluate(largestBatch(counted.model, pairs));
     }
-    await this.answer(counted.model, this.judge ? MAX_PROMPTS : SAMPLES);
+    await this.answer(counted.model, this.judge ? MAX_PROMPTS : SAMPLES, []);
     const { reference } = counted.run;
     const judge = reference && reference.model;
     await rehearseDrawn(counted.model, judge, this.#prompts(), this.#drawing);
-    if (reference) await this.answer(reference.model, SAMPLES);
+    if (judge && referenceAnswers) await this.answer(judge, SAMPLES, []);
   }
 
   /** Greedy completions of the first prompts that leave room for one, as text; none without a tokenizer. */
-  async answer(model: Model, count: number): Promise<string[]> {
-    const { tokenizer, stopIds } = this;
+  async answer(model: Model, count: number, stopIds = this.stopIds): Promise<string[]> {
+    const { tokenizer } = this;
     if (!tokenizer) return [];
     const completions = await generate(model, this.#prompts().slice(0, count), {
       ...GREEDY,

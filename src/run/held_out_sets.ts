@@ -44,8 +44,13 @@ export class HeldOutSets {
   }
 
   /** Does what takes memory at an examination, on a device that only counts. */
-  async rehearse(counted: DpoTraining): Promise<void> {
-    for (const set of this.sets) await set.rehearse(counted);
+  async rehearse(
+    counted: DpoTraining,
+    { reference, syncRefModel }: Options<"train">,
+  ): Promise<void> {
+    // Otherwise it answers as the model before the first step.
+    const referenceAnswers = reference !== null || syncRefModel;
+    for (const set of this.sets) await set.rehearse(counted, referenceAnswers);
   }
 
   /** @param isReference Whether the policy still is the reference. */

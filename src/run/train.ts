@@ -78,7 +78,7 @@ export async function train(
     training,
     largest,
     options,
-    (counted) => heldOut.rehearse(counted),
+    (counted) => heldOut.rehearse(counted, options),
   );
 
   const announce = (output: string) =>
