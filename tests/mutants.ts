@@ -201,6 +201,25 @@ const MUTANTS: Mutant[] = [
   mutant("shaders/matmul_gated_lanes.wgsl", "min(row, params.M - 1u)", "row", kernels("matmul")),
   mutant("shaders/matvec_forward_lanes.wgsl", "+ params.eps", "+ 0.0", kernels("matvec")),
   mutant("shaders/matvec_forward_lanes.wgsl", "n, k4 + 2u)", "n, k4)", kernels("matvec")),
+  // A new token's own key: its turn, and its place in the cache.
+  mutant(
+    "shaders/rotated_head.wgsl",
+    "b * cosine + a * sine",
+    "b * cosine - a * sine",
+    kernels("attention_decode"),
+  ),
+  mutant(
+    "shaders/attention_decode_lanes.wgsl",
+    "(first + count) * width",
+    "first * width",
+    kernels("attention_decode"),
+  ),
+  mutant(
+    "shaders/attention_decode.wgsl",
+    "select(0.0, 1.0, thread == 0u)",
+    "0.0",
+    kernels("attention_decode"),
+  ),
   // Biases, and the norms of heads.
   mutant("shaders/matmul_forward.wgsl", "value += bias[column4];", "", kernels("matmul")),
   mutant("shaders/matmul_forward_lanes.wgsl", "high + high_bias", "high", kernels("matmul")),

@@ -4,7 +4,6 @@ import type { Tensor } from "../gpu/tensor.ts";
 import { attentionDecode } from "../kernels/attention_decode.ts";
 import type { DecodePlaces } from "../kernels/decode_advance.ts";
 import { paddedColumns } from "../kernels/matmul.ts";
-import { ropeCache } from "../kernels/rope.ts";
 import { type Attention, embed, layersForward, type Pass } from "../model/forward.ts";
 import { headOf } from "../model/head.ts";
 import { headsOf, layerActivations } from "../model/layer.ts";
@@ -23,12 +22,11 @@ export function decodeForward(
   { runtime, weights }: Model,
   cache: Tensor[],
   tokens: Tensor,
-  { positions, cacheRows, lengths }: DecodePlaces,
+  { lengths }: DecodePlaces,
 ): Tensor {
   const heads = headsOf(weights);
   const attention: Attention = ({ qkv, attention }, layer) => {
-    ropeCache(commands, qkv, cache[layer], cacheRows, runtime.ropeTable, positions, heads);
-    attentionDecode(commands, attention, qkv, cache[layer], lengths, heads);
+    attentionDecode(commands, attention, cache[layer], qkv, runtime.ropeTable, lengths, heads);
   };
   const { x } = layerActivations(runtime, weights, tokens.shape[0], 0, "nothing");
   embed(commands, weights, x, tokens);

@@ -225,7 +225,6 @@ export class Decoder {
     return {
       tokens: put("tokens", all(({ prompt, ids }) => [ids.at(-1) ?? prompt.at(-1)!])),
       positions: put("positions", all((_, length) => [length - 1])),
-      cacheRows: put("cache rows", all(({ firstRow }, length) => [firstRow + length - 1])),
       lengths: put("lengths", all(({ firstRow }, length) => [firstRow, length])),
       settings: put(
         "settings",

@@ -3,6 +3,7 @@ import decodeCode from "../../shaders/attention_decode.wgsl" with { type: "text"
 import decodeLanesCode from "../../shaders/attention_decode_lanes.wgsl" with { type: "text" };
 import laneBroadcastCode from "../../shaders/lane_broadcast.wgsl" with { type: "text" };
 import laneHeadCode from "../../shaders/lane_head.wgsl" with { type: "text" };
+import rotatedHeadCode from "../../shaders/rotated_head.wgsl" with { type: "text" };
 import readCode from "../../shaders/kv_cache_read.wgsl" with { type: "text" };
 import writeCode from "../../shaders/kv_cache_write.wgsl" with { type: "text" };
 import type { Commands } from "../gpu/commands.ts";
@@ -14,10 +15,10 @@ import { tuned } from "./tuning.ts";
 
 const decodeKernel: Kernel = {
   name: "attention_decode",
-  code: decodeCode,
+  code: decodeCode + rotatedHeadCode,
   params: { NH: "u32", NKV: "u32", scale: "f32" },
-  reads: ["qkv", "cache", "lengths"],
-  writes: ["out"],
+  reads: ["qkv", "table", "lengths"],
+  writes: ["cache", "out"],
   reduces: "f32",
 };
 
@@ -25,7 +26,7 @@ const decodeKernel: Kernel = {
 const decodeLanes: Kernel = {
   ...decodeKernel,
   name: "attention_decode_lanes",
-  code: decodeLanesCode + laneHeadCode + laneBroadcastCode,
+  code: decodeLanesCode + rotatedHeadCode + laneHeadCode + laneBroadcastCode,
   reduces: undefined,
   subgroups: true,
 };
@@ -49,19 +50,24 @@ const readKernel: Kernel = {
 const COPY_THREADS = 256;
 
 /**
- * Attention of one new row per sequence over its cached keys and values, its own included.
+ * Attention of one new token per sequence over its keys and values: rotates its queries and keys (as ropeForward), puts its keys
+ * and values into the cache (as kvCacheWrite), and attends to them and to those before.
  *
  * @param out Result, f32 or f16 (B, NH HS).
- * @param qkv Query, key and value heads, already rotated, same dtype (B, (NH + 2 NKV) HS); only queries are read.
- * @param cache Key and value heads by token, f32 or f16 (rows, 2 NKV HS); see {@link kvCacheWrite}.
- * @param lengths First cache row and number of keys (at least 1) of every sequence, u32 (B, 2).
+ * @param cache Key and value heads by token, f32 or f16 (rows, 2 NKV HS); receives the new tokens' in row
+ * `firstRow + keyCount - 1` of each.
+ * @param qkv Query, key and value heads, not rotated, same dtype as out (B, (NH + 2 NKV) HS).
+ * @param table Cosines and sines, f32 (positions, HS), from `ropeTable`.
+ * @param lengths First cache row and number of keys of every sequence, the token's own included, so that its position is one less;
+ * u32 (B, 2). The caller has checked that cache and table have them.
  * @throws {RangeError} If shapes or dtypes disagree.
  */
 export function attentionDecode(
   commands: Commands,
   out: Tensor,
-  qkv: Tensor,
   cache: Tensor,
+  qkv: Tensor,
+  table: Tensor,
   lengths: Tensor,
   heads: Heads,
 ): void {
@@ -71,6 +77,7 @@ export function attentionDecode(
   expectHeads(kernel, heads);
   expectShape(kernel, "qkv", qkv, [B, rowElements(heads)]);
   expectShape(kernel, "cache", cache, [cache.shape[0], 2 * numKvHeads * headSize]);
+  expectShape(kernel, "table", table, [table.shape[0], headSize]);
   expectShape(kernel, "lengths", lengths, [B, 2]);
   expectShape(kernel, "out", out, [B, numHeads * headSize]);
   expectDtype(kernel, "out", out, qkv.dtype);
@@ -83,7 +90,7 @@ export function attentionDecode(
       constants: { HEAD_SIZE: headSize, ...byLanes && { LANES: commands.gpu.info.lanes } },
     },
     params: { NH: numHeads, NKV: numKvHeads, scale: 1 / Math.sqrt(headSize) },
-    tensors: [qkv, cache, lengths, out],
+    tensors: [qkv, table, lengths, cache, out],
     workgroups: [numHeads, B],
   });
 }

@@ -10,7 +10,7 @@ const kernel: Kernel = {
   code,
   params: { B: "u32", STEPS: "u32", step: "u32" },
   reads: ["next"],
-  writes: ["history", "positions", "cache_rows", "lengths"],
+  writes: ["history", "positions", "lengths"],
 };
 
 const WORKGROUP = 64;
@@ -19,9 +19,7 @@ const WORKGROUP = 64;
 export interface DecodePlaces {
   /** Position in the sequence (B). */
   positions: Tensor;
-  /** Row of the cache that the token's keys and values go to (B). */
-  cacheRows: Tensor;
-  /** First cache row and number of keys, the token's own included (B, 2). */
+  /** First cache row and number of keys, the token's own included, which come to the last of as many rows (B, 2). */
   lengths: Tensor;
 }
 
@@ -36,18 +34,17 @@ export function decodeAdvance(
   commands: Commands,
   history: Tensor,
   next: Tensor,
-  { positions, cacheRows, lengths }: DecodePlaces,
+  { positions, lengths }: DecodePlaces,
   step: number,
 ): void {
   const [B] = next.shape;
   const [, STEPS] = history.shape;
-  for (const [name, tensor] of Object.entries({ next, history, positions, cacheRows, lengths })) {
+  for (const [name, tensor] of Object.entries({ next, history, positions, lengths })) {
     expectDtype(kernel.name, name, tensor, "u32");
   }
   expectShape(kernel.name, "next", next, [B]);
   expectShape(kernel.name, "history", history, [B, STEPS]);
   expectShape(kernel.name, "positions", positions, [B]);
-  expectShape(kernel.name, "cache_rows", cacheRows, [B]);
   expectShape(kernel.name, "lengths", lengths, [B, 2]);
   if (!(step >= 0 && step < STEPS)) {
     throw new RangeError(`${kernel.name}: expected a step below ${STEPS}, found ${step}`);
@@ -55,7 +52,7 @@ export function decodeAdvance(
   commands.dispatch(kernel, {
     variant: { overrides: { WORKGROUP } },
     params: { B, STEPS, step },
-    tensors: [next, history, positions, cacheRows, lengths],
+    tensors: [next, history, positions, lengths],
     workgroups: [Math.ceil(B / WORKGROUP)],
   });
 }

@@ -1,6 +1,5 @@
 // This module is browser compatible.
 import code from "../../shaders/rope.wgsl" with { type: "text" };
-import cacheCode from "../../shaders/rope_cache.wgsl" with { type: "text" };
 import type { Commands } from "../gpu/commands.ts";
 import type { Kernel } from "../gpu/kernel.ts";
 import type { Tensor } from "../gpu/tensor.ts";
@@ -13,14 +12,6 @@ const kernel: Kernel = {
   params: { N: "u32", HEADS: "u32", HS: "u32", ROW: "u32", direction: "f32" },
   reads: ["table", "positions"],
   writes: ["qkv"],
-};
-
-const cacheKernel: Kernel = {
-  name: "rope_cache",
-  code: cacheCode,
-  params: { N: "u32", NH: "u32", NKV: "u32", HS: "u32" },
-  reads: ["table", "positions", "cache_rows"],
-  writes: ["qkv", "cache"],
 };
 
 const WORKGROUP = 256;
@@ -79,45 +70,5 @@ function rope(
     params: { N, HEADS, HS: headSize, ROW: rowElements(heads), direction },
     tensors: [table, positions, qkv],
     workgroups: grid(Math.ceil(N * HEADS * headSize / 8 / WORKGROUP)),
-  });
-}
-
-/**
- * {@link ropeForward} and kvCacheWrite in one launch, for new tokens: rotates the query heads in place, and puts rotated key
- * heads and value heads into the cache.
- *
- * @param qkv Query, key and value heads, f32 or f16 (N, (NH + 2 NKV) HS).
- * @param cache Key and value heads by token, f32 or f16 (rows, 2 NKV HS).
- * @param cacheRows Distinct rows of the cache, u32 (N); the caller has checked that it has them.
- * @param table Cosines and sines, f32 (positions, HS), from `ropeTable`.
- * @param positions Position of every row in its sequence, u32 (N); the caller has checked that the table has them.
- * @throws {RangeError} If the shapes disagree.
- */
-export function ropeCache(
-  commands: Commands,
-  qkv: Tensor,
-  cache: Tensor,
-  cacheRows: Tensor,
-  table: Tensor,
-  positions: Tensor,
-  heads: Heads,
-): void {
-  const { name } = cacheKernel;
-  const [N] = qkv.shape;
-  const { numHeads, numKvHeads, headSize } = heads;
-  expectHeads(name, heads);
-  expectShape(name, "qkv", qkv, [N, rowElements(heads)]);
-  expectShape(name, "cache", cache, [cache.shape[0], 2 * numKvHeads * headSize]);
-  expectShape(name, "cache_rows", cacheRows, [N]);
-  expectShape(name, "table", table, [table.shape[0], headSize]);
-  expectShape(name, "positions", positions, [N]);
-  commands.dispatch(cacheKernel, {
-    variant: {
-      overrides: { WORKGROUP },
-      types: { operand: operandType(name, qkv), element: operandType(name, cache) },
-    },
-    params: { N, NH: numHeads, NKV: numKvHeads, HS: headSize },
-    tensors: [table, positions, cacheRows, qkv, cache],
-    workgroups: grid(Math.ceil(N * rowElements(heads) / 8 / WORKGROUP)),
   });
 }

@@ -43,7 +43,7 @@ export function forManyRows(commands: Commands, keep: boolean): Operators {
   };
 }
 
-/** Of decoding, which waits for launches rather than for arithmetic: 6 of them in a layer instead of 10. */
+/** Of decoding, which waits for launches rather than for arithmetic: 5 of them in a layer instead of 10. */
 export function forFewRows(commands: Commands): Operators {
   const fused = (norm?: Norm) => norm && { gain: norm.weight.operand, eps: norm.eps };
   return {

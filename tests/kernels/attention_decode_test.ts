@@ -1,7 +1,9 @@
 import assert from "node:assert/strict";
 import { attentionDecode, kvCacheRead, kvCacheWrite } from "../../src/kernels/attention_decode.ts";
 import { type Heads, rowElements } from "../../src/kernels/heads.ts";
+import { ropeFrequencies, ropeTable } from "../../src/model/rope_frequencies.ts";
 import { attentionForward } from "../reference/attention.ts";
+import { rope } from "../reference/rope.ts";
 import {
   assertClose,
   EPSILON,
@@ -22,42 +24,76 @@ const cases: { lengths: number[]; heads: Heads }[] = [
   { lengths: [257, 5], heads: { numHeads: 2, numKvHeads: 2, headSize: 128 } },
 ];
 
-/** The prompts of `lengths` tokens, cached in reverse order and apart; decoding their last row. */
+const POSITIONS = 300;
+const ropeOf = ({ headSize }: Heads) => ({ headSize, ropeTheta: 10000, ropeScaling: null });
+
+/** What decoding the last token of a sequence leaves. */
+interface Decoded {
+  out: Float32Array;
+  /** The token's own row of the cache. */
+  own: Float32Array;
+  /** The rows of the tokens before it. */
+  before: Float32Array;
+}
+
+/** The prompts of `lengths` tokens, cached in reverse order and apart but for their last rows, which are decoded. */
 async function decodeLast(
   qkv: Float32Array,
   lengths: number[],
   heads: Heads,
   operand: "f32" | "f16",
   element: "f32" | "f16",
-): Promise<Float32Array> {
+): Promise<Decoded[]> {
   const width = rowElements(heads);
+  const [outWidth, cacheWidth] = [heads.numHeads, 2 * heads.numKvHeads].map((count) =>
+    count * heads.headSize
+  );
   const N = qkv.length / width;
   const firstRows: number[] = [];
-  const cacheRows: number[] = [];
+  const cached: [row: number, cacheRow: number][] = [];
   const lastRows: number[] = [];
-  let end = 2 * N;
+  let [end, start] = [2 * N, 0];
   for (const length of lengths) {
     end -= length + 1;
     firstRows.push(end);
-    for (let i = 0; i < length; i++) cacheRows.push(end + i);
-    lastRows.push(cacheRows.length - 1);
+    for (let i = 0; i < length - 1; i++) cached.push([start + i, end + i]);
+    lastRows.push(start += length - 1);
+    start++;
   }
   const B = lengths.length;
-  const last = Float32Array.from(
-    { length: B * width },
-    (_, i) => qkv[lastRows[Math.floor(i / width)] * width + i % width],
-  );
-  const cache = output([2 * N, 2 * heads.numKvHeads * heads.headSize], element);
-  const out = output([B, heads.numHeads * heads.headSize], operand);
+  const rowsOf = (rows: number[]) =>
+    Float32Array.from(
+      { length: rows.length * width },
+      (_, i) => qkv[rows[Math.floor(i / width)] * width + i % width],
+    );
+  const cache = output([2 * N, cacheWidth], element);
+  const out = output([B, outWidth], operand);
+  const table = upload(ropeTable(ropeOf(heads), POSITIONS), [POSITIONS, heads.headSize]);
   const lengthPairs = Uint32Array.from(lengths.flatMap((length, b) => [firstRows[b], length]));
   run((commands) => {
-    const rows = upload(Uint32Array.from(cacheRows), [N]);
-    kvCacheWrite(commands, cache, upload(qkv, [N, width], operand), rows);
-    const row = upload(last, [B, width], operand);
-    attentionDecode(commands, out, row, cache, upload(lengthPairs, [B, 2]), heads);
+    if (cached.length > 0) {
+      const rows = upload(rowsOf(cached.map(([row]) => row)), [cached.length, width], operand);
+      const to = upload(Uint32Array.from(cached, ([, cacheRow]) => cacheRow), [cached.length]);
+      kvCacheWrite(commands, cache, rows, to);
+    }
+    const last = upload(rowsOf(lastRows), [B, width], operand);
+    attentionDecode(commands, out, cache, last, table, upload(lengthPairs, [B, 2]), heads);
   });
-  await read(cache);
-  return await read(out);
+  const [outs, kept] = [await read(out), await read(cache)];
+  const nobodys = new Set(Array.from({ length: 2 * N }, (_, row) => row));
+  const found = lengths.map((length, b) => {
+    const ownRow = firstRows[b] + length - 1;
+    for (let row = firstRows[b]; row <= ownRow; row++) nobodys.delete(row);
+    return {
+      out: outs.slice(b * outWidth, (b + 1) * outWidth),
+      own: kept.slice(ownRow * cacheWidth, (ownRow + 1) * cacheWidth),
+      before: kept.slice(firstRows[b] * cacheWidth, ownRow * cacheWidth),
+    };
+  });
+  for (const row of nobodys) {
+    assert.ok(kept.subarray(row * cacheWidth, (row + 1) * cacheWidth).every(Number.isNaN));
+  }
+  return found;
 }
 
 for (const operand of operandTypes) {
@@ -65,27 +101,41 @@ for (const operand of operandTypes) {
     Deno.test(`attention_decode equals the reference, ${operand} with a cache in ${element}`, () =>
       forEachVariant("attentionDecode", async () => {
         for (const { lengths, heads } of cases) {
+          const width = rowElements(heads);
+          const queries = heads.numHeads * heads.headSize;
           const N = lengths.reduce((sum, length) => sum + length, 0);
           // Numbers that both types hold, so that the reference sees what the cache has.
           const narrow = operandTypes.at(-1)!;
-          const qkv = values(1, N * rowElements(heads), narrow, 2);
+          const qkv = values(1, N * width, narrow, 2);
           const found = await decodeLast(qkv, lengths, heads, operand, element);
-          const expected: number[] = [];
           let start = 0;
-          for (const length of lengths) {
-            const width = rowElements(heads);
-            const tokens = qkv.subarray(start * width, (start + length) * width);
+          for (const [b, length] of lengths.entries()) {
+            const name = `${b} of lengths ${lengths} of ${JSON.stringify(heads)}`;
+            const rows = qkv.subarray(start * width, (start + length) * width);
+            const last = rows.subarray((length - 1) * width);
+            const frequencies = ropeFrequencies(ropeOf(heads));
+            const rotated = rope(last, frequencies, [length - 1], heads, 1);
+            const tokens = [...rows.subarray(0, (length - 1) * width), ...rotated];
             const seen = Array.from({ length }, (_, row) => [...Array(row + 1).keys()]);
             const { out } = attentionForward(tokens, heads, seen);
-            expected.push(...out.subarray((length - 1) * heads.numHeads * heads.headSize));
+            // As attention_forward's: the error of scores up to 4 HS^1/2 is the relative error of every weight. Those of the
+            // rotation, two roundings of a query and of one key, are few beside them.
+            const absolute = 16 * Math.sqrt(heads.headSize) * EPSILON.f32;
+            assertClose(found[b].out, out.subarray((length - 1) * queries), {
+              absolute: absolute + (operand === "f16" ? EPSILON.f16 : 0),
+              name,
+            });
+            // As rope's: numbers up to 2 and rounded cosines and sines, then the rounding of the cache.
+            assertClose(found[b].own, rotated.subarray(queries), {
+              absolute: 4 * EPSILON[element],
+              name: `own key and value, ${name}`,
+            });
+            const before = Array.from({ length: length - 1 }, (_, row) => [
+              ...rows.subarray(row * width + queries, (row + 1) * width),
+            ]);
+            assert.deepEqual([...found[b].before], before.flat(), `what was cached, ${name}`);
             start += length;
           }
-          // As attention_forward's: the error of scores up to 4 HS^1/2 is the relative error of every weight.
-          const absolute = 16 * Math.sqrt(heads.headSize) * EPSILON.f32;
-          assertClose(found, expected, {
-            absolute: absolute + (operand === "f16" ? EPSILON.f16 : 0),
-            name: `lengths ${lengths} of ${JSON.stringify(heads)}`,
-          });
         }
       }));
   }
@@ -95,13 +145,12 @@ Deno.test("a sequence decodes to the same bits whatever is decoded beside it", (
   forEachVariant("attentionDecode", async () => {
     const heads = { numHeads: 3, numKvHeads: 1, headSize: 64 };
     const width = rowElements(heads);
-    const outWidth = heads.numHeads * heads.headSize;
     const mine = values(2, 150 * width);
     const others = values(3, 71 * width);
     const alone = await decodeLast(mine, [150], heads, "f32", "f32");
     const joined = Float32Array.of(...others, ...mine);
-    const beside = await decodeLast(joined, [71, 150], heads, "f32", "f32");
-    assert.deepEqual(beside.subarray(outWidth), alone);
+    const [, beside] = await decodeLast(joined, [71, 150], heads, "f32", "f32");
+    assert.deepEqual([beside], alone);
   }));
 
 Deno.test("kv_cache_write refuses a cache as wide as qkv", () => {

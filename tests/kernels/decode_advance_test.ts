@@ -12,7 +12,6 @@ Deno.test("decode_advance notes the tokens and moves every place one on", async 
   const history = createTensor(gpu, "history", "u32", [B, steps]);
   const places = {
     positions: upload(u32((b) => 5 + b), [B]),
-    cacheRows: upload(u32((b) => 100 * b + 7), [B]),
     lengths: upload(u32((i) => i % 2 === 0 ? 50 * i : i, 2 * B), [B, 2]),
   };
   run((commands) => {
@@ -26,7 +25,6 @@ Deno.test("decode_advance notes the tokens and moves every place one on", async 
     u32((i) => [1000, 2000, -Math.floor(i / 3)][i % 3] + Math.floor(i / 3), B * steps),
   );
   assert.deepEqual(await readTensorU32(gpu, places.positions), u32((b) => 7 + b));
-  assert.deepEqual(await readTensorU32(gpu, places.cacheRows), u32((b) => 100 * b + 9));
   assert.deepEqual(
     await readTensorU32(gpu, places.lengths),
     u32((i) => i % 2 === 0 ? 50 * i : i + 2, 2 * B),
@@ -35,7 +33,7 @@ Deno.test("decode_advance notes the tokens and moves every place one on", async 
 
 Deno.test("decode_advance refuses a column that history does not have", () => {
   const one = () => upload(u32(() => 0, 1), [1]);
-  const places = { positions: one(), cacheRows: one(), lengths: upload(u32(() => 0, 2), [1, 2]) };
+  const places = { positions: one(), lengths: upload(u32(() => 0, 2), [1, 2]) };
   const history = createTensor(gpu, "history", "u32", [1, 2]);
   assert.throws(
     () => run((commands) => decodeAdvance(commands, history, one(), places, 2)),

@@ -1,7 +1,6 @@
 import assert from "node:assert/strict";
 import { writeTensor } from "../../src/gpu/tensor.ts";
-import { ropeBackward, ropeCache, ropeForward } from "../../src/kernels/rope.ts";
-import { kvCacheWrite } from "../../src/kernels/attention_decode.ts";
+import { ropeBackward, ropeForward } from "../../src/kernels/rope.ts";
 import { rowElements } from "../../src/kernels/heads.ts";
 import { ropeFrequencies, ropeTable } from "../../src/model/rope_frequencies.ts";
 import * as reference from "../reference/rope.ts";
@@ -66,39 +65,6 @@ for (const operand of operandTypes) {
         const expected = reference.rope(qkv, frequencies, positions, heads, direction);
         // Two products of numbers up to 1, each with a rounded cosine or sine, then the rounding of the result.
         assertClose(await read(tensor), expected, { absolute: 2 * EPSILON[operand] });
-      }
-    });
-  }
-}
-
-for (const operand of operandTypes) {
-  for (const element of operandTypes) {
-    Deno.test(`rope_cache does what rope and kv_cache_write do, ${operand} with a cache in ${element}`, async () => {
-      for (const shape of shapes) {
-        const { heads, tensor, table, positionTensor } = inputs(operand, shape);
-        const { tensor: apart } = inputs(operand, shape);
-        const [N, row] = tensor.shape;
-        const cacheShape = [2 * N, 2 * heads.numKvHeads * heads.headSize];
-        const cache = output(cacheShape, element);
-        const expected = output(cacheShape, element);
-        // Every second row, backwards; the rows between are nobody's and stay NaN.
-        const rows = upload(Uint32Array.from({ length: N }, (_, n) => 2 * (N - n) - 1), [N]);
-        run((commands) => {
-          ropeCache(commands, tensor, cache, rows, table, positionTensor, heads);
-          ropeForward(commands, apart, table, positionTensor, heads);
-          kvCacheWrite(commands, expected, apart, rows);
-        });
-        const queries = (qkv: Float32Array) =>
-          qkv.filter((_, i) => i % row < heads.numHeads * heads.headSize);
-        assert.deepEqual(queries(await read(tensor)), queries(await read(apart)));
-        const [found, wanted] = [await read(cache), await read(expected)];
-        assert.deepEqual(Array.from(found, Number.isNaN), Array.from(wanted, Number.isNaN));
-        // rope rounds rotated keys to the operand; rope_cache keeps them as they are until the cache rounds them.
-        const absolute = operand === element ? 0 : EPSILON.f16;
-        const written = (values: Float32Array) => values.filter((value) => !Number.isNaN(value));
-        const keysAndValues = written(wanted);
-        const differences = written(found).map((value, i) => value - keysAndValues[i]);
-        assert.ok(differences.every((difference) => Math.abs(difference) <= absolute));
       }
     });
   }

@@ -22,6 +22,7 @@ const PARTS = [
   "reduce",
   "reduce_lanes",
   "reduce_subgroup",
+  "rotated_head",
   "texel",
   "tile_product",
 ];
