@@ -200,7 +200,7 @@ const MUTANTS: Mutant[] = [
   ),
   mutant("shaders/matmul_gated_lanes.wgsl", "min(row, params.M - 1u)", "row", kernels("matmul")),
   mutant("shaders/matvec_forward_lanes.wgsl", "+ params.eps", "+ 0.0", kernels("matvec")),
-  mutant("shaders/matvec_forward_lanes.wgsl", "n, k4 + 2u)", "n, k4)", kernels("matvec")),
+  mutant("shaders/lane_row.wgsl", "n, k4 + 2u)", "n, k4)", kernels("matvec")),
   // A new token's own key: its turn, and its place in the cache.
   mutant(
     "shaders/rotated_head.wgsl",

@@ -1,5 +1,7 @@
 // This module is browser compatible.
 import laneBroadcastCode from "../../shaders/lane_broadcast.wgsl" with { type: "text" };
+import laneRowCode from "../../shaders/lane_row.wgsl" with { type: "text" };
+import laneRowsCode from "../../shaders/lane_rows.wgsl" with { type: "text" };
 import code from "../../shaders/matvec_forward.wgsl" with { type: "text" };
 import lanesCode from "../../shaders/matvec_forward_lanes.wgsl" with { type: "text" };
 import type { Commands } from "../gpu/commands.ts";
@@ -91,7 +93,14 @@ export function matvecForward(
     // A row alone: 1.3 to 1.8 times as fast as among four that are not there (SmolLM-135M's products, Mesa 22.3, 2026-11-27).
     const ROWS = M > 4 ? 8 : M > 1 ? 4 : 1;
     commands.dispatch(lanesKernel, {
-      variant: { ...variant, constants: { ROWS, LANES, MATRICES } },
+      variant: {
+        ...variant,
+        constants: { ROWS, LANES, MATRICES },
+        // Apart: a pipeline of both takes 21 ms to make, of either 12.5 (Mesa 22.3, 2026-11-27); a default train has nine.
+        part: ROWS === 1
+          ? { name: "lane_row", code: laneRowCode }
+          : { name: "lane_rows", code: laneRowsCode },
+      },
       params,
       tensors: [x, weight, norm?.gain ?? weight, bias ?? x, residual ?? x, y],
       workgroups: [...grid(Math.ceil(stride / 4 / LANES)), Math.ceil(M / ROWS)],

@@ -19,6 +19,8 @@ const PARTS = [
   "lane_head",
   "lane_operands",
   "lane_product",
+  "lane_row",
+  "lane_rows",
   "reduce",
   "reduce_lanes",
   "reduce_subgroup",
