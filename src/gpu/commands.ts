@@ -1,7 +1,6 @@
 // This module is browser compatible.
 import type { Gpu } from "./device.ts";
 import { type DispatchObserver, Encoding } from "./encoding.ts";
-import { FIRST_PART } from "./pace.ts";
 import { getPipeline, type Kernel, type Pipeline, type Variant } from "./kernel.ts";
 import { byteLength, label, type Tensor } from "./tensor.ts";
 import { type TexelType, textureOf } from "./texture.ts";
@@ -47,7 +46,7 @@ export class Commands {
   #count = 0;
   /** Dispatches whose sizes the GPU has. */
   #written = 0;
-  #part = FIRST_PART;
+  #part: number;
   #round = 0;
 
   constructor(readonly gpu: Gpu, readonly observer?: DispatchObserver) {
@@ -61,6 +60,7 @@ export class Commands {
       uniforms.set(gpu, uniform);
     }
     this.#uniform = uniform;
+    this.#part = gpu.pace.first;
   }
 
   /**
@@ -165,7 +165,7 @@ export class Commands {
   submit(): void {
     this.#handOver();
     this.#count = this.#written = 0;
-    this.#part = Math.min(FIRST_PART, this.gpu.pace.most);
+    this.#part = this.gpu.pace.first;
     this.#round++;
   }
 
@@ -193,8 +193,7 @@ export class Commands {
     }
     this.#encoding ??= new Encoding(gpu.device, this.observer);
     command(this.#encoding);
-    // A CPU adapter would only take the processors from whom records.
-    if (this.#encoding.dispatches < this.#part || gpu.info.software) return;
+    if (this.#encoding.dispatches < this.#part) return;
     this.#handOver();
     this.#part = Math.min(2 * this.#part, gpu.pace.most);
   }

@@ -44,7 +44,7 @@ export class Gpu {
   /** Directives that every shader using subgroups needs on this engine; Deno's naga rejects what Chrome demands. */
   readonly subgroupDirective: string;
   /** How much of its work it can be given at once. */
-  readonly pace = new Pace();
+  readonly pace: Pace;
   /** Set if training and serving share this device: its work is then split into turns. */
   turns: Turns | undefined;
   /** Resolves with the {@link failure} once there is one. */
@@ -66,6 +66,7 @@ export class Gpu {
       subgroups: device.features.has("subgroups" as GPUFeatureName),
       timestamps: device.features.has("timestamp-query"),
     };
+    this.pace = new Pace(!info.software);
     this.subgroupDirective = info.engine === "deno" ? "" : "enable subgroups; ";
     ({ promise: this.failed, resolve: this.#onFailure } = Promise.withResolvers<Error>());
     device.addEventListener("uncapturederror", (event) => {

@@ -3,7 +3,7 @@
 /** What a submit should last at most: drivers end one after two seconds, and a desktop waits for it to draw. */
 const SUBMIT_MS = 75;
 /** Dispatches of the first parts of a step, and of all of them until their speed is known. */
-export const FIRST_PART = 48;
+const FIRST_PART = 48;
 const LARGEST_PART = 768;
 
 /**
@@ -15,8 +15,19 @@ export class Pace {
   #beganMs = 0;
   #dispatchMs: number | undefined;
 
-  /** @param now Milliseconds since some moment. */
-  constructor(readonly now: () => number = () => performance.now()) {}
+  /**
+   * @param inParts Whether it begins before all is recorded; a CPU adapter would only take the processors from whom records.
+   * @param now Milliseconds since some moment.
+   */
+  constructor(
+    readonly inParts: boolean,
+    readonly now: () => number = () => performance.now(),
+  ) {}
+
+  /** Dispatches of a step's first part: Infinity where it has one alone. */
+  get first(): number {
+    return this.inParts ? Math.min(FIRST_PART, this.most) : Infinity;
+  }
 
   /** So many dispatches that last about as long as a submit may. */
   get most(): number {

@@ -10,10 +10,10 @@ import {
 } from "../../src/generate/generate.ts";
 import { promptLogprobs, textLogprobs } from "../../src/generate/prompt_logprobs.ts";
 import type { Sequence } from "../../src/generate/sequences.ts";
+import { Gpu } from "../../src/gpu/device.ts";
 import { GREEDY, type Sampling } from "../../src/kernels/sample.ts";
 import { prefer } from "../../src/kernels/tuning.ts";
 import type { Model } from "../../src/model/model.ts";
-import type { Gpu } from "../../src/gpu/device.ts";
 import type { ModelConfig } from "../../src/model/config.ts";
 import { assertClose, gpu, lackOfF16, openTestGpu, random } from "../kernels/harness.ts";
 import {
@@ -87,8 +87,9 @@ const small = await load(configs["3:1 heads of 16, tied"]);
 const prompts = randomPrompts(113);
 
 Deno.test("a submit in two parts, by the kernels that GPUs get, draws the same tokens", async () => {
-  using other = await openTestGpu();
-  other.info.software = false; // whatever it is: this is what hardware would be given
+  using opened = await openTestGpu();
+  // Whatever it is: this is what hardware would be given.
+  const other = new Gpu(opened.device, { ...opened.info, software: false });
   const checkpoint = randomCheckpoint(configs["3:1 heads of 16, tied"], 3);
   const model = await loadModel(other, checkpoint, { precision: "f32", positions: 64 });
   const completions = await generate(small, prompts, { ...drawn, maxNewTokens: 6 });

@@ -1,4 +1,5 @@
 import assert from "node:assert/strict";
+import { Gpu } from "../../src/gpu/device.ts";
 import { Commands } from "../../src/gpu/commands.ts";
 import { bindGroupCount, type Kernel } from "../../src/gpu/kernel.ts";
 import { Profiler } from "../../src/gpu/profiler.ts";
@@ -73,16 +74,16 @@ Deno.test("what is remembered is done again with its own sizes, beside others", 
 });
 
 Deno.test("a GPU gets what is recorded in parts, what is done again too", async () => {
-  using other = await openTestGpu();
-  const { queue } = other.device;
+  using opened = await openTestGpu();
+  const { queue } = opened.device;
   const submit = queue.submit.bind(queue);
   let submits = 0;
   queue.submit = (buffers) => {
     submits++;
     submit(buffers);
   };
-  for (const software of [false, true]) { // a GPU first: its pace is not known yet
-    other.info.software = software; // whatever it is
+  for (const software of [false, true]) { // whatever it is
+    const other = new Gpu(opened.device, { ...opened.info, software });
     const [x, y] = ["x", "y"].map((name) => createTensor(other, name, "f32", [3]));
     writeTensor(other, x, Float32Array.of(1, 2, 3));
     const commands = new Commands(other);
