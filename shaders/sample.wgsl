@@ -1,4 +1,5 @@
-// sample: choose the next token of every row, and leave behind the distribution it was drawn from.
+// sample: choose the next token of every row, leave behind the distribution it was drawn from, and move the row's sequence one
+// token on, so that decoding steps follow each other without the CPU.
 //
 //   s[v] = logit[v] + bias[v]; of a token seen before, in the prompt or since, s * penalty below 0 and s / penalty above;
 //          less frequency_penalty * times[v], and presence_penalty where times[v] > 0: how often it was drawn; then divided
@@ -17,16 +18,17 @@
 // A row in which a logit or a score is NaN or +infinity, or in which no score is finite, has no distribution: next is NONE.
 //
 // Shapes    logits (B, stride) f32, V of each row; counts (slots, counts_stride) of TokenCounts, the row's own slot counts; settings
-//           (B); positions (B) u32, part of the key of the noise; next (B) u32.
+//           (B); lengths (B, 2) u32: firstCacheRow, and the tokens so far, whose last one's position is part of the key of the
+//           noise; next (B) u32; history (B, history_stride) u32: how many were drawn, then which.
 // Dispatch  one workgroup per row: (B, 1, 1).
-// Writes    overwrites next; logits become p, 0 where a token is not kept; adds next to counts, unless it is NONE. Sums in
-//           f32, in a fixed order.
+// Writes    overwrites next; logits become p, 0 where a token is not kept; adds next to counts, unless it is NONE; adds 1 to
+//           the tokens of lengths, and next to history. Sums in f32, in a fixed order.
 // Source    Holtzman et al. 2020, arXiv:1904.09751 (top-p); Nguyen et al. 2024, arXiv:2407.01082 (min-p); Keskar et al. 2019,
 //           arXiv:1909.05858 (penalty, as Hugging Face has it for negative scores); Maddison et al. 2014, arXiv:1411.0030
 //           (race); Jarzynski & Olano 2020, JCGT 9(3) (hash). Frequency and presence penalty: the OpenAI API.
 override WORKGROUP: u32; // threads per row; a power of two
 
-struct Params { V: u32, stride: u32, counts_stride: u32 }
+struct Params { V: u32, stride: u32, counts_stride: u32, history_stride: u32 }
 struct Settings {
   temperature: f32,
   top_k: u32, // 0: off
@@ -47,10 +49,11 @@ struct Candidate { score: f32, token: u32 }
 
 @group(0) @binding(0) var<uniform> params: Params;
 @group(0) @binding(1) var<storage, read> settings: array<Settings>;
-@group(0) @binding(2) var<storage, read> positions: array<u32>;
-@group(0) @binding(3) var<storage, read_write> logits: array<f32>;
-@group(0) @binding(4) var<storage, read_write> counts: array<TokenCounts>;
-@group(0) @binding(5) var<storage, read_write> next: array<u32>;
+@group(0) @binding(2) var<storage, read_write> logits: array<f32>;
+@group(0) @binding(3) var<storage, read_write> counts: array<TokenCounts>;
+@group(0) @binding(4) var<storage, read_write> next: array<u32>;
+@group(0) @binding(5) var<storage, read_write> lengths: array<vec2<u32>>;
+@group(0) @binding(6) var<storage, read_write> history: array<u32>;
 
 const LOWEST = -3.4e38;
 const HIGHEST = 0x1.fffffep+127;
@@ -144,6 +147,7 @@ fn sample(
   let chosen = settings[b];
   let slot = chosen.slot * params.counts_stride;
   let greedy = chosen.temperature == 0.0;
+  let position = lengths[b].y - 1u;
 
   var own = Candidate(LOWEST, thread);
   for (var v = thread; v < params.V; v += WORKGROUP) {
@@ -181,7 +185,7 @@ fn sample(
     for (var v = thread; v < params.V; v += WORKGROUP) {
       let score = logits[row + v];
       if (rank(score) < lowest) { continue; }
-      let noise = log_exponential(hash(vec4(v, positions[b], chosen.sequence, chosen.seed)));
+      let noise = log_exponential(hash(vec4(v, position, chosen.sequence, chosen.seed)));
       let race = score - largest.score - noise;
       if (race > own.score) { own = Candidate(race, v); }
     }
@@ -195,6 +199,10 @@ fn sample(
   }
   if (thread == 0u) {
     next[b] = token;
+    lengths[b].y++;
+    let drawn = b * params.history_stride;
+    history[drawn]++;
+    history[drawn + history[drawn]] = token;
     if (token != NONE) { counts[slot + token].times = (counts[slot + token].times | SEEN) + 1u; }
   }
 }

@@ -220,6 +220,9 @@ const MUTANTS: Mutant[] = [
     "0.0",
     kernels("attention_decode"),
   ),
+  // How far a sequence is, and what it has drawn.
+  mutant("shaders/sample.wgsl", "lengths[b].y++;", "", kernels("sample")),
+  mutant("shaders/sample.wgsl", "history[drawn]++;", "", kernels("sample")),
   // Biases, and the norms of heads.
   mutant("shaders/matmul_forward.wgsl", "value += bias[column4];", "", kernels("matmul")),
   mutant("shaders/matmul_forward_lanes.wgsl", "high + high_bias", "high", kernels("matmul")),

@@ -2,7 +2,6 @@
 import type { Commands } from "../gpu/commands.ts";
 import type { Tensor } from "../gpu/tensor.ts";
 import { attentionDecode } from "../kernels/attention_decode.ts";
-import type { DecodePlaces } from "../kernels/decode_advance.ts";
 import { paddedColumns } from "../kernels/matmul.ts";
 import { type Attention, embed, layersForward, type Pass } from "../model/forward.ts";
 import { headOf } from "../model/head.ts";
@@ -15,6 +14,7 @@ import { forFewRows } from "../model/operators.ts";
  *
  * @param cache See kvCache; receives the keys and values of the tokens.
  * @param tokens u32 (B).
+ * @param lengths See attentionDecode.
  * @returns The end of the residual stream, f32 (B, C).
  */
 export function decodeForward(
@@ -22,7 +22,7 @@ export function decodeForward(
   { runtime, weights }: Model,
   cache: Tensor[],
   tokens: Tensor,
-  { lengths }: DecodePlaces,
+  lengths: Tensor,
 ): Tensor {
   const heads = headsOf(weights);
   const attention: Attention = ({ qkv, attention }, layer) => {

@@ -3,7 +3,6 @@ import { Commands, type Recording } from "../gpu/commands.ts";
 import { Readback } from "../gpu/readback.ts";
 import { readTensor, rowsFrom, type Tensor, view, writeTensor } from "../gpu/tensor.ts";
 import { nextEvents } from "../gpu/turns.ts";
-import { decodeAdvance, type DecodePlaces } from "../kernels/decode_advance.ts";
 import { paddedColumns } from "../kernels/matmul.ts";
 import {
   countsStride,
@@ -139,13 +138,14 @@ export class Decoder {
     { first, goesOn = () => true }: { first?: Tensor; goesOn?: () => boolean },
   ): Promise<DrawnToken[][]> {
     const { gpu, runtime: { workspace }, weights: { config: { vocabSize: V } } } = this.model;
-    const { tokens, settings, ...places } = this.#write(sequences);
+    const { tokens, settings, lengths } = this.#write(sequences);
     const began = performance.now();
     const B = sequences.length;
     this.#readback.discard(); // what a failed call left
     // As large as they ever are, so that memory does not depend on how many steps a submit has time for.
     const most = [this.slots, MOST_STEPS];
-    const history = view(workspace.get("decode history", "u32", most), [B, steps]);
+    const mostHistory = workspace.get("decode history", "u32", [this.slots, 1 + MOST_STEPS]);
+    const history = view(mostHistory, [B, 1 + steps]);
     const tops = sequences.map(({ topLogprobs }) => topLogprobs);
     const top = Math.max(...tops.map((count) => count ?? 0));
     const logprobs = tops.some((count) => count !== null)
@@ -156,10 +156,11 @@ export class Decoder {
       : undefined;
     const kept = logprobs && workspace.get("decode kept logits", "f32", [B, paddedColumns(V)]);
     const commands = new Commands(gpu);
+    commands.clear(history);
     const drawFrom = (y: Tensor) => {
       const logits = decodeHead(commands, this.model, y);
       if (kept) commands.copy(kept, logits); // sample overwrites them
-      sample(commands, tokens, logits, V, this.#counts, settings, places.positions);
+      sample(commands, tokens, logits, V, this.#counts, settings, lengths, history);
     };
     const take = (from: number, to: number) => {
       let recording: Recording | undefined;
@@ -168,11 +169,10 @@ export class Decoder {
         else if (recording) commands.replay(recording);
         else {
           recording = commands.record(() =>
-            drawFrom(decodeForward(commands, this.model, this.#cache, tokens, places))
+            drawFrom(decodeForward(commands, this.model, this.#cache, tokens, lengths))
           );
         }
         if (kept) tokenLogprobs(commands, logprobs!, kept, tokens, { V, top, step });
-        decodeAdvance(commands, history, tokens, places, step);
       }
     };
 
@@ -201,17 +201,17 @@ export class Decoder {
     await this.#readback.fetch({ onRead, turn: early === steps });
     return sequences.map(({ topLogprobs }, b) =>
       Array.from({ length: taken }, (_, step) => {
-        const i = b * steps + step;
-        if (topLogprobs === null) return { id: ids[i] };
-        const begin = i * logprobWords(top);
+        const id = ids[b * (1 + steps) + 1 + step];
+        if (topLogprobs === null) return { id };
+        const begin = (b * steps + step) * logprobWords(top);
         const row = words.subarray(begin, begin + logprobWords(topLogprobs));
-        return { id: ids[i], logprobs: readTokenLogprobs(row, ids[i]) };
+        return { id, logprobs: readTokenLogprobs(row, id) };
       })
     );
   }
 
   /** Puts where the sequences stand on the GPU: at the newest token of each. */
-  #write(sequences: readonly Sequence[]): DecodePlaces & { tokens: Tensor; settings: Tensor } {
+  #write(sequences: readonly Sequence[]): Record<"tokens" | "lengths" | "settings", Tensor> {
     const { gpu, runtime } = this.model;
     const put = (name: string, data: Uint32Array) => {
       const shape = [sequences.length, data.length / sequences.length];
@@ -224,7 +224,6 @@ export class Decoder {
       Uint32Array.from(sequences.flatMap((sequence, i) => value(sequence, lengths[i])));
     return {
       tokens: put("tokens", all(({ prompt, ids }) => [ids.at(-1) ?? prompt.at(-1)!])),
-      positions: put("positions", all((_, length) => [length - 1])),
       lengths: put("lengths", all(({ firstRow }, length) => [firstRow, length])),
       settings: put(
         "settings",

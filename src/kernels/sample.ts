@@ -9,9 +9,9 @@ import { reducingThreads } from "./tuning.ts";
 const kernel: Kernel = {
   name: "sample",
   code,
-  params: { V: "u32", stride: "u32", counts_stride: "u32" },
-  reads: ["settings", "positions"],
-  writes: ["logits", "counts", "next"],
+  params: { V: "u32", stride: "u32", counts_stride: "u32", history_stride: "u32" },
+  reads: ["settings"],
+  writes: ["logits", "counts", "next", "lengths", "history"],
   reduces: "vec3<f32>",
 };
 
@@ -58,7 +58,8 @@ export const GREEDY: Sampling = {
 };
 
 /**
- * Chooses the next token of every row. A draw depends on the row's logits, seed, sequence and position alone.
+ * Chooses the next token of every row, notes it, and moves the row's sequence one token on. A draw depends on the row's logits,
+ * seed, sequence and position alone.
  *
  * @param next Chosen tokens, u32 (B); {@link NO_TOKEN} in rows that have no distribution.
  * @param logits f32 (B, stride >= V); become the probabilities that the token was drawn with, 0 where it was filtered out.
@@ -66,7 +67,9 @@ export const GREEDY: Sampling = {
  * @param counts What {@link tokenCounts} made of the tokens before, by slot, u32 (slots, countsStride(V), 2); the chosen token is
  * counted.
  * @param settings What {@link samplingSettings} made of the rows' settings, u32 (B, 10).
- * @param positions Positions of the rows, u32 (B).
+ * @param lengths First cache row and tokens so far of every sequence, u32 (B, 2); the position of a row is that of its last
+ * token. Each has one token more afterwards.
+ * @param history How many tokens were drawn and which, u32 (B, 1 + steps), with room for another one; receives it.
  * @throws {RangeError} If shapes or dtypes disagree.
  */
 export function sample(
@@ -76,9 +79,11 @@ export function sample(
   V: number,
   counts: Tensor,
   settings: Tensor,
-  positions: Tensor,
+  lengths: Tensor,
+  history: Tensor,
 ): void {
   const [B, stride] = logits.shape;
+  const [, history_stride] = history.shape;
   if (V > stride) {
     throw new RangeError(`sample: expected at least ${V} logits per row, found ${stride}`);
   }
@@ -86,12 +91,13 @@ export function sample(
   expectDtype("sample", "logits", logits, "f32");
   expectShape("sample", "counts", counts, [counts.shape[0], counts_stride, 2]);
   expectShape("sample", "settings", settings, [B, SETTING_WORDS]);
-  expectShape("sample", "positions", positions, [B]);
   expectShape("sample", "next", next, [B]);
+  expectShape("sample", "lengths", lengths, [B, 2]);
+  expectShape("sample", "history", history, [B, history_stride]);
   commands.dispatch(kernel, {
     variant: { overrides: { WORKGROUP: reducingThreads(commands.gpu, "sample") } },
-    params: { V, stride, counts_stride },
-    tensors: [settings, positions, logits, counts, next],
+    params: { V, stride, counts_stride, history_stride },
+    tensors: [settings, logits, counts, next, lengths, history],
     workgroups: [B],
   });
 }

@@ -42,14 +42,21 @@ async function sampleRows(rows: Row[], stride = rows[0].logits.length) {
     [B, countsStride(V), 2],
   );
   const next = upload(new Uint32Array(B).fill(0xdeadbeef), [B]);
-  const positions = upload(Uint32Array.from(rows, (row) => row.position ?? 0), [B]);
+  const lengths = tensor(
+    Uint32Array.from(rows.flatMap((row, b) => [100 * b, 1 + (row.position ?? 0)])),
+  );
+  const history = tensor(
+    Uint32Array.from(rows.flatMap((_, b) => [b % 2, 1000 + b, 2000 + b, 3000 + b])),
+  );
   const settings = tensor(
     samplingSettings(rows.map((row, b) => ({ ...row.settings, slot: slotOf(b) }))),
   );
-  run((commands) => sample(commands, next, logits, V, counts, settings, positions));
+  run((commands) => sample(commands, next, logits, V, counts, settings, lengths, history));
   const all = await read(logits);
   return {
     next: await readTensorU32(gpu, next),
+    lengths: await readTensorU32(gpu, lengths),
+    history: await readTensorU32(gpu, history),
     counts: await readTensorU32(gpu, counts),
     countsOf(b: number) {
       const width = 2 * countsStride(V);
@@ -110,6 +117,9 @@ Deno.test("sample leaves the filtered distribution, and draws as the reference d
         const { prompt, drawn, bias } = row.counts;
         const counts = tokenCounts(V, prompt, [...drawn, token], bias);
         assert.deepEqual(found.countsOf(b), counts, `${name}: counts`);
+        assert.deepEqual([...found.lengths.slice(2 * b, 2 * b + 2)], [100 * b, row.position + 2]);
+        const history = [b % 2 + 1, 1000 + b, 2000 + b, 3000 + b].with(1 + b % 2, token);
+        assert.deepEqual([...found.history.slice(4 * b, 4 * b + 4)], history, `${name}: history`);
       }
     }
   }));
