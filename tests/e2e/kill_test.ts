@@ -10,6 +10,9 @@ import { inputFlags, readAdapter, readMetrics, readModel, writeInputs } from "./
 const KILLS = Number(Deno.env.get("SMOLDPO_KILLS") ?? 3);
 /** Most steps that a process does before it is killed. */
 const REACH = 25;
+const SAVE_STEPS = 3;
+/** Fewest: a step is told of before its checkpoint is written, but behind the one before. */
+const LEAST = 2 * SAVE_STEPS;
 const STEPS = KILLS * REACH;
 
 const MAIN = fileURLToPath(new URL("../../src/cli/main.ts", import.meta.url));
@@ -56,12 +59,13 @@ for (const [name, more, read] of CASES) {
     inTemporaryDirectory(async (directory) => {
       const inputs = inputFlags(await writeInputs(directory, 60));
       const recipe = ["--batch-size", 2, "--learning-rate", 1e-3, "--max-length", 64, ...more];
-      const flags = [...inputs, ...recipe, "--max-steps", STEPS, "--save-steps", 3];
+      const flags = [...inputs, ...recipe, "--max-steps", STEPS, "--save-steps", SAVE_STEPS];
       const output = `${directory}/killed`;
       const killed = [...flags, "--output", output, "--engine", ENGINE, "--no-cache"];
       let latest = 0;
       for (let kill = 0; kill < KILLS; kill++) {
-        const target = Math.min(STEPS - 1, latest + 3 + Math.floor(Math.random() * (REACH - 3)));
+        const reach = LEAST + Math.floor(Math.random() * (REACH - LEAST));
+        const target = Math.min(STEPS - 1, latest + reach);
         const resume = latest > 0 ? ["--resume"] : [];
         await killedAt(target, [...killed, ...resume, "--logging-steps", 1]);
         const storage = await openCheckpointStorage(`${output}/checkpoints`);
@@ -69,7 +73,8 @@ for (const [name, more, read] of CASES) {
         assert.ok(checkpoint, `no checkpoint after kill ${kill}, at step ${target}`);
         checkpoint.close();
         assert.ok(checkpoint.step >= latest, `step ${checkpoint.step} after step ${latest}`);
-        assert.ok(checkpoint.step >= target - target % 3 - 3, `${checkpoint.step} of ${target}`);
+        const saved = target - target % SAVE_STEPS - SAVE_STEPS;
+        assert.ok(checkpoint.step >= saved, `${checkpoint.step} of ${target}`);
         latest = checkpoint.step;
       }
       await runOk("train", ...flags, "--output", output, "--resume");
