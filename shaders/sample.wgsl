@@ -201,8 +201,10 @@ fn sample(
     next[b] = token;
     lengths[b].y++;
     let drawn = b * params.history_stride;
-    history[drawn]++;
-    history[drawn + history[drawn]] = token;
+    if (history[drawn] + 1u < params.history_stride) { // a full row must not reach into the next one
+      history[drawn]++;
+      history[drawn + history[drawn]] = token;
+    }
     if (token != NONE) { counts[slot + token].times = (counts[slot + token].times | SEEN) + 1u; }
   }
 }

@@ -69,7 +69,7 @@ export const GREEDY: Sampling = {
  * @param settings What {@link samplingSettings} made of the rows' settings, u32 (B, 10).
  * @param lengths First cache row and tokens so far of every sequence, u32 (B, 2); the position of a row is that of its last
  * token. Each has one token more afterwards.
- * @param history How many tokens were drawn and which, u32 (B, 1 + steps), with room for another one; receives it.
+ * @param history How many tokens were drawn and which, u32 (B, 1 + steps); receives the token unless it is full.
  * @throws {RangeError} If shapes or dtypes disagree.
  */
 export function sample(

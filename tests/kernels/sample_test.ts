@@ -46,7 +46,7 @@ async function sampleRows(rows: Row[], stride = rows[0].logits.length) {
     Uint32Array.from(rows.flatMap((row, b) => [100 * b, 1 + (row.position ?? 0)])),
   );
   const history = tensor(
-    Uint32Array.from(rows.flatMap((_, b) => [b % 2, 1000 + b, 2000 + b, 3000 + b])),
+    Uint32Array.from(rows.flatMap((_, b) => [b % 4, 1000 + b, 2000 + b, 3000 + b])),
   );
   const settings = tensor(
     samplingSettings(rows.map((row, b) => ({ ...row.settings, slot: slotOf(b) }))),
@@ -118,7 +118,9 @@ Deno.test("sample leaves the filtered distribution, and draws as the reference d
         const counts = tokenCounts(V, prompt, [...drawn, token], bias);
         assert.deepEqual(found.countsOf(b), counts, `${name}: counts`);
         assert.deepEqual([...found.lengths.slice(2 * b, 2 * b + 2)], [100 * b, row.position + 2]);
-        const history = [b % 2 + 1, 1000 + b, 2000 + b, 3000 + b].with(1 + b % 2, token);
+        const before = [b % 4, 1000 + b, 2000 + b, 3000 + b];
+        const isFull = b % 4 === 3;
+        const history = isFull ? before : before.with(0, b % 4 + 1).with(1 + b % 4, token);
         assert.deepEqual([...found.history.slice(4 * b, 4 * b + 4)], history, `${name}: history`);
       }
     }
