@@ -16,7 +16,8 @@ export class Pace {
   #dispatchMs: number | undefined;
 
   /**
-   * @param inParts Whether it begins before all is recorded; a CPU adapter would only take the processors from whom records.
+   * @param inParts Whether the device begins before all is recorded. A CPU adapter should not: it would take the processors away
+   * from the recording.
    * @param now Milliseconds since some moment.
    */
   constructor(

@@ -37,9 +37,9 @@ export function fitsTexture({ device }: Gpu, tensor: Tensor): boolean {
 }
 
 /**
- * Rows of a texture, never a power of two: Mesa 22.3 compiles a kernel again for a texture with a side that is one where its side
- * was none before, or the other way round. So all are alike: in a default `train` it compiles 35 times in place of 48, which
- * took 16.5 s in place of 20.5 where nothing was compiled before (AMD EPYC, two cores, 2026-11-27).
+ * Rows of a texture, never a power of two. Mesa 22.3 compiles a kernel once for textures with a side that is a power of two, and
+ * once more for others. Now all textures are alike to it. A default `train` compiles 35 times in place of 48, and takes 16.5 s in
+ * place of 20.5 where nothing was compiled before (AMD EPYC, two cores, 2026-11-27).
  */
 function textureHeight(texels: number): number {
   let rows = Math.ceil(texels / TEXTURE_WIDTH);

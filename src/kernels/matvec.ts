@@ -96,7 +96,7 @@ export function matvecForward(
       variant: {
         ...variant,
         constants: { ROWS, LANES, MATRICES },
-        // Apart: a pipeline of both takes 21 ms to make, of either 12.5 (Mesa 22.3, 2026-11-27); a default train has nine.
+        // Apart: a pipeline of both takes 21 ms to make, of either 12.5 (Mesa 22.3, 2026-11-27); a default train makes up to nine.
         part: ROWS === 1
           ? { name: "lane_row", code: laneRowCode }
           : { name: "lane_rows", code: laneRowsCode },

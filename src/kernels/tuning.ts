@@ -115,7 +115,7 @@ export const TUNING: { [Kernel in keyof Choices]: Row<Choices[Kernel]>[] } = {
     // Of each layer of SmolLM-135M they would take 5 KB a token beside the 14 that it keeps: less of a GPU's memory is worth more.
     { devices: ["gpu"], choice: "recomputed" },
     // Computing them again takes 3.6 % of a step's passes (4.3 of 118 ms, the shipped model, Mesa 22.3, AMD EPYC, two cores,
-    // 2026-11-27).
+    // 2026-11-27; not measured on other CPU adapters).
     { devices: ["lanes", "cpu"], choice: "kept" },
   ],
   scoredTokens: [

@@ -157,8 +157,8 @@ export class HeldOut {
   }
 
   /**
-   * Does what takes memory at examinations before and after training, on a device that only counts. Answers do not end there, for
-   * its numbers are all zeros.
+   * Does what takes memory at examinations before and after training, on a device that only counts. Answers have no stop ids
+   * there: it draws token 0 alone, which may be one.
    */
   async rehearse(counted: DpoTraining, referenceAnswers: boolean): Promise<void> {
     for (const pairs of [this.pairs, this.strong ?? []]) {

@@ -11,7 +11,7 @@ const KILLS = Number(Deno.env.get("SMOLDPO_KILLS") ?? 3);
 /** Most steps that a process does before it is killed. */
 const REACH = 25;
 const SAVE_STEPS = 3;
-/** Fewest: a step is told of before its checkpoint is written, but behind the one before. */
+/** Fewest: a step is printed before its own checkpoint is written, and after the checkpoint before that. */
 const LEAST = 2 * SAVE_STEPS;
 const STEPS = KILLS * REACH;
 

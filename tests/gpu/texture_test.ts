@@ -58,7 +58,7 @@ Deno.test("a tensor's texture has its numbers, rows of texels and what is left o
   }
 });
 
-Deno.test("textures are alike to a driver that compiles for powers of two: width always, height never one", () => {
+Deno.test("all textures have the same width, and no height is a power of two", () => {
   const isPower = (size: number) => (size & (size - 1)) === 0;
   for (const rows of [0.1, 1, 2, 3, 4, 7, 8]) {
     const x = createTensor(gpu, "x", "f32", [4 * Math.ceil(rows * TEXTURE_WIDTH)]);
